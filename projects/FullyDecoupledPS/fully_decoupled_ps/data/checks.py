@@ -1,0 +1,165 @@
+"""What all loaders share: readers that turn a fault into one line, box checks, ids, counts."""
+
+import logging
+import os
+import time
+from collections import Counter
+from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
+
+import numpy as np
+from PIL import Image
+from scipy.io import loadmat
+
+from ..errors import UserError
+
+logger = logging.getLogger(__name__)
+
+EXIF_ORIENTATION = 0x0112
+SECONDS_BETWEEN_PROGRESS = 5.0
+
+
+def check_folder(path: str, dataset: str) -> None:
+    """Raises UserError when a dataset's folder is not there."""
+    if not os.path.isdir(path):
+        raise UserError(
+            f"{dataset}: folder '{path}' not found; put the dataset there, or set DETECTRON2_DATASETS "
+            "to the folder that holds it (datasets/README.md draws the tree)"
+        )
+
+
+def check_file(path: str, dataset: str) -> None:
+    """Raises UserError when a file of a dataset is not there."""
+    if not os.path.isfile(path):
+        raise UserError(
+            f"{dataset}: file '{path}' not found; restore it from the dataset's archive "
+            "(datasets/README.md draws the tree)"
+        )
+
+
+def check_name(name: str, where: str) -> str:
+    """A file name from an annotation file, which must not lead out of its folder."""
+    if not name or name in (".", "..") or any(c in name for c in ("/", "\\", "\0")):
+        raise UserError(f"{where}: '{name}' is no plain file name; give the name without a folder")
+    return name
+
+
+def read_mat(path: str, fields: Sequence[str], dataset: str) -> np.ndarray:
+    """The first of `fields` that the .mat file holds."""
+    check_file(path, dataset)
+    try:
+        content = loadmat(path, variable_names=list(fields))
+    except Exception as e:  # scipy raises nearly anything on a damaged file
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise UserError(
+            f"{path}: not a readable .mat file ({reason}); restore it from the dataset's archive"
+        ) from e
+    for field in fields:
+        if field in content:
+            return content[field]
+    names = " or ".join(f"'{field}'" for field in fields)
+    raise UserError(f"{path}: no field {names}; restore the file from the dataset's archive")
+
+
+def unwrap(value: Any) -> Any:
+    """What lies in a .mat cell, however many cells of one element it is packed in."""
+    while isinstance(value, np.ndarray) and value.size == 1:
+        value = value.flat[0]
+    return value
+
+
+def image_size(path: str, where: str) -> Tuple[int, int]:
+    """
+    Width and height in pixels, from the file's header alone. They are those of the picture as
+    Detectron2 reads it, that is after the EXIF orientation is applied.
+
+    Args:
+        where: file and field that name the image, for the error
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+    except FileNotFoundError:
+        raise UserError(
+            f"{where}: image '{path}' not found; add the file, or take its entry out"
+        ) from None
+    except Exception as e:  # PIL's plugins raise nearly anything on a damaged header
+        raise UserError(
+            f"{where}: image '{path}' is unreadable ({type(e).__name__}); restore the file, "
+            "or take its entry out"
+        ) from e
+    return (height, width) if turned else (width, height)
+
+
+def clip_box(box: Sequence[float], width: int, height: int, where: str) -> List[float]:
+    """
+    Args:
+        box: x0, y0, x1, y1 in pixels
+        where: file and field of the box, for the error
+
+    Returns:
+        the box clipped to [0, width] x [0, height]
+
+    Raises:
+        UserError: the box has no size, lies outside the image, or is not finite
+    """
+    x0, y0, x1, y1 = (float(v) for v in box)
+    clipped = [max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))]
+    if not np.isfinite([x0, y0, x1, y1]).all() or x1 <= x0 or y1 <= y0:
+        fault = "has no size"
+    elif clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
+        fault = f"lies outside its image of {width} x {height} pixels"
+    else:
+        return clipped
+    corners = ", ".join(f"{v:g}" for v in (x0, y0, x1, y1))
+    raise UserError(
+        f"{where}: the box from corner to corner ({corners}) {fault}; correct it, or take it out"
+    )
+
+
+def repeated_ids(annotations: List[Dict[str, Any]]) -> List[int]:
+    """The labelled person ids that stand more than once in a frame."""
+    times = Counter(a["person_id"] for a in annotations if a["person_id"] >= 0)
+    return sorted(person_id for person_id, n in times.items() if n > 1)
+
+
+def relabel_person_ids(dicts: List[Dict[str, Any]]) -> None:
+    """Makes labelled ids contiguous from 0, in the order of the original ids; -1 stays."""
+    annotations = [a for d in dicts for a in d["annotations"]]
+    ids = sorted({a["person_id"] for a in annotations if a["person_id"] >= 0})
+    new_id = {person_id: i for i, person_id in enumerate(ids)}
+    for a in annotations:
+        a["person_id"] = new_id.get(a["person_id"], -1)
+
+
+def count_person_ids(dicts: List[Dict[str, Any]]) -> int:
+    """The number of different labelled persons in dataset dicts."""
+    return len({a["person_id"] for d in dicts for a in d.get("annotations", [])} - {-1})
+
+
+def log_summary(dataset: str, dicts: List[Dict[str, Any]], oddities: Dict[str, int]) -> None:
+    """One line of counts, and one warning a kind of oddity that was met while loading."""
+    boxes = [a["person_id"] for d in dicts for a in d["annotations"]]
+    logger.info(
+        "%s: %d frames, %d boxes (%d unlabelled), %d ids",
+        dataset, len(dicts), len(boxes), boxes.count(-1), count_person_ids(dicts),
+    )  # fmt: skip
+    for what, n in oddities.items():
+        if n:
+            logger.warning("%s: %d %s", dataset, n, what)
+
+
+def with_progress(items: Sequence[Any], what: str) -> Iterable[Any]:
+    """The items, with a line in the log every few seconds; silent when it is quick."""
+
+    def iterate() -> Iterator[Any]:
+        start = last = time.monotonic()
+        for i, item in enumerate(items):
+            now = time.monotonic()
+            if now - last > SECONDS_BETWEEN_PROGRESS:
+                last = now
+                left = (now - start) / i * (len(items) - i)
+                logger.info("%s: %d of %d, %.0f s left", what, i, len(items), left)
+            yield item
+
+    return iterate()
