@@ -93,6 +93,12 @@ CHANGES = (
         "COCOeval_opt is C++; COCOeval gives the same figures, more slowly",
     ),
     Change(
+        "detectron2/export/__init__.py",
+        "from .api import *\n",
+        "try:\n    from .api import *\nexcept ImportError:\n    pass\n",
+        "PyTorch no longer brings caffe2; utils.analysis (FLOPs) imports this package too",
+    ),
+    Change(
         "detectron2/data/transforms/transform.py",
         "interp=Image.LINEAR",
         "interp=Image.BILINEAR",
@@ -126,6 +132,12 @@ CHANGES = (
         "torch.meshgrid(shifts_y, shifts_x)",
         'torch.meshgrid(shifts_y, shifts_x, indexing="ij")',
         "PyTorch warns, and will refuse, when the order of the axes is not named",
+    ),
+    Change(
+        "detectron2/modeling/meta_arch/retinanet.py",
+        "get_norm(norm, 1)",
+        "get_norm(norm, 32)",
+        "PyTorch 1.11 refuses a GroupNorm of 32 groups over the 1 channel used to ask its name",
     ),
 )
 
@@ -266,9 +278,11 @@ def build(folder: Path, sdist: Optional[Path] = None) -> Path:
 
 def install(wheel: Path) -> None:
     """Install ``wheel`` and what it requires into the running environment."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", str(wheel)]
-    if subprocess.run(command).returncode:
-        raise BuildError(f"pip could not install {wheel.name}; its message is above")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    # The first command replaces an earlier build of the same version, the second sees to the rest.
+    for options in (["--no-deps", "--force-reinstall"], []):
+        if subprocess.run(pip + options + [str(wheel)]).returncode:
+            raise BuildError(f"pip could not install {wheel.name}; its message is above")
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
