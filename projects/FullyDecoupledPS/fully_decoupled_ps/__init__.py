@@ -1,0 +1,21 @@
+"""Fully decoupled end-to-end person search, as a Detectron2 project.
+
+Importing this package registers the meta-architecture and the built-in datasets with Detectron2.
+"""
+
+from . import data, modeling
+from .config import add_fully_decoupled_ps_config, apply_stage, merge_config
+from .errors import UserError
+from .preflight import check_config
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "UserError",
+    "add_fully_decoupled_ps_config",
+    "apply_stage",
+    "check_config",
+    "data",
+    "merge_config",
+    "modeling",
+]

@@ -1,0 +1,190 @@
+"""Config keys of the project, and how a stage of training is chosen from them."""
+
+import difflib
+import os
+from typing import Sequence
+
+import torch
+from detectron2.config import CfgNode as CN
+
+from .errors import UserError
+
+STAGES = ("detection", "reid", "joint", "hybrid")
+
+
+def add_fully_decoupled_ps_config(cfg: CN) -> None:
+    """Add this project's keys, with the paper's values, to a default Detectron2 config.
+
+    Args:
+        cfg: the result of :func:`detectron2.config.get_cfg`; changed in place.
+    """
+    cfg.MODEL.META_ARCHITECTURE = "FullyDecoupledPersonSearch"
+    cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+    _add_detector_config(cfg)
+    _add_reid_config(cfg)
+    _add_solver_config(cfg)
+    _add_test_config(cfg)
+
+
+def _add_detector_config(cfg: CN) -> None:
+    # f_d, the detection side-net (section III-A of the paper).
+    cfg.MODEL.DETECTOR = CN()
+    # A name in Detectron2's META_ARCH_REGISTRY.
+    cfg.MODEL.DETECTOR.NAME = "GeneralizedRCNN"
+    # Height and width of RoIAlign's output in PersonRes5ROIHeads. A key of its own, because the
+    # default of MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION is an int, which a yaml can't make a pair.
+    cfg.MODEL.DETECTOR.POOLER_RESOLUTION = (16, 8)
+
+
+def _add_reid_config(cfg: CN) -> None:
+    # f_r, the re-id side-net.
+    reid = cfg.MODEL.REID = CN()
+    # Identities in the training set. 0: taken from the data, or from the checkpoint.
+    reid.NUM_IDS = 0
+    # Height and width of RoIAlign's output.
+    reid.POOLER_RESOLUTION = (16, 8)
+    # "avg" (the paper) or "gem" (trainable exponent; not in the paper).
+    reid.POOLING = "avg"
+    # Names in REID_LOSS_REGISTRY; the losses are summed.
+    reid.LOSSES = ("OIMLoss", "TripletLoss")
+
+    reid.SIDE_NET = CN()
+    # A name in REID_SIDE_NET_REGISTRY.
+    reid.SIDE_NET.NAME = "ResNetSideNet"
+    # Depth of its ResNet (18, 34, 50, 101 or 152). 0: that of the detector (homogeneous).
+    reid.SIDE_NET.DEPTH = 0
+    # Norm of its conv3, conv4 and conv5, in Detectron2's names (not in the paper).
+    reid.SIDE_NET.NORM = "BN"
+    # What it starts from: an ImageNet checkpoint's path or URL, "detector" (a copy of f_d's own
+    # layers) or "random". It must be said: there is no silent random initialisation.
+    reid.SIDE_NET.WEIGHTS = ""
+
+    reid.FUSION = CN()
+    # A name in SIDE_FUSION_REGISTRY: AlphaBlendFusion (eq. 3), NoFusion.
+    reid.FUSION.NAME = "AlphaBlendFusion"
+
+    # SnA, spatial noise on ground-truth boxes.
+    reid.BOX_NOISE = CN()
+    # lambda1: the centre moves by less than lambda1 / 2 of the width and height.
+    reid.BOX_NOISE.CENTER_SHIFT = 0.2
+    # lambda2: width and height are scaled by a factor in [1 - lambda2, 1 + lambda2].
+    reid.BOX_NOISE.SCALE = 0.2
+    # n: noisy copies of each ground-truth box, which is itself kept as well.
+    reid.BOX_NOISE.NUM_COPIES = 9
+
+    reid.OIM = CN()
+    # Rows of the circular queue of unlabelled persons. The paper: 500 for PRW, 5000 for CUHK-SYSU.
+    reid.OIM.QUEUE_SIZE = 500
+    # Share of the old row when a row of the lookup table is updated (not in the paper).
+    reid.OIM.MOMENTUM = 0.5
+    # Temperature of the softmax.
+    reid.OIM.TEMPERATURE = 1.0 / 30.0
+    # gamma of the focal form (1 - p)^gamma; 0 is the paper's plain OIM (focal: not in the paper).
+    reid.OIM.FOCAL_GAMMA = 0.0
+
+    reid.TRIPLET = CN()
+    # Margin on the Euclidean distance of L2-normalised embeddings (not in the paper).
+    reid.TRIPLET.MARGIN = 0.3
+    # Weight of the triplet loss in the sum.
+    reid.TRIPLET.WEIGHT = 1.0
+
+
+def _add_solver_config(cfg: CN) -> None:
+    # What is trained: detection (f_d alone) or reid (f_r alone, f_d frozen). See STAGES.
+    cfg.SOLVER.STAGE = "detection"
+    # Any key of SOLVER whose value differs in the stages that train f_r, e.g. MAX_ITER.
+    cfg.SOLVER.REID = CN(new_allowed=True)
+
+
+def _add_test_config(cfg: CN) -> None:
+    # The protocol of search; see evaluation/evaluator.py.
+    cfg.TEST.SEARCH = CN()
+    # Gallery detections with a lower score are left out of the search.
+    cfg.TEST.SEARCH.SCORE_THRESH = 0.5
+
+
+def merge_config(cfg: CN, config_file: str = "", opts: Sequence[str] = ()) -> None:
+    """Merge a yaml and command-line options, and turn a mistake into one line.
+
+    Raises:
+        UserError: if the file is missing, or a key is unknown or has a value of the wrong type.
+    """
+    if config_file and not os.path.isfile(config_file):
+        raise UserError(f"--config-file {config_file}: no such file")
+    source = config_file
+    try:
+        if config_file:
+            cfg.merge_from_file(config_file)
+        source = "command line"
+        cfg.merge_from_list(list(opts))
+    except (KeyError, AssertionError, ValueError) as error:
+        reason = str(error.args[0] if error.args else error)
+        raise UserError(f"{source}: {reason}{_suggest_key(cfg, reason)}") from error
+
+
+def apply_stage(cfg: CN, opts: Sequence[str] = (), *, eval_only: bool = False) -> None:
+    """Turn the merged config into that of the one stage named by ``SOLVER.STAGE``.
+
+    * ``SOLVER.REID`` replaces the same keys of ``SOLVER`` in every stage that trains f_r.
+    * ``OUTPUT_DIR`` becomes ``OUTPUT_DIR/<stage>``.
+    * ``MODEL.WEIGHTS``, unless ``opts`` name it: in stage ``detection`` it stays; ``reid`` starts
+      from the last checkpoint in ``OUTPUT_DIR/detection``; evaluation reads the stage's own last one.
+
+    Args:
+        cfg: a config with this project's keys; changed in place.
+        opts: the command line's ``KEY VALUE`` pairs, which win over all of the above.
+        eval_only: whether the weights are to be evaluated rather than trained further.
+
+    Raises:
+        UserError: for an unknown stage, an unknown key in ``SOLVER.REID``, or no checkpoint.
+    """
+    stage = cfg.SOLVER.STAGE
+    if stage not in STAGES:
+        raise UserError(f"SOLVER.STAGE is {stage!r}; allowed are {', '.join(STAGES)}")
+    for key, value in cfg.SOLVER.REID.items():
+        if key not in cfg.SOLVER or key in ("STAGE", "REID"):
+            raise UserError(f"SOLVER.REID.{key}: SOLVER has no such key{_closest(key, cfg.SOLVER)}")
+        if stage != "detection":
+            # merge_from_list checks the type, as it does for SOLVER itself
+            merge_config(cfg, opts=[f"SOLVER.{key}", value])
+    merge_config(cfg, opts=opts)
+    base_dir = cfg.OUTPUT_DIR
+    cfg.OUTPUT_DIR = os.path.join(base_dir, stage)
+    if "MODEL.WEIGHTS" in opts[::2]:
+        return
+    if eval_only:
+        cfg.MODEL.WEIGHTS = _last_checkpoint(cfg.OUTPUT_DIR, f"--eval-only of stage {stage}")
+    elif stage in ("reid", "hybrid"):
+        cfg.MODEL.WEIGHTS = _last_checkpoint(
+            os.path.join(base_dir, "detection"), f"stage {stage} starts from a trained detector"
+        )
+
+
+def _last_checkpoint(directory: str, purpose: str) -> str:
+    pointer = os.path.join(directory, "last_checkpoint")
+    if not os.path.isfile(pointer):
+        raise UserError(
+            f"{purpose}, but {directory} holds no checkpoint; "
+            "train that stage first, or name a file with MODEL.WEIGHTS"
+        )
+    with open(pointer) as f:
+        return os.path.join(directory, f.read().strip())
+
+
+def _suggest_key(cfg: CN, reason: str) -> str:
+    """The closest existing key for yacs' "Non-existent key" messages, or nothing."""
+    if "Non-existent" not in reason:
+        return ""
+    *parents, leaf = reason.split(":")[-1].strip().split(".")
+    node = cfg
+    for depth, parent in enumerate(parents):
+        if parent not in node:
+            leaf = parents[depth]
+            break
+        node = node[parent]
+    return _closest(leaf, node) if isinstance(node, dict) else ""
+
+
+def _closest(key: str, node: CN) -> str:
+    matches = difflib.get_close_matches(key, list(node), n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""

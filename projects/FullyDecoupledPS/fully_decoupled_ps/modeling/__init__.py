@@ -1,0 +1,30 @@
+"""The network. Importing this package registers its parts with Detectron2."""
+
+from .box_noise import BoxNoise
+from .identity_memory import IdentityMemory
+from .losses import REID_LOSS_REGISTRY, OIMLoss, TripletLoss, build_reid_losses
+from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch
+from .reid_head import ReIDHead
+from .reid_side_net import REID_SIDE_NET_REGISTRY, ResNetSideNet, SideNet, build_reid_side_net
+from .res5_head import PersonRes5ROIHeads
+from .side_fusion import SIDE_FUSION_REGISTRY, AlphaBlendFusion, NoFusion
+
+__all__ = [
+    "REID_LOSS_REGISTRY",
+    "REID_SIDE_NET_REGISTRY",
+    "SIDE_FUSION_REGISTRY",
+    "AlphaBlendFusion",
+    "BoxNoise",
+    "FullyDecoupledPersonSearch",
+    "IdentityMemory",
+    "NoFusion",
+    "OIMLoss",
+    "PersonRes5ROIHeads",
+    "ReIDBranch",
+    "ReIDHead",
+    "ResNetSideNet",
+    "SideNet",
+    "TripletLoss",
+    "build_reid_losses",
+    "build_reid_side_net",
+]

@@ -1,0 +1,77 @@
+"""Reading a detector's intermediate maps while it runs, whatever the detector is."""
+
+from contextlib import contextmanager
+
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.backbone.resnet import ResNet
+from torch import nn
+
+TAPPED_LAYERS = ("res2", "res3", "res4")
+
+
+class FeatureTap:
+    """The outputs of conv2, conv3 and conv4 of the one ResNet inside a detector.
+
+    The ResNet may be the backbone itself or the bottom-up part of an FPN; its layers are observed
+    by a forward hook, so that neither the detector nor its list of output features is changed.
+    """
+
+    def __init__(self, detector: nn.Module):
+        """
+        Raises:
+            ValueError: if the detector does not hold exactly one Detectron2 ResNet.
+        """
+        resnets = [m for m in detector.modules() if isinstance(m, ResNet)]
+        if len(resnets) != 1:
+            raise ValueError(
+                f"{type(detector).__name__} has {len(resnets)} ResNets; the re-id side-net is "
+                "parallel to the one ResNet of a detector (see MODEL.BACKBONE.NAME)"
+            )
+        self.bottom_up = resnets[0]
+
+    def shapes(self) -> dict[str, ShapeSpec]:
+        """Channels and stride of each tapped map."""
+        shapes, stride = {}, self.bottom_up.stem.stride
+        for name in TAPPED_LAYERS:
+            blocks = list(getattr(self.bottom_up, name))
+            for block in blocks:
+                stride *= block.stride
+            shapes[name] = ShapeSpec(channels=blocks[-1].out_channels, stride=stride)
+        return shapes
+
+    def run(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Run the bottom-up ResNet alone, and no further than conv4.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+
+        Returns:
+            dict: as :meth:`record` yields.
+        """
+        maps, x = {}, self.bottom_up.stem(images)
+        for name in TAPPED_LAYERS:
+            x = maps[name] = getattr(self.bottom_up, name)(x)
+        return maps
+
+    @contextmanager
+    def record(self):
+        """Within the context, the yielded dict is filled by each run of the detector's backbone.
+
+        Yields:
+            dict: "res2", "res3", "res4" -> (B, C, H / s, W / s), s = 4, 8, 16.
+        """
+        maps = {}
+
+        def keep(name):
+            return lambda module, inputs, output: maps.__setitem__(name, output)
+
+        hooks = [
+            getattr(self.bottom_up, name).register_forward_hook(keep(name))
+            for name in TAPPED_LAYERS
+        ]
+        try:
+            yield maps
+        finally:
+            for hook in hooks:
+                hook.remove()

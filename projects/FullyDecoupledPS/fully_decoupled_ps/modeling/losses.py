@@ -1,0 +1,100 @@
+"""Losses of the re-id embeddings: OIM (with its focal form) and triplet."""
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import configurable
+from detectron2.utils.registry import Registry
+from torch import nn
+
+from .identity_memory import IdentityMemory
+
+REID_LOSS_REGISTRY = Registry("REID_LOSS")
+REID_LOSS_REGISTRY.__doc__ = """
+Losses of re-id embeddings, named by ``MODEL.REID.LOSSES``. A registered object is called with the
+config and returns a module, which is called with
+
+* embeddings: (N, D) float32, L2-normalised, N >= 1;
+* person_ids: (N,) int64, -1 for unlabelled persons, else in [0, L);
+* memory: the :class:`IdentityMemory`, not yet updated with this batch;
+
+and returns a dict of scalar losses by name. Without a labelled person a loss is zero, and still
+connected to the embeddings.
+"""
+
+
+def build_reid_losses(cfg) -> nn.ModuleList:
+    """The losses that ``MODEL.REID.LOSSES`` names, in that order."""
+    return nn.ModuleList([REID_LOSS_REGISTRY.get(name)(cfg) for name in cfg.MODEL.REID.LOSSES])
+
+
+@REID_LOSS_REGISTRY.register()
+class OIMLoss(nn.Module):
+    """Online instance matching: a softmax over the lookup table and the queue (section III-C).
+
+    With p_i the softmax of the similarities over all rows of both, divided by the temperature, and
+    y the person's id, the loss is the mean of ``-(1 - p_y)^gamma log p_y`` over labelled persons;
+    gamma = 0 is the paper's.
+    """
+
+    @configurable
+    def __init__(self, *, temperature: float, focal_gamma: float = 0.0):
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"OIM.TEMPERATURE is {temperature}; it must be above 0")
+        self.temperature = temperature
+        self.focal_gamma = focal_gamma
+
+    @classmethod
+    def from_config(cls, cfg):
+        oim = cfg.MODEL.REID.OIM
+        return {"temperature": oim.TEMPERATURE, "focal_gamma": oim.FOCAL_GAMMA}
+
+    def forward(self, embeddings, person_ids, memory: IdentityMemory):
+        labelled = person_ids >= 0
+        if not labelled.any():
+            return {"loss_oim": embeddings.sum() * 0.0}
+        logits = memory.similarities(embeddings[labelled]) / self.temperature
+        loss = F.cross_entropy(logits, person_ids[labelled], reduction="none")
+        if self.focal_gamma:
+            loss = (1 - torch.exp(-loss)) ** self.focal_gamma * loss
+        return {"loss_oim": loss.mean()}
+
+
+@REID_LOSS_REGISTRY.register()
+class TripletLoss(nn.Module):
+    """Triplet loss with the hardest positive and negative (section III-C).
+
+    Anchors are the batch's labelled embeddings; candidates are those and the rows of the lookup
+    table that have been seen. The distance is Euclidean. Per anchor the loss is ``max(0, d_p - d_n
+    + margin)``, averaged over the anchors that have both a positive and a negative.
+    """
+
+    @configurable
+    def __init__(self, *, margin: float, weight: float = 1.0):
+        super().__init__()
+        self.margin = margin
+        self.weight = weight
+
+    @classmethod
+    def from_config(cls, cfg):
+        return {"margin": cfg.MODEL.REID.TRIPLET.MARGIN, "weight": cfg.MODEL.REID.TRIPLET.WEIGHT}
+
+    def forward(self, embeddings, person_ids, memory: IdentityMemory):
+        labelled = person_ids >= 0
+        anchors, ids = embeddings[labelled].float(), person_ids[labelled]
+        seen = memory.seen().nonzero().squeeze(1)
+        candidates = torch.cat([anchors, memory.lookup_table[seen]])
+        same = ids[:, None] == torch.cat([ids, seen])[None, :]
+        # Of unit vectors; the small bound keeps the square root's gradient finite at 0.
+        squared = 2 - 2 * anchors @ candidates.t()
+        distance = squared.clamp(min=1e-12).sqrt()
+
+        itself = torch.zeros_like(same)
+        itself[:, : len(ids)].fill_diagonal_(True)
+        positive = distance.masked_fill(~same | itself, float("-inf")).amax(dim=1)
+        negative = distance.masked_fill(same, float("inf")).amin(dim=1)
+        usable = positive.isfinite() & negative.isfinite()
+        if not usable.any():
+            return {"loss_triplet": embeddings.sum() * 0.0}
+        loss = F.relu(positive[usable] - negative[usable] + self.margin).mean()
+        return {"loss_triplet": self.weight * loss}

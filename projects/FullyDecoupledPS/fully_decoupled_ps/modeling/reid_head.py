@@ -1,0 +1,104 @@
+"""The re-id head: from the side-net's map and boxes to one embedding a box (section III-B)."""
+
+import torch
+import torch.nn.functional as F
+from detectron2.config import configurable
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.structures import Boxes
+from torch import nn
+
+from ..errors import UserError
+
+REID_MAP_STRIDE = 16
+
+
+class GeMPooling(nn.Module):
+    """Generalised-mean pooling, ``mean(x^p)^(1/p)`` with trainable p (not in the paper)."""
+
+    def __init__(self, exponent: float = 3.0):
+        super().__init__()
+        self.exponent = nn.Parameter(torch.tensor(exponent))
+
+    def forward(self, x):
+        """(N, C, h, w), negative values taken as 0 -> (N, C)."""
+        return x.clamp(min=1e-6).pow(self.exponent).mean(dim=(2, 3)).pow(1 / self.exponent)
+
+
+class AveragePooling(nn.Module):
+    """Global average pooling."""
+
+    def forward(self, x):
+        """(N, C, h, w) -> (N, C)."""
+        return x.mean(dim=(2, 3))
+
+
+POOLINGS = {"avg": AveragePooling, "gem": GeMPooling}
+
+
+class NormNeck(nn.BatchNorm1d):
+    """Batch norm before the L2 norm, its bias frozen at 0.
+
+    A single embedding has no variance: it is normalised with the running statistics.
+    """
+
+    def __init__(self, num_features: int):
+        super().__init__(num_features)
+        self.bias.requires_grad_(False)
+
+    def forward(self, x):
+        if self.training and len(x) == 1:
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
+
+
+class ReIDHead(nn.Module):
+    """RoIAlign -> the side-net's conv5 -> pooling -> batch norm -> L2 norm."""
+
+    @configurable
+    def __init__(self, *, pooler: ROIPooler, pooling: nn.Module, feature_dim: int):
+        """
+        Args:
+            pooler: RoIAlign on the side-net's map, at stride 16.
+            pooling: (N, D, h, w) -> (N, D).
+            feature_dim: D.
+        """
+        super().__init__()
+        self.pooler = pooler
+        self.pooling = pooling
+        self.norm = NormNeck(feature_dim)
+        self.feature_dim = feature_dim
+
+    @classmethod
+    def from_config(cls, cfg, feature_dim: int):
+        reid = cfg.MODEL.REID
+        if reid.POOLING not in POOLINGS:
+            raise UserError(
+                f"MODEL.REID.POOLING is {reid.POOLING!r}; allowed are {', '.join(POOLINGS)}"
+            )
+        return {
+            "pooler": ROIPooler(
+                output_size=reid.POOLER_RESOLUTION,
+                scales=(1.0 / REID_MAP_STRIDE,),
+                sampling_ratio=cfg.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO,
+                pooler_type="ROIAlignV2",
+            ),
+            "pooling": POOLINGS[reid.POOLING](),
+            "feature_dim": feature_dim,
+        }
+
+    def forward(self, reid_map: torch.Tensor, boxes: list[Boxes], conv5: nn.Module) -> torch.Tensor:
+        """
+        Args:
+            reid_map: (B, C', H / 16, W / 16), the side-net's x_s^4.
+            boxes: B lists of boxes, N in all, in pixels of the network's input.
+            conv5: (N, C', h, w) -> (N, D, h, w).
+
+        Returns:
+            Tensor: (N, D) float32, L2-normalised, in the order of the boxes.
+        """
+        if sum(map(len, boxes)) == 0:
+            return reid_map.new_zeros(0, self.feature_dim, dtype=torch.float32)
+        x = self.pooling(conv5(self.pooler([reid_map], boxes)))
+        return F.normalize(self.norm(x).float())

@@ -1,0 +1,34 @@
+"""The C4 detector's RoI head, with basic blocks where the ResNet has them, and for upright persons."""
+
+from detectron2.modeling import ROI_HEADS_REGISTRY
+from detectron2.modeling.roi_heads import Res5ROIHeads
+from detectron2.modeling.poolers import ROIPooler
+
+from .resnet_stages import build_stage, stage_channels
+
+
+@ROI_HEADS_REGISTRY.register()
+class PersonRes5ROIHeads(Res5ROIHeads):
+    """:class:`Res5ROIHeads` whose conv5 fits any ResNet, and whose RoIs are tall.
+
+    Detectron2's own builds bottleneck blocks only (no ResNet-18 and -34) and, from a yaml, pools
+    squares only. ``MODEL.DETECTOR.POOLER_RESOLUTION`` is (height, width), 16 x 8 in the paper.
+    """
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        ret = super().from_config(cfg, input_shape)
+        ret["pooler"] = ROIPooler(
+            output_size=cfg.MODEL.DETECTOR.POOLER_RESOLUTION,
+            scales=(1.0 / input_shape[ret["in_features"][0]].stride,),
+            sampling_ratio=cfg.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO,
+            pooler_type=cfg.MODEL.ROI_BOX_HEAD.POOLER_TYPE,
+        )
+        return ret
+
+    @classmethod
+    def _build_res5_block(cls, cfg):
+        depth = cfg.MODEL.RESNETS.DEPTH
+        if depth >= 50:
+            return super()._build_res5_block(cfg)
+        return build_stage(depth, 5, norm=cfg.MODEL.RESNETS.NORM, stride=2), stage_channels(depth, 5)

@@ -1,0 +1,52 @@
+"""ResNet's stages conv3, conv4 and conv5, built as Detectron2 builds them, one at a time."""
+
+from detectron2.modeling.backbone.resnet import BasicBlock, BottleneckBlock, ResNet
+from torch import nn
+
+BLOCKS_PER_STAGE = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+
+
+def stage_channels(depth: int, stage: int) -> int:
+    """Output channels of ``res<stage>``, stage in 2 to 5, of a ResNet of standard width.
+
+    Raises:
+        ValueError: if there is no ResNet of that depth.
+    """
+    if depth not in BLOCKS_PER_STAGE:
+        known = ", ".join(map(str, BLOCKS_PER_STAGE))
+        raise ValueError(f"there is no ResNet of depth {depth}; depths are {known}")
+    return (64 if depth < 50 else 256) * 2 ** (stage - 2)
+
+
+def build_stage(depth: int, stage: int, *, norm: str, stride: int, stride_in_1x1=False):
+    """One stage of a ResNet of standard width.
+
+    Args:
+        depth: of the whole ResNet; basic blocks under 50, bottleneck blocks from 50 on.
+        stage: 3, 4 or 5, for conv3, conv4, conv5.
+        norm: Detectron2's name of a norm.
+        stride: of the stage's first block.
+        stride_in_1x1: whether a bottleneck's stride is in its first 1 x 1 convolution.
+
+    Returns:
+        nn.Sequential: with the parameter names of Detectron2's own ``res<stage>``.
+    """
+    out_channels = stage_channels(depth, stage)
+    num_blocks = BLOCKS_PER_STAGE[depth][stage - 2]
+    kwargs = {"norm": norm, "stride_per_block": [stride] + [1] * (num_blocks - 1)}
+    if depth >= 50:
+        kwargs.update(bottleneck_channels=out_channels // 4, stride_in_1x1=stride_in_1x1)
+    blocks = ResNet.make_stage(
+        BottleneckBlock if depth >= 50 else BasicBlock,
+        num_blocks,
+        in_channels=stage_channels(depth, stage - 1),
+        out_channels=out_channels,
+        **kwargs,
+    )
+    return nn.Sequential(*blocks)

@@ -1,0 +1,53 @@
+"""Side-fusion: how a layer of the detector helps the parallel layer of the re-id side-net."""
+
+import torch
+from detectron2.utils.registry import Registry
+from torch import nn
+
+SIDE_FUSION_REGISTRY = Registry("SIDE_FUSION")
+SIDE_FUSION_REGISTRY.__doc__ = """
+Fusions of two parallel layers, named by ``MODEL.REID.FUSION.NAME``. A registered object is called
+with the channels of the detector's and of the re-id map, and returns a module, which is called with
+x_d (B, C_d, H, W) and x_r (B, C_r, H, W) and returns x_s (B, C_r, H, W), the next re-id layer's
+input. If it has a property ``alpha`` (a scalar in [0, 1]), training logs it.
+"""
+
+
+@SIDE_FUSION_REGISTRY.register()
+class AlphaBlendFusion(nn.Module):
+    """Eq. 3: ``x_s = alpha x_d + (1 - alpha) x_r``, alpha in [0, 1] the only parameter.
+
+    alpha is the sigmoid of a free scalar, 0.5 at the start.
+    """
+
+    def __init__(self, detector_channels: int, reid_channels: int):
+        """
+        Raises:
+            ValueError: if the two maps differ in channels.
+        """
+        super().__init__()
+        if detector_channels != reid_channels:
+            raise ValueError(
+                "AlphaBlendFusion needs equal channels in both nets, got "
+                f"{detector_channels} and {reid_channels}; give the side-net the detector's depth"
+            )
+        self.alpha_logit = nn.Parameter(torch.zeros(()))
+
+    @property
+    def alpha(self) -> torch.Tensor:
+        """() the weight of the detector's map, in [0, 1]."""
+        return self.alpha_logit.sigmoid()
+
+    def forward(self, x_d: torch.Tensor, x_r: torch.Tensor) -> torch.Tensor:
+        return torch.lerp(x_r, x_d, self.alpha.to(x_r.dtype))
+
+
+@SIDE_FUSION_REGISTRY.register()
+class NoFusion(nn.Module):
+    """The ablation without side-fusion: ``x_s = x_r``."""
+
+    def __init__(self, detector_channels: int, reid_channels: int):
+        super().__init__()
+
+    def forward(self, x_d: torch.Tensor, x_r: torch.Tensor) -> torch.Tensor:
+        return x_r

@@ -1,0 +1,90 @@
+"""Checks of a whole config before any long work: device, weights, datasets, number of identities."""
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from .data import count_person_ids, get_protocols
+from .errors import UserError
+
+
+def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
+    """Read the datasets that a run needs, and refuse a config that can't end well.
+
+    ``MODEL.REID.NUM_IDS`` is set from the training data where it is 0 and f_r is to be trained.
+
+    Args:
+        cfg: after :func:`apply_stage`; changed in place.
+        eval_only: whether the training data is not needed.
+
+    Raises:
+        UserError: one line that names the key, what is allowed, and the mend.
+    """
+    _check_device(cfg)
+    _check_registered(cfg.DATASETS.TEST, "DATASETS.TEST")
+    if cfg.DATASETS.TEST:
+        for name in cfg.DATASETS.TEST:
+            get_protocols(name)
+    if eval_only:
+        if not cfg.DATASETS.TEST:
+            raise UserError("DATASETS.TEST is empty; name a test set to evaluate on")
+        return
+    _check_weights(cfg)
+    _check_registered(cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
+    if not cfg.DATASETS.TRAIN:
+        raise UserError("DATASETS.TRAIN is empty; name a training set")
+    _check_identities(cfg)
+
+
+def _check_device(cfg: CfgNode) -> None:
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but PyTorch sees no GPU; add MODEL.DEVICE cpu"
+        )
+
+
+def _check_registered(names, key: str) -> None:
+    for name in names:
+        if name not in DatasetCatalog.list():
+            ours = [n for n in DatasetCatalog.list() if _is_person_search(n)]
+            raise UserError(
+                f"{key}: dataset {name!r} is not registered; registered are {', '.join(ours)}; "
+                "for own data see fully_decoupled_ps.data.register_person_search_json"
+            )
+
+
+def _is_person_search(name: str) -> bool:
+    return MetadataCatalog.get(name).get("evaluator_type") == "person_search"
+
+
+def _check_weights(cfg: CfgNode) -> None:
+    if cfg.SOLVER.STAGE == "detection" and not cfg.MODEL.WEIGHTS and cfg.MODEL.BACKBONE.FREEZE_AT:
+        raise UserError(
+            f"MODEL.WEIGHTS is empty while MODEL.BACKBONE.FREEZE_AT is "
+            f"{cfg.MODEL.BACKBONE.FREEZE_AT}: layers would be frozen at random values; name "
+            "ImageNet weights, or set MODEL.BACKBONE.FREEZE_AT 0"
+        )
+
+
+def _check_identities(cfg: CfgNode) -> None:
+    if cfg.SOLVER.STAGE == "detection":
+        for name in cfg.DATASETS.TRAIN:
+            DatasetCatalog.get(name)
+        return
+    if len(cfg.DATASETS.TRAIN) != 1:
+        raise UserError(
+            f"DATASETS.TRAIN names {len(cfg.DATASETS.TRAIN)} datasets, whose person ids would be "
+            f"mixed up; stage {cfg.SOLVER.STAGE} trains on one"
+        )
+    found = count_person_ids(DatasetCatalog.get(cfg.DATASETS.TRAIN[0]))
+    if found == 0:
+        raise UserError(
+            f"{cfg.DATASETS.TRAIN[0]} has no labelled person; stage {cfg.SOLVER.STAGE} needs "
+            "annotations with a person id"
+        )
+    if cfg.MODEL.REID.NUM_IDS not in (0, found):
+        raise UserError(
+            f"MODEL.REID.NUM_IDS is {cfg.MODEL.REID.NUM_IDS}, but {cfg.DATASETS.TRAIN[0]} has "
+            f"{found} identities; set it to 0 (taken from the data) or to {found}"
+        )
+    cfg.MODEL.REID.NUM_IDS = found
