@@ -46,6 +46,14 @@ class Trainer(DefaultTrainer):
             weights = self.cfg.MODEL.REID.SIDE_NET.WEIGHTS
             initialize_side_net(model.reid.side_net, weights, model.detector)
 
+    def state_dict(self):
+        # Detectron2's main branch has this; v0.6 leaves the optimiser out of its checkpoints.
+        return {**super().state_dict(), "_trainer": self._trainer.state_dict()}
+
+    def load_state_dict(self, state_dict):
+        super().load_state_dict(state_dict)
+        self._trainer.load_state_dict(state_dict["_trainer"])
+
     def build_writers(self):
         return [*super().build_writers(), ReIDMetricPrinter()]
 
