@@ -13,12 +13,15 @@ Needs torch in the running environment: the source's own setup.py, which pip ask
 distribution's name, imports it.
 
     python build_detectron2.py                   # build, and install into the running environment
+    python build_detectron2.py --keep-installed  # the same, unless there is another Detectron2
     python build_detectron2.py --wheel-dir DIR   # only build, e.g. to carry it to another machine
 """
 
 import argparse
 import base64
 import hashlib
+import importlib.metadata
+import importlib.util
 import subprocess
 import sys
 import tarfile
@@ -285,14 +288,46 @@ def install(wheel: Path) -> None:
             raise BuildError(f"pip could not install {wheel.name}; its message is above")
 
 
+def find_other_detectron2() -> Optional[str]:
+    """Return the version of an installed Detectron2 that this script did not build, else None.
+
+    Raises:
+        BuildError: it is installed but cannot be imported.
+    """
+    if importlib.util.find_spec("detectron2") is None:
+        return None
+    try:
+        version = importlib.metadata.version("detectron2")
+    except importlib.metadata.PackageNotFoundError:
+        version = "from a source folder"
+    if version == VERSION:
+        return None
+    command = [sys.executable, "-c", "import detectron2.engine, detectron2.model_zoo"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        said = (done.stdout.strip().splitlines() or ["nothing"])[-1]
+        raise BuildError(
+            f"the installed Detectron2 ({version}) cannot be imported: '{said}'; mend it, or "
+            f"run '{sys.executable} -m pip uninstall detectron2' to have one built here"
+        )
+    return version
+
+
 def main(arguments: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wheel-dir", type=Path, help="write the wheel here; install nothing")
+    parser.add_argument(
+        "--keep-installed", action="store_true", help="leave a Detectron2 of the user's own alone"
+    )
     parser.add_argument("--sdist", type=Path, help="a downloaded source distribution to use")
     args = parser.parse_args(arguments)
     try:
         if args.wheel_dir:
             print(build(args.wheel_dir, args.sdist))
+            return 0
+        other = find_other_detectron2() if args.keep_installed else None
+        if other:
+            print(f"Keeping the installed detectron2 {other}")
             return 0
         with tempfile.TemporaryDirectory() as folder:
             install(build(Path(folder), args.sdist))

@@ -1,0 +1,33 @@
+"""Package ``fully_decoupled_ps``; run ``make setup`` for an environment with everything in it."""
+
+from setuptools import find_packages, setup
+
+SOURCE = "projects/FullyDecoupledPS"
+
+setup(
+    name="fully-decoupled-ps",
+    version="0.1.0",
+    description="Towards Fully Decoupled End-to-End Person Search, on Detectron2",
+    license="Apache-2.0",
+    package_dir={"": SOURCE},
+    packages=find_packages(SOURCE, include=["fully_decoupled_ps", "fully_decoupled_ps.*"]),
+    package_data={"fully_decoupled_ps.utils": ["templates/*"]},
+    python_requires=">=3.10",
+    install_requires=[
+        # Detectron2 is required too, but the package index does not have it under its own name:
+        # `python projects/FullyDecoupledPS/tools/build_detectron2.py` builds and installs v0.6, or
+        # install upstream's main branch from https://github.com/facebookresearch/detectron2.
+        "torch>=2.4",
+        "torchvision>=0.19",  # the release that belongs to torch 2.4
+        "numpy>=1.24",
+        "fvcore>=0.1.5",  # transforms and schedules, as Detectron2 has them
+        "iopath>=0.1.7",  # PathManager, as Detectron2 has it
+        "pycocotools>=2.0.2",  # Detectron2 imports it with its datasets
+        "scipy>=1.9",  # the data sets' annotations are MATLAB files
+        "scikit-learn>=1.1",  # average precision as the published numbers use it
+        # Detectron2's visualizer and our synthetic frames. The headless build, because the other
+        # one needs libGL and GLib from the system, which servers and containers do not have.
+        "opencv-python-headless>=4.6",
+    ],
+    extras_require={"dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9"]},
+)
