@@ -81,6 +81,8 @@ class TripletLoss(nn.Module):
 
     def forward(self, embeddings, person_ids, memory: IdentityMemory):
         labelled = person_ids >= 0
+        if not labelled.any():
+            return {"loss_triplet": embeddings.sum() * 0.0}
         anchors, ids = embeddings[labelled].float(), person_ids[labelled]
         seen = memory.seen().nonzero().squeeze(1)
         candidates = torch.cat([anchors, memory.lookup_table[seen]])

@@ -223,7 +223,8 @@ class FullyDecoupledPersonSearch(nn.Module):
 
     def _network_queries(self, x: dict) -> Boxes:
         """An image's query boxes, scaled to the network's resolution."""
-        boxes = Boxes(torch.as_tensor(x.get("queries", []), dtype=torch.float32).reshape(-1, 4))
+        queries = torch.as_tensor(x.get("queries", []), dtype=torch.float32).reshape(-1, 4)
+        boxes = Boxes(queries.clone())  # scaled in place, and the input is the caller's
         height, width = x["image"].shape[-2:]
         boxes.scale(width / x.get("width", width), height / x.get("height", height))
         return boxes.to(self.device)
