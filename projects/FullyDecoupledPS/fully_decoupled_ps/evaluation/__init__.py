@@ -1,0 +1,13 @@
+"""Metrics of person search, and the evaluator that reports them."""
+
+from .detection_metrics import evaluate_detection
+from .evaluator import PersonSearchEvaluator
+from .search_metrics import SearchProtocol, SearchResult, evaluate_search
+
+__all__ = [
+    "PersonSearchEvaluator",
+    "SearchProtocol",
+    "SearchResult",
+    "evaluate_detection",
+    "evaluate_search",
+]

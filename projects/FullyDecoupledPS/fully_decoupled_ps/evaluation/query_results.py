@@ -1,0 +1,106 @@
+"""The file of per-query results: what was found, at which rank, and what was missed."""
+
+import json
+import os
+from typing import Any, Dict, List
+
+import numpy as np
+
+from .predictions import Predictions
+from .search_dataset import SearchDataset
+from .search_metrics import QueryResult, SearchResult
+
+VERSION = 1
+NUM_HITS = 10
+
+
+def write_query_results(
+    path: str,
+    dataset: SearchDataset,
+    predictions: Predictions,
+    protocol: str,
+    result: SearchResult,
+    score_thresh: float,
+) -> None:
+    """Write one protocol's results as JSON. ``result`` holds NUM_HITS hits a query."""
+    queries = dataset.protocols[protocol]
+    content = {
+        "version": VERSION,
+        "dataset": dataset.name,
+        "protocol": protocol,
+        "score_thresh": score_thresh,
+        "metrics": result.metrics(),
+        "queries": [
+            {"query_id": i, **_query_record(dataset, predictions, query, found)}
+            for i, (query, found) in enumerate(zip(queries, result.queries))
+        ],
+    }
+    # Written aside first, so that a reader never sees half a file.
+    with open(path + ".part", "w") as f:
+        json.dump(content, f)
+    os.replace(path + ".part", path)
+
+
+def _query_record(
+    dataset: SearchDataset, predictions: Predictions, query: Dict[str, Any], found: QueryResult
+) -> Dict[str, Any]:
+    frame = dataset.frame_number(query["image_id"])
+    return {
+        **_frame_record(dataset, frame),
+        "bbox": list(query["bbox"]),
+        "person_id": query["person_id"],
+        "ap": found.ap,
+        "first_hit_rank": found.first_hit_rank,
+        "num_gt": found.num_gt,
+        "num_tp": found.num_tp,
+        "hits": _hit_records(dataset, predictions, found),
+        "missed": _missed_records(dataset, found),
+    }
+
+
+def _frame_record(dataset: SearchDataset, frame: int) -> Dict[str, Any]:
+    frame_dict = dataset.dicts[frame]
+    return {
+        "image_id": frame_dict["image_id"],
+        "file_name": frame_dict["file_name"],
+        "camera_id": frame_dict.get("camera_id"),
+    }
+
+
+def _hit_records(
+    dataset: SearchDataset, predictions: Predictions, found: QueryResult
+) -> List[Dict[str, Any]]:
+    detections, gt = predictions.detections, dataset.ground_truth
+    gt_of_frame = dict(zip(gt.frame_of[found.gt_rows].tolist(), found.gt_rows))
+    records = []
+    for rank, (det, similarity) in enumerate(zip(found.hits, found.hit_similarities), 1):
+        frame = int(detections.frame_of[det])
+        gt_row = gt_of_frame.get(frame)
+        records.append(
+            {
+                "rank": rank,
+                **_frame_record(dataset, frame),
+                "bbox": detections.boxes[det].tolist(),
+                "score": float(detections.scores[det]),
+                "similarity": float(similarity),
+                "correct": bool(np.isin(det, found.true_positives)),
+                "gt_bbox": None if gt_row is None else gt.boxes[gt_row].tolist(),
+            }
+        )
+    return records
+
+
+def _missed_records(dataset: SearchDataset, found: QueryResult) -> List[Dict[str, Any]]:
+    gt = dataset.ground_truth
+    records = []
+    for gt_row, det in zip(found.gt_rows, found.true_positives):
+        if det in found.hits:
+            continue
+        records.append(
+            {
+                **_frame_record(dataset, int(gt.frame_of[gt_row])),
+                "bbox": gt.boxes[gt_row].tolist(),
+                "reason": "not detected" if det < 0 else f"below the first {NUM_HITS}",
+            }
+        )
+    return records

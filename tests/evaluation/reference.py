@@ -1,0 +1,100 @@
+"""The published definition of the metrics in plain loops, written to be read, not to be fast.
+
+Frames are dicts: {"image_id", "query_only": bool, "gts": [(box, person_id)], "dets": [(box, score,
+feature)]}, queries are dicts: {"image_id", "person_id", "feature", "gallery": None or a list of
+image ids}.
+"""
+
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+
+def iou(a, b):
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    intersection = width * height
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - intersection
+    return intersection / union if union > 0 else 0.0
+
+
+def search_query(frames, query, cws=False, similarity=np.dot):
+    """-> {"ap", "first_hit_rank", "num_gt", "num_tp"} of one query."""
+    by_image = {frame["image_id"]: frame for frame in frames}
+    gallery = query["gallery"]
+    if gallery is None:
+        gallery = [
+            frame["image_id"]
+            for frame in frames
+            if frame["image_id"] != query["image_id"] and not frame["query_only"]
+        ]
+    y_true, y_score, num_gt, seen = [], [], 0, set()
+    for image_id in gallery:
+        frame = by_image[image_id]
+        gt_boxes = [box for box, person_id in frame["gts"] if person_id == query["person_id"]]
+        num_gt += 1 if gt_boxes else 0
+        if image_id in seen:  # listed twice: the first is scored, both count as ground truth
+            continue
+        seen.add(image_id)
+        similarities = []
+        for _, score, feature in frame["dets"]:
+            value = np.float32(similarity(query["feature"], feature))
+            similarities.append(value * np.float32(score) if cws else value)
+        order = sorted(range(len(similarities)), key=lambda i: -similarities[i])
+        found = False
+        for i in order:
+            right = False
+            if gt_boxes and not found:
+                x0, y0, x1, y1 = gt_boxes[0]
+                w, h = x1 - x0, y1 - y0
+                threshold = min(0.5, w * h / ((w + 10) * (h + 10)))
+                right = iou(gt_boxes[0], frame["dets"][i][0]) >= threshold
+            found = found or right
+            y_true.append(right)
+            y_score.append(similarities[i])
+    return _score(y_true, y_score, num_gt)
+
+
+def _score(y_true, y_score, num_gt):
+    num_tp = sum(y_true)
+    if num_tp == 0:
+        return {"ap": 0.0, "first_hit_rank": None, "num_gt": num_gt, "num_tp": 0}
+    ap = average_precision_score(y_true, y_score) * num_tp / num_gt
+    # At equal similarity the wrong ones come first.
+    ranked = sorted(zip(y_score, y_true), key=lambda pair: (-pair[0], pair[1]))
+    first = [right for _, right in ranked].index(True) + 1
+    return {"ap": ap, "first_hit_rank": first, "num_gt": num_gt, "num_tp": num_tp}
+
+
+def mean_over_queries(results, skip_without_ground_truth):
+    """-> {"mAP", "top1", "top5", "top10"} in percent."""
+    if skip_without_ground_truth:
+        results = [r for r in results if r["num_gt"] > 0]
+    n = len(results)
+    means = {"mAP": 100 * sum(r["ap"] for r in results) / n if n else 0.0}
+    for k in (1, 5, 10):
+        hits = [r for r in results if r["first_hit_rank"] and r["first_hit_rank"] <= k]
+        means[f"top{k}"] = 100 * len(hits) / n if n else 0.0
+    return means
+
+
+def detection(frames, iou_thresh=0.5):
+    """-> {"AP", "recall"} in percent."""
+    y_true, y_score, num_gt = [], [], 0
+    for frame in frames:
+        boxes = [box for box, _ in frame["gts"]]
+        dets = [box for box, _, _ in frame["dets"]]
+        num_gt += len(boxes)
+        overlap = [[iou(gt, det) for det in dets] for gt in boxes]
+        for j, (_, score, _) in enumerate(frame["dets"]):
+            right = False
+            if boxes:
+                column = [row[j] for row in overlap]
+                i = column.index(max(column))  # the ground truth that it overlaps best
+                best_of_gt = overlap[i].index(max(overlap[i])) == j
+                right = column[i] >= iou_thresh and best_of_gt
+            y_true.append(right)
+            y_score.append(np.float32(score))
+    if not any(y_true):
+        return {"AP": 0.0, "recall": 0.0}
+    recall = sum(y_true) / num_gt
+    return {"AP": 100 * average_precision_score(y_true, y_score) * recall, "recall": 100 * recall}

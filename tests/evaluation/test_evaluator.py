@@ -1,0 +1,268 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import Boxes, BoxMode, Instances
+
+from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.evaluation import PersonSearchEvaluator
+
+from . import reference
+from .worlds import frame, query
+
+NAME = "evaluator_test"
+A = [0.0, 0.0, 100.0, 200.0]
+B = [300.0, 0.0, 400.0, 200.0]
+
+
+def feature(cosine):
+    return [cosine, (1 - cosine**2) ** 0.5]
+
+
+def dataset_dict(image_id, camera_id, persons, **extra):
+    annotations = [
+        {"bbox": box, "bbox_mode": BoxMode.XYXY_ABS, "category_id": 0, "person_id": person_id}
+        for box, person_id in persons
+    ]
+    return {
+        "file_name": f"/frames/{image_id}",
+        "image_id": image_id,
+        "height": 600,
+        "width": 800,
+        "camera_id": camera_id,
+        "annotations": annotations,
+        **extra,
+    }
+
+
+def dicts():
+    """Person 1 is in a, b (camera 1) and c (camera 2); 2 in a and b only; d holds a query only."""
+    return [
+        dataset_dict("a.jpg", 1, [(A, 1), (B, 2)], queries=[A, B]),
+        dataset_dict("b.jpg", 1, [(A, 1), (B, 2)]),
+        dataset_dict("c.jpg", 2, [(A, 1), (B, -1)]),
+        dataset_dict("d.jpg", 2, [(A, 1)], queries=[A], query_only=True),
+    ]
+
+
+def protocols():
+    queries = [("a.jpg", A, 1, ["c.jpg"]), ("a.jpg", B, 2, ["c.jpg"]), ("d.jpg", A, 1, ["a.jpg"])]
+    keys = ("image_id", "bbox", "person_id", "gallery")
+    listed = [dict(zip(keys, q)) for q in queries]
+    return {"full": [{**q, "gallery": None} for q in listed], "multi_view": listed}
+
+
+def outputs():
+    """(boxes, scores, features, query features) of a, b, c and d."""
+    return [
+        ([A, B], [0.9, 0.8], [feature(1.0), feature(0.1)], [feature(1.0), feature(0.0)]),
+        ([A, B], [0.9, 0.5], [feature(0.8), feature(0.2)], []),
+        ([A, B], [0.9, 0.4], [feature(0.3), feature(0.95)], []),
+        ([A], [0.7], [feature(0.9)], [feature(0.9)]),
+    ]
+
+
+@pytest.fixture
+def dataset():
+    DatasetCatalog.register(NAME, dicts)
+    MetadataCatalog.get(NAME).set(protocols_fn=protocols)
+    yield NAME
+    DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+
+
+def model_io(dataset_dict, output, with_features=True):
+    """One frame's (input, output) as Detectron2's test loop hands them over."""
+    boxes, scores, features, query_features = output
+    instances = Instances((600, 800))
+    instances.pred_boxes = Boxes(torch.tensor(boxes).reshape(-1, 4))
+    instances.scores = torch.tensor(scores)
+    instances.pred_classes = torch.zeros(len(scores), dtype=torch.int64)
+    frame_input = {"image_id": dataset_dict["image_id"]}
+    result = {"instances": instances}
+    if with_features:
+        instances.reid_features = torch.tensor(features or np.zeros((0, 2)))
+    if "queries" in dataset_dict:
+        frame_input["queries"] = torch.tensor(dataset_dict["queries"])
+        if with_features:
+            result["query_features"] = torch.tensor(query_features)
+    return frame_input, result
+
+
+def run(evaluator, predicted=None, frames=None, **kwargs):
+    evaluator.reset()
+    for d, output in zip(frames or dicts(), predicted or outputs()):
+        frame_input, result = model_io(d, output, **kwargs)
+        evaluator.process([frame_input], [result])
+    return evaluator.evaluate()
+
+
+def reference_results(score_thresh):
+    """The same dataset and predictions through the plain-loop definition."""
+    all_frames, searched, queries = [], [], {"full": [], "multi_view": []}
+    features = {}
+    for d, (boxes, scores, feats, query_feats) in zip(dicts(), outputs()):
+        gts = [(a["bbox"], a["person_id"]) for a in d["annotations"]]
+        dets = [(b, s, np.float32(f)) for b, s, f in zip(boxes, scores, feats)]
+        only = d.get("query_only", False)
+        all_frames.append(frame(d["image_id"], gts, dets, only))
+        kept = [det for det in dets if det[1] >= score_thresh]
+        searched.append(frame(d["image_id"], gts, kept, only))
+        for box, f in zip(d.get("queries", []), query_feats):
+            features[d["image_id"], tuple(box)] = f
+    for name, entries in protocols().items():
+        for q in entries:
+            f = features[q["image_id"], tuple(q["bbox"])]
+            queries[name].append(query(q["image_id"], q["person_id"], f, q["gallery"]))
+    results = {"detection": reference.detection([f for f in all_frames if not f["query_only"]])}
+    for name, task in (("full", "search"), ("multi_view", "search_multi_view")):
+        for cws in (False, True):
+            found = [reference.search_query(searched, q, cws) for q in queries[name]]
+            means = reference.mean_over_queries(found, name == "multi_view")
+            results[task + "_cws" * cws] = means
+    return results
+
+
+@pytest.mark.parametrize("score_thresh", [0.0, 0.5, 0.85])
+def test_agrees_with_the_reference(dataset, score_thresh):
+    results = run(PersonSearchEvaluator(dataset, score_thresh=score_thresh))
+    expected = reference_results(score_thresh)
+    assert list(results) == list(expected)
+    for task, metrics in expected.items():
+        assert results[task] == pytest.approx(metrics, abs=1e-9), task
+
+
+def test_by_hand(dataset):
+    """
+    Score >= 0.5 leaves c's second detection (0.95) out. Query 1 (feature (1, 0)) over b, c: 0.8
+    right, 0.3 right, 0.2 wrong: AP 1. Query 2 (feature (0, 1)): of b and c 0.98 is right, AP 1.
+    Query 3 (feature of cosine 0.9) finds a, b, c: similarities 0.90, 0.98, 0.69 right; wrong are
+    a's second (0.52) and b's second (0.61): AP 1. Multi-view: query 2 has no ground truth in c.
+    """
+    results = run(PersonSearchEvaluator(dataset))
+    assert results["search"] == pytest.approx({"mAP": 100, "top1": 100, "top5": 100, "top10": 100})
+    assert results["detection"] == pytest.approx({"AP": 100, "recall": 100})
+    assert results["search_multi_view"]["mAP"] == pytest.approx(100)
+
+
+def test_files(dataset, tmp_path):
+    results = run(PersonSearchEvaluator(dataset, output_dir=str(tmp_path / "new")))
+    metrics = json.loads((tmp_path / "new" / "metrics.json").read_text())
+    assert {k: metrics[k] for k in results} == results
+    assert metrics["dataset"] == dataset
+    assert metrics["counts"] == {
+        "frames": 3,
+        "detections": 6,
+        "persons": 6,
+        "queries": {"full": 3, "multi_view": 3},
+        "queries_without_ground_truth": {"full": 0, "multi_view": 1},
+        "queries_left_out": {"full": 0, "multi_view": 1},
+    }
+    content = json.loads((tmp_path / "new" / "queries_full.json").read_text())
+    assert content["metrics"] == results["search"]
+    assert [q["query_id"] for q in content["queries"]] == [0, 1, 2]
+    first = content["queries"][0]
+    assert first["hits"][0] == {
+        "rank": 1,
+        "image_id": "b.jpg",
+        "file_name": "/frames/b.jpg",
+        "camera_id": 1,
+        "bbox": A,
+        "score": pytest.approx(0.9),
+        "similarity": pytest.approx(0.8),
+        "correct": True,
+        "gt_bbox": A,
+    }
+    assert [h["correct"] for h in first["hits"]] == [True, True, False]
+    assert first["hits"][2]["gt_bbox"] == A and first["hits"][2]["bbox"] == B
+    assert (first["num_gt"], first["num_tp"], first["missed"]) == (2, 2, [])
+
+
+def test_missed_persons_and_their_reasons(dataset, tmp_path):
+    predicted = outputs()
+    predicted[1] = ([B] * 12, [0.9] * 12, [feature(0.9)] * 12, [])
+    run(PersonSearchEvaluator(dataset, output_dir=str(tmp_path)), predicted)
+    queries = json.loads((tmp_path / "queries_full.json").read_text())["queries"]
+    assert [(m["image_id"], m["reason"]) for m in queries[0]["missed"]] == [
+        ("b.jpg", "not detected"),
+        ("c.jpg", "below the first 10"),
+    ]
+    assert queries[0]["missed"][0]["bbox"] == A
+    assert queries[0]["ap"] == pytest.approx(1 / 13 / 2)
+    assert len(queries[0]["hits"]) == 10
+
+
+def test_a_detector_alone_has_detection_figures_only(dataset, tmp_path):
+    evaluator = PersonSearchEvaluator(dataset, output_dir=str(tmp_path))
+    results = run(evaluator, with_features=False)
+    assert list(results) == ["detection"]
+    assert [p.name for p in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_frame_predicted_twice_counts_once(dataset):
+    once = run(PersonSearchEvaluator(dataset))
+    twice = run(
+        PersonSearchEvaluator(dataset), outputs() + outputs()[:1], frames=dicts() + dicts()[:1]
+    )
+    assert once == twice
+
+
+def test_no_detection_anywhere(dataset):
+    predicted = [([], [], [], q) for _, _, _, q in outputs()]
+    results = run(PersonSearchEvaluator(dataset), predicted)
+    assert len(results) == 5
+    assert all(value == 0 for metrics in results.values() for value in metrics.values())
+
+
+def broken(image, field, value):
+    predicted = [list(output) for output in outputs()]
+    predicted[image][field] = value
+    return predicted
+
+
+@pytest.mark.parametrize(
+    "predicted, message",
+    [
+        (broken(1, 2, [feature(0.8), [float("nan"), 0.0]]), "'b.jpg'.*NaN"),
+        (broken(3, 3, [[float("inf"), 0.0]]), "'d.jpg'.*infinite"),
+        (broken(2, 2, [[1.0, 0.0, 0.0]] * 2), "'c.jpg'.*shape"),
+        (broken(2, 1, [0.9, 1.5]), r"'c.jpg'.*1.5.*\[0, 1\]"),
+        (broken(2, 1, [0.9, float("nan")]), "'c.jpg'.*nan"),
+        (broken(2, 0, [A, [float("nan")] * 4]), "'c.jpg'.*finite"),
+        (broken(0, 3, [feature(1.0)]), "'a.jpg'.*query_features"),
+    ],
+)
+def test_wrong_predictions(dataset, predicted, message):
+    with pytest.raises(UserError, match=message) as error:
+        run(PersonSearchEvaluator(dataset), predicted)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_and_unknown_images(dataset):
+    evaluator = PersonSearchEvaluator(dataset)
+    with pytest.raises(UserError, match="2 image.*'c.jpg'.*no predictions"):
+        run(evaluator, outputs()[:2], frames=dicts()[:2])
+    with pytest.raises(UserError, match="'x.jpg'.*not in dataset"):
+        run(evaluator, outputs() + outputs()[2:3], dicts() + [dataset_dict("x.jpg", 1, [])])
+
+
+def test_a_query_that_was_not_predicted(dataset):
+    frames = dicts()
+    frames[0]["queries"] = [A, [0.0, 0.0, 50.0, 50.0]]
+    with pytest.raises(UserError, match="'a.jpg'.*query box"):
+        run(PersonSearchEvaluator(dataset), frames=frames)
+
+
+def test_a_gallery_with_an_unknown_image(dataset):
+    wrong = [{**q, "gallery": ["c.jpg", "nowhere.jpg"]} for q in protocols()["full"]]
+    MetadataCatalog.remove(NAME)
+    MetadataCatalog.get(NAME).set(protocols_fn=lambda: {"full": wrong})
+    with pytest.raises(UserError, match="'nowhere.jpg'"):
+        run(PersonSearchEvaluator(dataset))
+
+
+def test_unregistered_dataset():
+    with pytest.raises(UserError, match="nonesuch"):
+        PersonSearchEvaluator("nonesuch")

@@ -1,0 +1,196 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from fully_decoupled_ps.evaluation import search_metrics
+from fully_decoupled_ps.evaluation.person_matches import search_iou_thresh
+
+from . import reference
+from .worlds import frame, query, search, worlds
+
+BOX = (0.0, 0.0, 100.0, 200.0)
+FAR = (500.0, 0.0, 600.0, 200.0)
+
+
+def unit(cosine):
+    """A feature whose similarity to (1, 0) is ``cosine``."""
+    return (cosine, (1 - cosine**2) ** 0.5)
+
+
+def search_one(frames, gallery=None, cws=False, **kwargs):
+    """The result of the query (1, 0) for person 7 in frame "q"."""
+    frames = [frame("q", [(BOX, 7)], [(BOX, 1.0, (1.0, 0.0))]), *frames]
+    result = search(frames, [query("q", 7, (1.0, 0.0), gallery)], **kwargs)
+    return result["full", cws].queries[0]
+
+
+def test_average_precision_by_hand():
+    """
+    Ranking: 0.9 right, 0.8 wrong, 0.7 right, 0.6 wrong; a third person is not detected.
+    AP = (1/1 + 2/3) / 3.
+    """
+    found = search_one(
+        [
+            frame("a", [(BOX, 7)], [(BOX, 1, unit(0.7)), (FAR, 1, unit(0.8))]),
+            frame("b", [(BOX, 7)], [(BOX, 1, unit(0.9)), (FAR, 1, unit(0.6))]),
+            frame("c", [(BOX, 7)], []),
+        ]
+    )
+    assert found.ap == pytest.approx((1 + 2 / 3) / 3, abs=1e-12)
+    assert (found.first_hit_rank, found.num_gt, found.num_tp) == (1, 3, 2)
+
+
+def test_second_detection_of_a_person_is_wrong():
+    """Both overlap the person; 0.9 is right, 0.8 is wrong and ranks before frame b's 0.5."""
+    found = search_one(
+        [
+            frame("a", [(BOX, 7)], [(BOX, 1, unit(0.8)), ((2, 0, 102, 200), 1, unit(0.9))]),
+            frame("b", [(BOX, 7)], [(BOX, 1, unit(0.5))]),
+        ]
+    )
+    assert found.ap == pytest.approx((1 + 2 / 3) / 2, abs=1e-12)
+
+
+def test_ties_count_against_the_query():
+    """One right among three of equal similarity: precision 1/3, rank 3."""
+    dets = [(BOX, 1, (0.5, 0.0)), (FAR, 1, (0.5, 0.0)), ((0, 300, 9, 400), 1, (0.5, 0.0))]
+    found = search_one([frame("a", [(BOX, 7)], dets)])
+    assert found.ap == pytest.approx(1 / 3, abs=1e-12)
+    assert found.first_hit_rank == 3
+
+
+def test_cws_multiplies_the_similarity_by_the_score():
+    """0.9 x 0.5 falls behind 0.6 x 1."""
+    frames = [frame("a", [(BOX, 7)], [(BOX, 0.5, unit(0.9)), (FAR, 1.0, unit(0.6))])]
+    assert search_one(frames, cws=False).ap == 1.0
+    assert search_one(frames, cws=True).ap == 0.5
+
+
+def test_cws_can_change_which_detection_of_a_person_is_right():
+    """By similarity 0.9 is right and leads; by 0.9 x 0.5 = 0.45 and 0.8 x 1 the other one does."""
+    frames = [frame("a", [(BOX, 7)], [(BOX, 0.5, unit(0.9)), (BOX, 1.0, unit(0.8))])]
+    assert search_one(frames, cws=False).true_positives == [1]
+    assert search_one(frames, cws=True).true_positives == [2]
+
+
+def test_the_own_frame_is_left_out_unless_listed():
+    frames = [frame("a", [(BOX, 7)], [(BOX, 1, unit(0.5))])]
+    assert search_one(frames).num_gt == 1
+    assert search_one(frames, gallery=["a"]).num_gt == 1
+    found = search_one(frames, gallery=["q", "a"])
+    assert (found.num_gt, found.num_tp, found.first_hit_rank) == (2, 2, 1)
+
+
+def test_a_frame_listed_twice_is_scored_once_but_counts_twice():
+    frames = [frame("a", [(BOX, 7)], [(BOX, 1, unit(0.5)), (FAR, 1, unit(0.9))])]
+    found = search_one(frames, gallery=["a", "a"])
+    assert (found.num_gt, found.num_tp, found.first_hit_rank) == (2, 1, 2)
+    assert found.ap == pytest.approx((1 / 2) / 2, abs=1e-12)
+
+
+def test_query_only_frames_are_in_no_gallery_of_all_frames():
+    frames = [frame("a", [(BOX, 7)], [(BOX, 1, unit(0.5))], query_only=True)]
+    found = search_one(frames, num_hits=10)
+    assert (found.num_gt, len(found.hits)) == (0, 0)
+
+
+def test_first_of_two_boxes_of_an_id_in_a_frame_counts():
+    frames = [frame("a", [(BOX, 7), (FAR, 7)], [(FAR, 1, unit(0.9)), (BOX, 1, unit(0.8))])]
+    found = search_one(frames)
+    assert (found.num_gt, found.num_tp, found.first_hit_rank) == (1, 1, 2)
+
+
+def test_tiny_boxes_need_less_overlap():
+    """10 x 10 pixels: threshold 100 / 400. IoU of a box shifted by 5: 50 / 150, by 7: 30 / 170."""
+    tiny = (0.0, 0.0, 10.0, 10.0)
+    assert search_iou_thresh(np.array([tiny])) == [0.25]
+    for shift, right in ((5, 1), (7, 0)):
+        det = (tiny[0] + shift, 0.0, tiny[2] + shift, 10.0)
+        assert search_one([frame("a", [(tiny, 7)], [(det, 1, unit(0.5))])]).num_tp == right
+
+
+def test_negative_similarities():
+    frames = [frame("a", [(BOX, 7)], [(FAR, 1, unit(-0.2)), (BOX, 1, unit(-0.9))])]
+    found = search_one(frames)
+    assert (found.ap, found.first_hit_rank) == (0.5, 2)
+
+
+def test_hits_are_the_head_of_the_ranking_with_wrong_before_right_in_ties():
+    dets = [(BOX, 1, (0.5, 0.0)), (FAR, 1, (0.5, 0.0)), ((0, 300, 9, 400), 1, unit(0.75))]
+    found = search_one([frame("a", [(BOX, 7)], dets)], num_hits=10)
+    assert found.hits.tolist() == [3, 2, 1]  # row 0 is the query's own
+    assert found.hit_similarities.tolist() == [0.75, 0.5, 0.5]
+    assert search_one([frame("a", [(BOX, 7)], dets)], num_hits=2).hits.tolist() == [3, 2]
+
+
+def test_queries_without_ground_truth_count_as_zero_or_are_left_out():
+    frames = [
+        frame("a", [(BOX, 7)], []),
+        frame("b", [(BOX, 7)], [(BOX, 1, (1, 0))]),
+        frame("c", [(BOX, 8)], [(BOX, 1, (0, 1))]),
+    ]
+    queries = [query("a", 7, (1, 0)), query("c", 8, (0, 1))]
+    assert search(frames, queries)["full", False].metrics()["mAP"] == 50
+    skipped = search(frames, queries, skip=True)["full", False]
+    assert skipped.metrics() == {"mAP": 100, "top1": 100, "top5": 100, "top10": 100}
+    assert skipped.num_without_ground_truth == 1 and len(skipped.counted) == 1
+
+
+def test_nothing_at_all():
+    zeros = {"mAP": 0, "top1": 0, "top5": 0, "top10": 0}
+    assert search([], [])["full", False].metrics() == zeros
+    assert search([frame("a")], [])["full", True].metrics() == zeros
+    assert search([frame("a")], [query("a", 1, (1, 0))])["full", True].metrics() == zeros
+
+
+@pytest.mark.parametrize("cws", [False, True])
+@given(world=worlds())
+@settings(max_examples=80, deadline=None)
+def test_every_query_agrees_with_the_reference(cws, world):
+    frames, queries = world
+    expected = [reference.search_query(frames, q, cws) for q in queries]
+    for skip in (False, True):
+        result = search(frames, queries, skip=skip)["full", cws]
+        for found, wanted in zip(result.queries, expected):
+            assert found.ap == pytest.approx(wanted["ap"], abs=1e-9)
+            assert found.first_hit_rank == wanted["first_hit_rank"]
+            assert (found.num_gt, found.num_tp) == (wanted["num_gt"], wanted["num_tp"])
+        assert result.metrics() == pytest.approx(
+            reference.mean_over_queries(expected, skip), abs=1e-9
+        )
+
+
+@given(world=worlds())
+@settings(max_examples=50, deadline=None)
+def test_hits_agree_with_the_other_figures(world):
+    frames, queries = world
+    for found in search(frames, queries, num_hits=10)["full", False].queries:
+        ranks = np.flatnonzero(np.isin(found.hits, found.true_positives)) + 1
+        first = found.first_hit_rank
+        assert (ranks[0] if len(ranks) else None) == (first if first and first <= 10 else None)
+        assert (np.diff(found.hit_similarities) <= 0).all()
+        assert len(found.gt_rows) == len(found.true_positives)
+
+
+@given(world=worlds())
+@settings(max_examples=50, deadline=None)
+def test_the_order_of_frames_does_not_matter(world):
+    frames, queries = world
+    one = search(frames, queries)["full", False]
+    other = search(frames[::-1], queries)["full", False]
+    assert [q.ap for q in one.queries] == pytest.approx([q.ap for q in other.queries], abs=1e-12)
+    assert one.metrics() == pytest.approx(other.metrics(), abs=1e-9)
+
+
+def test_blocks_of_queries_do_not_matter(monkeypatch):
+    rng = np.random.default_rng(0)
+    queries = [query("q", 7, unit(c)) for c in rng.uniform(-1, 1, 9)]
+    frames = [frame("q")] + [
+        frame(str(i), [(BOX, 7)], [(BOX, 1, unit(c)), (FAR, 1, unit(-c))])
+        for i, c in enumerate(rng.uniform(-1, 1, 20))
+    ]
+    whole = search(frames, queries)["full", True]
+    monkeypatch.setattr(search_metrics, "SIMILARITY_BYTES", 4 * 40 * 2)  # 2 queries a block
+    blocks = search(frames, queries)["full", True]
+    assert [q.ap for q in blocks.queries] == [q.ap for q in whole.queries]
+    assert whole.metrics()["mAP"] > 0
