@@ -1,4 +1,4 @@
-"""Writes small datasets in the benchmarks' real layouts, with the oddities that the real ones have."""
+"""Small datasets in the benchmarks' real layouts, with the oddities that the real ones have."""
 
 from pathlib import Path
 
@@ -7,9 +7,14 @@ from PIL import Image
 from scipy.io import savemat
 
 
-def write_image(path: Path, width: int, height: int, color=(90, 120, 150)) -> None:
+def write_image(path: Path, width: int, height: int, orientation: int = 1) -> None:
+    """A JPEG with a red upper left quarter; `orientation` is the EXIF value."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (width, height), color).save(path)
+    image = Image.new("RGB", (width, height), (90, 120, 150))
+    image.paste((255, 0, 0), (0, 0, width // 2, height // 2))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif)
 
 
 def cell(items) -> np.ndarray:
@@ -60,3 +65,102 @@ def write_prw(root: Path, nested: bool = True) -> Path:
 def write_prw_boxes(root: Path, name: str, rows, key: str = "box_new") -> None:
     (root / "annotations").mkdir(parents=True, exist_ok=True)
     savemat(root / "annotations" / f"{name}.jpg.mat", {key: np.array(rows, dtype=np.float64)})
+
+
+def structs(fields, rows) -> np.ndarray:
+    """A (1, N) struct array as MATLAB writes it."""
+    array = np.empty((1, len(rows)), dtype=[(field, object) for field in fields])
+    for i, row in enumerate(rows):
+        array[0, i] = tuple(row)
+    return array
+
+
+def uint16(*xywh) -> np.ndarray:
+    return np.array([xywh], dtype=np.uint16)
+
+
+ABSENT = np.zeros((0, 0))
+HARD = np.array([[0]], dtype=np.uint8)
+
+# image: (size, boxes of x, y, w, h)
+CUHK_IMAGES = {
+    "s1.jpg": ((200, 100), [(10, 10, 20, 40), (190, 10, 30, 40), (5, 5, 0, 10)]),
+    "s2.jpg": ((65000, 2), [(40000, 0, 30000, 2), (10, 0, 5, 2)]),
+    "s3.jpg": ((200, 100), [(1, 2, 3, 4)]),
+    "s11.jpg": ((200, 100), [(20, 20, 30, 60), (100, 20, 30, 60)]),
+    "s12.jpg": ((200, 100), [(40, 20, 30, 60), (40, 20, 30, 60), (120, 20, 30, 60)]),
+    "s13.jpg": ((200, 100), [(60, 20, 30, 60)]),
+    "s14.jpg": ((200, 100), [(80, 20, 30, 60), (150, 20, 30, 60)]),
+}
+CUHK_POOL = ["s11.jpg", "s12.jpg", "s13.jpg", "s14.jpg"]
+# idname: scenes of image, box. The last has a box that Images.mat lacks; the second a test frame.
+CUHK_TRAIN = {
+    "p1": [("s1.jpg", (10, 10, 20, 40)), ("s3.jpg", (1, 2, 3, 4))],
+    "p5": [("s1.jpg", (190, 10, 30, 40)), ("s11.jpg", (20, 20, 30, 60))],
+    "p9": [("s3.jpg", (50, 50, 20, 20))],
+}
+# idname: query image, its box, gallery of image and box (None: the person is not there)
+CUHK_G50 = {
+    # a frame twice, and the query's own frame
+    "p700": (
+        "s11.jpg",
+        (20, 20, 30, 60),
+        [
+            ("s12.jpg", (40, 20, 30, 60)),
+            ("s13.jpg", None),
+            ("s12.jpg", (40, 20, 30, 60)),
+            ("s11.jpg", (20, 20, 30, 60)),
+        ],
+    ),
+    # its own frame, listed as one without the person
+    "p300": (
+        "s13.jpg",
+        (60, 20, 30, 60),
+        [("s13.jpg", None), ("s14.jpg", (80, 20, 30, 60))],
+    ),
+    # a training frame as query, and a box that Images.mat lacks
+    "p800": ("s1.jpg", (10, 10, 20, 40), [("s14.jpg", (2, 2, 10, 20))]),
+}
+CUHK_G100 = {  # the same persons in another order, with more frames
+    "p300": (*CUHK_G50["p300"][:2], [*CUHK_G50["p300"][2], ("s12.jpg", None)]),
+    "p800": (*CUHK_G50["p800"][:2], [*CUHK_G50["p800"][2], ("s11.jpg", None)]),
+    "p700": CUHK_G50["p700"],
+}
+
+
+def write_cuhk_sysu(root: Path) -> Path:
+    """Three training images, four test images, galleries "50" and "100"."""
+    annotation = root / "annotation"
+    split = annotation / "test" / "train_test"
+    split.mkdir(parents=True)
+    images = []
+    for name, (size, boxes) in CUHK_IMAGES.items():
+        write_image(root / "Image" / "SSM" / name, *size)
+        rows = [(uint16(*box), HARD) for box in boxes]
+        images.append((name, len(boxes), structs(["idlocate", "ishard"], rows)))
+    savemat(annotation / "Images.mat", {"Img": structs(["imname", "nAppear", "box"], images)})
+    savemat(annotation / "pool.mat", {"pool": cell(CUHK_POOL)})
+    write_cuhk_train(root, CUHK_TRAIN)
+    write_cuhk_test(root, 50, CUHK_G50)
+    write_cuhk_test(root, 100, CUHK_G100)
+    return root
+
+
+def write_cuhk_train(root: Path, train) -> None:
+    persons = []
+    for idname, scenes in train.items():
+        rows = [(name, uint16(*box), HARD) for name, box in scenes]
+        scene = structs(["imname", "idlocate", "ishard"], rows)
+        persons.append(structs(["idname", "nAppear", "scene"], [(idname, len(rows), scene)]))
+    savemat(root / "annotation" / "test" / "train_test" / "Train.mat", {"Train": cell(persons)})
+
+
+def write_cuhk_test(root: Path, size: int, queries) -> None:
+    entries = []
+    for idname, (image, box, gallery) in queries.items():
+        fields = ["imname", "idlocate", "ishard", "idname"]
+        query = structs(fields, [(image, uint16(*box), HARD, idname)])
+        rows = [(n, ABSENT if b is None else uint16(*b), HARD) for n, b in gallery]
+        entries.append((query, structs(["imname", "idlocate", "ishard"], rows)))
+    path = root / "annotation" / "test" / "train_test" / f"TestG{size}.mat"
+    savemat(path, {f"TestG{size}": structs(["Query", "Gallery"], entries)})

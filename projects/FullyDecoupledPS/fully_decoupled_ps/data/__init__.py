@@ -1,13 +1,27 @@
 """Datasets: one loader and one register function each, the built-in names, and the mapper."""
 
 from .checks import count_person_ids
+from .cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols, register_cuhk_sysu
+from .dataset_mapper import PersonSearchMapper
+from .person_search_json import (
+    load_person_search_json,
+    load_person_search_json_protocols,
+    register_person_search_json,
+)
 from .protocols import get_protocols
 from .prw import load_prw, load_prw_protocols, register_prw
 
 __all__ = [
+    "PersonSearchMapper",
     "count_person_ids",
     "get_protocols",
+    "load_cuhk_sysu",
+    "load_cuhk_sysu_protocols",
+    "load_person_search_json",
+    "load_person_search_json_protocols",
     "load_prw",
     "load_prw_protocols",
+    "register_cuhk_sysu",
+    "register_person_search_json",
     "register_prw",
 ]

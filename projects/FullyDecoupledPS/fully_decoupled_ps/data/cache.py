@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 Dicts = List[Dict[str, Any]]
 Protocols = Dict[str, List[Dict[str, Any]]]
 
-MAX_ENTRIES = 8
+MAX_ENTRIES = 16
 _entries: "OrderedDict[Tuple, Tuple[int, bytes, Protocols]]" = OrderedDict()
 
 

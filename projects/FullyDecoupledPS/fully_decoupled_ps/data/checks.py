@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
+from detectron2.structures import BoxMode
 from PIL import Image
 from scipy.io import loadmat
 
@@ -22,8 +23,8 @@ def check_folder(path: str, dataset: str) -> None:
     """Raises UserError when a dataset's folder is not there."""
     if not os.path.isdir(path):
         raise UserError(
-            f"{dataset}: folder '{path}' not found; put the dataset there, or set DETECTRON2_DATASETS "
-            "to the folder that holds it (datasets/README.md draws the tree)"
+            f"{dataset}: folder '{path}' not found; put the dataset there, or set "
+            "DETECTRON2_DATASETS to the folder that holds it (datasets/README.md draws the tree)"
         )
 
 
@@ -91,6 +92,16 @@ def image_size(path: str, where: str) -> Tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
+def person(box: List[float], person_id: int) -> Dict[str, Any]:
+    """An annotation in Detectron2's format; box is x0, y0, x1, y1."""
+    return {
+        "bbox": box,
+        "bbox_mode": BoxMode.XYXY_ABS,
+        "category_id": 0,
+        "person_id": person_id,
+    }
+
+
 def clip_box(box: Sequence[float], width: int, height: int, where: str) -> List[float]:
     """
     Args:
@@ -137,16 +148,30 @@ def count_person_ids(dicts: List[Dict[str, Any]]) -> int:
     return len({a["person_id"] for d in dicts for a in d.get("annotations", [])} - {-1})
 
 
-def log_summary(dataset: str, dicts: List[Dict[str, Any]], oddities: Dict[str, int]) -> None:
-    """One line of counts, and one warning a kind of oddity that was met while loading."""
+class Oddities:
+    """What a loader met and went on with: counted a kind, with the first place of each."""
+
+    def __init__(self) -> None:
+        self.count: Counter = Counter()
+        self._first: Dict[str, str] = {}
+
+    def add(self, what: str, where: str) -> None:
+        self.count[what] += 1
+        self._first.setdefault(what, where)
+
+    def log(self, dataset: str) -> None:
+        for what, n in self.count.items():
+            logger.warning("%s: %d %s; first: %s", dataset, n, what, self._first[what])
+
+
+def log_summary(dataset: str, dicts: List[Dict[str, Any]], oddities: Oddities) -> None:
+    """One line of counts, and one warning a kind of oddity."""
     boxes = [a["person_id"] for d in dicts for a in d["annotations"]]
     logger.info(
         "%s: %d frames, %d boxes (%d unlabelled), %d ids",
         dataset, len(dicts), len(boxes), boxes.count(-1), count_person_ids(dicts),
     )  # fmt: skip
-    for what, n in oddities.items():
-        if n:
-            logger.warning("%s: %d %s", dataset, n, what)
+    oddities.log(dataset)
 
 
 def with_progress(items: Sequence[Any], what: str) -> Iterable[Any]:

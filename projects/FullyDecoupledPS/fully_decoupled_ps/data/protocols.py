@@ -1,6 +1,7 @@
 """A dataset's search protocols: which queries, and for each the frames to search."""
 
-from typing import Any, Dict, List
+from collections import defaultdict
+from typing import Any, Dict, List, Optional, Tuple
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -31,6 +32,60 @@ def get_protocols(dataset_name: str) -> Dict[str, List[Dict[str, Any]]]:
     if not _searchable(dataset_name):
         raise UserError(f"dataset '{dataset_name}' has no queries; a search needs a test set")
     return MetadataCatalog.get(dataset_name).protocols_fn()
+
+
+def add_query(
+    d: Dict[str, Any], box: List[float], person_id: int, gallery: Optional[List[str]]
+) -> Dict[str, Any]:
+    """A protocol's entry for a query in frame `d`; its box goes into the frame's "queries" too."""
+    boxes = d.setdefault("queries", [])
+    if box not in boxes:
+        boxes.append(box)
+    return {"image_id": d["image_id"], "bbox": box, "person_id": person_id, "gallery": gallery}
+
+
+def choose_queries(dicts: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """
+    The rule for a file without "queries". For each person that stands in two images or more, by
+    rising id: its box in the first image (in the file's order) of each camera, or, when an image
+    has no camera_id, in the first image of all.
+    """
+    by_camera = all("camera_id" in d for d in dicts)
+    seen: Dict[int, List[Tuple[Dict, Dict]]] = defaultdict(list)
+    for d in dicts:
+        for a in d["annotations"]:
+            if a["person_id"] >= 0:
+                seen[a["person_id"]].append((d, a))
+    queries = []
+    for person_id in sorted(i for i, places in seen.items() if len(places) > 1):
+        cameras = set()
+        for d, a in seen[person_id]:
+            camera = d["camera_id"] if by_camera else None
+            if camera not in cameras:
+                cameras.add(camera)
+                queries.append(add_query(d, list(a["bbox"]), person_id, None))
+    return queries
+
+
+def multi_view(queries: List[Dict[str, Any]], dicts: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """
+    The same queries with the frames of the query's camera left out of their galleries, as for PRW.
+
+    Args:
+        queries: a protocol's queries; those with a gallery keep its frames of other cameras
+        dicts: dataset dicts, all with a "camera_id"
+    """
+    camera = {d["image_id"]: d["camera_id"] for d in dicts}
+    frames = [d["image_id"] for d in dicts if not d.get("query_only")]
+    other_cameras = {c: [f for f in frames if camera[f] != c] for c in set(camera.values())}
+
+    def gallery(query: Dict[str, Any]) -> List[str]:
+        own = camera[query["image_id"]]
+        if query["gallery"] is None:
+            return other_cameras[own]
+        return [frame for frame in query["gallery"] if camera[frame] != own]
+
+    return [{**query, "gallery": gallery(query)} for query in queries]
 
 
 def _searchable(dataset_name: str) -> bool:

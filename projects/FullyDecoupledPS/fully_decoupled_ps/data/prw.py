@@ -12,22 +12,24 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.structures import BoxMode
 
 from ..errors import UserError
 from .cache import read_once
 from .checks import (
+    Oddities,
     check_file,
     check_folder,
     clip_box,
     image_size,
     log_summary,
+    person,
     read_mat,
     relabel_person_ids,
     repeated_ids,
     unwrap,
     with_progress,
 )
+from .protocols import add_query, multi_view
 
 __all__ = ["load_prw", "load_prw_protocols", "register_prw"]
 
@@ -92,7 +94,7 @@ def _read(root: str, split: str) -> Tuple[Callable[[], List[Dict]], Dict[str, Li
 
 
 def _load(root: str, split: str) -> Tuple[List[Dict], Dict[str, List[Dict]]]:
-    oddities: Counter = Counter()
+    oddities = Oddities()
     index_file = os.path.join(root, f"frame_{split}.mat")
     field = f"img_index_{split}"
     frames = _read_index(index_file, field)
@@ -106,7 +108,7 @@ def _load(root: str, split: str) -> Tuple[List[Dict], Dict[str, List[Dict]]]:
         relabel_person_ids(dicts)
     else:
         queries = _load_queries(root, dicts, oddities)
-        protocols = {"full": queries, "multi_view": _multi_view(queries, dicts)}
+        protocols = {"full": queries, "multi_view": multi_view(queries, dicts)}
     log_summary(f"PRW {split} ({root})", dicts, oddities)
     return dicts, protocols
 
@@ -131,28 +133,22 @@ def _frame_name(name: str, where: str) -> str:
     return frame
 
 
-def _load_frame(root: str, frame: str, where: str, oddities: Counter) -> Dict[str, Any]:
+def _load_frame(root: str, frame: str, where: str, oddities: Oddities) -> Dict[str, Any]:
     image_file = os.path.join(root, "frames", frame)
     width, height = image_size(image_file, where)
     anno_file = os.path.join(root, "annotations", frame + ".mat")
     rows = read_mat(anno_file, BOX_FIELDS, "PRW")
     if rows.size % 5 or (rows.size and rows.shape[-1] != 5):
         raise UserError(
-            f"{anno_file}, field of boxes: shape {rows.shape}; it must have 5 columns, id, x, y, w, h"
+            f"{anno_file}, field of boxes: shape {rows.shape}; it needs 5 columns, id, x, y, w, h"
         )
     annotations = []
     for i, row in enumerate(rows.reshape(-1, 5).astype(np.float64)):
         row_name = f"{anno_file}, row {i}"
         box = _box(row[1:], width, height, row_name, oddities)
-        annotations.append(
-            {
-                "bbox": box,
-                "bbox_mode": BoxMode.XYXY_ABS,
-                "category_id": 0,
-                "person_id": _person_id(row[0], row_name),
-            }
-        )
-    oddities[REPEATED] += bool(repeated_ids(annotations))
+        annotations.append(person(box, _person_id(row[0], row_name)))
+    if repeated_ids(annotations):
+        oddities.add(REPEATED, anno_file)
     return {
         "file_name": image_file,
         "image_id": frame,
@@ -163,11 +159,12 @@ def _load_frame(root: str, frame: str, where: str, oddities: Counter) -> Dict[st
     }
 
 
-def _box(xywh: Any, width: int, height: int, where: str, oddities: Counter) -> List[float]:
+def _box(xywh: Any, width: int, height: int, where: str, oddities: Oddities) -> List[float]:
     x, y, w, h = (float(v) for v in xywh)
     box = [x, y, x + w, y + h]
     clipped = clip_box(box, width, height, where)
-    oddities[CLIPPED] += clipped != box
+    if clipped != box:
+        oddities.add(CLIPPED, where)
     return clipped
 
 
@@ -181,7 +178,7 @@ def _person_id(value: float, where: str) -> int:
     return int(value)
 
 
-def _load_queries(root: str, dicts: List[Dict], oddities: Counter) -> List[Dict[str, Any]]:
+def _load_queries(root: str, dicts: List[Dict], oddities: Oddities) -> List[Dict[str, Any]]:
     """Reads query_info.txt; writes "queries" into the dicts, and appends frames that they lack."""
     path = os.path.join(root, "query_info.txt")
     check_file(path, "PRW")
@@ -198,13 +195,10 @@ def _load_queries(root: str, dicts: List[Dict], oddities: Counter) -> List[Dict[
             by_frame[frame] = _load_frame(root, frame, where, oddities)
             by_frame[frame]["query_only"] = True
             dicts.append(by_frame[frame])
-            oddities[APPENDED] += 1
+            oddities.add(APPENDED, where)
         record = by_frame[frame]
         box = _box(xywh, record["width"], record["height"], where, oddities)
-        boxes = record.setdefault("queries", [])
-        if box not in boxes:
-            boxes.append(box)
-        queries.append({"image_id": frame, "bbox": box, "person_id": person_id, "gallery": None})
+        queries.append(add_query(record, box, person_id, None))
     return queries
 
 
@@ -214,17 +208,9 @@ def _parse_query(fields: List[str], where: str) -> Tuple[int, List[float], str]:
         (name,) = fields[5:]
     except ValueError:
         raise UserError(
-            f"{where}: '{' '.join(fields)}' does not read 'person_id x y w h frame'; correct the line"
+            f"{where}: '{' '.join(fields)}' does not read 'person_id x y w h frame'; correct it"
         ) from None
     person_id = _person_id(person_id, where)
     if person_id < 0:
         raise UserError(f"{where}: a query needs a person id; -2 (unlabelled) cannot be searched")
     return person_id, xywh, _frame_name(name, where)
-
-
-def _multi_view(queries: List[Dict], dicts: List[Dict]) -> List[Dict[str, Any]]:
-    """The same queries; each gallery holds the test frames of all cameras but the query's."""
-    camera = {d["image_id"]: d["camera_id"] for d in dicts}
-    frames = [d["image_id"] for d in dicts if not d.get("query_only")]
-    galleries = {c: [f for f in frames if camera[f] != c] for c in set(camera.values())}
-    return [{**q, "gallery": galleries[camera[q["image_id"]]]} for q in queries]

@@ -1,0 +1,234 @@
+"""
+CUHK-SYSU: Xiao et al., "Joint Detection and Identification Feature Learning for Person Search",
+CVPR 2017. 18,184 street photos and film frames; no cameras.
+
+train: 11,206 frames, 55,272 boxes, 5,532 ids.
+test: 6,978 frames, 40,871 boxes; 2,900 queries, each with its own list of gallery frames, in six
+sizes. What the lists hold is kept: a query's own frame, and frames that stand there twice.
+"""
+
+import os
+import re
+from typing import Any, Callable, Dict, List, Set, Tuple
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ..errors import UserError
+from .cache import read_once
+from .checks import (
+    Oddities,
+    check_file,
+    check_folder,
+    clip_box,
+    image_size,
+    log_summary,
+    person,
+    relabel_person_ids,
+    repeated_ids,
+    with_progress,
+)
+from .cuhk_sysu_files import Box, Query, read_images, read_pool, read_test, read_train
+from .protocols import add_query
+
+__all__ = ["GALLERY_SIZES", "load_cuhk_sysu", "load_cuhk_sysu_protocols", "register_cuhk_sysu"]
+
+GALLERY_SIZES = (50, 100, 500, 1000, 2000, 4000)
+
+CLIPPED = "boxes clipped to their frame"
+NO_SIZE = "unlabelled boxes of no size dropped"
+EXTRA = "labelled boxes that Images.mat lacks, or has under another id, added"
+REPEATED = "frames hold a person id twice (all boxes kept)"
+IN_POOL = "labelled training boxes in frames of the test pool left out"
+APPENDED = "query or gallery frames that the pool lacks, appended as query-only"
+OWN_FRAME = "queries have their own frame in their gallery (kept)"
+TWICE = "queries list a gallery frame twice (kept)"
+ABSENT = "queries whose gallery says that the person is not in the query's own frame (kept)"
+
+
+def load_cuhk_sysu(root: str, split: str, gallery_size: int = 100) -> List[Dict[str, Any]]:
+    """
+    Load CUHK-SYSU in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
+
+    Boxes are written as x, y, w, h in uint16; they become x0 = x, y0 = y, x1 = x + w, y1 = y + h
+    in floats, clipped to the frame.
+
+    Args:
+        root: contains "Image" and "annotation"
+        split: "train" (all frames that are not in the pool) or "test" (the pool)
+        gallery_size: one of :data:`GALLERY_SIZES`. The ids of "test" come from this file: the
+            number in a query's idname, or its place where those numbers are not one a query. So a
+            person has the same id in all six.
+
+    Raises:
+        UserError: something is missing, unreadable or wrong; one line that names file and field
+    """
+    return _read(root, split, gallery_size)[0]()
+
+
+def load_cuhk_sysu_protocols(root: str, gallery_size: int = 100) -> Dict[str, List[Dict[str, Any]]]:
+    """
+    The test queries with their lists of gallery frames, under the one name "gallery_<size>".
+    See :func:`fully_decoupled_ps.data.get_protocols` for what a query holds.
+    """
+    return _read(root, "test", gallery_size)[1]
+
+
+def register_cuhk_sysu(name: str, root: str, split: str, gallery_size: int = 100) -> None:
+    """Registers CUHK-SYSU under `name`. Reads nothing until it is used."""
+    DatasetCatalog.register(name, lambda: load_cuhk_sysu(root, split, gallery_size))
+    metadata = MetadataCatalog.get(name)
+    metadata.set(thing_classes=["person"], evaluator_type="person_search", root=root, split=split)
+    if split == "test":
+        metadata.set(protocols_fn=lambda: load_cuhk_sysu_protocols(root, gallery_size))
+
+
+def _read(root: str, split: str, size: int) -> Tuple[Callable[[], List[Dict]], Dict]:
+    if split not in ("train", "test"):
+        raise UserError(f"CUHK-SYSU: split '{split}' is unknown; give 'train' or 'test'")
+    if split == "test" and size not in GALLERY_SIZES:
+        raise UserError(f"CUHK-SYSU: gallery size {size} is unknown; take one of {GALLERY_SIZES}")
+    root = os.path.abspath(root)
+    check_folder(root, "CUHK-SYSU")
+    split_file = "Train.mat" if split == "train" else f"TestG{size}.mat"
+    files = ["Images.mat", "pool.mat", f"test/train_test/{split_file}"]
+    paths = [os.path.join(root, "annotation", file) for file in files]
+    for path in paths:
+        check_file(path, "CUHK-SYSU")
+    paths.append(os.path.join(root, "Image", "SSM"))
+    check_folder(paths[-1], "CUHK-SYSU")
+    load = _load_train if split == "train" else lambda root: _load_test(root, size)
+    return read_once(("cuhk_sysu", root, split_file), paths, lambda: load(root))
+
+
+def _load_train(root: str) -> Tuple[List[Dict], Dict]:
+    oddities = Oddities()
+    frames = _Frames(root, oddities)
+    pool = set(read_pool(root))
+    names = [name for name in frames.boxes if name not in pool]
+    frames.add(names, "CUHK-SYSU train")
+    for i, (name, box, where) in read_train(root):
+        if name in pool:
+            oddities.add(IN_POOL, where)
+        else:
+            frames.label(name, box, i, where)
+    relabel_person_ids(frames.dicts)
+    frames.finish(f"CUHK-SYSU train ({root})")
+    return frames.dicts, {}
+
+
+def _load_test(root: str, size: int) -> Tuple[List[Dict], Dict]:
+    oddities = Oddities()
+    frames = _Frames(root, oddities)
+    frames.add(read_pool(root), "CUHK-SYSU test")
+    queries = read_test(root, size)
+    ids = _person_ids(queries)
+    protocol = [frames.add_query(query, ids[i]) for i, query in enumerate(queries)]
+    frames.finish(f"CUHK-SYSU test, gallery {size} ({root})")
+    return frames.dicts, {f"gallery_{size}": protocol}
+
+
+def _person_ids(queries: List[Query]) -> List[int]:
+    numbers = [re.search(r"(\d+)\s*$", query.idname) for query in queries]
+    ids = [int(number[1]) for number in numbers if number]
+    return ids if len(set(ids)) == len(queries) else list(range(len(queries)))
+
+
+class _Frames:
+    """The dataset dicts while they are filled: first frames and boxes, then ids."""
+
+    def __init__(self, root: str, oddities: Oddities) -> None:
+        self.root = root
+        self.images_file = os.path.join(root, "annotation", "Images.mat")
+        self.boxes = read_images(root)  # of all images, of both splits
+        self.oddities = oddities
+        self.by_name: Dict[str, Dict[str, Any]] = {}
+        self.kept: Dict[str, List[Box]] = {}  # x, y, w, h of a frame's annotations
+
+    @property
+    def dicts(self) -> List[Dict[str, Any]]:
+        return list(self.by_name.values())
+
+    def add(self, names: List[str], what: str) -> None:
+        where = f"{self.images_file}, field 'Img'"
+        for name in with_progress(names, f"{what}: reading image sizes"):
+            self._add_frame(name, where)
+
+    def _add_frame(self, name: str, where: str) -> Dict[str, Any]:
+        if name not in self.boxes:
+            raise UserError(
+                f"{where}: '{name}' is not in {self.images_file}, field 'Img'; both must come "
+                "from the same archive"
+            )
+        path = os.path.join(self.root, "Image", "SSM", name)
+        width, height = image_size(path, where)
+        self.by_name[name] = {
+            "file_name": path,
+            "image_id": name,
+            "height": height,
+            "width": width,
+            "annotations": [],
+        }
+        self.kept[name] = []
+        for i, box in enumerate(self.boxes[name]):
+            box_name = f"{self.images_file}, image '{name}', box {i}"
+            if box[2] == 0 or box[3] == 0:
+                self.oddities.add(NO_SIZE, box_name)
+            else:
+                self._add_person(name, box, -1, box_name)
+        return self.by_name[name]
+
+    def _clip(self, name: str, box: Box, where: str) -> List[float]:
+        x, y, w, h = box
+        corners = [x, y, x + w, y + h]
+        frame = self.by_name[name]
+        clipped = clip_box(corners, frame["width"], frame["height"], where)
+        if clipped != corners:
+            self.oddities.add(CLIPPED, where)
+        return clipped
+
+    def _add_person(self, name: str, box: Box, person_id: int, where: str) -> None:
+        self.by_name[name]["annotations"].append(person(self._clip(name, box, where), person_id))
+        self.kept[name].append(box)
+
+    def label(self, name: str, box: Box, person_id: int, where: str) -> None:
+        """Gives an id to the frame's box; adds the box where the frame has none to give it to."""
+        if name not in self.by_name:
+            self._add_frame(name, where)["query_only"] = True
+            self.oddities.add(APPENDED, where)
+        annotations = self.by_name[name]["annotations"]
+        same = [a for a, b in zip(annotations, self.kept[name], strict=True) if b == box]
+        if any(a["person_id"] == person_id for a in same):
+            return  # a gallery that lists the frame twice
+        free = [a for a in same if a["person_id"] == -1]
+        if free:
+            free[0]["person_id"] = person_id
+        else:
+            self.oddities.add(EXTRA, where)
+            self._add_person(name, box, person_id, where)
+
+    def add_query(self, query: Query, person_id: int) -> Dict[str, Any]:
+        """Labels the person in the query's frame and gallery; returns the protocol's entry."""
+        listed: Set[str] = set(query.gallery)
+        for name in listed.difference(self.by_name):
+            self._add_frame(name, query.where)["query_only"] = True
+            self.oddities.add(APPENDED, query.where)
+        for name, box in query.found:
+            self.label(name, box, person_id, query.where)
+        if query.image in listed:
+            self.oddities.add(OWN_FRAME, query.where)
+        if len(listed) < len(query.gallery):
+            self.oddities.add(TWICE, query.where)
+        # Where the gallery lists the query's own frame as one without the person, a label there
+        # would make it a ground truth that the protocol does not count.
+        if query.image in listed and query.image not in {name for name, _ in query.found}:
+            self.oddities.add(ABSENT, query.where)
+        else:
+            self.label(query.image, query.box, person_id, query.where)
+        box = self._clip(query.image, query.box, query.where)
+        return add_query(self.by_name[query.image], box, person_id, query.gallery)
+
+    def finish(self, dataset: str) -> None:
+        for frame in self.dicts:
+            if repeated_ids(frame["annotations"]):
+                self.oddities.add(REPEATED, frame["image_id"])
+        log_summary(dataset, self.dicts, self.oddities)

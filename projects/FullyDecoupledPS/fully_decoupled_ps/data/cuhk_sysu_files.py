@@ -1,0 +1,124 @@
+"""CUHK-SYSU's .mat files as plain Python: cells of structs of cells, unpacked and checked."""
+
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import UserError
+from .checks import check_name, read_mat, unwrap, with_progress
+
+Box = Tuple[float, float, float, float]  # x, y, w, h in pixels
+
+
+@dataclass
+class Query:
+    """One query of a TestG file."""
+
+    image: str
+    box: Box
+    idname: str
+    gallery: List[str]
+    found: List[Tuple[str, Box]]  # gallery frames that hold the person, with its box
+    where: str  # file and field, for errors
+
+
+def read_images(root: str) -> Dict[str, List[Box]]:
+    """Boxes of every image, from annotation/Images.mat."""
+    path = os.path.join(root, "annotation", "Images.mat")
+    where = f"{path}, field 'Img'"
+    images: Dict[str, List[Box]] = {}
+    for image in _structs(read_mat(path, ["Img"], "CUHK-SYSU"), ("imname", "box"), where):
+        name = _name(image["imname"], where)
+        if name in images:
+            raise UserError(f"{where}: image '{name}' stands there twice; keep one")
+        boxes = _structs(image["box"], ("idlocate",), f"{where}, image '{name}'")
+        images[name] = [_box(box["idlocate"], f"{where}, image '{name}'") for box in boxes]
+    return images
+
+
+def read_pool(root: str) -> List[str]:
+    """Names of the test images, from annotation/pool.mat."""
+    path = os.path.join(root, "annotation", "pool.mat")
+    where = f"{path}, field 'pool'"
+    return [_name(cell, where) for cell in read_mat(path, ["pool"], "CUHK-SYSU").ravel()]
+
+
+def read_train(root: str) -> Iterator[Tuple[int, Tuple[str, Box, str]]]:
+    """For each labelled training box: its person's place, and image name, box, file and field."""
+    path = os.path.join(root, "annotation", "test", "train_test", "Train.mat")
+    train = read_mat(path, ["Train"], "CUHK-SYSU")
+    for i, entry in enumerate(_structs(train, ("scene",), f"{path}, field 'Train'")):
+        where = f"{path}, field 'Train', person {i}, scene"
+        for scene in _structs(entry["scene"], ("imname", "idlocate"), where):
+            yield i, (_name(scene["imname"], where), _box(scene["idlocate"], where), where)
+
+
+def read_test(root: str, gallery_size: int) -> List[Query]:
+    """The queries of TestG<gallery_size>.mat with their galleries, in the file's order."""
+    field = f"TestG{gallery_size}"
+    path = os.path.join(root, "annotation", "test", "train_test", f"{field}.mat")
+    content = read_mat(path, [field], "CUHK-SYSU")
+    entries = list(_structs(content, ("Query", "Gallery"), f"{path}, field '{field}'"))
+    names: Dict[str, str] = {}  # one string object a frame: a big file lists 11.6 million
+    queries = []
+    for i, entry in enumerate(with_progress(entries, f"CUHK-SYSU {field}: reading galleries")):
+        where = f"{path}, field '{field}', query {i}"
+        queries.append(_read_query(entry, names, where))
+    return queries
+
+
+def _read_query(entry: Any, names: Dict[str, str], where: str) -> Query:
+    heads = list(_structs(entry["Query"], ("imname", "idlocate", "idname"), f"{where}, Query"))
+    if len(heads) != 1:
+        raise UserError(f"{where}: {len(heads)} structs in Query; there must be one")
+    gallery, found = [], []
+    for items in _struct_arrays(entry["Gallery"], ("imname", "idlocate"), f"{where}, Gallery"):
+        for imname, idlocate in zip(items["imname"], items["idlocate"], strict=True):
+            name = str(unwrap(imname))
+            if name not in names:
+                names[name] = check_name(name, f"{where}, Gallery, imname")
+            gallery.append(names[name])
+            if np.size(idlocate):
+                found.append((names[name], _box(idlocate, f"{where}, Gallery")))
+    return Query(
+        image=_name(heads[0]["imname"], f"{where}, Query"),
+        box=_box(heads[0]["idlocate"], f"{where}, Query"),
+        idname=str(unwrap(heads[0]["idname"])),
+        gallery=gallery,
+        found=found,
+        where=where,
+    )
+
+
+def _structs(value: Any, fields: Sequence[str], where: str) -> Iterator[Any]:
+    for array in _struct_arrays(value, fields, where):
+        yield from array
+
+
+def _struct_arrays(value: Any, fields: Sequence[str], where: str) -> Iterator[np.ndarray]:
+    """A struct array, or those in a cell array, however deeply it is nested; each flattened."""
+    if not isinstance(value, np.ndarray) or (value.size and value.dtype.kind not in "OV"):
+        raise UserError(f"{where}: no struct with {', '.join(fields)}; restore the file")
+    if value.dtype.names is None:
+        for cell in value.ravel():
+            yield from _struct_arrays(cell, fields, where)
+        return
+    for field in fields:
+        if field not in value.dtype.names:
+            raise UserError(f"{where}: no field '{field}'; restore the file from the archive")
+    yield value.ravel()
+
+
+def _name(value: Any, where: str) -> str:
+    return check_name(str(unwrap(value)), f"{where}, imname")
+
+
+def _box(value: Any, where: str) -> Box:
+    """x, y, w, h in floats: x + w would overflow in the file's uint16."""
+    numbers = np.ravel(unwrap(value))
+    if numbers.dtype == object or numbers.size != 4:
+        raise UserError(f"{where}, idlocate: {numbers.size} values; a box has four, x, y, w, h")
+    x, y, w, h = (float(v) for v in numbers)
+    return x, y, w, h

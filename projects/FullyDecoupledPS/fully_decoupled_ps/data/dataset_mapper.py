@@ -1,0 +1,56 @@
+"""From a dataset dict to the model's input: Detectron2's mapper, and person ids and queries."""
+
+from typing import Any, Dict, Tuple
+
+import numpy as np
+import torch
+from detectron2.data import DatasetMapper
+from detectron2.data import detection_utils as utils
+from detectron2.data import transforms as T
+from PIL import Image
+
+from ..errors import UserError
+
+__all__ = ["PersonSearchMapper"]
+
+UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError, utils.SizeMismatchError)
+
+
+class PersonSearchMapper(DatasetMapper):
+    """
+    Detectron2's `DatasetMapper` (arguments and config keys are the same), with
+
+    * training: `instances.gt_person_ids`, int64 (N,), -1 for unlabelled persons, beside
+      `gt_boxes` and `gt_classes`. Persons that a crop removes are left out of all three.
+    * inference: `queries`, float32 (Q, 4), the frame's query boxes as x0, y0, x1, y1 in the
+      coordinates of the original image, for frames that hold queries.
+
+    A call raises UserError, naming the file, for an image that cannot be read whole, or whose
+    size is not the one in its annotations.
+    """
+
+    def __call__(self, dataset_dict: Dict[str, Any]) -> Dict[str, Any]:
+        try:
+            mapped = super().__call__(dataset_dict)
+        except UNREADABLE as e:
+            reason = " ".join(str(e).split())
+            raise UserError(
+                f"image '{dataset_dict['file_name']}' cannot be used ({type(e).__name__}: "
+                f"{reason}); restore the file, or correct its entry in the dataset"
+            ) from e
+        queries = mapped.pop("queries", None)
+        if queries is not None and not self.is_train:
+            mapped["queries"] = torch.as_tensor(np.asarray(queries, dtype=np.float32))
+        return mapped
+
+    def _transform_annotations(
+        self, dataset_dict: Dict[str, Any], transforms: T.Transform, image_shape: Tuple[int, int]
+    ) -> None:
+        annotations = [
+            utils.transform_instance_annotations(annotation, transforms, image_shape)
+            for annotation in dataset_dict.pop("annotations")
+        ]
+        instances = utils.annotations_to_instances(annotations, image_shape)
+        person_ids = [annotation.get("person_id", -1) for annotation in annotations]
+        instances.gt_person_ids = torch.tensor(person_ids, dtype=torch.int64)
+        dataset_dict["instances"] = utils.filter_empty_instances(instances)
