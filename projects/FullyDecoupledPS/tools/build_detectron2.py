@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Build Detectron2 v0.6 as a pure-Python wheel for today's PyTorch, NumPy and Pillow, and install it.
+"""Build Detectron2 v0.6 as a pure-Python wheel for current PyTorch and NumPy, and install it.
 
 Detectron2 is not on the package index under its own name. What the index has is ``pb1-detectron2``
 0.6: upstream's tag v0.6, byte for byte, without the C++ sources. This project needs none of the
@@ -145,7 +145,8 @@ CHANGES = (
 )
 
 ADDED_FILES = {
-    "detectron2/utils/missing_operators.py": '''"""Stands in for the C++ operators of Detectron2 in a build without them."""
+    "detectron2/utils/missing_operators.py": '''\
+"""Stands in for the C++ operators of Detectron2 in a build without them."""
 
 
 class _MissingOperators:
