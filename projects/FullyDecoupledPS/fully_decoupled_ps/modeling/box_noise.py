@@ -3,6 +3,8 @@
 import torch
 from detectron2.structures import Boxes
 
+from ..errors import UserError
+
 
 class BoxNoise:
     """Add noisy copies to ground-truth boxes, as imprecise as a detector's would be.
@@ -20,13 +22,13 @@ class BoxNoise:
             num_copies: n, the number of noisy copies of each box; 0 turns the noise off.
 
         Raises:
-            ValueError: if a value is out of its range.
+            UserError: if a value is out of its range.
         """
         for name, value in (("center_shift", center_shift), ("scale", scale)):
             if not 0 <= value < 1:
-                raise ValueError(f"BOX_NOISE: {name} is {value}; it must be in [0, 1)")
+                raise UserError(f"BOX_NOISE: {name} is {value}; it must be in [0, 1)")
         if num_copies < 0:
-            raise ValueError(f"BOX_NOISE: num_copies is {num_copies}; it must be 0 or more")
+            raise UserError(f"BOX_NOISE: num_copies is {num_copies}; it must be 0 or more")
         self.center_shift = center_shift
         self.scale = scale
         self.num_copies = num_copies

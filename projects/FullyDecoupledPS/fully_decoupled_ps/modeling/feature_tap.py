@@ -7,6 +7,8 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.backbone.resnet import ResNet
 from torch import nn
 
+from ..errors import UserError
+
 TAPPED_LAYERS = ("res2", "res3", "res4")
 
 
@@ -20,11 +22,11 @@ class FeatureTap:
     def __init__(self, detector: nn.Module):
         """
         Raises:
-            ValueError: if the detector does not hold exactly one Detectron2 ResNet.
+            UserError: if the detector does not hold exactly one Detectron2 ResNet.
         """
         resnets = [m for m in detector.modules() if isinstance(m, ResNet)]
         if len(resnets) != 1:
-            raise ValueError(
+            raise UserError(
                 f"{type(detector).__name__} has {len(resnets)} ResNets; the re-id side-net is "
                 "parallel to the one ResNet of a detector (see MODEL.BACKBONE.NAME)"
             )

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..errors import UserError
 from .distributed import gather_rows
 
 
@@ -27,10 +28,13 @@ class IdentityMemory(nn.Module):
             queue_size: Q, 0 for no queue.
             feature_dim: D.
             momentum: share of the old row in the new one, in [0, 1).
+
+        Raises:
+            UserError: if the momentum is out of its range.
         """
         super().__init__()
         if not 0 <= momentum < 1:
-            raise ValueError(f"OIM.MOMENTUM is {momentum}; it must be in [0, 1)")
+            raise UserError(f"OIM.MOMENTUM is {momentum}; it must be in [0, 1)")
         self.momentum = momentum
         self.register_buffer("lookup_table", torch.zeros(num_ids, feature_dim))
         self.register_buffer("queue", torch.zeros(queue_size, feature_dim))

@@ -6,6 +6,7 @@ from detectron2.config import configurable
 from detectron2.utils.registry import Registry
 from torch import nn
 
+from ..errors import UserError
 from .identity_memory import IdentityMemory
 
 REID_LOSS_REGISTRY = Registry("REID_LOSS")
@@ -38,9 +39,19 @@ class OIMLoss(nn.Module):
 
     @configurable
     def __init__(self, *, temperature: float, focal_gamma: float = 0.0):
+        """
+        Args:
+            temperature: above 0.
+            focal_gamma: 0 or more.
+
+        Raises:
+            UserError: if a value is out of its range.
+        """
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f"OIM.TEMPERATURE is {temperature}; it must be above 0")
+            raise UserError(f"OIM.TEMPERATURE is {temperature}; it must be above 0")
+        if focal_gamma < 0:
+            raise UserError(f"OIM.FOCAL_GAMMA is {focal_gamma}; it must be 0 or more")
         self.temperature = temperature
         self.focal_gamma = focal_gamma
 

@@ -3,6 +3,8 @@
 from detectron2.modeling.backbone.resnet import BasicBlock, BottleneckBlock, ResNet
 from torch import nn
 
+from ..errors import UserError
+
 BLOCKS_PER_STAGE = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -16,11 +18,11 @@ def stage_channels(depth: int, stage: int) -> int:
     """Output channels of ``res<stage>``, stage in 2 to 5, of a ResNet of standard width.
 
     Raises:
-        ValueError: if there is no ResNet of that depth.
+        UserError: if there is no ResNet of that depth.
     """
     if depth not in BLOCKS_PER_STAGE:
         known = ", ".join(map(str, BLOCKS_PER_STAGE))
-        raise ValueError(f"there is no ResNet of depth {depth}; depths are {known}")
+        raise UserError(f"there is no ResNet of depth {depth}; depths are {known}")
     return (64 if depth < 50 else 256) * 2 ** (stage - 2)
 
 

@@ -4,6 +4,8 @@ import torch
 from detectron2.utils.registry import Registry
 from torch import nn
 
+from ..errors import UserError
+
 SIDE_FUSION_REGISTRY = Registry("SIDE_FUSION")
 SIDE_FUSION_REGISTRY.__doc__ = """
 Fusions of two parallel layers, named by ``MODEL.REID.FUSION.NAME``. A registered object is called
@@ -23,11 +25,11 @@ class AlphaBlendFusion(nn.Module):
     def __init__(self, detector_channels: int, reid_channels: int):
         """
         Raises:
-            ValueError: if the two maps differ in channels.
+            UserError: if the two maps differ in channels.
         """
         super().__init__()
         if detector_channels != reid_channels:
-            raise ValueError(
+            raise UserError(
                 "AlphaBlendFusion needs equal channels in both nets, got "
                 f"{detector_channels} and {reid_channels}; give the side-net the detector's depth"
             )
