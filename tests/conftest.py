@@ -1,0 +1,43 @@
+"""What every test gets: one thread, fixed seeds, an event storage, and loggers as they were."""
+
+import logging
+
+import pytest
+import torch
+from detectron2.utils import logger as detectron2_logger
+from detectron2.utils.env import seed_all_rng
+from detectron2.utils.events import EventStorage
+
+LOGGERS = ("detectron2", "fvcore", "fully_decoupled_ps")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """The networks of the tests are too small for more, and sums keep their order."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    seed_all_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def event_storage():
+    """Where networks and losses put their scalars in training."""
+    with EventStorage() as storage:
+        yield storage
+
+
+@pytest.fixture
+def restore_loggers():
+    """Take back what ``default_setup`` does to the loggers: handlers, no propagation."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
+        for handler in set(logger.handlers) - set(handlers):
+            handler.close()
+        logger.level, logger.propagate, logger.handlers = level, propagate, handlers
+    detectron2_logger.setup_logger.cache_clear()
+    detectron2_logger._cached_log_stream.cache_clear()
