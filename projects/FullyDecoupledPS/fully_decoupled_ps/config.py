@@ -34,6 +34,30 @@ def _add_detector_config(cfg: CN) -> None:
     # Height and width of RoIAlign's output in PersonRes5ROIHeads. A key of its own, because the
     # default of MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION is an int, which a yaml can't make a pair.
     cfg.MODEL.DETECTOR.POOLER_RESOLUTION = (16, 8)
+    _add_fcos_config(cfg)
+
+
+def _add_fcos_config(cfg: CN) -> None:
+    # FCOS: Detectron2's own settings of it (not in the paper), named as MODEL.RETINANET's are.
+    fcos = cfg.MODEL.FCOS = CN()
+    fcos.IN_FEATURES = ("p3", "p4", "p5", "p6", "p7")
+    # Foreground classes.
+    fcos.NUM_CLASSES = 1
+    # 3 x 3 convolutions before each of the two predictions, and the norm after each of them.
+    fcos.NUM_CONVS = 4
+    fcos.NORM = "GN"
+    # Score of the foreground at the start of training.
+    fcos.PRIOR_PROB = 0.01
+    # A location is positive within this many strides of a box's centre.
+    fcos.CENTER_SAMPLING_RADIUS = 1.5
+    # Focal loss of the classification.
+    fcos.FOCAL_LOSS_ALPHA = 0.25
+    fcos.FOCAL_LOSS_GAMMA = 2.0
+    # Of the score sqrt(class x centreness), before NMS.
+    fcos.SCORE_THRESH_TEST = 0.2
+    # Locations a level kept before NMS.
+    fcos.TOPK_CANDIDATES_TEST = 1000
+    fcos.NMS_THRESH_TEST = 0.6
 
 
 def _add_reid_config(cfg: CN) -> None:

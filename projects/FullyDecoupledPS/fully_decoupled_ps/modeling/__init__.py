@@ -1,6 +1,7 @@
 """The network. Importing this package registers its parts with Detectron2."""
 
 from .box_noise import BoxNoise
+from .fcos import FCOS, build_fcos_resnet_fpn_backbone
 from .identity_memory import IdentityMemory
 from .losses import REID_LOSS_REGISTRY, OIMLoss, TripletLoss, build_reid_losses
 from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch
@@ -15,6 +16,7 @@ __all__ = [
     "SIDE_FUSION_REGISTRY",
     "AlphaBlendFusion",
     "BoxNoise",
+    "FCOS",
     "FullyDecoupledPersonSearch",
     "IdentityMemory",
     "NoFusion",
@@ -25,6 +27,7 @@ __all__ = [
     "ResNetSideNet",
     "SideNet",
     "TripletLoss",
+    "build_fcos_resnet_fpn_backbone",
     "build_reid_losses",
     "build_reid_side_net",
 ]

@@ -1,0 +1,80 @@
+"""Detectron2's FCOS, made buildable from a yacs config."""
+
+from detectron2.config import configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, build_backbone
+from detectron2.modeling.backbone import FPN, build_resnet_backbone
+from detectron2.modeling.backbone.fpn import LastLevelP6P7
+from detectron2.modeling.meta_arch import fcos
+from detectron2.structures import Boxes, Instances
+
+
+@META_ARCH_REGISTRY.register()
+class FCOS(fcos.FCOS):
+    """Detectron2's FCOS (centre sampling, GIoU, a score of sqrt(class x centreness)).
+
+    Detectron2 itself builds it from its lazy configs only; ``MODEL.FCOS`` has the same settings.
+    """
+
+    @configurable
+    def __init__(self, **parts):
+        super().__init__(**parts)
+
+    @classmethod
+    def from_config(cls, cfg):
+        backbone = build_backbone(cfg)
+        shapes = backbone.output_shape()
+        settings = cfg.MODEL.FCOS
+        head_shapes = [shapes[name] for name in settings.IN_FEATURES]
+        return {
+            "backbone": backbone,
+            "head": fcos.FCOSHead(
+                input_shape=head_shapes,
+                num_classes=settings.NUM_CLASSES,
+                conv_dims=[head_shapes[0].channels] * settings.NUM_CONVS,
+                norm=settings.NORM,
+                prior_prob=settings.PRIOR_PROB,
+            ),
+            "head_in_features": settings.IN_FEATURES,
+            "num_classes": settings.NUM_CLASSES,
+            "center_sampling_radius": settings.CENTER_SAMPLING_RADIUS,
+            "focal_loss_alpha": settings.FOCAL_LOSS_ALPHA,
+            "focal_loss_gamma": settings.FOCAL_LOSS_GAMMA,
+            "test_score_thresh": settings.SCORE_THRESH_TEST,
+            "test_topk_candidates": settings.TOPK_CANDIDATES_TEST,
+            "test_nms_thresh": settings.NMS_THRESH_TEST,
+            "max_detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+        }
+
+    def label_anchors(self, anchors: list[Boxes], gt_instances: list[Instances]):
+        """As the base class's, and also for images without persons.
+
+        Detectron2 v0.6 takes a maximum over an image's boxes, and fails where there is none (its
+        main branch does not). A box of no size matches no location, in both.
+        """
+        return super().label_anchors(
+            anchors, [x if len(x) else _one_box_of_no_size(x) for x in gt_instances]
+        )
+
+
+def _one_box_of_no_size(empty: Instances) -> Instances:
+    boxes, classes = empty.gt_boxes.tensor, empty.gt_classes
+    return Instances(
+        empty.image_size, gt_boxes=Boxes(boxes.new_zeros(1, 4)), gt_classes=classes.new_zeros(1)
+    )
+
+
+@BACKBONE_REGISTRY.register()
+def build_fcos_resnet_fpn_backbone(cfg, input_shape: ShapeSpec) -> FPN:
+    """A ResNet with an FPN whose P6 and P7 come from P5 (RetinaNet's come from conv5)."""
+    channels = cfg.MODEL.FPN.OUT_CHANNELS
+    return FPN(
+        bottom_up=build_resnet_backbone(cfg, input_shape),
+        in_features=cfg.MODEL.FPN.IN_FEATURES,
+        out_channels=channels,
+        norm=cfg.MODEL.FPN.NORM,
+        top_block=LastLevelP6P7(channels, channels, in_feature="p5"),
+        fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
+    )
