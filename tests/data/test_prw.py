@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
+from scipy.io import savemat
+
 from fully_decoupled_ps.data import (
     count_person_ids,
     get_protocols,
@@ -14,8 +16,6 @@ from fully_decoupled_ps.data import (
     register_prw,
 )
 from fully_decoupled_ps.errors import UserError
-from scipy.io import savemat
-
 from tests.data.layouts import PRW_TRAIN, cell, write_image, write_prw, write_prw_boxes
 
 

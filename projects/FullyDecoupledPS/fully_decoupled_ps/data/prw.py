@@ -84,7 +84,7 @@ def _read(root: str, split: str) -> Tuple[Callable[[], List[Dict]], Dict[str, Li
     if split not in ("train", "test"):
         raise UserError(f"PRW: split '{split}' is unknown; give 'train' or 'test'")
     root = os.path.abspath(root)
-    check_folder(root, "PRW")
+    check_folder(root, f"{os.path.basename(root)} (PRW's layout)")
     for folder in ("frames", "annotations"):
         check_folder(os.path.join(root, folder), "PRW")
     names = [f"frame_{split}.mat", "frames", "annotations"]
