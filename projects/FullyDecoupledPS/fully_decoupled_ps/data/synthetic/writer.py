@@ -1,0 +1,207 @@
+"""Draws the planned frames and writes them in PRW's layout and formats."""
+
+import io
+import json
+import logging
+import multiprocessing
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import List, Tuple
+
+import cv2
+import numpy as np
+from scipy.io import loadmat, savemat
+
+from ...errors import UserError
+from .camera import CAMERAS, expose
+from .figure import draw_figure, sample_pose
+from .plan import DatasetPlan, FramePlan, PlacedFigure, SyntheticSpec, make_plan
+from .scene import background, draw_clutter, draw_shadow
+
+MANIFEST = "synthetic.json"
+_VERSION = 1  # of the drawing; a folder made by another version is not reused
+_MAT_HEADER = b"MATLAB 5.0 MAT-file, synthetic person search".ljust(116)
+logger = logging.getLogger(__name__)
+
+
+def render_frame(plan: FramePlan, spec: SyntheticSpec) -> Tuple[np.ndarray, np.ndarray]:
+    """Draw one frame.
+
+    Returns:
+        The (H, W, 3) uint8 BGR image, and the (N, 5) float64 rows id, x, y, w, h in pixels: the
+        full extent of each person, whatever stands before them, clipped to the frame.
+    """
+    camera = CAMERAS[plan.camera]
+    rng = np.random.default_rng([spec.seed, 51, plan.index])
+    image = background(camera, plan.sequence, spec.seed, spec.width, spec.height).copy()
+    things = sorted(plan.figures + plan.clutter, key=lambda thing: thing.foot[1])
+    for thing in things:
+        draw_shadow(image, _pixels(thing.foot, spec), thing.scale * spec.height)
+    rows = []
+    for thing in things:
+        if isinstance(thing, PlacedFigure):
+            box = _paste_figure(image, thing, camera, spec, rng)
+            rows.append((thing.pid, *box))
+        else:
+            look = np.random.default_rng(thing.look)
+            foot = _pixels(thing.foot, spec)
+            draw_clutter(image, thing.kind, foot, thing.scale * spec.height, look)
+    return expose(image, camera, rng), np.array(rows, dtype=np.float64).reshape(-1, 5)
+
+
+def _pixels(foot: Tuple[float, float], spec: SyntheticSpec) -> Tuple[float, float]:
+    return foot[0] * spec.height, foot[1] * spec.height
+
+
+def _paste_figure(image, thing: PlacedFigure, camera, spec, rng) -> Tuple[int, int, int, int]:
+    """Draw a person into the image; returns x, y, w, h clipped to the frame."""
+    pitch = camera.pitch(0.5 * (thing.box[1] + thing.box[3]))
+    scale = thing.scale * spec.height
+    figure = draw_figure(thing.person, sample_pose(rng), scale, pitch, camera.roll)
+    foot = _pixels(thing.foot, spec)
+    left, top = round(foot[0] - figure.foot[0]), round(foot[1] - figure.foot[1])
+    x, y, w, h = cv2.boundingRect((figure.alpha >= 128).astype(np.uint8))
+    x0, y0 = max(left + x, 0), max(top + y, 0)
+    x1, y1 = min(left + x + w, spec.width), min(top + y + h, spec.height)
+    inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+    light = np.float32(rng.uniform(0.85, 1.1))
+    behind = image[y0:y1, x0:x1] * (1.0 - figure.alpha[inside][..., None] / np.float32(255))
+    image[y0:y1, x0:x1] = np.minimum(behind + figure.image[inside] * light, 255)
+    return x0, y0, x1 - x0, y1 - y0
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that is either whole or not there."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+def _write_mat(path: Path, **arrays) -> None:
+    """``savemat`` without the time of writing in the header: the same data, the same bytes."""
+    buffer = io.BytesIO()
+    savemat(buffer, arrays)
+    content = buffer.getvalue()
+    _write_bytes(path, _MAT_HEADER + content[len(_MAT_HEADER) :])
+
+
+class _FrameWriter:
+    """Writes one planned frame; a picklable callable for the pool's processes."""
+
+    def __init__(self, root: Path, spec: SyntheticSpec):
+        self.root, self.spec = root, spec
+
+    def __call__(self, plan: FramePlan) -> None:
+        image, rows = render_frame(plan, self.spec)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, CAMERAS[plan.camera].quality]
+        encoded = cv2.imencode(".jpg", image, quality)[1]
+        _write_bytes(self.root / "frames" / f"{plan.name}.jpg", encoded.tobytes())
+        _write_mat(self._annotation(plan), box_new=rows)  # last: marks the frame as done
+
+    def is_done(self, plan: FramePlan) -> bool:
+        return self._annotation(plan).exists()
+
+    def _annotation(self, plan: FramePlan) -> Path:
+        return self.root / "annotations" / f"{plan.name}.jpg.mat"
+
+
+def _write_frames(root: Path, spec: SyntheticSpec, frames: List[FramePlan], workers: int) -> None:
+    write = _FrameWriter(root, spec)
+    todo = [plan for plan in frames if not write.is_done(plan)]
+    if len(todo) < len(frames):
+        logger.info("%d of %d frames are there already", len(frames) - len(todo), len(frames))
+    if workers <= 1:
+        _follow(map(write, todo), len(todo))
+        return
+    # Forked: a fresh interpreter would take longer to import the package than to draw the frames.
+    with multiprocessing.get_context("fork").Pool(workers, cv2.setNumThreads, (1,)) as pool:
+        _follow(pool.imap_unordered(write, todo, chunksize=4), len(todo))
+
+
+def _follow(done, total: int) -> None:
+    """Log the progress about every five seconds."""
+    start = last = time.monotonic()
+    for number, _ in enumerate(done, 1):
+        now = time.monotonic()
+        if now - last >= 5 or number == total:
+            left = (now - start) / number * (total - number)
+            logger.info("drew %d of %d frames, %.0f s left", number, total, left)
+            last = now
+
+
+def _write_lists(root: Path, plan: DatasetPlan) -> None:
+    for split, key in (("train", "ID_train"), ("test", "ID_test2")):
+        cells = np.empty((len(plan.frames[split]), 1), dtype=object)
+        cells[:, 0] = [frame.name for frame in plan.frames[split]]
+        _write_mat(root / f"frame_{split}.mat", **{f"img_index_{split}": cells})
+        ids = np.array([plan.ids[split]], dtype=np.float64)
+        _write_mat(root / f"ID_{split}.mat", **{key: ids})
+    lines = []
+    for pid, name in plan.queries:
+        rows = loadmat(root / "annotations" / f"{name}.jpg.mat")["box_new"]
+        x, y, w, h = rows[rows[:, 0] == pid][0, 1:]
+        lines.append(f"{pid} {x:.2f} {y:.2f} {w:.2f} {h:.2f} {name}\n")
+    _write_bytes(root / "query_info.txt", "".join(lines).encode())
+
+
+def _check_folder(root: Path, wanted: dict) -> bool:
+    """Whether the finished dataset is there already; raises if the folder holds anything else."""
+    if not root.is_dir() or not any(root.iterdir()):
+        return False
+    try:
+        found = json.loads((root / MANIFEST).read_text())
+        finished = found.pop("finished")
+        spec, version = dict(found["spec"]), found["version"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(
+            f"{root} is not empty and has no readable {MANIFEST}: choose another folder"
+        ) from None
+    if found == wanted:
+        return finished
+    different = [
+        f"{k} {spec.get(k)}, not {v}" for k, v in wanted["spec"].items() if spec.get(k) != v
+    ]
+    if version != wanted["version"]:
+        different.append(f"drawn by version {version} of this program, not {wanted['version']}")
+    raise UserError(
+        f"{root} holds another synthetic dataset ({'; '.join(different)}): choose another folder "
+        "or remove this one"
+    )
+
+
+def make_synthetic_dataset(root, spec: SyntheticSpec, workers: int = 1) -> Path:
+    """Write a synthetic person-search dataset in PRW's layout; returns its folder.
+
+    A finished dataset of the same spec is left as it is; an interrupted one is completed. The bytes
+    depend on the spec (and on OpenCV's drawing) only, not on ``workers``.
+
+    Args:
+        root: the folder, made if it is not there.
+        workers: processes that draw.
+
+    Raises:
+        UserError: the folder holds something else, or the spec cannot be planned.
+    """
+    root = Path(root)
+    manifest = {"version": _VERSION, "spec": asdict(spec)}
+    if _check_folder(root, manifest):
+        logger.info("%s holds this dataset already", root)
+        return root
+    plan = make_plan(spec)
+    for folder in (root / "frames", root / "annotations"):
+        folder.mkdir(parents=True, exist_ok=True)
+    path = root / MANIFEST
+    _write_bytes(path, json.dumps({**manifest, "finished": False}, indent=1).encode())
+    frames = plan.frames["train"] + plan.frames["test"]
+    _write_frames(root, spec, frames, workers)
+    _write_lists(root, plan)
+    _write_bytes(path, json.dumps({**manifest, "finished": True}, indent=1).encode())
+    figures = [figure for frame in frames for figure in frame.figures]
+    logger.info(
+        "%s: %d frames, %d persons (%d unlabelled), %d training and %d test ids, %d queries",
+        root, len(frames), len(figures), sum(figure.pid < 0 for figure in figures),
+        spec.train_ids, spec.test_ids, len(plan.queries),
+    )  # fmt: skip
+    return root
