@@ -1,0 +1,217 @@
+"""Pictures of a search: the query and its gallery hits as crops in which the boxes are drawn.
+
+Pictures are RGB, uint8, (H, W, 3). Boxes are XYXY in pixels of the whole frame. Queries, hits and
+missed persons are the dicts of the evaluator's `queries_<protocol>.json`; nothing here needs more
+of them than `file_name`, `image_id`, `bbox` and, for hits, `rank`, `similarity` and, where the
+truth is known, `correct` and `gt_bbox`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
+
+import cv2
+import numpy as np
+
+from ..errors import UserError
+
+Box = Sequence[float]
+Size = Tuple[int, int]  # width, height in pixels, as OpenCV orders them
+Record = Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BoxStyle:
+    """How a box looks. `mark` ("tick", "cross") tells right from wrong without the colour."""
+
+    color: Tuple[int, int, int]  # RGB
+    dashed: bool = False
+    mark: Optional[str] = None
+
+
+QUERY = BoxStyle((38, 110, 230))
+RIGHT = BoxStyle((17, 152, 71), mark="tick")
+WRONG = BoxStyle((214, 39, 40), mark="cross")
+MISSED = BoxStyle((255, 176, 0), dashed=True)
+UNJUDGED = BoxStyle((120, 80, 200))  # a hit of a search without ground truth
+
+PADDING_COLOR = (222, 222, 222)
+CONTEXT = 1.35  # the crop's height over the box's: enough to see where the person stands
+CROP_SIZE = (128, 256)
+CAPTION_HEIGHT = 30
+DASH = 8  # pixels of a dash, and of a gap
+
+
+def read_image(file_name: Union[str, Path]) -> np.ndarray:
+    """The picture as RGB uint8 (H, W, 3), turned as its EXIF orientation says.
+
+    Raises UserError, naming the file, if it is missing or is no picture.
+    """
+    try:
+        data = np.fromfile(file_name, dtype=np.uint8)
+    except OSError as error:
+        raise UserError(
+            f"picture file {str(file_name)!r} cannot be read ({error.strerror}): put it there, "
+            "or name the folder that holds the pictures"
+        ) from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise UserError(
+            f"picture file {str(file_name)!r} cannot be decoded (JPEG, PNG and what else OpenCV "
+            "knows are allowed): restore it from the dataset"
+        )
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def encode_image(image: np.ndarray, extension: str = ".png", quality: int = 80) -> bytes:
+    """`image` (RGB) as the bytes of a file of type `extension`; `quality` (0..100) is JPEG's."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if extension == ".jpg" else []
+    return cv2.imencode(extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+
+def crop_window(box: Box, image: np.ndarray, size: Size = CROP_SIZE) -> Tuple[int, int, int, int]:
+    """The part of `image` to show around `box`, XYXY, with the proportions of `size`.
+
+    It is centred on the box, then moved to lie inside the frame. One that is larger than the frame
+    is centred on the frame and reaches beyond its border.
+    """
+    x0, y0, x1, y1 = box
+    aspect = size[0] / size[1]
+    # the least height makes a box of no size show something too
+    height = round(CONTEXT * max(y1 - y0, (x1 - x0) / aspect, 8.0))
+    width = max(round(height * aspect), 1)
+    left = _place((x0 + x1) / 2, width, image.shape[1])
+    top = _place((y0 + y1) / 2, height, image.shape[0])
+    return left, top, left + width, top + height
+
+
+def _place(center: float, length: int, limit: int) -> int:
+    if length >= limit:
+        return (limit - length) // 2
+    return min(max(round(center - length / 2), 0), limit - length)
+
+
+def draw_view(
+    image: np.ndarray, window: Box, size: Size, boxes: Sequence[Tuple[Box, BoxStyle]]
+) -> np.ndarray:
+    """The `window` (whole pixels) of `image`, scaled to `size`, with `boxes` drawn, last on top.
+
+    What lies beyond the frame is grey. Lines are drawn after scaling, so they are equally wide in
+    every picture; a box that reaches out of the window is cut there.
+    """
+    x0, y0, x1, y1 = window
+    height, width = image.shape[:2]
+    view = image[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
+    margins = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
+    view = cv2.copyMakeBorder(view, *margins, cv2.BORDER_CONSTANT, value=PADDING_COLOR)
+    shrinks = size[0] < x1 - x0
+    view = cv2.resize(view, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    scale = np.array([size[0] / (x1 - x0), size[1] / (y1 - y0)])
+    for box, style in boxes:
+        corners = (np.reshape(box, (2, 2)) - (x0, y0)) * scale
+        _draw_box(view, corners.round().astype(int), style)
+    return view
+
+
+def _draw_box(view: np.ndarray, corners: np.ndarray, style: BoxStyle) -> None:
+    (left, top), (right, bottom) = corners.tolist()
+    if not style.dashed:
+        # a white edge on both sides shows the line on clothes of its own colour
+        cv2.rectangle(view, (left, top), (right, bottom), (255, 255, 255), 5)
+        cv2.rectangle(view, (left, top), (right, bottom), style.color, 3)
+        return
+    cv2.rectangle(view, (left, top), (right, bottom), (20, 20, 20), 3)
+    for x in (left, right):
+        for y in range(top, bottom, 2 * DASH):
+            end = min(y + DASH - 1, bottom)
+            cv2.rectangle(view, (x - 1, y), (x + 1, end), style.color, cv2.FILLED)
+    for y in (top, bottom):
+        for x in range(left, right, 2 * DASH):
+            end = min(x + DASH - 1, right)
+            cv2.rectangle(view, (x, y - 1), (end, y + 1), style.color, cv2.FILLED)
+
+
+def _draw_mark(view: np.ndarray, style: BoxStyle) -> None:
+    """A badge with the style's tick or cross in the top left corner."""
+    if style.mark is None:
+        return
+    cv2.rectangle(view, (0, 0), (25, 25), style.color, -1)
+    cv2.rectangle(view, (0, 0), (25, 25), (255, 255, 255), 1)
+    if style.mark == "tick":
+        strokes = [[(6, 13), (11, 18), (20, 7)]]
+    else:
+        strokes = [[(7, 7), (18, 18)], [(18, 7), (7, 18)]]
+    cv2.polylines(view, [np.array(s) for s in strokes], False, (255, 255, 255), 3, cv2.LINE_AA)
+
+
+def hit_style(hit: Record) -> BoxStyle:
+    """Right, wrong, or not judged (no `correct` in the record)."""
+    if hit.get("correct") is None:
+        return UNJUDGED
+    return RIGHT if hit["correct"] else WRONG
+
+
+def hit_boxes(hit: Record) -> Sequence[Tuple[Box, BoxStyle]]:
+    """The boxes to draw for a hit: its own and, if it is wrong, where the person really stands."""
+    boxes = [(hit["bbox"], hit_style(hit))]
+    if hit_style(hit) is WRONG and hit.get("gt_bbox") is not None:
+        boxes.insert(0, (hit["gt_bbox"], MISSED))
+    return boxes
+
+
+def draw_query(image: np.ndarray, query: Record, size: Size = CROP_SIZE) -> np.ndarray:
+    """The query person, boxed, in the frame `image`."""
+    return draw_view(image, crop_window(query["bbox"], image, size), size, [(query["bbox"], QUERY)])
+
+
+def draw_hit(image: np.ndarray, hit: Record, size: Size = CROP_SIZE) -> np.ndarray:
+    """A gallery hit in its frame `image`: green with a tick if right, red with a cross if wrong.
+
+    Where the query person stands elsewhere within the crop, that is a dashed amber box.
+    """
+    view = draw_view(image, crop_window(hit["bbox"], image, size), size, hit_boxes(hit))
+    _draw_mark(view, hit_style(hit))
+    return view
+
+
+def draw_missed(image: np.ndarray, missed: Record, size: Size = CROP_SIZE) -> np.ndarray:
+    """An appearance of the query person that is not among the hits: a dashed amber box."""
+    boxes = [(missed["bbox"], MISSED)]
+    return draw_view(image, crop_window(missed["bbox"], image, size), size, boxes)
+
+
+def draw_frame(image: np.ndarray, hit: Record, width: int = 2 * CROP_SIZE[0]) -> np.ndarray:
+    """The hit's whole frame with the boxes of `hit_boxes`, `width` pixels wide."""
+    height, full_width = image.shape[:2]
+    size = (width, max(round(width * height / full_width), 1))
+    return draw_view(image, (0, 0, full_width, height), size, hit_boxes(hit))
+
+
+def ranked_montage(
+    query: Record,
+    hits: Sequence[Record],
+    *,
+    read: Callable[[str], np.ndarray] = read_image,
+    size: Size = CROP_SIZE,
+) -> np.ndarray:
+    """One row: the query, then its hits in the given order, with rank, similarity and frame below.
+
+    `read` gets a record's `file_name` and returns its frame. The row is
+    `len(hits) + 1` crops wide; `encode_image` makes a file of it.
+    """
+    tiles = [_captioned(draw_query(read(query["file_name"]), query, size), "query", query)]
+    for hit in hits:
+        text = f"{hit['rank']}:  {hit['similarity']:.3f}"
+        tiles.append(_captioned(draw_hit(read(hit["file_name"]), hit, size), text, hit))
+    gap = np.full((size[1] + CAPTION_HEIGHT, 6, 3), 255, np.uint8)
+    row = [part for tile in tiles for part in (tile, gap)]
+    return np.concatenate(row[:-1], axis=1)
+
+
+def _captioned(view: np.ndarray, text: str, record: Record) -> np.ndarray:
+    caption = np.full((CAPTION_HEIGHT, view.shape[1], 3), 255, np.uint8)
+    for line, y in ((text, 12), (str(record["image_id"]), 26)):
+        cv2.putText(
+            caption, line, (1, y), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (20, 20, 20), 1, cv2.LINE_AA
+        )
+    return np.concatenate([view, caption])
