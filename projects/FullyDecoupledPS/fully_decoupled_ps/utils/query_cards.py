@@ -1,0 +1,202 @@
+"""Which queries the report shows, and what it says and draws of each."""
+
+import base64
+import json
+from pathlib import Path, PurePath
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ..errors import UserError
+from . import visualizer
+
+PathLike = Union[str, Path]
+Record = Dict[str, Any]
+Read = Callable[[str], np.ndarray]
+
+NUM_QUERIES = 12
+NUM_HARDEST = 4
+NUM_HITS = 10
+NUM_MISSED = 8  # missed appearances drawn a query; the rest are counted
+JPEG_QUALITY = 80
+MISSED_CROP = (96, 192)
+FRAME_WIDTH = 160
+
+FRAME_FIELDS = ("image_id", "file_name", "camera_id", "bbox")
+FILE_FIELDS = ("dataset", "protocol", "score_thresh", "queries")
+QUERY_FIELDS = (
+    *("query_id", *FRAME_FIELDS, "person_id", "ap", "first_hit_rank", "num_gt", "num_tp"),
+    *("hits", "missed"),
+)
+HIT_FIELDS = ("rank", *FRAME_FIELDS, "similarity")
+MISSED_FIELDS = (*FRAME_FIELDS, "reason")
+
+
+def read_json(path: PathLike, what: str) -> Record:
+    """The JSON object in file `path`; UserError, naming it and `what` it should be, if none."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{what} {str(path)!r} cannot be read ({error.strerror}): run the evaluation first"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{what} {str(path)!r} is no JSON ({error}): evaluate again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{what} {str(path)!r} is no JSON object: evaluate again")
+    return content
+
+
+def load_queries(path: PathLike) -> Record:
+    """The evaluator's `queries_<protocol>.json`, its version and fields checked.
+
+    Raises UserError naming the file and the first field that is missing.
+    """
+    content = read_json(path, "query results")
+    if content.get("version") != 1:
+        raise UserError(
+            f"query results {str(path)!r}: version is {content.get('version')!r}, and 1 is what "
+            "this code reads: evaluate again with it"
+        )
+    for where, record, fields in _records(content):
+        for field in fields:
+            if field not in record:
+                raise UserError(
+                    f"query results {str(path)!r}: {where} has no field {field!r}: evaluate again"
+                )
+    return content
+
+
+def _records(content: Record) -> Iterator[Tuple[str, Record, Sequence[str]]]:
+    """Every record of the file: what it is, itself, and the fields that it must have."""
+    yield "the file", content, FILE_FIELDS
+    for i, query in enumerate(content["queries"]):
+        yield f"queries[{i}]", query, QUERY_FIELDS
+        for kind, fields in (("hits", HIT_FIELDS), ("missed", MISSED_FIELDS)):
+            for j, record in enumerate(query[kind]):
+                yield f"queries[{i}].{kind}[{j}]", record, fields
+
+
+def select_queries(
+    ranking: Sequence[Record], count: int = NUM_QUERIES, hardest: int = NUM_HARDEST
+) -> List[Record]:
+    """`count` of the queries in `ranking` (best AP first), in its order.
+
+    The last `hardest` are always in, so that a good network's failures show as well; the others
+    are spread evenly over the rest of the ranking, the best and the last of that rest included.
+    All, if there are no more than `count`.
+
+    >>> select_queries("abcdefghij", count=5, hardest=2)
+    ['a', 'd', 'h', 'i', 'j']
+    """
+    if len(ranking) <= count:
+        return list(ranking)
+    rest = ranking[: len(ranking) - hardest]
+    spread = count - hardest
+    chosen = [rest[i * (len(rest) - 1) // (spread - 1)] for i in range(spread)]
+    return chosen + list(ranking[len(rest) :])
+
+
+def find_image(file_name: str, image_root: Optional[PathLike]) -> Path:
+    """Where a picture is: at `file_name`, or under `image_root` if that is given.
+
+    Under the root it is the longest tail of `file_name` that exists there (`a/b/c.jpg`, then
+    `b/c.jpg`, then `c.jpg`), so that results made on another machine find their pictures here.
+    """
+    if image_root is None:
+        return Path(file_name)
+    # only plain names are joined to the root, so that no recorded path leads out of it
+    full = PurePath(file_name)
+    names = [part for part in full.parts if part not in (full.anchor, "..")]
+    tails = [Path(image_root, *names[start:]) for start in range(len(names))]
+    return next((tail for tail in tails if tail.is_file()), tails[-1])
+
+
+def query_card(query: Record, read: Read) -> Record:
+    """What the page shows of one query; `read` returns the frame of a `file_name`."""
+    name = f"query {query['query_id']}"
+    first, listed = query["first_hit_rank"], min(len(query["hits"]), NUM_HITS)
+    if first is None:
+        status = ("missing", "never found")
+    elif first > listed:
+        status = ("missing", f"first right hit at rank {first}, below those shown")
+    else:
+        status = ("found" if first == 1 else "late", f"first right hit at rank {first}")
+    view = visualizer.draw_query(read(query["file_name"]), query)
+    missed = sorted(query["missed"], key=lambda m: m["reason"] != "not detected")
+    return {
+        "query": query,
+        "status": status,
+        "picture": picture(view, f"{name}, {place(query)}: the person to find"),
+        "hits": [hit_card(hit, name, read) for hit in query["hits"][:NUM_HITS]],
+        "missed": [missed_card(record, name, read) for record in missed[:NUM_MISSED]],
+        "missed_not_drawn": max(len(missed) - NUM_MISSED, 0),
+    }
+
+
+def hit_card(hit: Record, name: str, read: Read) -> Record:
+    """One gallery hit: its crop, the verdict in words, and where the person was if not here."""
+    image = read(hit["file_name"])
+    verdict, note = judge(hit)
+    alt = f"Hit {hit['rank']} of {name}, {place(hit)}: {verdict}"
+    frame = None
+    if note == ELSEWHERE:
+        view = visualizer.draw_frame(image, hit, FRAME_WIDTH)
+        frame = picture(view, f"The whole frame of hit {hit['rank']}: {note}")
+    return {
+        "hit": hit,
+        "verdict": verdict,
+        "note": note,
+        "picture": picture(visualizer.draw_hit(image, hit), alt),
+        "frame": frame,
+    }
+
+
+ELSEWHERE = "the person stands elsewhere in this frame"
+
+
+def judge(hit: Record) -> Tuple[str, str]:
+    """A hit's verdict ("right", "wrong", "not judged") and, for some wrong ones, why."""
+    if hit.get("correct") is None:
+        return "not judged", ""
+    if hit["correct"]:
+        return "right", ""
+    if hit.get("gt_bbox") is None:
+        return "wrong", ""
+    overlap = iou(hit["bbox"], hit["gt_bbox"])
+    if overlap == 0:
+        return "wrong", ELSEWHERE
+    # one box in a frame counts, the most similar that overlaps the person enough
+    return "wrong", f"overlaps the person by {overlap:.0%} (IoU), but is not the box that counts"
+
+
+def iou(first: Sequence[float], second: Sequence[float]) -> float:
+    """Intersection over union of two XYXY boxes."""
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    shared = sides.clip(min=0).prod()
+    return float(shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared))
+
+
+def missed_card(missed: Record, name: str, read: Read) -> Record:
+    """An appearance of the query person that is not among the hits, with the evaluator's reason."""
+    view = visualizer.draw_missed(read(missed["file_name"]), missed, MISSED_CROP)
+    alt = f"Appearance missed for {name}, {place(missed)}: {missed['reason']}"
+    return {
+        "missed": missed,
+        "reason": missed["reason"],
+        "picture": picture(view, alt),
+    }
+
+
+def place(record: Record) -> str:
+    """Camera, if known, and frame, in words."""
+    camera = record.get("camera_id")
+    return (f"camera {camera}, " if camera is not None else "") + str(record["image_id"])
+
+
+def picture(view: np.ndarray, alt: str) -> Record:
+    """Attributes of an <img> that holds its JPEG itself."""
+    data = base64.b64encode(visualizer.encode_image(view, ".jpg", JPEG_QUALITY)).decode()
+    height, width = view.shape[:2]
+    return {"src": f"data:image/jpeg;base64,{data}", "width": width, "height": height, "alt": alt}

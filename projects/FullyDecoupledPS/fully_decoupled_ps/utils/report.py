@@ -1,0 +1,184 @@
+"""The report: one HTML page, complete in itself, of what a run found and what it missed.
+
+Everything on it is read from files: the evaluator's `metrics.json` and `queries_<protocol>.json`,
+the training logs, and the `metrics.json` of the two references that the figures stand beside: the
+colour-histogram matcher (the floor) and the same network before its re-id training.
+"""
+
+import logging
+import math
+import re
+from pathlib import Path
+from typing import List, Mapping, Optional
+
+import jinja2
+from markupsafe import Markup, escape
+
+from . import curves, visualizer
+from .query_cards import (
+    NUM_HARDEST,
+    PathLike,
+    Record,
+    find_image,
+    load_queries,
+    query_card,
+    read_json,
+    select_queries,
+)
+
+logger = logging.getLogger(__name__)
+
+STAGE_TITLES = {
+    "detection": "Stage 1, detection",
+    "reid": "Stage 2, re-identification",
+}
+TRAINED = "This network"
+TRAINED_CWS = "This network, with class-weighted similarity"
+UNTRAINED = "Same network before its re-id training"
+FLOOR = "Floor: colour histograms of the true boxes"
+
+
+def write_report(
+    path: PathLike,
+    *,
+    title: str,
+    results: PathLike,
+    queries_file: PathLike,
+    training_logs: Optional[Mapping[str, PathLike]] = None,
+    floor: Optional[PathLike] = None,
+    untrained: Optional[PathLike] = None,
+    facts: Optional[Mapping[str, str]] = None,
+    image_root: Optional[PathLike] = None,
+) -> Path:
+    """Write the page to `path`, making its folder, and return `path`.
+
+    Args:
+        title: the page's heading.
+        results: the evaluator's `metrics.json` of the trained network.
+        queries_file: its `queries_<protocol>.json`; `select_queries` says which of them are shown.
+        training_logs: stage ("detection", "reid" or any other heading) -> Detectron2's
+            `metrics.json` of that stage, in the order in which they are shown.
+        floor, untrained: `metrics.json` of the colour-histogram matcher and of the same network
+            before its re-id training; None is shown as "not run".
+        facts: what else a reader wants to know (command, hardware, time): label -> text.
+        image_root: folder of the pictures, if they are not where `file_name` says (`find_image`).
+
+    Raises UserError, naming file and field, for an input that is missing or not as described.
+    """
+    metrics = read_json(results, "metrics")
+    references = {
+        UNTRAINED: None if untrained is None else read_json(untrained, "metrics"),
+        FLOOR: None if floor is None else read_json(floor, "metrics"),
+    }
+    content = load_queries(queries_file)
+    # a query whose person is nowhere in its gallery can neither be found nor missed
+    ranking = [query for query in content["queries"] if query["num_gt"]]
+    ranking.sort(key=lambda query: (-query["ap"], query["query_id"]))
+    shown = select_queries(ranking)
+    shown_ids = {query["query_id"] for query in shown}
+    shown_at = [i for i, query in enumerate(ranking) if query["query_id"] in shown_ids]
+
+    def read(file_name: str):
+        return visualizer.read_image(find_image(file_name, image_root))
+
+    page = _template().render(
+        title=title,
+        facts=facts or {},
+        content=content,
+        counts=metrics.get("counts", {}),
+        num_ranked=len(ranking),
+        headline=headline(metrics, references),
+        tables=result_tables(metrics, references, content["protocol"]),
+        charts=[
+            (STAGE_TITLES.get(stage, stage), chart)
+            for stage, log in (training_logs or {}).items()
+            for chart in curves.training_charts(curves.read_training_log(log))
+        ],
+        num_hardest=NUM_HARDEST if len(shown) < len(ranking) else 0,
+        ranking_chart=curves.ranking_chart([query["ap"] for query in ranking], shown_at),
+        cards=[query_card(query, read) for query in shown],
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+    logger.info("Report with %d queries, %.1f MB: %s", len(shown), len(page) / 1e6, path)
+    return path
+
+
+def headline(metrics: Record, references: Mapping[str, Optional[Record]]) -> List[Record]:
+    """The figures to see first: [{"title", "bars": [(label, percent or None, text, is_ours)]}]."""
+    tiles = []
+    for title, key in (("Search mAP", "mAP"), ("Search top-1", "top1")):
+        bars = [_bar(TRAINED, metrics, "search", key, ours=True)]
+        bars += [_bar(name, other, "search", key) for name, other in references.items()]
+        tiles.append({"title": title, "bars": bars})
+    bars = [
+        _bar("Average precision", metrics, "detection", "AP", ours=True),
+        _bar("Recall", metrics, "detection", "recall", ours=True),
+    ]
+    return tiles + [{"title": "Detection, IoU 0.5", "bars": bars}]
+
+
+def _bar(label: str, metrics: Optional[Record], group: str, key: str, ours: bool = False) -> Record:
+    value = (metrics or {}).get(group, {}).get(key)
+    known = value is not None and math.isfinite(value)
+    text = "not run" if metrics is None else percent(value)
+    return {"label": label, "width": value if known else 0, "text": text, "ours": ours}
+
+
+def result_tables(
+    metrics: Record, references: Mapping[str, Optional[Record]], main_protocol: str
+) -> List[Record]:
+    """The tables of results: search with a part for each gallery, and detection.
+
+    [{"caption", "columns": [heading], "parts": [(heading, rows)]}], a row being (label, its cells
+    or None if it was not run, whether it is the trained network's).
+    """
+    keys = {"mAP": "mAP", "top1": "top-1", "top5": "top-5", "top10": "top-10"}
+    parts = []
+    for group in metrics:
+        if not group.startswith("search") or group.endswith("_cws"):
+            continue
+        rows = [(TRAINED, _cells(metrics, group, keys), True)]
+        if f"{group}_cws" in metrics:
+            rows.append((TRAINED_CWS, _cells(metrics, f"{group}_cws", keys), True))
+        rows += [(name, _cells(other, group, keys), False) for name, other in references.items()]
+        protocol = group[len("search_") :] or main_protocol
+        parts.append((f"{protocol.replace('_', ' ').capitalize()} gallery", rows))
+    tables = [{"caption": "Search", "columns": list(keys.values()), "parts": parts}]
+    if "detection" in metrics:
+        keys = {"AP": "AP", "recall": "recall"}
+        rows = [(TRAINED, _cells(metrics, "detection", keys), True)]
+        rows.append((UNTRAINED, _cells(references[UNTRAINED], "detection", keys), False))
+        parts = [("All persons, IoU 0.5", rows)]
+        tables.append({"caption": "Detection", "columns": list(keys.values()), "parts": parts})
+    return tables
+
+
+def _cells(metrics: Optional[Record], group: str, keys: Mapping[str, str]) -> Optional[List[str]]:
+    if metrics is None:
+        return None
+    return [percent(metrics.get(group, {}).get(key)) for key in keys]
+
+
+def percent(value: Optional[float]) -> str:
+    """A figure that is in percent already, to one decimal; "n/a" for none or NaN."""
+    return "n/a" if value is None or not math.isfinite(value) else f"{value:.1f}"
+
+
+def breakable(text: str) -> Markup:
+    """`text` for HTML, with places where a narrow column may break a frame's name."""
+    return Markup(re.sub(r"([_/-])", r"\1<wbr>", str(escape(text))))
+
+
+def _template() -> jinja2.Template:
+    # autoescape: names of frames and datasets are other people's data
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["breakable"] = breakable
+    return environment.get_template("report.html")
