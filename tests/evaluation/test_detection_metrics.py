@@ -44,6 +44,16 @@ def test_one_detection_over_two_persons_finds_one():
     assert evaluate(frames) == pytest.approx({"AP": 50.0, "recall": 50.0})
 
 
+def test_a_person_whose_best_detection_fits_another_better_is_not_found():
+    """
+    d overlaps the first person by 85 / 115 and the second by 75 / 125, for whom it is the best;
+    e covers the first exactly. As published: d is wrong, the second person is not found.
+    """
+    d, e = (15, 0, 115, 200), (0, 0, 100, 200)
+    frames = [frame("a", [(A, 1), ((40, 0, 140, 200), 2)], [det(d, 0.9), det(e, 0.8)])]
+    assert evaluate(frames) == pytest.approx({"AP": 25.0, "recall": 50.0})
+
+
 def test_iou_thresh():
     """IoU of a box shifted by a quarter of its width: 75 / 125."""
     frames = [frame("a", [(A, 1)], [det((25, 0, 125, 200), 0.9)])]

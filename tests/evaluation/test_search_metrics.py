@@ -1,13 +1,17 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from fully_decoupled_ps.evaluation import search_metrics
+from fully_decoupled_ps.evaluation import similarity
 from fully_decoupled_ps.evaluation.person_matches import search_iou_thresh
+from fully_decoupled_ps.evaluation.search_metrics import SearchVariant
 
 from . import reference
-from .worlds import frame, query, search, worlds
+from .worlds import CWS, PLAIN, frame, query, search, worlds
 
+HITS = SearchVariant(num_hits=10)
 BOX = (0.0, 0.0, 100.0, 200.0)
 FAR = (500.0, 0.0, 600.0, 200.0)
 
@@ -17,11 +21,10 @@ def unit(cosine):
     return (cosine, (1 - cosine**2) ** 0.5)
 
 
-def search_one(frames, gallery=None, cws=False, **kwargs):
+def search_one(frames, gallery=None, variant=PLAIN):
     """The result of the query (1, 0) for person 7 in frame "q"."""
     frames = [frame("q", [(BOX, 7)], [(BOX, 1.0, (1.0, 0.0))]), *frames]
-    result = search(frames, [query("q", 7, (1.0, 0.0), gallery)], **kwargs)
-    return result["full", cws].queries[0]
+    return search(frames, [query("q", 7, (1.0, 0.0), gallery)], variant).queries[0]
 
 
 def test_average_precision_by_hand():
@@ -59,18 +62,43 @@ def test_ties_count_against_the_query():
     assert found.first_hit_rank == 3
 
 
+def test_right_ones_of_equal_similarity_do_not_push_each_other_down():
+    """Two right and one wrong of 0.5: the first right one is second. Precision of both 2/3."""
+    frames = [
+        frame("a", [(BOX, 7)], [(BOX, 1, (0.5, 0.0)), (FAR, 1, (0.5, 0.0))]),
+        frame("b", [(BOX, 7)], [(BOX, 1, (0.5, 0.0))]),
+    ]
+    found = search_one(frames)
+    assert found.first_hit_rank == 2
+    assert found.ap == pytest.approx(2 / 3, abs=1e-12)
+
+
+def test_an_overlap_of_exactly_one_half_is_enough():
+    for width, right in ((50, 1), (49, 0)):
+        det = (0.0, 0.0, width, 200.0)
+        assert search_one([frame("a", [(BOX, 7)], [(det, 1, unit(0.5))])]).num_tp == right
+
+
+def test_detections_under_the_score_threshold_take_no_part():
+    dets = [(BOX, 0.4, unit(0.9)), (FAR, 0.3, unit(0.8)), (BOX, 0.5, unit(0.6))]
+    found = search_one([frame("a", [(BOX, 7)], dets)], variant=SearchVariant(score_thresh=0.5))
+    assert (found.ap, found.first_hit_rank, found.true_positives) == (1, 1, [3])
+    found = search_one([frame("a", [(BOX, 7)], dets)], variant=SearchVariant(score_thresh=0.6))
+    assert (found.ap, found.num_gt, found.num_tp) == (0, 1, 0)
+
+
 def test_cws_multiplies_the_similarity_by_the_score():
     """0.9 x 0.5 falls behind 0.6 x 1."""
     frames = [frame("a", [(BOX, 7)], [(BOX, 0.5, unit(0.9)), (FAR, 1.0, unit(0.6))])]
-    assert search_one(frames, cws=False).ap == 1.0
-    assert search_one(frames, cws=True).ap == 0.5
+    assert search_one(frames).ap == 1.0
+    assert search_one(frames, variant=CWS).ap == 0.5
 
 
 def test_cws_can_change_which_detection_of_a_person_is_right():
     """By similarity 0.9 is right and leads; by 0.9 x 0.5 = 0.45 and 0.8 x 1 the other one does."""
     frames = [frame("a", [(BOX, 7)], [(BOX, 0.5, unit(0.9)), (BOX, 1.0, unit(0.8))])]
-    assert search_one(frames, cws=False).true_positives == [1]
-    assert search_one(frames, cws=True).true_positives == [2]
+    assert search_one(frames).true_positives == [1]
+    assert search_one(frames, variant=CWS).true_positives == [2]
 
 
 def test_the_own_frame_is_left_out_unless_listed():
@@ -90,7 +118,7 @@ def test_a_frame_listed_twice_is_scored_once_but_counts_twice():
 
 def test_query_only_frames_are_in_no_gallery_of_all_frames():
     frames = [frame("a", [(BOX, 7)], [(BOX, 1, unit(0.5))], query_only=True)]
-    found = search_one(frames, num_hits=10)
+    found = search_one(frames, variant=HITS)
     assert (found.num_gt, len(found.hits)) == (0, 0)
 
 
@@ -117,10 +145,12 @@ def test_negative_similarities():
 
 def test_hits_are_the_head_of_the_ranking_with_wrong_before_right_in_ties():
     dets = [(BOX, 1, (0.5, 0.0)), (FAR, 1, (0.5, 0.0)), ((0, 300, 9, 400), 1, unit(0.75))]
-    found = search_one([frame("a", [(BOX, 7)], dets)], num_hits=10)
+    found = search_one([frame("a", [(BOX, 7)], dets)], variant=HITS)
     assert found.hits.tolist() == [3, 2, 1]  # row 0 is the query's own
     assert found.hit_similarities.tolist() == [0.75, 0.5, 0.5]
-    assert search_one([frame("a", [(BOX, 7)], dets)], num_hits=2).hits.tolist() == [3, 2]
+    assert search_one(
+        [frame("a", [(BOX, 7)], dets)], variant=SearchVariant(num_hits=2)
+    ).hits.tolist() == [3, 2]
 
 
 def test_queries_without_ground_truth_count_as_zero_or_are_left_out():
@@ -130,17 +160,17 @@ def test_queries_without_ground_truth_count_as_zero_or_are_left_out():
         frame("c", [(BOX, 8)], [(BOX, 1, (0, 1))]),
     ]
     queries = [query("a", 7, (1, 0)), query("c", 8, (0, 1))]
-    assert search(frames, queries)["full", False].metrics()["mAP"] == 50
-    skipped = search(frames, queries, skip=True)["full", False]
+    assert search(frames, queries).metrics()["mAP"] == 50
+    skipped = search(frames, queries, skip=True)
     assert skipped.metrics() == {"mAP": 100, "top1": 100, "top5": 100, "top10": 100}
     assert skipped.num_without_ground_truth == 1 and len(skipped.counted) == 1
 
 
 def test_nothing_at_all():
     zeros = {"mAP": 0, "top1": 0, "top5": 0, "top10": 0}
-    assert search([], [])["full", False].metrics() == zeros
-    assert search([frame("a")], [])["full", True].metrics() == zeros
-    assert search([frame("a")], [query("a", 1, (1, 0))])["full", True].metrics() == zeros
+    assert search([], []).metrics() == zeros
+    assert search([frame("a")], [], CWS).metrics() == zeros
+    assert search([frame("a")], [query("a", 1, (1, 0))], CWS).metrics() == zeros
 
 
 @pytest.mark.parametrize("cws", [False, True])
@@ -150,7 +180,7 @@ def test_every_query_agrees_with_the_reference(cws, world):
     frames, queries = world
     expected = [reference.search_query(frames, q, cws) for q in queries]
     for skip in (False, True):
-        result = search(frames, queries, skip=skip)["full", cws]
+        result = search(frames, queries, SearchVariant(cws), skip=skip)
         for found, wanted in zip(result.queries, expected):
             assert found.ap == pytest.approx(wanted["ap"], abs=1e-9)
             assert found.first_hit_rank == wanted["first_hit_rank"]
@@ -162,9 +192,23 @@ def test_every_query_agrees_with_the_reference(cws, world):
 
 @given(world=worlds())
 @settings(max_examples=50, deadline=None)
+def test_similarities_of_listed_frames_alone_give_the_same(world):
+    frames, queries = world
+    queries = [q for q in queries if q["gallery"] is not None]
+    with mock.patch.object(similarity, "SPARSE_SHARE", 0):
+        whole = search(frames, queries, CWS)
+    with mock.patch.object(similarity, "SPARSE_SHARE", 2):
+        sparse = search(frames, queries, CWS)
+    for one, other in zip(whole.queries, sparse.queries):
+        assert (one.ap, one.first_hit_rank) == (other.ap, other.first_hit_rank)
+        assert (one.num_gt, one.num_tp) == (other.num_gt, other.num_tp)
+
+
+@given(world=worlds())
+@settings(max_examples=50, deadline=None)
 def test_hits_agree_with_the_other_figures(world):
     frames, queries = world
-    for found in search(frames, queries, num_hits=10)["full", False].queries:
+    for found in search(frames, queries, HITS).queries:
         ranks = np.flatnonzero(np.isin(found.hits, found.true_positives)) + 1
         first = found.first_hit_rank
         assert (ranks[0] if len(ranks) else None) == (first if first and first <= 10 else None)
@@ -176,8 +220,8 @@ def test_hits_agree_with_the_other_figures(world):
 @settings(max_examples=50, deadline=None)
 def test_the_order_of_frames_does_not_matter(world):
     frames, queries = world
-    one = search(frames, queries)["full", False]
-    other = search(frames[::-1], queries)["full", False]
+    one = search(frames, queries)
+    other = search(frames[::-1], queries)
     assert [q.ap for q in one.queries] == pytest.approx([q.ap for q in other.queries], abs=1e-12)
     assert one.metrics() == pytest.approx(other.metrics(), abs=1e-9)
 
@@ -189,8 +233,8 @@ def test_blocks_of_queries_do_not_matter(monkeypatch):
         frame(str(i), [(BOX, 7)], [(BOX, 1, unit(c)), (FAR, 1, unit(-c))])
         for i, c in enumerate(rng.uniform(-1, 1, 20))
     ]
-    whole = search(frames, queries)["full", True]
-    monkeypatch.setattr(search_metrics, "SIMILARITY_BYTES", 4 * 40 * 2)  # 2 queries a block
-    blocks = search(frames, queries)["full", True]
+    whole = search(frames, queries, CWS)
+    monkeypatch.setattr(similarity, "BLOCK_BYTES", 4 * 40 * 2)  # 2 queries a block
+    blocks = search(frames, queries, CWS)
     assert [q.ap for q in blocks.queries] == [q.ap for q in whole.queries]
     assert whole.metrics()["mAP"] > 0

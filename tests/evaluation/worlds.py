@@ -4,7 +4,14 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fully_decoupled_ps.evaluation.frame_tables import Detections, GroundTruth, to_offsets
-from fully_decoupled_ps.evaluation.search_metrics import SearchProtocol, evaluate_search
+from fully_decoupled_ps.evaluation.search_metrics import (
+    SearchProtocol,
+    SearchVariant,
+    evaluate_search,
+)
+
+PLAIN = SearchVariant()
+CWS = SearchVariant(weight_by_score=True)
 
 
 def frame(image_id, gts=(), dets=(), query_only=False, camera_id=None):
@@ -64,17 +71,18 @@ def to_protocol(frames, queries, name="full", skip=False):
     )
 
 
-def search(frames, queries, *, skip=False, dim=2, **kwargs):
-    """``evaluate_search`` of the frames and queries -> {(name, cws): SearchResult}."""
+def search(frames, queries, variant=PLAIN, *, skip=False, dim=2):
+    """``evaluate_search`` of the frames and queries -> SearchResult."""
     features = np.array([q["feature"] for q in queries], dtype=np.float32).reshape(-1, dim)
-    return evaluate_search(
+    results = evaluate_search(
         to_detections(frames, dim),
         to_ground_truth(frames),
         features,
         [to_protocol(frames, queries, skip=skip)],
+        [variant],
         gallery_frames=np.array([not f["query_only"] for f in frames], dtype=bool),
-        **kwargs,
     )
+    return results["full", variant]
 
 
 # Coarse values, so that ties and duplicates are common and float32 arithmetic is exact.

@@ -17,7 +17,7 @@ from .frame_tables import Detections, GroundTruth
 from .predictions import Predictions, Record, collect_predictions
 from .query_results import NUM_HITS, write_query_results
 from .search_dataset import SearchDataset
-from .search_metrics import SearchResult, evaluate_search
+from .search_metrics import SearchResult, SearchVariant, evaluate_search
 
 logger = logging.getLogger(__name__)
 
@@ -112,9 +112,9 @@ class PersonSearchEvaluator(DatasetEvaluator):
         if predictions.searchable:
             found = self._search(predictions)
             main = next(iter(self.dataset.protocols))
-            for (protocol, cws), result in found.items():
+            for (protocol, variant), result in found.items():
                 task = "search" if protocol == main else f"search_{protocol}"
-                results[task + "_cws" * cws] = result.metrics()
+                results[task + "_cws" * variant.weight_by_score] = result.metrics()
             counts.update(_query_counts(found))
         else:
             logger.info("The model gives no re-id features: only detection is evaluated.")
@@ -126,16 +126,17 @@ class PersonSearchEvaluator(DatasetEvaluator):
         keep, gt = self.dataset.gallery_frames, self.dataset.ground_truth
         return detections.keep(keep[detections.frame_of]), gt.keep(keep[gt.frame_of])
 
-    def _search(self, predictions: Predictions) -> Dict[Tuple[str, bool], SearchResult]:
+    def _search(self, predictions: Predictions) -> Dict[Tuple[str, SearchVariant], SearchResult]:
         detections = predictions.detections
         detections = detections.keep(detections.scores >= self.score_thresh)
+        plain = SearchVariant(num_hits=NUM_HITS if self.output_dir else 0)
         found = evaluate_search(
             detections,
             self.dataset.ground_truth,
             predictions.query_features,
             self.dataset.search_protocols(predictions),
+            (plain, SearchVariant(weight_by_score=True)),
             gallery_frames=self.dataset.gallery_frames,
-            num_hits=NUM_HITS if self.output_dir else 0,
         )
         if self.output_dir:
             os.makedirs(self.output_dir, exist_ok=True)
@@ -147,7 +148,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
             )
             for protocol in self.dataset.protocols:
                 path = os.path.join(self.output_dir, f"queries_{protocol}.json")
-                result = found[protocol, False]
+                result = found[protocol, plain]
                 write_query_results(
                     path, self.dataset, searched, protocol, result, self.score_thresh
                 )
@@ -173,9 +174,11 @@ class PersonSearchEvaluator(DatasetEvaluator):
                 json.dump({"dataset": self.dataset.name, "counts": counts, **results}, f, indent=2)
 
 
-def _query_counts(found: Dict[Tuple[str, bool], SearchResult]) -> Dict[str, Dict[str, int]]:
+def _query_counts(
+    found: Dict[Tuple[str, SearchVariant], SearchResult],
+) -> Dict[str, Dict[str, int]]:
     """Per protocol: queries given, those without ground truth, those left out of the means."""
-    results = {protocol: r for (protocol, cws), r in found.items() if not cws}
+    results = {protocol: r for (protocol, variant), r in found.items()}
     return {
         "queries": {p: len(r.queries) for p, r in results.items()},
         "queries_without_ground_truth": {p: r.num_without_ground_truth for p, r in results.items()},

@@ -70,15 +70,19 @@ def frame_of_rows(offsets: np.ndarray) -> np.ndarray:
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
+def rows_of_frames(frames: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The rows that belong to ``frames``, frame after frame."""
+    counts = np.diff(offsets)[frames]
+    return np.arange(counts.sum()) + np.repeat(offsets[frames] - np.cumsum(counts) + counts, counts)
+
+
 def pairs_of_same_frame(a, b) -> Tuple[np.ndarray, np.ndarray]:
     """All pairs (row of ``a``, row of ``b``) that lie in one frame, sorted by row of ``a``, then b.
 
     ``a`` and ``b`` are :class:`Detections` or :class:`GroundTruth` of the same frames.
     """
     partners = np.diff(b.offsets)[a.frame_of]
-    rows_a = np.repeat(np.arange(len(a)), partners)
-    nth_partner = np.arange(len(rows_a)) - np.repeat(np.cumsum(partners) - partners, partners)
-    return rows_a, b.offsets[a.frame_of[rows_a]] + nth_partner
+    return np.repeat(np.arange(len(a)), partners), rows_of_frames(a.frame_of, b.offsets)
 
 
 def pair_iou(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:

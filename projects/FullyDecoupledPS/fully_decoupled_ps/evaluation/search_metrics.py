@@ -13,26 +13,23 @@ What the definition leaves open is settled so that no figure depends on the orde
 detections: a wrong detection of the same similarity as a right one ranks before it. A frame that
 a gallery lists twice is scored once, and its ground truth counts twice.
 
-Why this is fast: the precision at a right detection needs only two counts, so that a query costs
-one sort of its similarities and no loop over frames. Letters for shapes: see ``frame_tables.py``;
-Q queries of a protocol, U distinct query boxes.
+Letters for shapes: see ``frame_tables.py``; Q queries of a protocol, U distinct query boxes.
 """
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 
 from .frame_tables import Detections, GroundTruth
 from .person_matches import PersonMatches
+from .ranking import Galleries, QueryResult, Similarities, rank_query
+from .similarity import similarity_blocks
 
 TOP_KS = (1, 5, 10)
-# Similarities held at once: enough to keep the matrix product efficient.
-SIMILARITY_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -53,21 +50,15 @@ class SearchProtocol:
         return len(self.query_rows)
 
 
-@dataclass(frozen=True)
-class QueryResult:
-    """How one query fared."""
+class SearchVariant(NamedTuple):
+    """What is varied under one protocol."""
 
-    ap: float  # in [0, 1]
-    first_hit_rank: Optional[int]  # from 1; None without a right detection
-    num_gt: int
-    gt_rows: np.ndarray  # (n,) ground-truth boxes in the gallery; a frame listed twice once
-    true_positives: np.ndarray  # (n,) the right detection of each, -1 where there is none
-    hits: np.ndarray  # (h,) the detections at the head of the ranking
-    hit_similarities: np.ndarray  # (h,)
-
-    @property
-    def num_tp(self) -> int:
-        return int((self.true_positives >= 0).sum())
+    # Class weighted similarity (CWS): a similarity is multiplied by the gallery detection's score.
+    weight_by_score: bool = False
+    # Gallery detections of a lower score take no part.
+    score_thresh: float = 0.0
+    # How many detections at the head of each ranking to return.
+    num_hits: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,161 +91,96 @@ def evaluate_search(
     ground_truth: GroundTruth,
     query_features: np.ndarray,
     protocols: Sequence[SearchProtocol],
+    variants: Sequence[SearchVariant] = (SearchVariant(),),
     *,
     gallery_frames: Optional[np.ndarray] = None,
-    weight_by_score: Sequence[bool] = (False, True),
-    num_hits: int = 0,
     device: str = "cpu",
-) -> Dict[Tuple[str, bool], SearchResult]:
-    """Search every query in its gallery.
+) -> Dict[Tuple[str, SearchVariant], SearchResult]:
+    """Search every query in its gallery, under all protocols and variants in one pass.
 
     Args:
-        detections: of all frames, with features; those under the score threshold already removed.
+        detections: of all I frames, with features.
         ground_truth: the annotated boxes of the same frames.
         query_features: (U, F) float32, L2-normalised.
         gallery_frames: (I,) bool, the frames that belong to a gallery ``None``; default all.
-        weight_by_score: without CWS, with it, or both. CWS multiplies a similarity by the score of
-            the gallery detection.
-        num_hits: how many detections at the head of each ranking to return.
         device: where similarities are computed.
 
     Returns:
-        the result of each (protocol name, weighted by score).
+        the result of each (protocol name, variant).
     """
     if gallery_frames is None:
         gallery_frames = np.ones(len(detections.offsets) - 1, dtype=bool)
-    ranker = _Ranker(detections, ground_truth, protocols, gallery_frames, num_hits)
-    results = {(p.name, cws): [None] * len(p) for p in protocols for cws in weight_by_score}
-    queries_of_row = [_queries_by_row(p.query_rows, len(query_features)) for p in protocols]
-
-    def rank_row(row: int, similarities: np.ndarray) -> None:
-        for cws in weight_by_score:
-            values = similarities * detections.scores if cws else similarities
-            for protocol, queries in zip(protocols, queries_of_row):
-                for q in queries[row]:
-                    results[protocol.name, cws][q] = ranker.rank(protocol, q, values)
-
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for first, block in similarity_blocks(query_features, detections.features, device):
-            list(pool.map(rank_row, range(first, first + len(block)), block))
+    search = _Search(detections, ground_truth, gallery_frames, protocols, variants)
+    blocks = similarity_blocks(
+        query_features,
+        detections.features,
+        detections.offsets,
+        _needed_frames(protocols, len(query_features)),
+        device,
+    )
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        for first, block in blocks:
+            parts = np.array_split(block, threads)
+            starts = first + np.cumsum([0] + [len(part) for part in parts])
+            list(pool.map(search.rank_rows, starts, parts))
     return {
-        (p.name, cws): SearchResult(results[p.name, cws], p.skip_without_ground_truth)
+        (p.name, v): SearchResult(search.results[p.name, v], p.skip_without_ground_truth)
         for p in protocols
-        for cws in weight_by_score
+        for v in variants
     }
 
 
-def similarity_blocks(
-    query_features: np.ndarray, gallery_features: np.ndarray, device: str = "cpu"
-) -> Iterator[Tuple[int, np.ndarray]]:
-    """Yield (first row, (n, D) float32 similarities); a block is valid until the next one."""
-    queries = torch.as_tensor(query_features).to(device)
-    gallery = torch.as_tensor(gallery_features).to(device)
-    rows = max(1, SIMILARITY_BYTES // (4 * max(len(gallery), 1)))
-    buffer = torch.empty((min(rows, len(queries)), len(gallery)), device=device)
-    for first in range(0, len(queries), rows):
-        chunk = queries[first : first + rows]
-        yield first, torch.mm(chunk, gallery.T, out=buffer[: len(chunk)]).cpu().numpy()
-
-
-def average_precision(right: np.ndarray, ranking: np.ndarray, num_gt: int) -> float:
-    """AP of one query.
-
-    Args:
-        right: (T,) similarities of the right detections.
-        ranking: (N,) similarities of all gallery detections, the right ones included, ascending.
-        num_gt: number of ground-truth boxes in the gallery.
-
-    Right detections at ranks 1 and 3, and a person that was not detected: (1/1 + 2/3) / 3.
-
-    >>> round(average_precision(np.array([0.9, 0.5]), np.array([0.1, 0.5, 0.7, 0.9]), 3), 4)
-    0.5556
-    """
-    if len(right) == 0:
-        return 0.0
-    precision = _count_at_least(np.sort(right), right) / _count_at_least(ranking, right)
-    return float(precision.sum() / num_gt)
-
-
-def first_hit_rank(right: np.ndarray, ranking: np.ndarray) -> Optional[int]:
-    """Rank (from 1) of the first right detection; wrong ones of equal similarity come before it.
-
-    Arguments as in :func:`average_precision`; None without a right detection.
-
-    >>> first_hit_rank(np.array([0.7, 0.5]), np.array([0.1, 0.5, 0.7, 0.7, 0.9]))
-    3
-    """
-    if len(right) == 0:
+def _needed_frames(protocols: Sequence[SearchProtocol], rows: int) -> Optional[List[np.ndarray]]:
+    """The frames that each query row is compared with; None if some row needs all of them."""
+    if any(frames is None for p in protocols for frames in p.galleries):
         return None
-    best = right.max()
-    return int(_count_at_least(ranking, best) - np.count_nonzero(right == best) + 1)
+    listed: List[List[np.ndarray]] = [[] for _ in range(rows)]
+    for p in protocols:
+        for row, frames in zip(p.query_rows, p.galleries):
+            listed[row].append(frames)
+    empty = np.zeros(0, dtype=np.int64)
+    return [np.unique(np.concatenate([empty, *arrays])) for arrays in listed]
 
 
-def _count_at_least(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return len(ascending) - np.searchsorted(ascending, values, side="left")
+class _Search:
+    """Ranks rows of similarities; safe to call from several threads."""
 
-
-def _queries_by_row(query_rows: np.ndarray, num_rows: int) -> List[List[int]]:
-    queries = [[] for _ in range(num_rows)]
-    for query, row in enumerate(query_rows):
-        queries[row].append(query)
-    return queries
-
-
-class _Ranker:
-    """Ranks one query's similarities at a time; safe to call from several threads."""
-
-    def __init__(self, detections, ground_truth, protocols, gallery_frames, num_hits):
-        self.detections = detections
+    def __init__(self, detections, ground_truth, gallery_frames, protocols, variants):
+        self.scores = detections.scores
         self.matches = PersonMatches(detections, ground_truth)
-        self.all_frames = gallery_frames.astype(np.int64)
-        self.outside = np.flatnonzero(~gallery_frames[detections.frame_of])
-        self.num_hits = num_hits
-        galleries = [g for p in protocols for g in p.galleries if g is not None]
-        uses = Counter(map(id, galleries))
-        self.shared = {id(g): self._list_gallery(g) for g in galleries if uses[id(g)] > 1}
+        listed = [frames for p in protocols for frames in p.galleries]
+        self.galleries = Galleries(detections, gallery_frames, listed)
+        self.variants = variants
+        self.low_scores = {
+            v.score_thresh: np.flatnonzero(detections.scores < v.score_thresh) for v in variants
+        }
+        self.results = {(p.name, v): [None] * len(p) for p in protocols for v in variants}
+        rows = 1 + max((p.query_rows.max(initial=-1) for p in protocols), default=-1)
+        self.queries_of_row: List[List[Tuple[SearchProtocol, int]]] = [[] for _ in range(rows)]
+        for p in protocols:
+            for query, row in enumerate(p.query_rows):
+                self.queries_of_row[row].append((p, query))
 
-    def _list_gallery(self, gallery: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """(I,) how often each frame is listed, (N,) the detections of the gallery."""
-        listed = np.bincount(gallery, minlength=len(self.all_frames))
-        return listed, np.flatnonzero(listed[self.detections.frame_of])
+    def rank_rows(self, first: int, block: np.ndarray) -> None:
+        """``block`` (n, D) are the similarities of the query rows from ``first`` on."""
+        for row, values in enumerate(block, first):
+            if row >= len(self.queries_of_row) or not self.queries_of_row[row]:
+                continue
+            varied = [(v, self._vary(v, values)) for v in self.variants]
+            for protocol, query in self.queries_of_row[row]:
+                found = self.matches.of(protocol.person_ids[query])
+                own_frame = protocol.query_frames[query]
+                gallery = self.galleries.of(protocol.galleries[query], own_frame)
+                for variant, similarities in varied:
+                    self.results[protocol.name, variant][query] = rank_query(
+                        found, gallery, similarities, variant.num_hits
+                    )
 
-    def rank(self, protocol: SearchProtocol, query: int, values: np.ndarray) -> QueryResult:
-        """Rank the query by ``values`` (D,), its similarity to every detection."""
-        gallery, own = protocol.galleries[query], protocol.query_frames[query]
-        if gallery is None:
-            listed, columns = self.all_frames.copy(), slice(None)
-            listed[own] = 0
+    def _vary(self, variant: SearchVariant, values: np.ndarray) -> Similarities:
+        values = values * self.scores if variant.weight_by_score else values
+        low = self.low_scores[variant.score_thresh]
+        if len(low):
             values = values.copy()
-            values[self.outside] = -np.inf
-            values[self.detections.offsets[own] : self.detections.offsets[own + 1]] = -np.inf
-        else:
-            listed, columns = self.shared.get(id(gallery)) or self._list_gallery(gallery)
-        found = self.matches.of(protocol.person_ids[query])
-        times = listed[found.frames]
-        true_positives = found.first_of_each(values)
-        true_positives[times == 0] = -1
-        dets = true_positives[true_positives >= 0]
-        candidates = values[columns]
-        ranking = np.sort(candidates)
-        num_gt = int(times.sum())
-        hits = self._head(candidates, ranking, columns, dets)
-        return QueryResult(
-            average_precision(values[dets], ranking, num_gt),
-            first_hit_rank(values[dets], ranking),
-            num_gt,
-            found.gt_rows[times > 0],
-            true_positives[times > 0],
-            hits,
-            values[hits],
-        )
-
-    def _head(self, candidates, ranking, columns, right) -> np.ndarray:
-        """The first ``num_hits`` detections: by similarity, then wrong before right, then place."""
-        count = int(np.isfinite(ranking[-self.num_hits :]).sum()) if self.num_hits else 0
-        if count == 0:
-            return np.zeros(0, dtype=np.int64)
-        places = np.flatnonzero(candidates >= ranking[-count])
-        dets = places if isinstance(columns, slice) else columns[places]
-        order = np.lexsort((dets, np.isin(dets, right), -candidates[places]))
-        return dets[order[:count]]
+            values[low] = -np.inf
+        return Similarities(values)

@@ -1,0 +1,76 @@
+"""Similarities of queries and gallery detections, a bounded block at a time."""
+
+from typing import Iterator, List, Optional, Tuple
+
+import numpy as np
+import torch
+
+from .frame_tables import to_offsets
+
+# Similarities held at once: enough to keep the matrix product efficient.
+BLOCK_BYTES = 64 * 2**20
+# Where a smaller share than this is needed, it is computed frame by frame; above that the whole
+# product is faster.
+SPARSE_SHARE = 0.06
+
+
+def similarity_blocks(
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    frame_offsets: np.ndarray,
+    needed: Optional[List[np.ndarray]] = None,
+    device: str = "cpu",
+) -> Iterator[Tuple[int, np.ndarray]]:
+    """Dot products of (U, F) query and (D, F) gallery features, in rows of queries.
+
+    Args:
+        frame_offsets: (I + 1,) where each frame's detections begin in the gallery.
+        needed: the frames, without repetition, that each of the U rows is wanted for; anywhere
+            else a row may hold anything finite. Default all.
+        device: where the product is computed. Of the gallery's features and the similarities no
+            more than BLOCK_BYTES each lie there at a time.
+
+    Yields:
+        (first row, (n, D) float32 array), which is overwritten by the next one.
+    """
+    if needed is not None and device == "cpu":
+        share = sum(map(len, needed)) / max(len(queries) * (len(frame_offsets) - 1), 1)
+        if share < SPARSE_SHARE:
+            yield from _sparse_blocks(queries, gallery, frame_offsets, needed)
+            return
+    yield from _dense_blocks(torch.as_tensor(queries), torch.as_tensor(gallery), device)
+
+
+def _dense_blocks(queries, gallery, device) -> Iterator[Tuple[int, np.ndarray]]:
+    rows = max(1, BLOCK_BYTES // (4 * max(len(gallery), 1)))
+    columns = len(gallery)
+    if device != "cpu":
+        columns = max(1, BLOCK_BYTES // (4 * max(gallery.shape[1], 1)))
+    buffer = torch.empty((min(rows, len(queries)), len(gallery)))
+    for first in range(0, len(queries), rows):
+        chunk = queries[first : first + rows].to(device)
+        block = buffer[: len(chunk)]
+        if device == "cpu":
+            torch.mm(chunk, gallery.T, out=block)
+        else:
+            for start in range(0, len(gallery), columns):
+                part = gallery[start : start + columns].to(device)
+                block[:, start : start + columns] = chunk @ part.T
+        yield first, block.numpy()
+
+
+def _sparse_blocks(queries, gallery, frame_offsets, needed) -> Iterator[Tuple[int, np.ndarray]]:
+    """A small product for every frame, with the queries that want it."""
+    rows = max(1, 2 * BLOCK_BYTES // (4 * max(len(gallery), 1)))
+    buffer = np.zeros((min(rows, len(queries)), len(gallery)), dtype=np.float32)
+    for first in range(0, len(queries), rows):
+        wanted = needed[first : first + rows]
+        frames = np.concatenate([np.zeros(0, dtype=np.int64), *wanted])
+        row_of = np.repeat(np.arange(len(wanted)), [len(w) for w in wanted])
+        row_of = row_of[np.argsort(frames, kind="stable")]
+        offsets = to_offsets(np.bincount(frames, minlength=len(frame_offsets) - 1))
+        for frame in np.flatnonzero(np.diff(offsets) * np.diff(frame_offsets)):
+            start, end = frame_offsets[frame : frame + 2]
+            some = row_of[offsets[frame] : offsets[frame + 1]]
+            buffer[some, start:end] = queries[first + some] @ gallery[start:end].T
+        yield first, buffer[: len(wanted)]
