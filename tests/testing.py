@@ -1,5 +1,7 @@
 """What tests share: the shipped configs at a tiny size, made-up inputs, and a network to test."""
 
+import copy
+import functools
 from pathlib import Path
 
 import torch
@@ -47,10 +49,17 @@ def make_config(stage, opts=(), *, config_file=BASE_CONFIG):
 
 def make_model(stage, opts=(), *, num_ids=4, train=False):
     """A tiny network with random weights, of ``num_ids`` identities; in eval mode by default."""
-    opts = (*TINY, "MODEL.REID.NUM_IDS", num_ids, *opts)
-    model = build_model(make_config(stage, opts))
-    randomize_norms(model)
-    return model.train(train)
+    model = _build_model(stage, (*TINY, "MODEL.REID.NUM_IDS", num_ids, *opts))
+    return copy.deepcopy(model).train(train)
+
+
+@functools.lru_cache(maxsize=8)  # drawing the weights takes longer than a pass over an image
+def _build_model(stage, opts):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(make_config(stage, opts))
+        randomize_norms(model)
+    return model
 
 
 def randomize_norms(model):
