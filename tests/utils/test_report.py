@@ -13,7 +13,7 @@ from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.utils import query_cards, visualizer
 from fully_decoupled_ps.utils.report import FLOOR, TRAINED, UNTRAINED, write_report
 
-from .made_up_run import HOSTILE
+from .made_up_run import BOXES, HOSTILE
 
 VOID = {"meta", "link", "img", "br", "wbr"}
 
@@ -175,7 +175,7 @@ def test_a_wrong_hit_says_where_the_person_was(big_page):
     assert "stands elsewhere in this frame" in elsewhere.text
     frame = decode(elsewhere.find("img")[1])
     assert frame.shape[1] == query_cards.FRAME_WIDTH
-    assert "overlaps the person by 50%" in beside.text and len(beside.find("img")) == 1
+    assert "IoU 0.50 with the person: too little" in beside.text
 
 
 def test_missed_persons_undetected_first_the_rest_counted(run):
@@ -305,11 +305,35 @@ def test_iou(box, expected):
     assert query_cards.iou([0, 0, 10, 10], box) == pytest.approx(expected)
 
 
-def test_judge():
-    hit = {"bbox": [0, 0, 10, 10]}
-    assert query_cards.judge(hit) == ("not judged", "")
-    assert query_cards.judge({**hit, "correct": True, "gt_bbox": None}) == ("right", "")
-    assert query_cards.judge({**hit, "correct": False, "gt_bbox": None}) == ("wrong", "")
+@pytest.mark.parametrize(
+    "correct, gt_bbox, found_at, verdict, note",
+    [
+        (None, None, None, "not judged", ""),
+        (True, [0, 0, 10, 10], 4, "right", ""),
+        (False, None, None, "wrong", ""),
+        (False, [50, 0, 60, 10], None, "wrong", "the person stands elsewhere in this frame"),
+        (False, [50, 0, 60, 10], 2, "wrong", "the person, right at rank 2, stands elsewhere"),
+        (False, [0, 0, 10, 9], 2, "wrong", "IoU 0.90 with the person, who counts once, at rank 2"),
+        (False, [0, 0, 10, 4], 7, "wrong", "IoU 0.40 with the person: too little"),
+        (False, [0, 0, 10, 4], None, "wrong", "IoU 0.40 with the person: too little"),
+    ],
+)
+def test_judge(correct, gt_bbox, found_at, verdict, note):
+    hit = {"rank": 4, "bbox": [0, 0, 10, 10], "correct": correct, "gt_bbox": gt_bbox}
+    judged = query_cards.judge(hit, found_at)
+    assert judged[0] == verdict and judged[1].startswith(note) and bool(judged[1]) == bool(note)
+
+
+def test_person_found_in_the_frame_by_another_hit_is_not_shown_as_missed(run):
+    def same_frame(content):
+        right, wrong = content["queries"][1]["hits"][4:6]  # see make_query: the last right one
+        frame = ("image_id", "file_name", "camera_id")
+        wrong.update({name: right[name] for name in frame}, gt_bbox=BOXES[1])
+
+    change_queries(run, same_frame)
+    item = make_page(run).find("article")[1].find("ol", "hits")[0].find("li")[5]
+    assert "the person, right at rank 5, stands elsewhere" in item.text
+    assert len(item.find("img")) == 1
 
 
 def test_pictures_that_moved_are_found_under_the_root_and_nowhere_else(tmp_path):

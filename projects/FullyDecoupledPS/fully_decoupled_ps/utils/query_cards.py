@@ -115,10 +115,11 @@ def find_image(file_name: str, image_root: Optional[PathLike]) -> Path:
 def query_card(query: Record, read: Read) -> Record:
     """What the page shows of one query; `read` returns the frame of a `file_name`."""
     name = f"query {query['query_id']}"
-    first, listed = query["first_hit_rank"], min(len(query["hits"]), NUM_HITS)
+    first, hits = query["first_hit_rank"], query["hits"][:NUM_HITS]
+    found = {hit["image_id"]: hit["rank"] for hit in hits if hit.get("correct")}
     if first is None:
         status = ("missing", "never found")
-    elif first > listed:
+    elif first > len(hits):
         status = ("missing", f"first right hit at rank {first}, below those shown")
     else:
         status = ("found" if first == 1 else "late", f"first right hit at rank {first}")
@@ -128,21 +129,24 @@ def query_card(query: Record, read: Read) -> Record:
         "query": query,
         "status": status,
         "picture": picture(view, f"{name}, {place(query)}: the person to find"),
-        "hits": [hit_card(hit, name, read) for hit in query["hits"][:NUM_HITS]],
+        "hits": [hit_card(hit, found.get(hit["image_id"]), name, read) for hit in hits],
         "missed": [missed_card(record, name, read) for record in missed[:NUM_MISSED]],
         "missed_not_drawn": max(len(missed) - NUM_MISSED, 0),
     }
 
 
-def hit_card(hit: Record, name: str, read: Read) -> Record:
-    """One gallery hit: its crop, the verdict in words, and where the person was if not here."""
+def hit_card(hit: Record, found_at: Optional[int], name: str, read: Read) -> Record:
+    """One gallery hit: its crop, the verdict in words, and the frame if the person is missed there.
+
+    `found_at`: see `judge`.
+    """
     image = read(hit["file_name"])
-    verdict, note = judge(hit)
-    alt = f"Hit {hit['rank']} of {name}, {place(hit)}: {verdict}"
+    verdict, note = judge(hit, found_at)
     frame = None
-    if note == ELSEWHERE:
+    if note and found_at is None:
         view = visualizer.draw_frame(image, hit, FRAME_WIDTH)
         frame = picture(view, f"The whole frame of hit {hit['rank']}: {note}")
+    alt = f"Hit {hit['rank']} of {name}, {place(hit)}: {verdict}"
     return {
         "hit": hit,
         "verdict": verdict,
@@ -152,11 +156,12 @@ def hit_card(hit: Record, name: str, read: Read) -> Record:
     }
 
 
-ELSEWHERE = "the person stands elsewhere in this frame"
+def judge(hit: Record, found_at: Optional[int]) -> Tuple[str, str]:
+    """A hit's verdict ("right", "wrong", "not judged") and, where the person is in its frame, why.
 
-
-def judge(hit: Record) -> Tuple[str, str]:
-    """A hit's verdict ("right", "wrong", "not judged") and, for some wrong ones, why."""
+    `found_at` is the rank of the right hit in the same frame, if one is shown: a person counts
+    once a frame, by the first box that overlaps enough.
+    """
     if hit.get("correct") is None:
         return "not judged", ""
     if hit["correct"]:
@@ -164,10 +169,12 @@ def judge(hit: Record) -> Tuple[str, str]:
     if hit.get("gt_bbox") is None:
         return "wrong", ""
     overlap = iou(hit["bbox"], hit["gt_bbox"])
-    if overlap == 0:
-        return "wrong", ELSEWHERE
-    # one box in a frame counts, the most similar that overlaps the person enough
-    return "wrong", f"overlaps the person by {overlap:.0%} (IoU), but is not the box that counts"
+    if not overlap:
+        who = "the person" if found_at is None else f"the person, right at rank {found_at},"
+        return "wrong", f"{who} stands elsewhere in this frame"
+    if found_at is not None and found_at < hit["rank"]:
+        return "wrong", f"IoU {overlap:.2f} with the person, who counts once, at rank {found_at}"
+    return "wrong", f"IoU {overlap:.2f} with the person: too little"
 
 
 def iou(first: Sequence[float], second: Sequence[float]) -> float:

@@ -167,7 +167,7 @@ def draw_query(image: np.ndarray, query: Record, size: Size = CROP_SIZE) -> np.n
 def draw_hit(image: np.ndarray, hit: Record, size: Size = CROP_SIZE) -> np.ndarray:
     """A gallery hit in its frame `image`: green with a tick if right, red with a cross if wrong.
 
-    Where the query person stands elsewhere within the crop, that is a dashed amber box.
+    Where a wrong hit's crop shows the query person's true box, that is dashed amber.
     """
     view = draw_view(image, crop_window(hit["bbox"], image, size), size, hit_boxes(hit))
     _draw_mark(view, hit_style(hit))
