@@ -64,9 +64,9 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         reid = getattr(self.model, "reid", None)
         if reid is not None and _LOOKUP_TABLE in state:
             _fit_memory(reid.memory, len(state[_LOOKUP_TABLE]))
-        incompatible = super()._load_model(checkpoint)
-        self._refuse_misfit(checkpoint["model"], incompatible)
-        self.has_loaded_reid |= has_reid_weights(checkpoint["model"])
+        incompatible = super()._load_model(checkpoint)  # takes "model" out of it
+        self._refuse_misfit(state, incompatible)
+        self.has_loaded_reid |= has_reid_weights(state)
         return incompatible
 
     def _refuse_misfit(self, state, incompatible) -> None:
