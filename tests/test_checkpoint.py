@@ -1,0 +1,314 @@
+"""What each kind of checkpoint fills, and that what does not fit is refused."""
+
+import pickle
+
+import pytest
+import torch
+import torchvision
+from detectron2.modeling import build_backbone, build_model
+
+from fully_decoupled_ps import UserError
+from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
+from fully_decoupled_ps.modeling import build_reid_side_net
+from fully_decoupled_ps.modeling.feature_tap import FeatureTap
+from tests.testing import (
+    FRUGAL,
+    TINY,
+    make_config,
+    make_model,
+    randomize_norms,
+    training_input,
+)
+
+SMALL_TABLES = ("MODEL.REID.OIM.QUEUE_SIZE", 7)
+
+
+def save(path, model_state, **extra):
+    torch.save({"model": model_state, **extra}, path)
+    return str(path)
+
+
+def load(model, path):
+    checkpointer = PersonSearchCheckpointer(model)
+    checkpointer.load(path, checkpointables=[])
+    return checkpointer
+
+
+def changed(model):
+    """The network with other weights than the tests' own."""
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.01)
+    randomize_norms(model)
+    return model
+
+
+def assert_same_state(actual, expected):
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(actual[name], value), name
+
+
+# --- detectors -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plain_detector():
+    """A state dict as Detectron2's own tools/train_net.py saves it: names start with backbone."""
+    return changed(make_model("detection")).detector.state_dict()
+
+
+@pytest.mark.parametrize("stage", ["detection", "reid"])
+def test_a_plain_detectron2_detector_is_taken(stage, plain_detector, tmp_path):
+    model = make_model(stage)
+    checkpointer = load(model, save(tmp_path / "model_final.pth", plain_detector))
+    assert_same_state(model.detector.state_dict(), plain_detector)
+    assert not checkpointer.has_loaded_reid
+
+
+def test_a_detector_of_the_model_zoo_is_taken(plain_detector, tmp_path):
+    arrays = {name: value.numpy() for name, value in plain_detector.items()}
+    with open(tmp_path / "model_final.pkl", "wb") as f:
+        pickle.dump({"model": arrays, "__author__": "Detectron2 Model Zoo"}, f)
+    model = make_model("reid")
+    load(model, str(tmp_path / "model_final.pkl"))
+    assert_same_state(model.detector.state_dict(), plain_detector)
+
+
+def test_the_reid_stage_takes_the_detection_stage_s_checkpoint(tmp_path):
+    trained, model = changed(make_model("detection")), make_model("reid")
+    before = {k: v.clone() for k, v in model.reid.state_dict().items()}
+    PersonSearchCheckpointer(trained, str(tmp_path)).save("model_final")
+    load(model, str(tmp_path / "model_final.pth"))
+    assert_same_state(model.detector.state_dict(), trained.detector.state_dict())
+    assert_same_state(model.reid.state_dict(), before)
+
+
+def test_a_whole_network_comes_back(tmp_path):
+    trained, model = changed(make_model("reid")), make_model("reid")
+    trained.train()([training_input([0, -1, 3])])
+    assert trained.reid.memory.queue_head.item() == 2
+    PersonSearchCheckpointer(trained, str(tmp_path)).save("model_final")
+    checkpointer = load(model, str(tmp_path / "model_final.pth"))
+    assert checkpointer.has_loaded_reid
+    assert_same_state(model.state_dict(), trained.state_dict())
+
+
+# --- ImageNet --------------------------------------------------------------------------------
+
+
+def published_resnet(depth):
+    """torchvision's own network, with random weights and statistics that are not 0 and 1."""
+    resnet = getattr(torchvision.models, f"resnet{depth}")(weights=None).eval()
+    for name, value in resnet.state_dict().items():
+        if name.endswith("running_var") or (".bn" in name and name.endswith("weight")):
+            value.uniform_(0.5, 1.0)
+        elif name.endswith("running_mean"):
+            value.uniform_(-0.1, 0.1)
+    return resnet
+
+
+def assert_close(actual, expected):
+    scale = expected.abs().max().item()
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("depth", [34, 50])
+def test_torchvisions_resnets_fit_exactly(depth, tmp_path, caplog):
+    """One file starts both nets, and every layer gives what torchvision's gives."""
+    resnet = published_resnet(depth)
+    path = str(tmp_path / f"resnet{depth}.pth")
+    torch.save(resnet.state_dict(), path)
+    channels = 64 if depth < 50 else 256
+    opts = ["MODEL.RESNETS.DEPTH", depth, "MODEL.RESNETS.RES2_OUT_CHANNELS", channels]
+    cfg = make_config("reid", [*FRUGAL, *opts])
+
+    model = build_model(make_config("detection", [*FRUGAL, *opts])).eval()
+    load(model, path)
+    tap = FeatureTap(model.detector)
+    with torch.no_grad():
+        x = torch.randn(1, 3, 64, 64)
+        maps = tap.run(x)
+        stem = resnet.maxpool(resnet.relu(resnet.bn1(resnet.conv1(x))))
+        layer1 = resnet.layer1(stem)
+        layer2 = resnet.layer2(layer1)
+        layer3 = resnet.layer3(layer2)
+        for name, expected in (("res2", layer1), ("res3", layer2), ("res4", layer3)):
+            assert_close(maps[name], expected)
+
+    side_net = build_reid_side_net(cfg, tap.shapes()).eval()
+    initialize_side_net(side_net, path, model.detector)
+    with torch.no_grad():
+        assert torch.equal(side_net.res3(layer1), layer2)  # trainable batch norm, as torchvision's
+        assert torch.equal(side_net.res4(layer2), layer3)
+        stage5 = side_net.res5[1:](resnet.layer4[0](layer3))  # the first block's stride differs
+        assert torch.equal(stage5, resnet.layer4(layer3))
+    # Faster R-CNN's own conv5
+    state = model.detector.roi_heads.res5.state_dict()
+    assert torch.equal(state["0.conv1.weight"], resnet.layer4[0].conv1.weight)
+
+
+def detectron2_imagenet(cfg, path):
+    """A file as tools/convert-torchvision-to-d2.py of Detectron2 writes it."""
+    cfg.MODEL.RESNETS.OUT_FEATURES = ["res5"]
+    backbone = build_backbone(cfg)
+    randomize_norms(backbone)
+    arrays = {name: value.numpy() for name, value in backbone.state_dict().items()}
+    arrays["stem.fc.weight"] = torch.zeros(1000, 512).numpy()
+    with open(path, "wb") as f:
+        pickle.dump({"model": arrays, "__author__": "torchvision", "matching_heuristics": True}, f)
+    return str(path), backbone.state_dict()
+
+
+def test_detectron2_s_imagenet_file_starts_both_nets(tmp_path):
+    path, state = detectron2_imagenet(make_config("detection", TINY), tmp_path / "R-18.pkl")
+    model = make_model("detection")
+    load(model, path)
+    backbone = model.detector.backbone.state_dict()
+    heads = model.detector.roi_heads.state_dict()
+    assert_same_state(backbone, {k: v for k, v in state.items() if not k.startswith("res5")})
+    assert torch.equal(heads["res5.1.conv2.weight"], state["res5.1.conv2.weight"])
+
+    side_net = make_model("reid").reid.side_net
+    initialize_side_net(side_net, path, model.detector)
+    for name, value in side_net.state_dict().items():
+        if name.startswith("res"):
+            assert torch.equal(value, state[name]), name
+
+
+# --- the side-net ----------------------------------------------------------------------------
+
+
+def test_a_side_net_copies_the_detector():
+    model = changed(make_model("reid"))
+    side_net, detector = model.reid.side_net, model.detector
+    initialize_side_net(side_net, "detector", detector)
+    copies = [
+        (side_net.res3, detector.backbone.res3),
+        (side_net.res4, detector.backbone.res4),
+        (side_net.res5, detector.roi_heads.res5),
+    ]
+    for own, given in copies:
+        assert_same_state(own.state_dict(), given.state_dict())
+        assert all(a is not b for a, b in zip(own.parameters(), given.parameters(), strict=True))
+    # and goes its own way from there
+    with torch.no_grad():
+        side_net.res3[0].conv1.weight.zero_()
+    assert detector.backbone.res3[0].conv1.weight.abs().sum() > 0
+
+
+def test_random_weights_must_be_asked_for(caplog):
+    model = make_model("reid")
+    before = {k: v.clone() for k, v in model.reid.state_dict().items()}
+    initialize_side_net(model.reid.side_net, "random", model.detector)
+    assert_same_state(model.reid.state_dict(), before)
+    assert "starts from random weights" in caplog.text
+    with pytest.raises(UserError, match='SIDE_NET.WEIGHTS is empty; .* "detector" .* "random"'):
+        initialize_side_net(model.reid.side_net, "", model.detector)
+
+
+def test_a_side_net_refuses_what_is_not_there(tmp_path):
+    model = make_model("reid")
+    with pytest.raises(UserError, match="SIDE_NET.WEIGHTS .*none.pth"):
+        initialize_side_net(model.reid.side_net, str(tmp_path / "none.pth"), model.detector)
+    (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04 not the whole of it")
+    with pytest.raises(UserError, match="SIDE_NET.WEIGHTS .*cut.pth"):
+        initialize_side_net(model.reid.side_net, str(tmp_path / "cut.pth"), model.detector)
+
+
+def test_a_side_net_refuses_weights_of_another_depth(tmp_path):
+    model = make_model("reid")
+    path = str(tmp_path / "resnet34.pth")
+    torch.save(torchvision.models.resnet34(weights=None).state_dict(), path)
+    opts = [*TINY, "MODEL.RESNETS.DEPTH", 34]
+    side_net = build_reid_side_net(make_config("reid", opts), FeatureTap(model.detector).shapes())
+    initialize_side_net(side_net, path, model.detector)
+    # ResNet-18's detector has too few layers for it, and an 18 none of 34's that are too many
+    with pytest.raises(UserError, match="SIDE_NET.WEIGHTS detector: .*res3.2.conv1"):
+        initialize_side_net(side_net, "detector", model.detector)
+    opts = [*TINY, "MODEL.REID.SIDE_NET.DEPTH", 50, "MODEL.REID.FUSION.NAME", "NoFusion"]
+    bottleneck = build_reid_side_net(make_config("reid", opts), FeatureTap(model.detector).shapes())
+    for weights in (path, "detector"):
+        with pytest.raises(UserError, match="SIDE_NET.WEIGHTS"):
+            initialize_side_net(bottleneck, weights, model.detector)
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+def one_line(excinfo):
+    return "\n" not in str(excinfo.value)
+
+
+def test_missing_and_damaged_files(tmp_path):
+    model = make_model("reid")
+    with pytest.raises(UserError, match="none.pth: no such file") as excinfo:
+        load(model, str(tmp_path / "none.pth"))
+    assert one_line(excinfo)
+    for name in ("cut.pth", "empty.pth", "cut.pkl"):
+        (tmp_path / name).write_bytes(b"" if "empty" in name else b"PK\x03\x04 cut short")
+        with pytest.raises(UserError, match=f"{name} can't be read") as excinfo:
+            load(model, str(tmp_path / name))
+        assert one_line(excinfo)
+
+
+def test_the_reid_stage_refuses_what_is_no_trained_detector(tmp_path):
+    path, _ = detectron2_imagenet(make_config("detection", TINY), tmp_path / "R-18.pkl")
+    with pytest.raises(UserError, match="another architecture.*detector.proposal_generator"):
+        load(make_model("reid"), path)
+    with pytest.raises(UserError, match="another architecture.*none of its weights"):
+        load(make_model("reid"), save(tmp_path / "other.pth", {"conv.weight": torch.ones(3)}))
+
+
+def test_the_reid_stage_refuses_a_detector_of_another_architecture(plain_detector, tmp_path):
+    path = save(tmp_path / "model_final.pth", plain_detector)
+    deeper = build_model(make_config("reid", [*TINY, "MODEL.RESNETS.DEPTH", 34]))
+    with pytest.raises(UserError, match="another architecture: .* detector.backbone.res2.2"):
+        load(deeper, path)
+
+
+def test_a_trained_network_is_wanted_whole(plain_detector, tmp_path):
+    path = save(tmp_path / "model_final.pth", plain_detector)
+
+    def load_trained(model, path):
+        PersonSearchCheckpointer(model).load_trained(path)
+
+    load_trained(make_model("detection"), path)
+    with pytest.raises(UserError, match="holds a detector only; train stage reid first"):
+        load_trained(make_model("reid"), path)
+    imagenet, _ = detectron2_imagenet(make_config("detection", TINY), tmp_path / "R-18.pkl")
+    with pytest.raises(UserError, match="another architecture"):
+        load_trained(make_model("detection"), imagenet)
+
+
+def test_a_network_whose_side_net_has_other_parts_is_refused(tmp_path):
+    path = save(tmp_path / "model_final.pth", make_model("reid").state_dict())
+    opts = ["MODEL.REID.POOLING", "gem", "MODEL.REID.NUM_IDS", 4]
+    model = build_model(make_config("reid", [*TINY, *opts]))
+    with pytest.raises(UserError, match="another architecture: 1 .* reid.head.pooling.exponent"):
+        load(model, path)
+
+
+# --- the memory ------------------------------------------------------------------------------
+
+
+def test_a_memory_of_no_ids_takes_those_of_the_checkpoint(tmp_path):
+    trained = make_model("reid", num_ids=6)
+    trained.train()([training_input([5, -1, 2])])
+    path = save(tmp_path / "model_final.pth", trained.state_dict())
+    model = make_model("reid", num_ids=0)
+    load(model, path)
+    assert_same_state(model.reid.memory.state_dict(), trained.reid.memory.state_dict())
+    assert model.reid.memory.seen().tolist() == [False, False, True, False, False, True]
+
+
+def test_a_memory_of_other_ids_is_refused(tmp_path):
+    path = save(tmp_path / "model_final.pth", make_model("reid", num_ids=6).state_dict())
+    with pytest.raises(UserError, match="trained on 6 identities, but .* says 4"):
+        load(make_model("reid", num_ids=4), path)
+
+
+def test_a_queue_of_another_size_is_refused(tmp_path):
+    path = save(tmp_path / "model_final.pth", make_model("reid", SMALL_TABLES).state_dict())
+    with pytest.raises(UserError, match="reid.memory.queue"):
+        load(make_model("reid"), path)
