@@ -78,12 +78,13 @@ def mean_over_queries(results, skip_without_ground_truth):
 
 
 def detection(frames, iou_thresh=0.5):
-    """-> {"AP", "recall"} in percent."""
-    y_true, y_score, num_gt = [], [], 0
+    """-> {"AP", "recall", "labelled_recall"} in percent."""
+    y_true, y_score, num_gt, num_labelled, found_labelled = [], [], 0, 0, 0
     for frame in frames:
         boxes = [box for box, _ in frame["gts"]]
         dets = [box for box, _, _ in frame["dets"]]
         num_gt += len(boxes)
+        num_labelled += sum(person_id >= 0 for _, person_id in frame["gts"])
         overlap = [[iou(gt, det) for det in dets] for gt in boxes]
         for j, (_, score, _) in enumerate(frame["dets"]):
             right = False
@@ -92,9 +93,14 @@ def detection(frames, iou_thresh=0.5):
                 i = column.index(max(column))  # the ground truth that it overlaps best
                 best_of_gt = overlap[i].index(max(overlap[i])) == j
                 right = column[i] >= iou_thresh and best_of_gt
+                found_labelled += right and frame["gts"][i][1] >= 0
             y_true.append(right)
             y_score.append(np.float32(score))
     if not any(y_true):
-        return {"AP": 0.0, "recall": 0.0}
+        return {"AP": 0.0, "recall": 0.0, "labelled_recall": 0.0}
     recall = sum(y_true) / num_gt
-    return {"AP": 100 * average_precision_score(y_true, y_score) * recall, "recall": 100 * recall}
+    return {
+        "AP": 100 * average_precision_score(y_true, y_score) * recall,
+        "recall": 100 * recall,
+        "labelled_recall": 100 * found_labelled / num_labelled if num_labelled else 0.0,
+    }

@@ -30,18 +30,21 @@ def test_by_hand():
     ]
     metrics = evaluate(frames)
     assert metrics["recall"] == pytest.approx(200 / 3)
+    assert metrics["labelled_recall"] == 100  # the one who is missed has no identity
     assert metrics["AP"] == pytest.approx(100 * (1 + 2 / 3) / 2 * 2 / 3)
 
 
 def test_two_detections_on_one_person_are_one_right_one_wrong():
     """The better overlapping one is right, whatever its score."""
     frames = [frame("a", [(A, 1)], [det((0, 0, 90, 200), 0.9), det(A, 0.6)])]
-    assert evaluate(frames) == pytest.approx({"AP": 50.0, "recall": 100.0})
+    assert evaluate(frames) == pytest.approx(
+        {"AP": 50.0, "recall": 100.0, "labelled_recall": 100.0}
+    )
 
 
 def test_one_detection_over_two_persons_finds_one():
     frames = [frame("a", [(A, 1), ((10, 0, 110, 200), 2)], [det(A, 0.9)])]
-    assert evaluate(frames) == pytest.approx({"AP": 50.0, "recall": 50.0})
+    assert evaluate(frames) == pytest.approx({"AP": 50.0, "recall": 50.0, "labelled_recall": 50.0})
 
 
 def test_a_person_whose_best_detection_fits_another_better_is_not_found():
@@ -51,7 +54,7 @@ def test_a_person_whose_best_detection_fits_another_better_is_not_found():
     """
     d, e = (15, 0, 115, 200), (0, 0, 100, 200)
     frames = [frame("a", [(A, 1), ((40, 0, 140, 200), 2)], [det(d, 0.9), det(e, 0.8)])]
-    assert evaluate(frames) == pytest.approx({"AP": 25.0, "recall": 50.0})
+    assert evaluate(frames) == pytest.approx({"AP": 25.0, "recall": 50.0, "labelled_recall": 50.0})
 
 
 def test_iou_thresh():
@@ -65,7 +68,7 @@ def test_iou_thresh():
     "frames", [[], [frame("a")], [frame("a", [(A, 1)])], [frame("a", [], [det(A, 0.5)])]]
 )
 def test_nothing_to_find_or_nothing_found(frames):
-    assert evaluate(frames) == {"AP": 0.0, "recall": 0.0}
+    assert evaluate(frames) == {"AP": 0.0, "recall": 0.0, "labelled_recall": 0.0}
 
 
 @given(world=worlds())

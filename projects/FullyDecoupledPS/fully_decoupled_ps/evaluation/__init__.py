@@ -2,6 +2,8 @@
 
 from .detection_metrics import evaluate_detection
 from .evaluator import PersonSearchEvaluator
+from .predictions import collect_predictions
+from .predictions_file import load_predictions, save_predictions
 from .search_metrics import SearchProtocol, SearchResult, SearchVariant, evaluate_search
 
 __all__ = [
@@ -9,6 +11,9 @@ __all__ = [
     "SearchProtocol",
     "SearchResult",
     "SearchVariant",
+    "collect_predictions",
     "evaluate_detection",
     "evaluate_search",
+    "load_predictions",
+    "save_predictions",
 ]

@@ -1,6 +1,6 @@
 """How well persons are detected: average precision and recall, all persons, labelled or not."""
 
-from typing import Dict
+from typing import Dict, Tuple
 
 import numpy as np
 from sklearn.metrics import average_precision_score
@@ -18,32 +18,42 @@ def evaluate_detection(
     of several detections on one person one is right and the others are wrong.
 
     Returns:
-        ``recall`` = right detections / ground-truth boxes, and ``AP`` = scikit-learn's average
-        precision over all detections x recall; both in percent, 0 when there is nothing to find.
+        ``recall`` = right detections / ground-truth boxes, ``AP`` = scikit-learn's average
+        precision over all detections x recall, and ``labelled_recall``, the recall of persons with
+        an identity; all in percent, 0 when there is nothing to find.
     """
-    right = match_detections(detections, ground_truth, iou_thresh)
-    if not right.any():
-        return {"AP": 0.0, "recall": 0.0}
-    recall = right.sum() / len(ground_truth)
+    dets, gt_rows = match_detections(detections, ground_truth, iou_thresh)
+    if len(dets) == 0:
+        return {"AP": 0.0, "recall": 0.0, "labelled_recall": 0.0}
+    right = np.zeros(len(detections), dtype=bool)
+    right[dets] = True
+    recall = len(dets) / len(ground_truth)
+    labelled = ground_truth.person_ids >= 0
+    labelled_recall = labelled[gt_rows].sum() / max(labelled.sum(), 1)
     precision = average_precision_score(right, detections.scores)
-    return {"AP": float(100 * precision * recall), "recall": float(100 * recall)}
+    return {
+        "AP": float(100 * precision * recall),
+        "recall": float(100 * recall),
+        "labelled_recall": float(100 * labelled_recall),
+    }
 
 
 def match_detections(
     detections: Detections, ground_truth: GroundTruth, iou_thresh: float
-) -> np.ndarray:
-    """(D,) bool: which detections are right, see :func:`evaluate_detection`."""
-    gt_rows, det_rows = pairs_of_same_frame(ground_truth, detections)
-    iou = pair_iou(ground_truth.boxes[gt_rows], detections.boxes[det_rows])
-    mutual = _best_of_group(gt_rows, iou) & _best_of_group(det_rows, iou)
-    right = np.zeros(len(detections), dtype=bool)
-    right[det_rows[mutual & (iou >= iou_thresh)]] = True
-    return right
+) -> Tuple[np.ndarray, np.ndarray]:
+    """(n,) right detections and (n,) the ground-truth boxes they match; see above."""
+    gt_rows, dets = pairs_of_same_frame(ground_truth, detections)
+    iou = pair_iou(ground_truth.boxes[gt_rows], detections.boxes[dets])
+    # Only pairs that overlap can match, and they are few.
+    overlap = iou > 0
+    gt_rows, dets, iou = gt_rows[overlap], dets[overlap], iou[overlap]
+    mutual = _best_of_group(gt_rows, iou) & _best_of_group(dets, iou) & (iou >= iou_thresh)
+    return dets[mutual], gt_rows[mutual]
 
 
 def _best_of_group(group: np.ndarray, value: np.ndarray) -> np.ndarray:
     """(P,) group numbers, (P,) values -> (P,) bool: the first highest value of every group."""
-    order = np.lexsort((np.arange(len(group)), -value, group))
+    order = np.lexsort((-value, group))  # stable, so that equal ones stay in place
     first = np.ones(len(group), dtype=bool)
     first[1:] = group[order][1:] != group[order][:-1]
     best = np.zeros(len(group), dtype=bool)

@@ -1,23 +1,22 @@
-"""The evaluator for Detectron2's test loop: collects predictions, gathers, reports."""
+"""The evaluator for Detectron2's test loop: collects predictions, gathers them, has them scored."""
 
 import itertools
-import json
 import logging
 import os
 from collections import OrderedDict
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
+from detectron2.config import CfgNode, configurable
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from tabulate import tabulate
 
-from .detection_metrics import evaluate_detection
-from .frame_tables import Detections, GroundTruth
+from ..errors import UserError
 from .predictions import Predictions, Record, collect_predictions
-from .query_results import NUM_HITS, write_query_results
+from .predictions_file import save_predictions
+from .reporting import report
+from .scoring import EvaluationOptions, score_predictions
 from .search_dataset import SearchDataset
-from .search_metrics import SearchResult, SearchVariant, evaluate_search
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +29,21 @@ class PersonSearchEvaluator(DatasetEvaluator):
     similarity (CWS). What they mean is said in ``detection_metrics.py`` and ``search_metrics.py``.
     """
 
+    @configurable
     def __init__(
         self,
         dataset_name: str,
         *,
         score_thresh: float = 0.5,
+        more_score_threshs: Sequence[float] = (),
+        cws: bool = True,
+        cbgm: Optional[Tuple[int, int]] = None,
+        gallery_sizes: Sequence[int] = (),
+        gt_boxes: bool = False,
+        coco_ap: bool = False,
+        breakdown: bool = False,
+        save: bool = False,
+        device: str = "cpu",
         distributed: bool = True,
         output_dir: Optional[str] = None,
     ):
@@ -43,17 +52,61 @@ class PersonSearchEvaluator(DatasetEvaluator):
             dataset_name: a registered test set with queries.
             score_thresh: search leaves out gallery detections of a lower score; detection metrics
                 take them all.
+            more_score_threshs: search is evaluated with these as well.
+            cws: evaluate with class weighted similarity as well.
+            cbgm: (k1, k2): evaluate with context matching as well, see ``context_matching.py``.
+            gallery_sizes: evaluate only the protocols whose galleries have so many frames; default
+                all protocols.
+            gt_boxes: evaluate search in ground-truth boxes as well, an upper bound. The model's
+                inputs must have those of each frame among their "queries".
+            coco_ap: evaluate COCO's detection AP as well.
+            breakdown: also mAP by pair of cameras and by box height.
+            save: write the predictions to ``predictions.npz``, see ``predictions_file.py``.
+            device: where similarities are computed.
             distributed: gather the predictions of all processes; the first one evaluates.
-            output_dir: write ``metrics.json`` and ``queries_<protocol>.json`` there.
+            output_dir: write ``metrics.json``, ``queries_<protocol>.json`` and the plots there.
 
         Raises:
-            UserError: no such dataset, or it has no queries.
+            UserError: no such dataset, or it has no queries; an option with a wrong value.
         """
         self.dataset = SearchDataset(dataset_name)
-        self.score_thresh = score_thresh
+        self.options = EvaluationOptions(
+            score_threshs=tuple(dict.fromkeys([score_thresh, *more_score_threshs])),
+            cws=cws,
+            cbgm=None if not cbgm else tuple(cbgm),
+            gallery_sizes=tuple(gallery_sizes),
+            gt_boxes=gt_boxes,
+            coco_ap=coco_ap,
+            breakdown=breakdown,
+            query_results=output_dir is not None,
+            device=device,
+        )
+        if save and not output_dir:
+            raise UserError("predictions can't be saved without an output folder; give one")
+        self.save = save
         self.distributed = distributed
         self.output_dir = output_dir
         self._records: List[Record] = []
+
+    @classmethod
+    def from_config(
+        cls, cfg: CfgNode, dataset_name: str, output_dir: Optional[str] = None
+    ) -> Dict[str, Any]:
+        search = cfg.TEST.SEARCH
+        return {
+            "dataset_name": dataset_name,
+            "score_thresh": search.SCORE_THRESH,
+            "more_score_threshs": search.MORE_SCORE_THRESHS,
+            "cws": search.CWS,
+            "cbgm": search.CBGM,
+            "gallery_sizes": search.GALLERY_SIZES,
+            "gt_boxes": search.GT_BOXES,
+            "coco_ap": search.COCO_AP,
+            "breakdown": search.BREAKDOWN,
+            "save": search.SAVE_PREDICTIONS,
+            "device": cfg.MODEL.DEVICE,
+            "output_dir": output_dir,
+        }
 
     def reset(self) -> None:
         self._records = []
@@ -83,10 +136,10 @@ class PersonSearchEvaluator(DatasetEvaluator):
     def evaluate(self) -> "OrderedDict[str, Dict[str, float]]":
         """
         Returns:
-            {"detection": {"AP", "recall"}, "search": {"mAP", "top1", "top5", "top10"}, ...} in
-            percent. "search" is the dataset's first protocol, "search_<name>" any other, with
-            "_cws" appended for CWS. Without features only "detection". In all processes but the
-            first one, an empty dict.
+            {"detection": {"AP", "recall", ...}, "search": {"mAP", "top1", "top5", "top10"}, ...}
+            in percent. "search" is the dataset's first protocol, "search_<name>" any other, with
+            "_cws" appended for CWS, "_cbgm", "_score<threshold>" and "_gt_boxes" likewise. Without
+            features only "detection". In all processes but the first one, an empty dict.
 
         Raises:
             UserError: predictions that would give wrong figures.
@@ -105,85 +158,13 @@ class PersonSearchEvaluator(DatasetEvaluator):
         self, predictions: Predictions
     ) -> "OrderedDict[str, Dict[str, float]]":
         """Score predictions of the whole dataset; see :meth:`evaluate`."""
-        counts = {"frames": int(self.dataset.gallery_frames.sum())}
-        detections, ground_truth = self._gallery_part(predictions.detections)
-        counts["detections"], counts["persons"] = len(detections), len(ground_truth)
-        results = OrderedDict(detection=evaluate_detection(detections, ground_truth))
-        if predictions.searchable:
-            found = self._search(predictions)
-            main = next(iter(self.dataset.protocols))
-            for (protocol, variant), result in found.items():
-                task = "search" if protocol == main else f"search_{protocol}"
-                results[task + "_cws" * variant.weight_by_score] = result.metrics()
-            counts.update(_query_counts(found))
-        else:
-            logger.info("The model gives no re-id features: only detection is evaluated.")
-        self._report(results, counts)
-        return results
-
-    def _gallery_part(self, detections: Detections) -> Tuple[Detections, GroundTruth]:
-        """What lies in gallery frames; frames that hold queries only are not scored."""
-        keep, gt = self.dataset.gallery_frames, self.dataset.ground_truth
-        return detections.keep(keep[detections.frame_of]), gt.keep(keep[gt.frame_of])
-
-    def _search(self, predictions: Predictions) -> Dict[Tuple[str, SearchVariant], SearchResult]:
-        detections = predictions.detections
-        detections = detections.keep(detections.scores >= self.score_thresh)
-        plain = SearchVariant(num_hits=NUM_HITS if self.output_dir else 0)
-        found = evaluate_search(
-            detections,
-            self.dataset.ground_truth,
-            predictions.query_features,
-            self.dataset.search_protocols(predictions),
-            (plain, SearchVariant(weight_by_score=True)),
-            gallery_frames=self.dataset.gallery_frames,
-        )
-        if self.output_dir:
-            os.makedirs(self.output_dir, exist_ok=True)
-            searched = Predictions(
-                predictions.image_ids,
-                detections,
-                predictions.query_boxes,
-                predictions.query_offsets,
-            )
-            for protocol in self.dataset.protocols:
-                path = os.path.join(self.output_dir, f"queries_{protocol}.json")
-                result = found[protocol, plain]
-                write_query_results(
-                    path, self.dataset, searched, protocol, result, self.score_thresh
-                )
-        return found
-
-    def _report(self, results: Dict[str, Dict[str, float]], counts: Dict[str, Any]) -> None:
-        for task, names in (("detection", ("AP", "recall")), ("search", None)):
-            rows = [[k, *v.values()] for k, v in results.items() if k.startswith(task)]
-            if rows:
-                headers = ["", *(names or results["search"])]
-                table = tabulate(rows, headers, tablefmt="pipe", floatfmt=".2f")
-                logger.info("%s on %s, in percent:\n%s", task, self.dataset.name, table)
-        for protocol, n in counts.get("queries_without_ground_truth", {}).items():
-            if n:
-                fate = "left out" if counts["queries_left_out"][protocol] else "AP 0"
-                logger.warning(
-                    "%s, protocol %s: %d of %d queries have no ground truth in their gallery (%s)",
-                    self.dataset.name, protocol, n, counts["queries"][protocol], fate,
-                )  # fmt: skip
-        if self.output_dir:
-            os.makedirs(self.output_dir, exist_ok=True)
-            with open(os.path.join(self.output_dir, "metrics.json"), "w") as f:
-                json.dump({"dataset": self.dataset.name, "counts": counts, **results}, f, indent=2)
-
-
-def _query_counts(
-    found: Dict[Tuple[str, SearchVariant], SearchResult],
-) -> Dict[str, Dict[str, int]]:
-    """Per protocol: queries given, those without ground truth, those left out of the means."""
-    results = {protocol: r for (protocol, variant), r in found.items()}
-    return {
-        "queries": {p: len(r.queries) for p, r in results.items()},
-        "queries_without_ground_truth": {p: r.num_without_ground_truth for p, r in results.items()},
-        "queries_left_out": {p: len(r.queries) - len(r.counted) for p, r in results.items()},
-    }
+        if self.save:
+            save_predictions(os.path.join(self.output_dir, "predictions.npz"), predictions)
+        if not predictions.searchable:
+            logger.info("There are no re-id features: only detection is evaluated.")
+        scores = score_predictions(self.dataset, predictions, self.options)
+        report(self.dataset, scores, self.options, self.output_dir)
+        return OrderedDict(scores.metrics())
 
 
 def _to_numpy(values: Any) -> np.ndarray:

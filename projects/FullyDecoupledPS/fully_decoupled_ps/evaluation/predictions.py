@@ -7,14 +7,17 @@ image coordinates, scores lie in [0, 1], features are L2-normalised.
 """
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
 from ..errors import UserError
-from .frame_tables import Detections, to_offsets
+from .frame_tables import Detections, frame_of_rows, to_offsets
 
 Record = Dict[str, Any]
+
+# Key of a record -> the key of the boxes that it has a feature for.
+FEATURES = {"features": "boxes", "query_features": "query_boxes"}
 
 
 @dataclass(frozen=True)
@@ -58,79 +61,87 @@ def collect_predictions(
         f"of dataset '{dataset_name}' have no predictions; run inference on all of its images",
     )
     ordered = [by_image[image_id] for image_id in image_ids]
-    for record in ordered:
-        _check_boxes(record)
-    boxes = _stack([r["boxes"] for r in ordered], np.zeros((0, 4), dtype=np.float32))
-    scores = _stack([r["scores"] for r in ordered], np.zeros(0, dtype=np.float32))
-    query_boxes = [r.get("query_boxes", np.zeros((0, 4), dtype=np.float32)) for r in ordered]
-    features, query_features = _collect_features(ordered, query_boxes)
-    return Predictions(
+    for r in ordered:
+        _check_shapes(r)
+    dim = _feature_dim(ordered)
+
+    def stack(key: str, *columns: int) -> np.ndarray:
+        arrays = [r[key] for r in ordered if len(r.get(key, ()))]
+        empty = np.zeros((0, *columns), dtype=np.float32)
+        return np.concatenate(arrays or [empty], dtype=np.float32, casting="same_kind")
+
+    features = {key: None if dim is None else stack(key, dim) for key in FEATURES}
+    offsets = [to_offsets([len(r.get(key, ())) for r in ordered]) for key in FEATURES.values()]
+    predictions = Predictions(
         list(image_ids),
-        Detections(boxes, scores, to_offsets([len(r["scores"]) for r in ordered]), features),
-        _stack(query_boxes, np.zeros((0, 4), dtype=np.float32)),
-        to_offsets([len(b) for b in query_boxes]),
-        query_features,
+        Detections(stack("boxes", 4), stack("scores"), offsets[0], features["features"]),
+        stack("query_boxes", 4),
+        offsets[1],
+        features["query_features"],
     )
+    _check_values(predictions)
+    return predictions
 
 
-def _collect_features(
-    records: List[Record], query_boxes: List[np.ndarray]
-) -> Tuple[Optional[np.ndarray], Optional[np.ndarray]]:
-    """Features of detections and queries; both None when no record has any."""
-    if not any(r.get(key) is not None for r in records for key in ("features", "query_features")):
-        return None, None
-    rows = []
-    for record, queries in zip(records, query_boxes):
-        for key, count in (("features", len(record["scores"])), ("query_features", len(queries))):
-            values = record.get(key)
-            if (0 if values is None else len(values)) != count:
-                raise UserError(
-                    f"image '{record['image_id']}': {0 if values is None else len(values)} rows of "
-                    f"'{key}' for {count} boxes; give one feature a box, in all images or in none"
-                )
-            if count:
-                rows.append((record["image_id"], key, values))
-    _check_features(rows)
-    empty = np.zeros((0, rows[0][2].shape[1] if rows else 1), dtype=np.float32)
-    return tuple(
-        _stack([v for _, k, v in rows if k == key], empty) for key in ("features", "query_features")
-    )
-
-
-def _check_features(rows: List[Tuple[str, str, np.ndarray]]) -> None:
-    for image_id, key, values in rows:
-        if values.ndim != 2 or values.shape[1] != rows[0][2].shape[1]:
-            raise UserError(
-                f"image '{image_id}': '{key}' has shape {values.shape}, while image "
-                f"'{rows[0][0]}' has {rows[0][2].shape}; all features must come from one model"
-            )
-    # A row's dot product with itself is finite only if all of its values are.
-    bad = [i for i, _, v in rows if not np.isfinite(np.einsum("nf,nf->", v, v))]
-    _report_images(
-        bad, "have NaN or infinite features; the weights have diverged, take an earlier checkpoint"
-    )
-
-
-def _check_boxes(record: Record) -> None:
+def _check_shapes(record: Record) -> None:
     image_id, boxes, scores = record["image_id"], record["boxes"], record["scores"]
-    if boxes.shape != (len(scores), 4) or scores.ndim != 1:
+    if scores.ndim != 1 or boxes.shape != (len(scores), 4):
         raise UserError(
             f"image '{image_id}': boxes of shape {boxes.shape} and scores of shape {scores.shape}; "
             "they must be (N, 4) and (N,)"
         )
-    if not np.isfinite(boxes).all():
+
+
+def _feature_dim(records: List[Record]) -> Optional[int]:
+    """How many dimensions all features have; None when no record has features of either kind."""
+    if not any(key in r for r in records for key in FEATURES):
+        return None
+    first = None
+    for r in records:
+        for key, boxes in FEATURES.items():
+            features, count = r.get(key, ()), len(r.get(boxes, ()))
+            if len(features) != count:
+                raise UserError(
+                    f"image '{r['image_id']}': {len(features)} rows of '{key}' for {count} of "
+                    f"'{boxes}'; give one feature a box, in all images or in none"
+                )
+            if count == 0:
+                continue
+            first = first or (r["image_id"], features.shape)
+            if features.ndim != 2 or features.shape[1] != first[1][-1]:
+                raise UserError(
+                    f"image '{r['image_id']}': '{key}' has shape {features.shape}, while image "
+                    f"'{first[0]}' has {first[1]}; all features must come from one model"
+                )
+    return first[1][-1] if first else 0
+
+
+def _check_values(predictions: Predictions) -> None:
+    """Raises UserError for scores outside [0, 1] and for what is not finite."""
+    detections, image_ids = predictions.detections, predictions.image_ids
+    finite = np.isfinite(detections.boxes).all(axis=1)
+    if not finite.all():
+        image_id = image_ids[detections.frame_of[np.argmin(finite)]]
         raise UserError(f"image '{image_id}': a box is not finite; take the detection out")
-    if not ((scores >= 0) & (scores <= 1)).all():
-        worst = scores[~((scores >= 0) & (scores <= 1))][0]
+    in_range = (detections.scores >= 0) & (detections.scores <= 1)
+    if not in_range.all():
+        worst = np.argmin(in_range)
         raise UserError(
-            f"image '{image_id}': score {worst:g} is outside [0, 1]; give probabilities"
+            f"image '{image_ids[detections.frame_of[worst]]}': score {detections.scores[worst]:g} "
+            "is outside [0, 1]; give probabilities"
+        )
+    if predictions.searchable:
+        frames = np.concatenate([detections.frame_of, frame_of_rows(predictions.query_offsets)])
+        features = (detections.features, predictions.query_features)
+        # A row's product with itself is finite only if all of its values are.
+        norms = np.concatenate([np.einsum("nf,nf->n", f, f) for f in features])
+        bad = np.unique(frames[~np.isfinite(norms)])
+        _report_images(
+            [image_ids[i] for i in bad],
+            "have NaN or infinite features; the weights have diverged, take an earlier checkpoint",
         )
 
 
 def _report_images(image_ids: List[str], fault: str) -> None:
     if image_ids:
         raise UserError(f"{len(image_ids)} image(s), the first '{image_ids[0]}', {fault}")
-
-
-def _stack(arrays: List[np.ndarray], empty: np.ndarray) -> np.ndarray:
-    return np.concatenate([empty, *arrays]).astype(np.float32, copy=False)

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from .predictions import Predictions
+from .frame_tables import Detections
 from .search_dataset import SearchDataset
 from .search_metrics import QueryResult, SearchResult
 
@@ -17,12 +17,17 @@ NUM_HITS = 10
 def write_query_results(
     path: str,
     dataset: SearchDataset,
-    predictions: Predictions,
+    detections: Detections,
     protocol: str,
     result: SearchResult,
     score_thresh: float,
 ) -> None:
-    """Write one protocol's results as JSON. ``result`` holds NUM_HITS hits a query."""
+    """Write one protocol's results as JSON.
+
+    Args:
+        detections: those that the rows in ``result`` are of.
+        result: with NUM_HITS hits a query.
+    """
     queries = dataset.protocols[protocol]
     content = {
         "version": VERSION,
@@ -31,7 +36,7 @@ def write_query_results(
         "score_thresh": score_thresh,
         "metrics": result.metrics(),
         "queries": [
-            {"query_id": i, **_query_record(dataset, predictions, query, found)}
+            {"query_id": i, **_query_record(dataset, detections, query, found)}
             for i, (query, found) in enumerate(zip(queries, result.queries))
         ],
     }
@@ -42,9 +47,9 @@ def write_query_results(
 
 
 def _query_record(
-    dataset: SearchDataset, predictions: Predictions, query: Dict[str, Any], found: QueryResult
+    dataset: SearchDataset, detections: Detections, query: Dict[str, Any], found: QueryResult
 ) -> Dict[str, Any]:
-    frame = dataset.frame_number(query["image_id"])
+    (frame,) = dataset.frame_numbers([query["image_id"]])
     return {
         **_frame_record(dataset, frame),
         "bbox": list(query["bbox"]),
@@ -53,7 +58,7 @@ def _query_record(
         "first_hit_rank": found.first_hit_rank,
         "num_gt": found.num_gt,
         "num_tp": found.num_tp,
-        "hits": _hit_records(dataset, predictions, found),
+        "hits": _hit_records(dataset, detections, found),
         "missed": _missed_records(dataset, found),
     }
 
@@ -68,9 +73,9 @@ def _frame_record(dataset: SearchDataset, frame: int) -> Dict[str, Any]:
 
 
 def _hit_records(
-    dataset: SearchDataset, predictions: Predictions, found: QueryResult
+    dataset: SearchDataset, detections: Detections, found: QueryResult
 ) -> List[Dict[str, Any]]:
-    detections, gt = predictions.detections, dataset.ground_truth
+    gt = dataset.ground_truth
     gt_of_frame = dict(zip(gt.frame_of[found.gt_rows].tolist(), found.gt_rows))
     records = []
     for rank, (det, similarity) in enumerate(zip(found.hits, found.hit_similarities), 1):

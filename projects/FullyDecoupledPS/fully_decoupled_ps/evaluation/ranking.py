@@ -120,11 +120,11 @@ class Galleries:
     ):
         """
         Args:
-            all_frames: (I,) bool, the frames of the gallery ``None``.
+            all_frames: (I,) bool, the frames of a gallery ``None``.
             listed: the galleries of all queries, as in SearchProtocol.galleries.
         """
         self._offsets = detections.offsets
-        self._all_frames = all_frames
+        self._all_frames = all_frames.astype(np.int64)
         self._outside = rows_of_frames(np.flatnonzero(~all_frames), self._offsets)
         uses = Counter(id(frames) for frames in listed if frames is not None)
         self._shared = {
@@ -133,27 +133,40 @@ class Galleries:
             if frames is not None and uses[id(frames)] > 1
         }
 
-    def of(self, frames: Optional[np.ndarray], own_frame: int) -> Gallery:
-        """``frames`` as listed, or None for all gallery frames but the query's own."""
-        if frames is not None:
-            return self._shared.get(id(frames)) or self._of_list(frames)
-        times_listed = self._all_frames.astype(np.int64)
-        times_listed[own_frame] = 0
-        left_out = np.arange(self._offsets[own_frame], self._offsets[own_frame + 1])
-        if len(self._outside) and self._all_frames[own_frame]:
-            left_out = np.concatenate([self._outside, left_out])
-        elif len(self._outside):
-            left_out = self._outside
-        return Gallery(times_listed, None, left_out)
+    def of(
+        self, frames: Optional[np.ndarray], own_frame: int, without_own: bool = False
+    ) -> Gallery:
+        """The gallery of a query in frame ``own_frame``.
+
+        Args:
+            frames: as listed, or None for all gallery frames but the query's own.
+            without_own: leave the query's own frame out of a list, too.
+        """
+        if frames is None:
+            gallery = Gallery(self._all_frames, None, self._outside)
+        else:
+            gallery = self._shared.get(id(frames)) or self._of_list(frames)
+        if (frames is None or without_own) and gallery.times_listed[own_frame]:
+            return self._without(gallery, own_frame)
+        return gallery
+
+    def _without(self, gallery: Gallery, frame: int) -> Gallery:
+        times_listed = gallery.times_listed.copy()
+        times_listed[frame] = 0
+        start, end = self._offsets[frame : frame + 2]
+        if gallery.dets is None:
+            left_out = np.concatenate([gallery.left_out, np.arange(start, end)])
+            return Gallery(times_listed, None, left_out)
+        dets = gallery.dets
+        return Gallery(times_listed, dets[(dets < start) | (dets >= end)], None)
 
     def _of_list(self, frames: np.ndarray) -> Gallery:
         times_listed = np.bincount(frames, minlength=len(self._all_frames))
         dets = rows_of_frames(np.flatnonzero(times_listed), self._offsets)
         if 2 * len(dets) <= self._offsets[-1]:
             return Gallery(times_listed, dets, None)
-        return Gallery(
-            times_listed, None, rows_of_frames(np.flatnonzero(times_listed == 0), self._offsets)
-        )
+        left_out = rows_of_frames(np.flatnonzero(times_listed == 0), self._offsets)
+        return Gallery(times_listed, None, left_out)
 
 
 def rank_query(

@@ -7,14 +7,14 @@ from detectron2.data import DatasetCatalog
 
 from ..data import get_protocols
 from ..errors import UserError
-from .frame_tables import GroundTruth, to_offsets
+from .frame_tables import Detections, GroundTruth, rows_of_frames, to_offsets
 from .predictions import Predictions
 from .search_metrics import SearchProtocol
 
 # Protocols whose published figures leave out the queries that have no ground truth.
 SKIP_WITHOUT_GROUND_TRUTH = ("multi_view",)
 # Largest difference in pixels between a query's box and the box its feature was made from.
-QUERY_BOX_TOLERANCE = 0.01
+BOX_TOLERANCE = 0.01
 
 
 class SearchDataset:
@@ -23,6 +23,7 @@ class SearchDataset:
         name: the registered name.
         dicts: the dataset dicts of I frames.
         image_ids: theirs.
+        cameras: theirs, None where a frame has no "camera_id".
         ground_truth: all annotated boxes.
         gallery_frames: (I,) bool, false for frames that hold queries only.
         protocols: name -> queries, as :func:`fully_decoupled_ps.data.get_protocols` describes.
@@ -34,6 +35,7 @@ class SearchDataset:
         self.protocols: Dict[str, List[Dict[str, Any]]] = get_protocols(name)
         self.dicts: List[Dict[str, Any]] = DatasetCatalog.get(name)
         self.image_ids = [d["image_id"] for d in self.dicts]
+        self.cameras = [d.get("camera_id") for d in self.dicts]
         self._frame_of_image = {image_id: i for i, image_id in enumerate(self.image_ids)}
         self.gallery_frames = np.array([not d.get("query_only") for d in self.dicts], dtype=bool)
         annotations = [a for d in self.dicts for a in d["annotations"]]
@@ -42,62 +44,102 @@ class SearchDataset:
             np.array([a["person_id"] for a in annotations], dtype=np.int64),
             to_offsets([len(d["annotations"]) for d in self.dicts]),
         )
+        self._galleries: Dict[int, np.ndarray] = {}
 
-    def query_boxes(self, image_id: str) -> np.ndarray:
-        """(K, 4): the query boxes that the frame's dict holds."""
-        boxes = self.dicts[self._frame_of_image[image_id]].get("queries", [])
-        return np.array(boxes, dtype=np.float32).reshape(-1, 4)
+    def frame_numbers(self, image_ids: Sequence[str]) -> np.ndarray:
+        """(n,): the places of images among the frames; UserError for an unknown one."""
+        try:
+            places = map(self._frame_of_image.__getitem__, image_ids)
+            return np.fromiter(places, np.int64, len(image_ids))
+        except KeyError as error:
+            raise UserError(
+                f"dataset '{self.name}': a query or gallery names image '{error.args[0]}', which "
+                "is not among its images; add the image, or take the entry out"
+            ) from None
 
-    def search_protocols(self, predictions: Predictions) -> List[SearchProtocol]:
+    def gallery_size(self, protocol: str) -> Optional[int]:
+        """How many frames each gallery of the protocol lists, where all list as many."""
+        galleries = (query["gallery"] for query in self.protocols[protocol])
+        sizes = {None if gallery is None else len(gallery) for gallery in galleries}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def search_protocols(
+        self, predictions: Predictions, gallery_sizes: Sequence[int] = ()
+    ) -> List[SearchProtocol]:
         """The protocols in frame numbers and rows of the predicted query features.
 
+        Args:
+            gallery_sizes: only the protocols with galleries of these sizes; all if empty.
+
         Raises:
-            UserError: when a query has no feature, or a gallery lists an unknown image.
+            UserError: no such size, a query without a feature, or an unknown image in a gallery.
         """
-        galleries: Dict[int, np.ndarray] = {}
-        return [
-            SearchProtocol(
-                name,
-                np.array([self._query_row(q, predictions) for q in queries], dtype=np.int64),
-                np.array([q["person_id"] for q in queries], dtype=np.int64),
-                np.array([self.frame_number(q["image_id"]) for q in queries], dtype=np.int64),
-                [self._gallery(q["gallery"], galleries) for q in queries],
-                name in SKIP_WITHOUT_GROUND_TRUTH,
-            )
-            for name, queries in self.protocols.items()
-        ]
+        names = list(self.protocols)
+        if gallery_sizes:
+            sizes = {self.gallery_size(name): name for name in names}
+            for size in gallery_sizes:
+                if size not in sizes:
+                    raise UserError(
+                        f"dataset '{self.name}' has no galleries of {size} frames each; its "
+                        f"protocols and sizes are { ({name: size for size, name in sizes.items()}) }"
+                    )
+            names = [sizes[size] for size in gallery_sizes]
+        return [self._search_protocol(name, predictions) for name in names]
 
-    def frame_number(self, image_id: str) -> int:
-        """The place of an image among the frames; UserError for an unknown one."""
-        if image_id not in self._frame_of_image:
+    def ground_truth_as_detections(self, predictions: Predictions) -> Detections:
+        """All annotated boxes with score 1 and the features predicted for them.
+
+        Raises:
+            UserError: inference did not run on the ground-truth boxes.
+        """
+        gt = self.ground_truth
+        rows = _rows_of_boxes(predictions, gt.frame_of, gt.boxes)
+        if (rows < 0).any():
+            image_id = self.image_ids[gt.frame_of[np.argmin(rows)]]
             raise UserError(
-                f"dataset '{self.name}': a query or gallery names image '{image_id}', which is not "
-                "among its images; add the image, or take the entry out"
+                f"image '{image_id}': no feature was predicted for a ground-truth box; run "
+                "inference with TEST.SEARCH.GT_BOXES True"
             )
-        return self._frame_of_image[image_id]
+        features = predictions.query_features[rows]
+        ones = np.ones(len(gt), dtype=np.float32)
+        return Detections(gt.boxes.astype(np.float32), ones, gt.offsets, features)
 
-    def _query_row(self, query: Dict[str, Any], predictions: Predictions) -> int:
-        frame = self.frame_number(query["image_id"])
-        start, end = predictions.query_offsets[frame : frame + 2]
-        difference = np.abs(predictions.query_boxes[start:end] - np.float32(query["bbox"]))
-        row = np.flatnonzero((difference <= QUERY_BOX_TOLERANCE).all(axis=1))
-        if len(row) == 0:
+    def _search_protocol(self, name: str, predictions: Predictions) -> SearchProtocol:
+        queries = self.protocols[name]
+        frames = self.frame_numbers([q["image_id"] for q in queries])
+        boxes = np.array([q["bbox"] for q in queries], dtype=np.float64).reshape(-1, 4)
+        rows = _rows_of_boxes(predictions, frames, boxes)
+        if (rows < 0).any():
+            query = queries[int(np.argmin(rows))]
             raise UserError(
                 f"image '{query['image_id']}': no feature was predicted for the query box "
-                f"{query['bbox']}; run inference with the dataset's queries"
+                f"{list(query['bbox'])}; run inference with the dataset's queries"
             )
-        return int(start + row[0])
+        return SearchProtocol(
+            name,
+            rows,
+            np.array([q["person_id"] for q in queries], dtype=np.int64),
+            frames,
+            [self._gallery(q["gallery"]) for q in queries],
+            skip_without_ground_truth=name in SKIP_WITHOUT_GROUND_TRUTH,
+            query_boxes=boxes,
+        )
 
-    def _gallery(
-        self, gallery: Optional[Sequence[str]], done: Dict[int, np.ndarray]
-    ) -> Optional[np.ndarray]:
+    def _gallery(self, gallery: Optional[Sequence[str]]) -> Optional[np.ndarray]:
         """Frame numbers of a list; queries that share the list share the array."""
         if gallery is None:
             return None
-        if id(gallery) not in done:
-            numbers = map(self._frame_of_image.get, gallery)
-            frames = np.fromiter((-1 if n is None else n for n in numbers), np.int64, len(gallery))
-            if (frames < 0).any():
-                self.frame_number(gallery[int(np.argmax(frames < 0))])
-            done[id(gallery)] = frames
-        return done[id(gallery)]
+        if id(gallery) not in self._galleries:
+            self._galleries[id(gallery)] = self.frame_numbers(gallery)
+        return self._galleries[id(gallery)]
+
+
+def _rows_of_boxes(predictions: Predictions, frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(n,) frames, (n, 4) boxes -> (n,) rows of the query features made from them, -1 for none."""
+    rows = rows_of_frames(frames, predictions.query_offsets)
+    asked = np.repeat(np.arange(len(frames)), np.diff(predictions.query_offsets)[frames])
+    difference = np.abs(predictions.query_boxes[rows] - boxes[asked]).max(axis=1, initial=0)
+    same = np.flatnonzero(difference <= BOX_TOLERANCE)[::-1]  # the first one is written last
+    found = np.full(len(frames), -1)
+    found[asked[same]] = rows[same]
+    return found

@@ -24,6 +24,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
+from .context_matching import ContextMatcher
 from .frame_tables import Detections, GroundTruth
 from .person_matches import PersonMatches
 from .ranking import Galleries, QueryResult, Similarities, rank_query
@@ -45,6 +46,9 @@ class SearchProtocol:
     galleries: Sequence[Optional[np.ndarray]]
     # Leave queries without ground truth in their gallery out of the means; else they count as 0.
     skip_without_ground_truth: bool = False
+    # Leave the query's own frame out of galleries that list it.
+    without_own_frame: bool = False
+    query_boxes: Optional[np.ndarray] = None  # (Q, 4), for context matching
 
     def __len__(self) -> int:
         return len(self.query_rows)
@@ -57,6 +61,8 @@ class SearchVariant(NamedTuple):
     weight_by_score: bool = False
     # Gallery detections of a lower score take no part.
     score_thresh: float = 0.0
+    # (k1, k2) of context matching (CBGM), see context_matching.py.
+    context: Optional[Tuple[int, int]] = None
     # How many detections at the head of each ranking to return.
     num_hits: int = 0
 
@@ -108,6 +114,8 @@ def evaluate_search(
     Returns:
         the result of each (protocol name, variant).
     """
+    if not protocols or not variants:
+        return {}
     if gallery_frames is None:
         gallery_frames = np.ones(len(detections.offsets) - 1, dtype=bool)
     search = _Search(detections, ground_truth, gallery_frames, protocols, variants)
@@ -155,6 +163,9 @@ class _Search:
         self.low_scores = {
             v.score_thresh: np.flatnonzero(detections.scores < v.score_thresh) for v in variants
         }
+        self.matchers = {
+            v.context: ContextMatcher(detections, *v.context) for v in variants if v.context
+        }
         self.results = {(p.name, v): [None] * len(p) for p in protocols for v in variants}
         rows = 1 + max((p.query_rows.max(initial=-1) for p in protocols), default=-1)
         self.queries_of_row: List[List[Tuple[SearchProtocol, int]]] = [[] for _ in range(rows)]
@@ -171,11 +182,24 @@ class _Search:
             for protocol, query in self.queries_of_row[row]:
                 found = self.matches.of(protocol.person_ids[query])
                 own_frame = protocol.query_frames[query]
-                gallery = self.galleries.of(protocol.galleries[query], own_frame)
+                gallery = self.galleries.of(
+                    protocol.galleries[query], own_frame, protocol.without_own_frame
+                )
                 for variant, similarities in varied:
+                    if variant.context:
+                        similarities = self.matchers[variant.context].revise(
+                            similarities,
+                            gallery,
+                            protocol.query_boxes[query],
+                            own_frame,
+                            self._weights(variant),
+                        )
                     self.results[protocol.name, variant][query] = rank_query(
                         found, gallery, similarities, variant.num_hits
                     )
+
+    def _weights(self, variant: SearchVariant) -> np.ndarray:
+        return self.scores if variant.weight_by_score else np.ones_like(self.scores)
 
     def _vary(self, variant: SearchVariant, values: np.ndarray) -> Similarities:
         values = values * self.scores if variant.weight_by_score else values

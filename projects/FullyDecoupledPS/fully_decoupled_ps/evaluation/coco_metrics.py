@@ -1,0 +1,58 @@
+"""Detection AP as COCO defines it, for comparison with general detectors."""
+
+import contextlib
+import io
+from typing import Dict
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from .frame_tables import Detections, GroundTruth
+
+
+def evaluate_coco(detections: Detections, ground_truth: GroundTruth) -> Dict[str, float]:
+    """
+    Returns:
+        ``AP`` (mean over IoU 0.5, 0.55 ... 0.95), ``AP50`` and ``AP75`` of pycocotools, in percent,
+        with at most 100 detections a frame; 0 when there is nothing to find. All persons count,
+        labelled or not.
+    """
+    if len(detections) == 0 or len(ground_truth) == 0:
+        return {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
+    truth, found = COCO(), COCO()
+    images = [{"id": i} for i in range(len(ground_truth.offsets) - 1)]
+    for coco, table, scores in (
+        (truth, ground_truth, np.ones(len(ground_truth))),
+        (found, detections, detections.scores),
+    ):
+        categories = [{"id": 1, "name": "person"}]
+        annotations = _annotations(table, scores)
+        coco.dataset = {"images": images, "categories": categories, "annotations": annotations}
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
+        truth.createIndex()
+        found.createIndex()
+        evaluation = COCOeval(truth, found, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return {name: float(100 * evaluation.stats[i]) for i, name in enumerate(("AP", "AP50", "AP75"))}
+
+
+def _annotations(table, scores):
+    sizes = np.asarray(table.boxes[:, 2:], dtype=np.float64) - table.boxes[:, :2]
+    boxes = np.concatenate([table.boxes[:, :2], sizes], axis=1).tolist()
+    return [
+        {
+            "id": i + 1,  # pycocotools takes 0 for "no match"
+            "image_id": frame,
+            "category_id": 1,
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": 0,
+            "score": score,
+        }
+        for i, (frame, box, score) in enumerate(
+            zip(table.frame_of.tolist(), boxes, scores.tolist())
+        )
+    ]

@@ -1,0 +1,69 @@
+"""CBGM, context bipartite graph matching: people around the query help to find it.
+
+From SeqNet (Li and Miao, AAAI 2021); not in the paper. The frames of the k1 most similar gallery
+detections are looked at again: the k2 people of the query's frame, the query first, are matched
+one to one with the people of the gallery frame so that the sum of similarities is highest
+(Kuhn-Munkres). The detection matched with the query gets that sum as its similarity.
+"""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from .frame_tables import Detections, pair_iou
+from .ranking import Gallery, Similarities
+
+# A detection of the query's frame that overlaps the query box more is the query itself. It is the
+# threshold of non-maximum suppression in Faster R-CNN's test settings.
+SAME_PERSON_IOU = 0.4
+
+
+class ContextMatcher:
+    """Revises the similarities of one query at a time."""
+
+    def __init__(self, detections: Detections, k1: int, k2: int):
+        """
+        Args:
+            detections: of all frames, with features.
+            k1: how many of the most similar gallery detections name the frames to look at.
+            k2: how many people of the query's frame take part, the query included.
+        """
+        self.detections = detections
+        self.k1, self.k2 = k1, k2
+
+    def revise(
+        self,
+        similarities: Similarities,
+        gallery: Gallery,
+        query_box: np.ndarray,
+        query_frame: int,
+        weights: np.ndarray,
+    ) -> Similarities:
+        """
+        Args:
+            similarities: of the query.
+            query_box: (4,) where the query is in its frame.
+            weights: (D,) what the similarities were multiplied by (1, or the scores for CWS);
+                those of the context are multiplied by the same.
+        """
+        values = similarities.values.copy()
+        features, offsets = self.detections.features, self.detections.offsets
+        context = features[self._context(query_box, query_frame, similarities.values)]
+        top = similarities.head(gallery, np.zeros(0, dtype=np.int64), self.k1)
+        for frame in np.unique(self.detections.frame_of[top]):
+            dets = np.arange(offsets[frame], offsets[frame + 1])
+            dets = dets[similarities.values[dets] > -np.inf]
+            graph = np.concatenate(
+                [similarities.values[dets][None], context @ features[dets].T * weights[dets]]
+            )
+            people, matched = linear_sum_assignment(graph, maximize=True)
+            if people[0] == 0:  # else there are fewer people in the frame, and none for the query
+                values[dets[matched[0]]] = graph[people, matched].sum()
+        return Similarities(values)
+
+    def _context(self, box: np.ndarray, frame: int, values: np.ndarray) -> np.ndarray:
+        """The k2 - 1 highest-scoring detections of the query's frame that are not the query."""
+        start, end = self.detections.offsets[frame : frame + 2]
+        iou = pair_iou(np.repeat(box[None], end - start, axis=0), self.detections.boxes[start:end])
+        others = start + np.flatnonzero((iou <= SAME_PERSON_IOU) & (values[start:end] > -np.inf))
+        order = np.argsort(-self.detections.scores[others], kind="stable")
+        return others[order[: self.k2 - 1]]

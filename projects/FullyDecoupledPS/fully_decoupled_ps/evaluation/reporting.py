@@ -1,0 +1,109 @@
+"""Shows the scores: tables in the log; metrics.json, per-query results, breakdowns and plots."""
+
+import json
+import logging
+import os
+from typing import Any, Dict, List, Optional
+
+from tabulate import tabulate
+
+from . import plots
+from .breakdown import Rows, by_camera_pair, by_height
+from .query_results import write_query_results
+from .scoring import EvaluationOptions, Scores
+from .search_dataset import SearchDataset
+
+logger = logging.getLogger(__name__)
+
+
+def report(
+    dataset: SearchDataset,
+    scores: Scores,
+    options: EvaluationOptions,
+    output_dir: Optional[str] = None,
+) -> None:
+    """Log every table, and write the files into ``output_dir`` if it is given."""
+    metrics = scores.metrics()
+    for title, task in (("Detection", "detection"), ("Search", "search")):
+        rows = [{"": k, **v} for k, v in metrics.items() if k.split("_")[0] == task]
+        _log_table(f"{title} on {dataset.name}, in percent", rows)
+    _warn_of_queries_without_ground_truth(dataset.name, scores.counts)
+    tables = _breakdowns(dataset, scores) if options.breakdown else {}
+    sizes = _gallery_size_rows(dataset, scores)
+    if len(sizes) > 1:
+        tables["gallery_sizes"] = sizes
+    for name, rows in tables.items():
+        _log_table(f"{dataset.name}: {name.replace('_', ' ')}", rows)
+    if not output_dir:
+        return
+    os.makedirs(output_dir, exist_ok=True)
+    content = {"dataset": dataset.name, "counts": scores.counts, **metrics}
+    _write_json(os.path.join(output_dir, "metrics.json"), content)
+    if options.query_results:
+        _write_query_results(dataset, scores, options, output_dir)
+    for name, rows in tables.items():
+        path = os.path.join(output_dir, name)
+        _write_json(path + ".json", rows)
+        getattr(plots, f"plot_{name}")(path + ".png", rows)
+
+
+def _breakdowns(dataset: SearchDataset, scores: Scores) -> Dict[str, Rows]:
+    """Of the main protocol and variant; empty ones are left out."""
+    if not scores.search:
+        return {}
+    (protocol, _), result = next(iter(scores.search.items()))
+    queries = dataset.protocols[protocol]
+    frames = dataset.frame_numbers([q["image_id"] for q in queries])
+    tables = {
+        "camera_pairs": by_camera_pair([dataset.cameras[i] for i in frames], scores.cameras),
+        "heights": by_height([q["bbox"][3] - q["bbox"][1] for q in queries], result),
+    }
+    return {name: rows for name, rows in tables.items() if rows}
+
+
+def _gallery_size_rows(dataset: SearchDataset, scores: Scores) -> Rows:
+    """The main variant's metrics of the protocols whose galleries are all of one size."""
+    if not scores.search:
+        return []
+    _, main = next(iter(scores.search))
+    rows = [
+        {"gallery_size": dataset.gallery_size(protocol), **result.metrics()}
+        for (protocol, variant), result in scores.search.items()
+        if variant == main and dataset.gallery_size(protocol) is not None
+    ]
+    return sorted(rows, key=lambda row: row["gallery_size"])
+
+
+def _write_query_results(
+    dataset: SearchDataset,
+    scores: Scores,
+    options: EvaluationOptions,
+    output_dir: str,
+) -> None:
+    _, main = next(iter(scores.search), (None, None))
+    for (protocol, variant), result in scores.search.items():
+        if variant == main:
+            path = os.path.join(output_dir, f"queries_{protocol}.json")
+            thresh = options.score_threshs[0]
+            write_query_results(path, dataset, scores.searched, protocol, result, thresh)
+
+
+def _warn_of_queries_without_ground_truth(name: str, counts: Dict[str, Any]) -> None:
+    for protocol, n in counts.get("queries_without_ground_truth", {}).items():
+        if n:
+            fate = "left out" if counts["queries_left_out"][protocol] else "AP 0"
+            logger.warning(
+                "%s, protocol %s: %d of %d queries have no ground truth in their gallery (%s)",
+                name, protocol, n, counts["queries"][protocol], fate,
+            )  # fmt: skip
+
+
+def _log_table(title: str, rows: List[Dict[str, Any]]) -> None:
+    if rows:
+        table = tabulate(rows, "keys", tablefmt="pipe", floatfmt=".2f")
+        logger.info("%s:\n%s", title, table)
+
+
+def _write_json(path: str, content: Any) -> None:
+    with open(path, "w") as f:
+        json.dump(content, f, indent=2)

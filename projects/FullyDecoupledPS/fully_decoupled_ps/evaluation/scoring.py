@@ -1,0 +1,155 @@
+"""From predictions to every figure: which searches are run, and what each result is called."""
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+from .breakdown import camera_protocols
+from .coco_metrics import evaluate_coco
+from .detection_metrics import evaluate_detection
+from .frame_tables import Detections, GroundTruth
+from .predictions import Predictions
+from .query_results import NUM_HITS
+from .search_dataset import SearchDataset
+from .search_metrics import SearchResult, SearchVariant, evaluate_search
+
+# IoU of a right detection. The first is that of the published figures.
+DETECTION_IOUS = (0.5, 0.7)
+
+Metrics = Dict[str, Dict[str, float]]
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What is evaluated; see :class:`PersonSearchEvaluator` for the meaning of each field."""
+
+    score_threshs: Tuple[float, ...] = (0.5,)
+    cws: bool = True
+    cbgm: Optional[Tuple[int, int]] = None
+    gallery_sizes: Tuple[int, ...] = ()
+    gt_boxes: bool = False
+    coco_ap: bool = False
+    breakdown: bool = False
+    query_results: bool = False
+    device: str = "cpu"
+
+    def variants(self) -> List[SearchVariant]:
+        """Those that are run; the first is the one that everything else is compared with."""
+        hits = NUM_HITS if self.query_results else 0
+        return [
+            SearchVariant(
+                weight_by_score=cws,
+                score_thresh=thresh,
+                context=context,
+                num_hits=0 if cws or context or thresh != self.score_threshs[0] else hits,
+            )
+            for thresh in self.score_threshs
+            for context in ((None, self.cbgm) if self.cbgm else (None,))
+            for cws in ((False, True) if self.cws else (False,))
+        ]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All results of one evaluation."""
+
+    detection: Dict[str, float]
+    coco: Optional[Dict[str, float]]
+    # (protocol name, variant) -> result; the first protocol and variant are the main ones.
+    search: Dict[Tuple[str, SearchVariant], SearchResult]
+    # The same with ground-truth boxes for detections.
+    gt_boxes: Dict[str, SearchResult]
+    # Camera of the gallery -> result of the main variant, where cameras are looked at one by one.
+    cameras: Dict[Any, SearchResult]
+    searched: Optional[Detections]  # the detections that the results' rows are of
+    counts: Dict[str, Any]
+
+    def metrics(self) -> Metrics:
+        """Task -> metrics, as :meth:`PersonSearchEvaluator.evaluate` returns them."""
+        metrics = {"detection": self.detection}
+        if self.coco is not None:
+            metrics["detection_coco"] = self.coco
+        main_protocol, main = next(iter(self.search), (None, None))
+        for (protocol, variant), result in self.search.items():
+            task = "search" if protocol == main_protocol else f"search_{protocol}"
+            metrics[task + _suffix(variant, main)] = result.metrics()
+        for protocol, result in self.gt_boxes.items():
+            task = "search" if protocol == main_protocol else f"search_{protocol}"
+            metrics[f"{task}_gt_boxes"] = result.metrics()
+        return metrics
+
+
+def _suffix(variant: SearchVariant, main: SearchVariant) -> str:
+    suffix = "" if variant.score_thresh == main.score_thresh else f"_score{variant.score_thresh:g}"
+    return suffix + "_cbgm" * bool(variant.context) + "_cws" * variant.weight_by_score
+
+
+def score_predictions(
+    dataset: SearchDataset, predictions: Predictions, options: EvaluationOptions
+) -> Scores:
+    """Every figure that the options ask for.
+
+    Raises:
+        UserError: a query without a feature, or ground-truth boxes without features.
+    """
+    detections, ground_truth = _gallery_part(dataset, predictions.detections)
+    detection: Dict[str, float] = {}
+    for iou in DETECTION_IOUS:
+        suffix = "" if iou == DETECTION_IOUS[0] else f"_iou{100 * iou:g}"
+        metrics = evaluate_detection(detections, ground_truth, iou_thresh=iou)
+        detection.update({name + suffix: value for name, value in metrics.items()})
+    coco = evaluate_coco(detections, ground_truth) if options.coco_ap else None
+    counts = {
+        "frames": int(dataset.gallery_frames.sum()),
+        "detections": len(detections),
+        "persons": len(ground_truth),
+    }
+    if not predictions.searchable:
+        return Scores(detection, coco, {}, {}, {}, None, counts)
+    protocols = dataset.search_protocols(predictions, options.gallery_sizes)
+    found = predictions.detections
+    found = found.keep(found.scores >= min(options.score_threshs))
+    variants = options.variants()
+
+    def search(detections, protocols, variants):
+        return evaluate_search(
+            detections,
+            dataset.ground_truth,
+            predictions.query_features,
+            protocols,
+            variants,
+            gallery_frames=dataset.gallery_frames,
+            device=options.device,
+        )
+
+    results = search(found, protocols, variants)
+    cameras, gt_boxes = {}, {}
+    if options.breakdown:
+        main = SearchVariant(score_thresh=options.score_threshs[0])
+        by_camera = camera_protocols(dataset, protocols[0])
+        of_cameras = search(found, list(by_camera.values()), [main])
+        cameras = {camera: of_cameras[p.name, main] for camera, p in by_camera.items()}
+    if options.gt_boxes:
+        perfect = dataset.ground_truth_as_detections(predictions)
+        of_gt_boxes = search(perfect, protocols, [SearchVariant()])
+        gt_boxes = {protocol: result for (protocol, _), result in of_gt_boxes.items()}
+    counts.update(_query_counts(results, variants[0]))
+    return Scores(detection, coco, results, gt_boxes, cameras, found, counts)
+
+
+def _gallery_part(dataset: SearchDataset, detections: Detections) -> Tuple[Detections, GroundTruth]:
+    """What lies in gallery frames, without features; other frames are not scored."""
+    keep, gt = dataset.gallery_frames, dataset.ground_truth
+    boxes = Detections(detections.boxes, detections.scores, detections.offsets)
+    return boxes.keep(keep[detections.frame_of]), gt.keep(keep[gt.frame_of])
+
+
+def _query_counts(
+    search: Dict[Tuple[str, SearchVariant], SearchResult], variant: SearchVariant
+) -> Dict[str, Dict[str, int]]:
+    """Per protocol: queries given, those without ground truth, those left out of the means."""
+    results = {protocol: result for (protocol, v), result in search.items() if v == variant}
+    return {
+        "queries": {p: len(r.queries) for p, r in results.items()},
+        "queries_without_ground_truth": {p: r.num_without_ground_truth for p, r in results.items()},
+        "queries_left_out": {p: len(r.queries) - len(r.counted) for p, r in results.items()},
+    }
