@@ -254,6 +254,7 @@ def write_boxes(root, name, rows):
         ("s1.jpg", uint16(300, 1, 5, 5), "box 0: the box from corner to corner (300, 1, 305, 6)"),
         ("s1.jpg", uint16(1, 1, 5), "idlocate: 3 values; a box has four, x, y, w, h"),
         ("../s1.jpg", uint16(1, 1, 5, 5), "'../s1.jpg' is no plain file name"),
+        ("..", uint16(1, 1, 5, 5), "'..' is no plain file name"),
     ],
 )
 def test_bad_image_entry(root, name, box, reason):

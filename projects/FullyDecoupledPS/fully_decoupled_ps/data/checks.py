@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import Counter
-from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Collection, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 from detectron2.structures import BoxMode
@@ -50,15 +50,19 @@ def read_mat(path: str, fields: Sequence[str], dataset: str) -> np.ndarray:
     try:
         content = loadmat(path, variable_names=list(fields))
     except Exception as e:  # scipy raises nearly anything on a damaged file
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise UserError(
-            f"{path}: not a readable .mat file ({reason}); restore it from the dataset's archive"
-        ) from e
+        raise unreadable_mat(path, e) from e
     for field in fields:
         if field in content:
             return content[field]
     names = " or ".join(f"'{field}'" for field in fields)
     raise UserError(f"{path}: no field {names}; restore the file from the dataset's archive")
+
+
+def unreadable_mat(path: str, e: Exception) -> UserError:
+    reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+    return UserError(
+        f"{path}: not a readable .mat file ({reason}); restore it from the dataset's archive"
+    )
 
 
 def unwrap(value: Any) -> Any:
@@ -174,7 +178,7 @@ def log_summary(dataset: str, dicts: List[Dict[str, Any]], oddities: Oddities) -
     oddities.log(dataset)
 
 
-def with_progress(items: Sequence[Any], what: str) -> Iterable[Any]:
+def with_progress(items: Collection[Any], what: str) -> Iterable[Any]:
     """The items, with a line in the log every few seconds; silent when it is quick."""
 
     def iterate() -> Iterator[Any]:

@@ -7,7 +7,8 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 import numpy as np
 
 from ..errors import UserError
-from .checks import check_name, read_mat, unwrap, with_progress
+from .checks import check_name, read_mat, unreadable_mat, unwrap, with_progress
+from .mat_structs import StructArray
 
 Box = Tuple[float, float, float, float]  # x, y, w, h in pixels
 
@@ -59,37 +60,47 @@ def read_test(root: str, gallery_size: int) -> List[Query]:
     """The queries of TestG<gallery_size>.mat with their galleries, in the file's order."""
     field = f"TestG{gallery_size}"
     path = os.path.join(root, "annotation", "test", "train_test", f"{field}.mat")
-    content = read_mat(path, [field], "CUHK-SYSU")
-    entries = list(_structs(content, ("Query", "Gallery"), f"{path}, field '{field}'"))
-    names: Dict[str, str] = {}  # one string object a frame: a big file lists 11.6 million
     queries = []
-    for i, entry in enumerate(with_progress(entries, f"CUHK-SYSU {field}: reading galleries")):
-        where = f"{path}, field '{field}', query {i}"
-        queries.append(_read_query(entry, names, where))
+    try:
+        entries = StructArray(path, field)
+        for i, entry in enumerate(with_progress(entries, f"CUHK-SYSU {field}: reading galleries")):
+            queries.append(_read_query(entry, f"{path}, field '{field}', query {i}"))
+    except KeyError:
+        raise UserError(f"{path}: no field '{field}'; restore the file from the archive") from None
+    except UserError:
+        raise
+    except ValueError as e:
+        raise unreadable_mat(path, e) from e
     return queries
 
 
-def _read_query(entry: Any, names: Dict[str, str], where: str) -> Query:
-    heads = list(_structs(entry["Query"], ("imname", "idlocate", "idname"), f"{where}, Query"))
-    if len(heads) != 1:
-        raise UserError(f"{where}: {len(heads)} structs in Query; there must be one")
-    gallery, found = [], []
-    for items in _struct_arrays(entry["Gallery"], ("imname", "idlocate"), f"{where}, Gallery"):
-        for imname, idlocate in zip(items["imname"], items["idlocate"], strict=True):
-            name = str(unwrap(imname))
-            if name not in names:
-                names[name] = check_name(name, f"{where}, Gallery, imname")
-            gallery.append(names[name])
-            if np.size(idlocate):
-                found.append((names[name], _box(idlocate, f"{where}, Gallery")))
+def _read_query(entry: Dict[str, Any], where: str) -> Query:
+    head = _columns(entry, "Query", ("imname", "idlocate", "idname"), where)
+    if len(head["imname"]) != 1:
+        raise UserError(f"{where}: {len(head['imname'])} structs in Query; there must be one")
+    gallery = _columns(entry, "Gallery", ("imname", "idlocate"), where)
+    boxes = zip(gallery["imname"], gallery["idlocate"], strict=True)
     return Query(
-        image=_name(heads[0]["imname"], f"{where}, Query"),
-        box=_box(heads[0]["idlocate"], f"{where}, Query"),
-        idname=str(unwrap(heads[0]["idname"])),
-        gallery=gallery,
-        found=found,
+        image=_name(head["imname"][0], f"{where}, Query"),
+        box=_box(head["idlocate"][0], f"{where}, Query"),
+        idname=str(head["idname"][0]),
+        gallery=[_name(name, f"{where}, Gallery") for name in gallery["imname"]],
+        found=[(name, _box(box, f"{where}, Gallery")) for name, box in boxes if box],
         where=where,
     )
+
+
+def _columns(entry: Dict[str, Any], field: str, names: Sequence[str], where: str) -> Dict:
+    """The fields of a struct array that lies in a field of `entry`, bare or in a cell."""
+    if field not in entry:
+        raise UserError(f"{where}: no field '{field}'; restore the file from the archive")
+    value = entry[field]
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    for name in names:
+        if not isinstance(value, dict) or name not in value:
+            raise UserError(f"{where}, {field}: no field '{name}'; restore the file")
+    return value
 
 
 def _structs(value: Any, fields: Sequence[str], where: str) -> Iterator[Any]:

@@ -153,7 +153,7 @@ def _load_images(content: Dict, json_file: str, image_root: str) -> Dict[str, Di
 
 def _image_path(file_name: str, image_root: str, where: str) -> str:
     path = os.path.normpath(os.path.join(image_root, file_name))
-    if os.path.isabs(file_name) or not path.startswith(os.path.join(image_root, "")):
+    if not path.startswith(os.path.join(image_root, "")):
         raise UserError(
             f"{where}: '{file_name}' leads out of the image folder; give a path inside {image_root}"
         )
