@@ -2,9 +2,11 @@
 
 import logging
 import os
+import pickle
 import re
 
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from torch import nn
 
 from .errors import UserError
@@ -12,6 +14,8 @@ from .errors import UserError
 logger = logging.getLogger(__name__)
 
 _LOOKUP_TABLE = "reid.memory.lookup_table"
+# What reading a file that is missing, cut short or of another kind can raise.
+_UNREADABLE = (OSError, EOFError, RuntimeError, pickle.UnpicklingError)
 
 
 class PersonSearchCheckpointer(DetectionCheckpointer):
@@ -19,14 +23,16 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
 
     It reads checkpoints of this project, of plain Detectron2 detectors, Detectron2's ImageNet files
     and torchvision's ResNets. Unlike its base it refuses, with a :class:`UserError`, a file that
-    does not fit: any part of a re-id branch or of a detector to be frozen that would stay random,
-    or a file of which nothing fits.
+    does not fit: any part that would stay random where a trained one is needed, or a file of which
+    nothing fits. ImageNet files are loaded into the detector; :func:`initialize_side_net` is for
+    the side-net.
 
     Attributes:
         has_loaded_reid: whether a loaded checkpoint held a re-id branch.
     """
 
     has_loaded_reid = False
+    _must_be_trained = False
 
     def load_trained(self, path: str) -> None:
         """Load a whole network, to use it as it is.
@@ -34,6 +40,7 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         Raises:
             UserError: if any part of it is not in the file.
         """
+        self._must_be_trained = True
         self.load(path, checkpointables=[])
         if self.model.reid is not None and not self.has_loaded_reid:
             raise UserError(
@@ -46,11 +53,14 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
             raise UserError(f"checkpoint {path}: no such file; name one with MODEL.WEIGHTS")
         try:
             return super().load(path, *args, **kwargs)
-        except OSError as error:
-            raise UserError(f"checkpoint {path} can't be read: {error}") from error
+        except OSError as error:  # of a URL
+            raise _unreadable(path, error) from error
 
     def _load_file(self, filename):
-        checkpoint = super()._load_file(filename)
+        try:
+            checkpoint = super()._load_file(filename)
+        except _UNREADABLE as error:
+            raise _unreadable(filename, error) from error
         if any(name.startswith("layer1.0.") for name in checkpoint["model"]):
             checkpoint["model"] = _from_torchvision_names(checkpoint["model"])
             # the names now match by their ends, as those of Detectron2's ImageNet files do
@@ -58,10 +68,12 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         return checkpoint
 
     def _load_model(self, checkpoint):
+        reid = getattr(self.model, "reid", None)
+        if reid is not None and checkpoint.pop("matching_heuristics", False):
+            checkpoint["model"] = self._align_with_detector(checkpoint)
         state = checkpoint["model"]
         if _is_plain_detector(state):
             state = checkpoint["model"] = {f"detector.{k}": v for k, v in state.items()}
-        reid = getattr(self.model, "reid", None)
         if reid is not None and _LOOKUP_TABLE in state:
             _fit_memory(reid.memory, len(state[_LOOKUP_TABLE]))
         incompatible = super()._load_model(checkpoint)  # takes "model" out of it
@@ -69,23 +81,35 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         self.has_loaded_reid |= has_reid_weights(state)
         return incompatible
 
+    def _align_with_detector(self, checkpoint) -> dict:
+        """An ImageNet file's tensors by the detector's names. By their ends they fit both nets."""
+        self._convert_ndarray_to_tensor(checkpoint["model"])
+        return align_and_update_state_dicts(
+            self.model.detector.state_dict(),
+            checkpoint["model"],
+            c2_conversion=checkpoint.get("__author__") == "Caffe2",
+        )
+
     def _refuse_misfit(self, state, incompatible) -> None:
-        misfits = {name for name, *_ in incompatible.incorrect_shapes} | {
-            name for name in incompatible.missing_keys if not name.endswith("num_batches_tracked")
-        }
-        expected = {k for k in self.model.state_dict() if not k.endswith("num_batches_tracked")}
+        misfits = _misfits(incompatible)
+        expected = _trained_names(self.model)
         if expected and expected <= misfits:
             raise UserError("the checkpoint is of another architecture: none of its weights fit")
-        if getattr(self.model, "reid", None) is None:
-            return
-        required = ("detector.", "reid.") if has_reid_weights(state) else ("detector.",)
-        wrong = sorted(name for name in misfits if name.startswith(required))
+        wrong = sorted(name for name in misfits if name.startswith(self._required_parts(state)))
         if wrong:
             raise UserError(
                 f"the checkpoint is of another architecture: {len(wrong)} of the network's tensors "
                 f"are not in it or have another shape, {wrong[0]} among them; "
                 "use the config that it was trained with"
             )
+
+    def _required_parts(self, state) -> tuple[str, ...]:
+        """Prefixes of what must be in the file: all of a trained part, nothing of a new one."""
+        has_branch = getattr(self.model, "reid", None) is not None
+        if has_branch and has_reid_weights(state):
+            return ("detector.", "reid.")
+        starts_from_a_detector = has_branch and self.model.stage != "joint"
+        return ("detector.",) if starts_from_a_detector or self._must_be_trained else ()
 
 
 def has_reid_weights(state: dict) -> bool:
@@ -106,33 +130,71 @@ def initialize_side_net(side_net: nn.Module, weights: str, detector: nn.Module) 
     Raises:
         UserError: if nothing is said, or a layer is not in what is said.
     """
+    if not side_net.state_dict():  # of a coupled network: the detector's own layers
+        return
     if weights == "random":
-        logger.warning("The side-net starts from random weights, as MODEL.REID.SIDE_NET.WEIGHTS says")
+        logger.warning(
+            "The side-net starts from random weights, as MODEL.REID.SIDE_NET.WEIGHTS says"
+        )
         return
     if not weights:
         raise UserError(
             "MODEL.REID.SIDE_NET.WEIGHTS is empty; name an ImageNet checkpoint, "
             'or say "detector" (a copy of the detector\'s own layers) or "random"'
         )
-    if weights == "detector":
-        incompatible = side_net.load_state_dict(_detector_layers(detector), strict=False)
-        missing = incompatible.missing_keys
-    else:
-        checkpointer = PersonSearchCheckpointer(side_net)
-        checkpoint = checkpointer._load_file(checkpointer.path_manager.get_local_path(weights))
+    checkpointer = PersonSearchCheckpointer(side_net)
+    try:
+        if weights == "detector":
+            checkpoint = {"model": _detector_layers(detector)}
+        else:
+            checkpoint = checkpointer._load_file(checkpointer.path_manager.get_local_path(weights))
+            checkpoint["model"] = side_net.rename_published(checkpoint["model"])
         incompatible = checkpointer._load_model(checkpoint)
-        missing = incompatible.missing_keys + [name for name, *_ in incompatible.incorrect_shapes]
-    missing = [
-        name
-        for name in missing
-        if name.startswith(("res3.", "res4.", "res5.")) and not name.endswith("num_batches_tracked")
-    ]
+    except (OSError, UserError) as error:
+        raise UserError(f"MODEL.REID.SIDE_NET.WEIGHTS {weights}: {error}") from error
+    _report_side_net(side_net, weights, incompatible)
+
+
+def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
+    """Log what was and what was not taken; refuse a conv3, conv4 or conv5 that would be random."""
+    misfits = _misfits(incompatible)
+    missing = sorted(name for name in misfits if name.startswith(("res3.", "res4.", "res5.")))
     if missing:
         raise UserError(
-            f"MODEL.REID.SIDE_NET.WEIGHTS {weights}: {len(missing)} tensors of the side-net are not "
-            f"in it or have another shape, {missing[0]} among them; use weights of its depth"
+            f"MODEL.REID.SIDE_NET.WEIGHTS {weights}: {len(missing)} tensors of the side-net are "
+            f"not in it or have another shape, {missing[0]} among them; "
+            "use weights of its architecture"
         )
-    logger.info("The side-net starts from %s", weights)
+    expected = _trained_names(side_net)
+    logger.info(
+        "The side-net starts from %s: %d of its %d tensors are taken; new are %s; "
+        "of the file, not taken are %s",
+        weights,
+        len(expected - misfits),
+        len(expected),
+        _modules_of(expected & misfits),
+        _modules_of(incompatible.unexpected_keys),
+    )
+
+
+def _misfits(incompatible) -> set[str]:
+    """Names of a network's tensors that a checkpoint did not fill."""
+    shapes = {name for name, *_ in incompatible.incorrect_shapes}
+    return shapes | {n for n in incompatible.missing_keys if not n.endswith("num_batches_tracked")}
+
+
+def _trained_names(module: nn.Module) -> set[str]:
+    return {name for name in module.state_dict() if not name.endswith("num_batches_tracked")}
+
+
+def _modules_of(names) -> str:
+    """ "res2, stem" for the names of any tensors in these."""
+    return ", ".join(sorted({name.split(".")[0] for name in names})) or "none"
+
+
+def _unreadable(path: str, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())
+    return UserError(f"checkpoint {path} can't be read: {reason or type(error).__name__}")
 
 
 def _detector_layers(detector: nn.Module) -> dict:
@@ -160,11 +222,9 @@ def _fit_memory(memory: nn.Module, rows: int) -> None:
 
 
 def _from_torchvision_names(state: dict) -> dict:
-    """torchvision's ResNet parameter names -> Detectron2's; the classifier is left out."""
+    """torchvision's ResNet parameter names -> Detectron2's."""
     renamed = {}
     for name, value in state.items():
-        if name.startswith("fc."):
-            continue
         if not name.startswith("layer"):
             name = f"stem.{name}"
         name = re.sub(r"^layer(\d)", lambda m: f"res{int(m[1]) + 1}", name)

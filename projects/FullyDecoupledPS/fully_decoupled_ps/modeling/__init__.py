@@ -6,9 +6,11 @@ from .identity_memory import IdentityMemory
 from .losses import REID_LOSS_REGISTRY, OIMLoss, TripletLoss, build_reid_losses
 from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch
 from .reid_head import ReIDHead
+from .osnet import OSNetSideNet
+from .narrow_resnet import build_narrow_resnet_backbone
 from .reid_side_net import REID_SIDE_NET_REGISTRY, ResNetSideNet, SideNet, build_reid_side_net
 from .res5_head import PersonRes5ROIHeads
-from .side_fusion import SIDE_FUSION_REGISTRY, AlphaBlendFusion, NoFusion
+from .side_fusion import SIDE_FUSION_REGISTRY, AlphaBlendFusion, ConvFusion, NoFusion
 
 __all__ = [
     "REID_LOSS_REGISTRY",
@@ -24,6 +26,7 @@ __all__ = [
     "PersonRes5ROIHeads",
     "ReIDBranch",
     "ReIDHead",
+    "OSNetSideNet",
     "ResNetSideNet",
     "SideNet",
     "TripletLoss",
@@ -31,3 +34,4 @@ __all__ = [
     "build_reid_losses",
     "build_reid_side_net",
 ]
+    "build_narrow_resnet_backbone",

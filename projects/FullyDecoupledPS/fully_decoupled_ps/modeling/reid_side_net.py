@@ -3,6 +3,7 @@
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
 from detectron2.utils.registry import Registry
+from fvcore.nn.weight_init import c2_xavier_fill
 from torch import nn
 
 from .resnet_stages import build_stage, stage_channels
@@ -10,14 +11,22 @@ from .side_fusion import SIDE_FUSION_REGISTRY
 
 REID_SIDE_NET_REGISTRY = Registry("REID_SIDE_NET")
 REID_SIDE_NET_REGISTRY.__doc__ = """
-Re-id side-nets, named by ``MODEL.REID.SIDE_NET.NAME``. A registered object is called with the config
-and the shapes of the detector's maps ``res2``, ``res3``, ``res4``, and returns a :class:`SideNet`.
+Re-id side-nets, named by ``MODEL.REID.SIDE_NET.NAME``. A registered object is called with the
+config and the shapes of the detector's maps ``res2``, ``res3``, ``res4``, and returns a
+:class:`SideNet`.
 """
 
 
 def build_reid_side_net(cfg, detector_shapes: dict[str, ShapeSpec]) -> "SideNet":
     """The side-net that ``MODEL.REID.SIDE_NET.NAME`` names."""
     return REID_SIDE_NET_REGISTRY.get(cfg.MODEL.REID.SIDE_NET.NAME)(cfg, detector_shapes)
+
+
+def conv_side_ada(detector_channels: int, reid_channels: int) -> nn.Module:
+    """Eq. 2: one convolution, 1 x 1, that fits the shared input layer's output to conv3."""
+    conv = nn.Conv2d(detector_channels, reid_channels, kernel_size=1)
+    c2_xavier_fill(conv)
+    return conv
 
 
 class SideNet(nn.Module):
@@ -71,12 +80,19 @@ class SideNet(nn.Module):
             x = self.fusions[name](detector_maps[name], layer(x))
         return x
 
+    def rename_published(self, state: dict) -> dict:
+        """From the parameter names of a published ImageNet checkpoint to this net's own.
+
+        Names of what this net does not have may stay as they are, or be left out.
+        """
+        return state
+
 
 @REID_SIDE_NET_REGISTRY.register()
 class ResNetSideNet(SideNet):
     """A ResNet's conv3, conv4 and conv5, of the detector's depth (homogeneous) or of another.
 
-    side-ada is the identity where the shared input layer's channels fit, else one 1 x 1 convolution.
+    side-ada is the identity where the shared input layer's channels fit, else a 1 x 1 convolution.
     """
 
     @configurable

@@ -2,6 +2,7 @@
 
 import torch
 from detectron2.utils.registry import Registry
+from fvcore.nn.weight_init import c2_xavier_fill
 from torch import nn
 
 from ..errors import UserError
@@ -31,7 +32,8 @@ class AlphaBlendFusion(nn.Module):
         if detector_channels != reid_channels:
             raise UserError(
                 "AlphaBlendFusion needs equal channels in both nets, got "
-                f"{detector_channels} and {reid_channels}; give the side-net the detector's depth"
+                f"{detector_channels} and {reid_channels}; set MODEL.REID.FUSION.NAME ConvFusion, "
+                "or give the side-net the detector's depth"
             )
         self.alpha_logit = nn.Parameter(torch.zeros(()))
 
@@ -42,6 +44,22 @@ class AlphaBlendFusion(nn.Module):
 
     def forward(self, x_d: torch.Tensor, x_r: torch.Tensor) -> torch.Tensor:
         return torch.lerp(x_r, x_d, self.alpha.to(x_r.dtype))
+
+
+@SIDE_FUSION_REGISTRY.register()
+class ConvFusion(nn.Module):
+    """Eq. 4, for nets of different channels: ``x_s = Conv(x_d) + x_r``.
+
+    The convolution is 1 x 1 (its size is not in the paper).
+    """
+
+    def __init__(self, detector_channels: int, reid_channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(detector_channels, reid_channels, kernel_size=1)
+        c2_xavier_fill(self.conv)
+
+    def forward(self, x_d: torch.Tensor, x_r: torch.Tensor) -> torch.Tensor:
+        return self.conv(x_d) + x_r
 
 
 @SIDE_FUSION_REGISTRY.register()
