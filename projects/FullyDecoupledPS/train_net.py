@@ -3,6 +3,8 @@
 
     python train_net.py --config-file F                                 trains the detector
     python train_net.py --config-file F SOLVER.STAGE reid               then the re-id side-net
+    python train_net.py --config-file F SOLVER.STAGE hybrid             or both, from that detector
+    python train_net.py --config-file F SOLVER.STAGE joint              or both from the start
     python train_net.py --config-file F --eval-only SOLVER.STAGE reid   evaluates the last checkpoint
 """
 
@@ -28,6 +30,7 @@ from fully_decoupled_ps.data import PersonSearchMapper
 from fully_decoupled_ps.evaluation import build_evaluator
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
 
+from fully_decoupled_ps.solver import build_optimizer
 
 class Trainer(DefaultTrainer):
     """Detectron2's trainer with this project's data, evaluator and checkpoints."""
@@ -58,6 +61,10 @@ class Trainer(DefaultTrainer):
         return [*super().build_writers(), ReIDMetricPrinter()]
 
     @classmethod
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        return build_optimizer(cfg, model)
+
     def build_train_loader(cls, cfg):
         return build_detection_train_loader(cfg, mapper=PersonSearchMapper(cfg, is_train=True))
 

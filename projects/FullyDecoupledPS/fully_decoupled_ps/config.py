@@ -21,6 +21,7 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     cfg.MODEL.META_ARCHITECTURE = "FullyDecoupledPersonSearch"
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     _add_detector_config(cfg)
+    _add_coupled_config(cfg)
     _add_reid_config(cfg)
     _add_solver_config(cfg)
     _add_test_config(cfg)
@@ -60,6 +61,18 @@ def _add_fcos_config(cfg: CN) -> None:
     fcos.NMS_THRESH_TEST = 0.6
 
 
+def _add_coupled_config(cfg: CN) -> None:
+    # The coupled models of Table I (MODEL.META_ARCHITECTURE CoupledPersonSearch), as modules of
+    # the detector. Which of its features they share is not in the paper.
+    cfg.MODEL.COUPLED = CN()
+    # The module whose outputs are pooled; one map a call.
+    cfg.MODEL.COUPLED.FEATURES = "backbone.res4"
+    # Strides of these maps.
+    cfg.MODEL.COUPLED.STRIDES = (16,)
+    # The module that what is pooled goes through; "": none.
+    cfg.MODEL.COUPLED.CONV5 = "roi_heads.res5"
+
+
 def _add_reid_config(cfg: CN) -> None:
     # f_r, the re-id side-net.
     reid = cfg.MODEL.REID = CN()
@@ -73,9 +86,9 @@ def _add_reid_config(cfg: CN) -> None:
     reid.LOSSES = ("OIMLoss", "TripletLoss")
 
     reid.SIDE_NET = CN()
-    # A name in REID_SIDE_NET_REGISTRY.
+    # A name in REID_SIDE_NET_REGISTRY: ResNetSideNet, OSNetSideNet.
     reid.SIDE_NET.NAME = "ResNetSideNet"
-    # Depth of its ResNet (18, 34, 50, 101 or 152). 0: that of the detector (homogeneous).
+    # Depth of ResNetSideNet (18, 34, 50, 101 or 152). 0: that of the detector (homogeneous).
     reid.SIDE_NET.DEPTH = 0
     # Norm of its conv3, conv4 and conv5, in Detectron2's names (not in the paper).
     reid.SIDE_NET.NORM = "BN"
@@ -84,7 +97,7 @@ def _add_reid_config(cfg: CN) -> None:
     reid.SIDE_NET.WEIGHTS = ""
 
     reid.FUSION = CN()
-    # A name in SIDE_FUSION_REGISTRY: AlphaBlendFusion (eq. 3), NoFusion.
+    # A name in SIDE_FUSION_REGISTRY: AlphaBlendFusion (eq. 3), ConvFusion (eq. 4), NoFusion.
     reid.FUSION.NAME = "AlphaBlendFusion"
 
     # SnA, spatial noise on ground-truth boxes.
@@ -114,7 +127,8 @@ def _add_reid_config(cfg: CN) -> None:
 
 
 def _add_solver_config(cfg: CN) -> None:
-    # What is trained: detection (f_d alone) or reid (f_r alone, f_d frozen). See STAGES.
+    # What is trained: detection (f_d alone), then either reid (f_r alone, f_d frozen: the paper's
+    # task-incremental training) or hybrid (f_r, and f_d at a small rate); or joint (both at once).
     cfg.SOLVER.STAGE = "detection"
     # Any key of SOLVER whose value differs in the stages that train f_r, e.g. MAX_ITER.
     cfg.SOLVER.REID = CN(new_allowed=True)
@@ -151,8 +165,9 @@ def apply_stage(cfg: CN, opts: Sequence[str] = (), *, eval_only: bool = False) -
 
     * ``SOLVER.REID`` replaces the same keys of ``SOLVER`` in every stage that trains f_r.
     * ``OUTPUT_DIR`` becomes ``OUTPUT_DIR/<stage>``.
-    * ``MODEL.WEIGHTS``, unless ``opts`` name it: in stage ``detection`` it stays; ``reid`` starts
-      from the last checkpoint in ``OUTPUT_DIR/detection``; evaluation reads the stage's own last one.
+    * ``MODEL.WEIGHTS``, unless ``opts`` name it: in stages ``detection`` and ``joint`` it stays;
+      ``reid`` and ``hybrid`` start from the last checkpoint in ``OUTPUT_DIR/detection``; evaluation
+      reads the stage's own last one.
 
     Args:
         cfg: a config with this project's keys; changed in place.

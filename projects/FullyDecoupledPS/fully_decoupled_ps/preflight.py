@@ -1,11 +1,13 @@
-"""Checks of a whole config before any long work: device, weights, datasets, number of identities."""
+"""Checks of a whole config before any long work: device, parts, weights, data, identities."""
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.modeling import META_ARCH_REGISTRY
 
 from .data import count_person_ids, get_protocols
 from .errors import UserError
+from .modeling import REID_LOSS_REGISTRY, REID_SIDE_NET_REGISTRY, SIDE_FUSION_REGISTRY
 
 
 def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
@@ -21,6 +23,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
         UserError: one line that names the key, what is allowed, and the mend.
     """
     _check_device(cfg)
+    _check_parts(cfg)
     _check_registered(cfg.DATASETS.TEST, "DATASETS.TEST")
     if cfg.DATASETS.TEST:
         for name in cfg.DATASETS.TEST:
@@ -43,6 +46,22 @@ def _check_device(cfg: CfgNode) -> None:
         )
 
 
+def _check_parts(cfg: CfgNode) -> None:
+    """That the names of the network's parts are those of registered ones."""
+    reid = cfg.MODEL.REID
+    for key, names, registry in (
+        ("MODEL.META_ARCHITECTURE", [cfg.MODEL.META_ARCHITECTURE], META_ARCH_REGISTRY),
+        ("MODEL.DETECTOR.NAME", [cfg.MODEL.DETECTOR.NAME], META_ARCH_REGISTRY),
+        ("MODEL.REID.SIDE_NET.NAME", [reid.SIDE_NET.NAME], REID_SIDE_NET_REGISTRY),
+        ("MODEL.REID.FUSION.NAME", [reid.FUSION.NAME], SIDE_FUSION_REGISTRY),
+        ("MODEL.REID.LOSSES", reid.LOSSES, REID_LOSS_REGISTRY),
+    ):
+        for name in names:
+            if name not in registry:
+                registered = ", ".join(known for known, _ in registry)
+                raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
+
+
 def _check_registered(names, key: str) -> None:
     for name in names:
         if name not in DatasetCatalog.list():
@@ -58,11 +77,18 @@ def _is_person_search(name: str) -> bool:
 
 
 def _check_weights(cfg: CfgNode) -> None:
-    if cfg.SOLVER.STAGE == "detection" and not cfg.MODEL.WEIGHTS and cfg.MODEL.BACKBONE.FREEZE_AT:
+    stage, freeze_at = cfg.SOLVER.STAGE, cfg.MODEL.BACKBONE.FREEZE_AT
+    if cfg.MODEL.WEIGHTS:
+        return
+    if stage in ("reid", "hybrid"):
         raise UserError(
-            f"MODEL.WEIGHTS is empty while MODEL.BACKBONE.FREEZE_AT is "
-            f"{cfg.MODEL.BACKBONE.FREEZE_AT}: layers would be frozen at random values; name "
-            "ImageNet weights, or set MODEL.BACKBONE.FREEZE_AT 0"
+            f"MODEL.WEIGHTS is empty, but stage {stage} starts from a trained detector; "
+            "name its checkpoint, or leave MODEL.WEIGHTS out to take that of stage detection"
+        )
+    if freeze_at:
+        raise UserError(
+            f"MODEL.WEIGHTS is empty while MODEL.BACKBONE.FREEZE_AT is {freeze_at}: layers would "
+            "be frozen at random values; name ImageNet weights, or set MODEL.BACKBONE.FREEZE_AT 0"
         )
 
 

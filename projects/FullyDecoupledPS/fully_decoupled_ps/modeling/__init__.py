@@ -1,13 +1,14 @@
 """The network. Importing this package registers its parts with Detectron2."""
 
 from .box_noise import BoxNoise
+from .coupled import CoupledPersonSearch
 from .fcos import FCOS, build_fcos_resnet_fpn_backbone
 from .identity_memory import IdentityMemory
 from .losses import REID_LOSS_REGISTRY, OIMLoss, TripletLoss, build_reid_losses
 from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch
-from .reid_head import ReIDHead
 from .osnet import OSNetSideNet
 from .narrow_resnet import build_narrow_resnet_backbone
+from .reid_head import ReIDHead
 from .reid_side_net import REID_SIDE_NET_REGISTRY, ResNetSideNet, SideNet, build_reid_side_net
 from .res5_head import PersonRes5ROIHeads
 from .side_fusion import SIDE_FUSION_REGISTRY, AlphaBlendFusion, ConvFusion, NoFusion
@@ -18,15 +19,17 @@ __all__ = [
     "SIDE_FUSION_REGISTRY",
     "AlphaBlendFusion",
     "BoxNoise",
+    "ConvFusion",
+    "CoupledPersonSearch",
     "FCOS",
     "FullyDecoupledPersonSearch",
     "IdentityMemory",
     "NoFusion",
     "OIMLoss",
+    "OSNetSideNet",
     "PersonRes5ROIHeads",
     "ReIDBranch",
     "ReIDHead",
-    "OSNetSideNet",
     "ResNetSideNet",
     "SideNet",
     "TripletLoss",

@@ -16,6 +16,25 @@ from .reid_head import ReIDHead
 from .reid_side_net import SideNet, build_reid_side_net
 
 
+def build_training_parts(cfg, feature_dim: int) -> dict:
+    """Memory, losses and box noise: what training a re-id head of ``feature_dim`` needs."""
+    reid = cfg.MODEL.REID
+    return {
+        "memory": IdentityMemory(
+            num_ids=reid.NUM_IDS,
+            queue_size=reid.OIM.QUEUE_SIZE,
+            feature_dim=feature_dim,
+            momentum=reid.OIM.MOMENTUM,
+        ),
+        "losses": build_reid_losses(cfg),
+        "box_noise": BoxNoise(
+            center_shift=reid.BOX_NOISE.CENTER_SHIFT,
+            scale=reid.BOX_NOISE.SCALE,
+            num_copies=reid.BOX_NOISE.NUM_COPIES,
+        ),
+    }
+
+
 class ReIDBranch(nn.Module):
     """f_r with all that only it needs: side-net, head, memory, losses and box noise."""
 
@@ -38,23 +57,11 @@ class ReIDBranch(nn.Module):
 
     @classmethod
     def from_config(cls, cfg, detector_shapes):
-        reid = cfg.MODEL.REID
         side_net = build_reid_side_net(cfg, detector_shapes)
         return {
             "side_net": side_net,
             "head": ReIDHead(cfg, side_net.feature_dim),
-            "memory": IdentityMemory(
-                num_ids=reid.NUM_IDS,
-                queue_size=reid.OIM.QUEUE_SIZE,
-                feature_dim=side_net.feature_dim,
-                momentum=reid.OIM.MOMENTUM,
-            ),
-            "losses": build_reid_losses(cfg),
-            "box_noise": BoxNoise(
-                center_shift=reid.BOX_NOISE.CENTER_SHIFT,
-                scale=reid.BOX_NOISE.SCALE,
-                num_copies=reid.BOX_NOISE.NUM_COPIES,
-            ),
+            **build_training_parts(cfg, side_net.feature_dim),
         }
 
     def forward(self, detector_maps: dict[str, torch.Tensor], boxes: list[Boxes]) -> torch.Tensor:
@@ -112,6 +119,8 @@ class FullyDecoupledPersonSearch(nn.Module):
     * ``detection``: the detector's own losses; there is no f_r yet (``reid`` is None).
     * ``reid``: the detector is frozen (parameters and batch statistics), of it only the backbone's
       bottom-up part runs, and f_r learns from ground-truth boxes. No detection is computed.
+    * ``joint``, ``hybrid``: the losses of both, summed; those of f_r reach the detector through
+      the side-fusions. The two differ in what they start from and in f_d's learning rate.
 
     At inference one pass over an image gives boxes, scores and a feature a box.
     """
@@ -122,7 +131,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         Args:
             detector: a Detectron2 meta-architecture with ``preprocess_image``.
             reid: the re-id branch, or None in stage ``detection``.
-            stage: "detection" or "reid".
+            stage: "detection", "reid", "joint" or "hybrid".
         """
         super().__init__()
         self.detector = detector
@@ -180,7 +189,11 @@ class FullyDecoupledPersonSearch(nn.Module):
         if self.reid is None:
             return self.detector(batched_inputs)
         gt_instances = [x["instances"].to(self.device) for x in batched_inputs]
-        return self.reid.training_losses(self._frozen_maps(batched_inputs), gt_instances)
+        if self.detector_is_frozen:
+            return self.reid.training_losses(self._frozen_maps(batched_inputs), gt_instances)
+        with self.feature_tap.record() as maps:
+            losses = self.detector(batched_inputs)
+        return {**losses, **self.reid.training_losses(maps, gt_instances)}
 
     @torch.no_grad()
     def _frozen_maps(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor]:
@@ -210,9 +223,7 @@ class FullyDecoupledPersonSearch(nn.Module):
 
     def _attach_features(self, batched_inputs, maps, detections, outputs) -> None:
         queries = [self._network_queries(x) for x in batched_inputs]
-        boxes = [
-            Boxes.cat([d.pred_boxes, q]) for d, q in zip(detections, queries, strict=True)
-        ]
+        boxes = [Boxes.cat([d.pred_boxes, q]) for d, q in zip(detections, queries, strict=True)]
         features = self.reid(maps, boxes).split([len(b) for b in boxes])
         for x, output, instances, feature in zip(
             batched_inputs, outputs, detections, features, strict=True

@@ -3,7 +3,11 @@
 import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
-from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.poolers import (
+    ROIPooler,
+    assign_boxes_to_levels,
+    convert_boxes_to_pooler_format,
+)
 from detectron2.structures import Boxes
 from torch import nn
 
@@ -53,6 +57,29 @@ class NormNeck(nn.BatchNorm1d):
         return super().forward(x)
 
 
+class PersonROIPooler(ROIPooler):
+    """Detectron2's, for tall RoIs from several maps as well; its own are square there."""
+
+    def forward(self, x: list[torch.Tensor], box_lists: list[Boxes]):
+        """L maps (B, C, H / s, W / s), and B lists of N boxes in all -> (N, C, h, w)."""
+        if len(x) == 1:
+            return super().forward(x, box_lists)
+        boxes = convert_boxes_to_pooler_format(box_lists)
+        levels = assign_boxes_to_levels(
+            box_lists,
+            self.min_level,
+            self.max_level,
+            self.canonical_box_size,
+            self.canonical_level,
+        )
+        pooled = [
+            pooler(feature, boxes[levels == level])
+            for level, (pooler, feature) in enumerate(zip(self.level_poolers, x))
+        ]
+        # from the order of the levels back to that of the boxes
+        return torch.cat(pooled)[levels.argsort(stable=True).argsort()]
+
+
 class ReIDHead(nn.Module):
     """RoIAlign -> the side-net's conv5 -> pooling -> batch norm -> L2 norm."""
 
@@ -60,7 +87,7 @@ class ReIDHead(nn.Module):
     def __init__(self, *, pooler: ROIPooler, pooling: nn.Module, feature_dim: int):
         """
         Args:
-            pooler: RoIAlign on the side-net's map, at stride 16.
+            pooler: RoIAlign on the side-net's map, at stride 16 (or on several maps).
             pooling: (N, D, h, w) -> (N, D).
             feature_dim: D.
         """
@@ -71,16 +98,16 @@ class ReIDHead(nn.Module):
         self.feature_dim = feature_dim
 
     @classmethod
-    def from_config(cls, cfg, feature_dim: int):
+    def from_config(cls, cfg, feature_dim: int, strides=(REID_MAP_STRIDE,)):
         reid = cfg.MODEL.REID
         if reid.POOLING not in POOLINGS:
             raise UserError(
                 f"MODEL.REID.POOLING is {reid.POOLING!r}; allowed are {', '.join(POOLINGS)}"
             )
         return {
-            "pooler": ROIPooler(
+            "pooler": PersonROIPooler(
                 output_size=reid.POOLER_RESOLUTION,
-                scales=(1.0 / REID_MAP_STRIDE,),
+                scales=[1.0 / stride for stride in strides],
                 sampling_ratio=cfg.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO,
                 pooler_type="ROIAlignV2",
             ),
@@ -88,10 +115,11 @@ class ReIDHead(nn.Module):
             "feature_dim": feature_dim,
         }
 
-    def forward(self, reid_map: torch.Tensor, boxes: list[Boxes], conv5: nn.Module) -> torch.Tensor:
+    def forward(self, reid_map, boxes: list[Boxes], conv5: nn.Module) -> torch.Tensor:
         """
         Args:
-            reid_map: (B, C', H / 16, W / 16), the side-net's x_s^4.
+            reid_map: (B, C', H / 16, W / 16), the side-net's x_s^4; or a list of such maps, one
+                for each of the pooler's strides.
             boxes: B lists of boxes, N in all, in pixels of the network's input.
             conv5: (N, C', h, w) -> (N, D, h, w).
 
@@ -99,6 +127,7 @@ class ReIDHead(nn.Module):
             Tensor: (N, D) float32, L2-normalised, in the order of the boxes.
         """
         if sum(map(len, boxes)) == 0:
-            return reid_map.new_zeros(0, self.feature_dim, dtype=torch.float32)
-        x = self.pooling(conv5(self.pooler([reid_map], boxes)))
+            return self.norm.weight.new_zeros(0, self.feature_dim)
+        maps = [reid_map] if isinstance(reid_map, torch.Tensor) else reid_map
+        x = self.pooling(conv5(self.pooler(maps, boxes)))
         return F.normalize(self.norm(x).float())

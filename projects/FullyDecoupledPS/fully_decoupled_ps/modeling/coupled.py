@@ -1,0 +1,111 @@
+"""The coupled models of Table I: one network, whose re-id uses the detector's own features."""
+
+from contextlib import contextmanager
+
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from torch import nn
+
+from ..errors import UserError
+from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch, build_training_parts
+from .reid_head import ReIDHead
+
+
+class OutputTap:
+    """The outputs of one module of a detector while it runs, in the order of its calls.
+
+    A dense detector's head calls its layers once for each level of the feature pyramid.
+    """
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+
+    @contextmanager
+    def record(self):
+        """Within the context, each call of the module appends its output to the yielded list."""
+        maps = []
+        hook = self.module.register_forward_hook(lambda module, inputs, out: maps.append(out))
+        try:
+            yield maps
+        finally:
+            hook.remove()
+
+
+class DetectorFeatures(nn.Module):
+    """Stands where a side-net stands, and hands on the detector's maps; it has no parameters."""
+
+    fusions = {}
+
+    def __init__(self, res5: nn.Module):
+        """
+        Args:
+            res5: the detector's layer between RoIAlign and its predictions, or the identity.
+        """
+        super().__init__()
+        self._res5 = [res5]  # in a list, so that it is registered in the detector alone
+
+    @property
+    def res5(self) -> nn.Module:
+        return self._res5[0]
+
+    def forward(self, maps):
+        return maps
+
+
+@META_ARCH_REGISTRY.register()
+class CoupledPersonSearch(FullyDecoupledPersonSearch):
+    """A detector that is trained for re-id as well: the baseline that the paper decouples.
+
+    Its embeddings come from the features that the detector's own predictions use: for Faster R-CNN
+    what its conv5 makes of a box, for a dense detector what RoIAlign takes of a box from the maps
+    behind its classification layers. Head, memory, losses, box noise and inference are those of
+    the decoupled network, so that coupling is the only difference; the features of gallery and
+    query take the same way through the norm. There is one stage, ``joint``.
+    """
+
+    @configurable
+    def __init__(self, *, feature_tap: OutputTap, **parts):
+        """
+        Args:
+            feature_tap: records the maps that the re-id head pools.
+            parts: of :class:`FullyDecoupledPersonSearch`.
+        """
+        super().__init__(**parts)
+        self.feature_tap = feature_tap
+
+    @classmethod
+    def from_config(cls, cfg):
+        stage = cfg.SOLVER.STAGE
+        if stage != "joint":
+            raise UserError(
+                f"SOLVER.STAGE is {stage!r}; CoupledPersonSearch is one network, which stage "
+                "joint trains (its configs say so); leave SOLVER.STAGE out"
+            )
+        detector = META_ARCH_REGISTRY.get(cfg.MODEL.DETECTOR.NAME)(cfg)
+        features = _submodule(detector, "FEATURES", cfg.MODEL.COUPLED.FEATURES)
+        name = cfg.MODEL.COUPLED.CONV5
+        res5 = _submodule(detector, "CONV5", name) if name else nn.Identity()
+        dim = _out_channels(res5) or _out_channels(features)
+        reid = ReIDBranch(
+            side_net=DetectorFeatures(res5),
+            head=ReIDHead(cfg, dim, cfg.MODEL.COUPLED.STRIDES),
+            **build_training_parts(cfg, dim),
+        )
+        feature_tap = OutputTap(features)
+        return {"detector": detector, "reid": reid, "stage": stage, "feature_tap": feature_tap}
+
+
+def _submodule(detector: nn.Module, key: str, name: str) -> nn.Module:
+    try:
+        return detector.get_submodule(name)
+    except AttributeError as error:
+        children = ", ".join(child for child, _ in detector.named_children())
+        raise UserError(
+            f"MODEL.COUPLED.{key}: {type(detector).__name__} has no module {name!r}; "
+            f"its parts are {children}"
+        ) from error
+
+
+def _out_channels(layer: nn.Module) -> int:
+    """Channels of a layer's last convolution; 0 without one."""
+    return ([0] + [m.out_channels for m in layer.modules() if isinstance(m, nn.Conv2d)])[-1]

@@ -1,0 +1,55 @@
+"""The optimiser: Detectron2's SGD or AdamW, and in stage ``hybrid`` a learning rate of f_d's own."""
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.solver import build_optimizer as build_sgd
+from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
+from torch import nn
+from torch.optim import Optimizer
+
+from .errors import UserError
+
+
+def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
+    """
+    Args:
+        cfg: its ``SOLVER``.
+        model: has ``detector`` and ``reid`` in stage ``hybrid``.
+
+    Returns:
+        Optimizer: of one learning rate, ``SOLVER.BASE_LR``; in stage ``hybrid`` that is f_r's, and
+        parameter groups of f_d follow, of ``SOLVER.HYBRID_DETECTOR_LR``. The schedule multiplies
+        both.
+
+    Raises:
+        UserError: if ``SOLVER.OPTIMIZER`` is unknown.
+    """
+    if cfg.SOLVER.OPTIMIZER not in OPTIMIZERS:
+        raise UserError(
+            f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}; allowed are {', '.join(OPTIMIZERS)}"
+        )
+    build = OPTIMIZERS[cfg.SOLVER.OPTIMIZER]
+    if cfg.SOLVER.STAGE != "hybrid":
+        return build(cfg, model)
+    optimizer = build(cfg, model.reid)
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.SOLVER.BASE_LR = cfg.SOLVER.HYBRID_DETECTOR_LR
+    for group in build(cfg, model.detector).param_groups:
+        optimizer.add_param_group(group)
+    return optimizer
+
+
+def build_adamw(cfg: CfgNode, model: nn.Module) -> Optimizer:
+    """AdamW with the parameter groups and the gradient clipping of Detectron2's SGD."""
+    params = get_default_optimizer_params(
+        model,
+        base_lr=cfg.SOLVER.BASE_LR,
+        weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+        weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+    )
+    adamw = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+    return adamw(params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+
+
+OPTIMIZERS = {"SGD": build_sgd, "AdamW": build_adamw}
