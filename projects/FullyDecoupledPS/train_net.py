@@ -8,6 +8,7 @@
     python train_net.py --config-file F --eval-only SOLVER.STAGE reid   evaluates the last checkpoint
 """
 
+import os
 import sys
 import weakref
 
@@ -27,10 +28,10 @@ from fully_decoupled_ps import (
 )
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
 from fully_decoupled_ps.data import PersonSearchMapper
-from fully_decoupled_ps.evaluation import build_evaluator
+from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
-
 from fully_decoupled_ps.solver import build_optimizer
+
 
 class Trainer(DefaultTrainer):
     """Detectron2's trainer with this project's data, evaluator and checkpoints."""
@@ -61,10 +62,10 @@ class Trainer(DefaultTrainer):
         return [*super().build_writers(), ReIDMetricPrinter()]
 
     @classmethod
-    @classmethod
     def build_optimizer(cls, cfg, model):
         return build_optimizer(cfg, model)
 
+    @classmethod
     def build_train_loader(cls, cfg):
         return build_detection_train_loader(cfg, mapper=PersonSearchMapper(cfg, is_train=True))
 
@@ -75,7 +76,11 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name):
-        return build_evaluator(cfg, dataset_name)
+        return PersonSearchEvaluator(
+            dataset_name,
+            score_thresh=cfg.TEST.SEARCH.SCORE_THRESH,
+            output_dir=os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name),
+        )
 
 
 def setup(args):

@@ -132,6 +132,10 @@ def _add_solver_config(cfg: CN) -> None:
     cfg.SOLVER.STAGE = "detection"
     # Any key of SOLVER whose value differs in the stages that train f_r, e.g. MAX_ITER.
     cfg.SOLVER.REID = CN(new_allowed=True)
+    # SGD (the paper) or AdamW (not in the paper; trains from scratch in fewer steps).
+    cfg.SOLVER.OPTIMIZER = "SGD"
+    # Base learning rate of f_d in stage hybrid; f_r has SOLVER.BASE_LR.
+    cfg.SOLVER.HYBRID_DETECTOR_LR = 1e-5
 
 
 def _add_test_config(cfg: CN) -> None:
@@ -139,6 +143,23 @@ def _add_test_config(cfg: CN) -> None:
     cfg.TEST.SEARCH = CN()
     # Gallery detections with a lower score are left out of the search.
     cfg.TEST.SEARCH.SCORE_THRESH = 0.5
+    # Search is evaluated with these score thresholds as well.
+    cfg.TEST.SEARCH.MORE_SCORE_THRESHS = ()
+    # Evaluate with class weighted similarity as well (CWS, marked with a dagger in the tables).
+    cfg.TEST.SEARCH.CWS = True
+    # (k1, k2) of context bipartite graph matching: evaluate with it as well (not in the paper;
+    # SeqNet's are (30, 4) for PRW and (10, 3) for CUHK-SYSU).
+    cfg.TEST.SEARCH.CBGM = ()
+    # Evaluate only the protocols whose galleries have so many frames; all protocols if empty.
+    cfg.TEST.SEARCH.GALLERY_SIZES = ()
+    # Evaluate search in ground-truth boxes as well, an upper bound for the detector.
+    cfg.TEST.SEARCH.GT_BOXES = False
+    # Evaluate COCO's detection AP as well (not in the paper).
+    cfg.TEST.SEARCH.COCO_AP = False
+    # mAP by pair of cameras and by box height, as tables and plots (not in the paper).
+    cfg.TEST.SEARCH.BREAKDOWN = False
+    # Write predictions.npz, which tools/evaluate_predictions.py scores without the model.
+    cfg.TEST.SEARCH.SAVE_PREDICTIONS = False
 
 
 def merge_config(cfg: CN, config_file: str = "", opts: Sequence[str] = ()) -> None:

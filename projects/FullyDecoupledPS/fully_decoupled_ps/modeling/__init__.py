@@ -7,7 +7,6 @@ from .identity_memory import IdentityMemory
 from .losses import REID_LOSS_REGISTRY, OIMLoss, TripletLoss, build_reid_losses
 from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch
 from .osnet import OSNetSideNet
-from .narrow_resnet import build_narrow_resnet_backbone
 from .reid_head import ReIDHead
 from .reid_side_net import REID_SIDE_NET_REGISTRY, ResNetSideNet, SideNet, build_reid_side_net
 from .res5_head import PersonRes5ROIHeads
@@ -37,4 +36,3 @@ __all__ = [
     "build_reid_losses",
     "build_reid_side_net",
 ]
-    "build_narrow_resnet_backbone",
