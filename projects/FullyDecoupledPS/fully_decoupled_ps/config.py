@@ -5,11 +5,16 @@ import os
 from typing import Sequence
 
 import torch
+import yaml
 from detectron2.config import CfgNode as CN
 
 from .errors import UserError
 
 STAGES = ("detection", "reid", "joint", "hybrid")
+
+# What merging a config raises for a wrong key or value, and for a file that is no config.
+_REFUSALS = (KeyError, AssertionError, ValueError)
+_UNREADABLE = (OSError, yaml.YAMLError, AttributeError, TypeError)
 
 
 def add_fully_decoupled_ps_config(cfg: CN) -> None:
@@ -166,7 +171,8 @@ def merge_config(cfg: CN, config_file: str = "", opts: Sequence[str] = ()) -> No
     """Merge a yaml and command-line options, and turn a mistake into one line.
 
     Raises:
-        UserError: if the file is missing, or a key is unknown or has a value of the wrong type.
+        UserError: if the file is missing or no config, or a key is unknown or has a value of the
+            wrong type.
     """
     if config_file and not os.path.isfile(config_file):
         raise UserError(f"--config-file {config_file}: no such file")
@@ -176,8 +182,9 @@ def merge_config(cfg: CN, config_file: str = "", opts: Sequence[str] = ()) -> No
             cfg.merge_from_file(config_file)
         source = "command line"
         cfg.merge_from_list(list(opts))
-    except (KeyError, AssertionError, ValueError) as error:
-        reason = str(error.args[0] if error.args else error)
+    except (*_REFUSALS, *_UNREADABLE) as error:
+        # a KeyError prints the representation of its message; YAML's messages have several lines
+        reason = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
         raise UserError(f"{source}: {reason}{_suggest_key(cfg, reason)}") from error
 
 
