@@ -1,0 +1,147 @@
+"""What is checked of a whole config before any long work."""
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from fully_decoupled_ps import UserError, check_config
+from tests.testing import make_config
+
+
+@pytest.fixture
+def register():
+    """Register a made-up set for one test: persons' ids a frame, and whether it has queries."""
+    names = []
+
+    def add(name, person_ids=((0, 1), (1, -1)), queries=False):
+        dicts = [{"annotations": [{"person_id": i} for i in frame]} for frame in person_ids]
+        DatasetCatalog.register(name, lambda: dicts)
+        names.append(name)
+        metadata = MetadataCatalog.get(name).set(evaluator_type="person_search")
+        if queries:
+            metadata.set(protocols_fn=lambda: {"full": []})
+        return name
+
+    yield add
+    for name in names:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+@pytest.fixture
+def sets(register):
+    register("made_up_train")
+    register("made_up_test", queries=True)
+
+
+def config(stage, *opts):
+    sets = ("DATASETS.TRAIN", ("made_up_train",), "DATASETS.TEST", ("made_up_test",))
+    return make_config(stage, ["MODEL.DEVICE", "cpu", *sets, "MODEL.WEIGHTS", "x.pth", *opts])
+
+
+def refused(match):
+    """A UserError of one line."""
+    return pytest.raises(UserError, match=r"\A(?=[^\n]*\Z).*" + match)
+
+
+def check(stage, *opts, eval_only=False):
+    cfg = config(stage, *opts)
+    check_config(cfg, eval_only=eval_only)
+    return cfg
+
+
+def test_identities_are_counted(sets):
+    assert check("reid").MODEL.REID.NUM_IDS == 2
+    assert check("reid", "MODEL.REID.NUM_IDS", 2).MODEL.REID.NUM_IDS == 2
+
+
+def test_identities_that_the_data_contradict_are_refused(sets):
+    with refused("MODEL.REID.NUM_IDS is 483, but made_up_train has 2 identities; set it to 0 .* 2"):
+        check("reid", "MODEL.REID.NUM_IDS", 483)
+
+
+def test_a_set_without_labelled_persons_trains_a_detector_only(sets, register):
+    register("nobody", [(-1,), ()])
+    check("detection", "DATASETS.TRAIN", ("nobody",))
+    with refused("nobody has no labelled person; stage reid needs"):
+        check("reid", "DATASETS.TRAIN", ("nobody",))
+
+
+def test_two_training_sets_train_a_detector_only(sets, register):
+    register("more")
+    check("detection", "DATASETS.TRAIN", ("made_up_train", "more"))
+    with refused("DATASETS.TRAIN names 2 datasets, whose person ids would be mixed up"):
+        check("reid", "DATASETS.TRAIN", ("made_up_train", "more"))
+
+
+@pytest.mark.parametrize("key", ["DATASETS.TRAIN", "DATASETS.TEST"])
+def test_an_unregistered_set_is_refused_with_what_is_registered(sets, key):
+    with refused(
+        f"{key}: dataset 'prw_tset' is not registered; .*prw_test.*register_person_search"
+    ):
+        check("detection", key, ("prw_tset",))
+
+
+def test_a_test_set_needs_queries(sets, register):
+    with refused("'made_up_train' has no queries"):
+        check("detection", "DATASETS.TEST", ("made_up_train",))
+
+
+def test_sets_must_be_named(sets):
+    with refused("DATASETS.TRAIN is empty"):
+        check("detection", "DATASETS.TRAIN", ())
+    check("detection", "DATASETS.TEST", ())
+    with refused("DATASETS.TEST is empty"):
+        check("detection", "DATASETS.TEST", (), eval_only=True)
+
+
+def test_evaluation_does_not_need_the_training_set(sets):
+    check("reid", "DATASETS.TRAIN", ("not_there",), eval_only=True)
+
+
+def test_both_stages_read_their_sets(sets, register):
+    """So that a folder that is not there is found before the network is built."""
+
+    def refuse():
+        raise UserError("PRW: folder not found")
+
+    for name, key in (("absent_train", "DATASETS.TRAIN"), ("absent_test", "DATASETS.TEST")):
+        register(name, queries=True)
+        DatasetCatalog.remove(name)
+        DatasetCatalog.register(name, refuse)
+        MetadataCatalog.get(name).__dict__["protocols_fn"] = refuse
+        for stage in ("detection", "reid"):
+            with refused("folder not found"):
+                check(stage, key, (name,))
+
+
+def test_layers_are_not_frozen_at_random_values(sets):
+    with refused("MODEL.WEIGHTS is empty while MODEL.BACKBONE.FREEZE_AT is 2"):
+        check("detection", "MODEL.WEIGHTS", "")
+    check("detection", "MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", 0)
+
+
+@pytest.mark.parametrize("stage", ["reid", "hybrid"])
+def test_a_stage_that_starts_from_a_detector_needs_one(sets, stage):
+    with refused(f"MODEL.WEIGHTS is empty, but stage {stage} starts from a trained detector"):
+        check(stage, "MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", 0)
+
+
+def test_a_gpu_that_is_not_there_is_refused(sets, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with refused("MODEL.DEVICE is cuda, but PyTorch sees no GPU; add MODEL.DEVICE cpu"):
+        check("detection", "MODEL.DEVICE", "cuda")
+
+
+@pytest.mark.parametrize(
+    "key, value, known",
+    [
+        ("MODEL.META_ARCHITECTURE", "PersonSearch", "FullyDecoupledPersonSearch"),
+        ("MODEL.DETECTOR.NAME", "FasterRCNN", "GeneralizedRCNN"),
+        ("MODEL.REID.SIDE_NET.NAME", "ResNet", "ResNetSideNet"),
+        ("MODEL.REID.FUSION.NAME", "Alpha", "AlphaBlendFusion"),
+        ("MODEL.REID.LOSSES", ("OIMLoss", "Triplet"), "TripletLoss"),
+    ],
+)
+def test_unknown_parts_are_refused_with_the_known_ones(sets, key, value, known):
+    with refused(f"{key}: '.*' is not registered; registered are .*{known}"):
+        check("reid", key, value)
