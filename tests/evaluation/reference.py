@@ -1,9 +1,11 @@
 """The published definition of the metrics in plain loops, written to be read, not to be fast.
 
 Frames are dicts: {"image_id", "query_only": bool, "gts": [(box, person_id)], "dets": [(box, score,
-feature)]}, queries are dicts: {"image_id", "person_id", "feature", "gallery": None or a list of
-image ids}.
+feature)]}, queries are dicts: {"image_id", "bbox" (for CBGM only), "person_id", "feature",
+"gallery": None or a list of image ids}.
 """
+
+import itertools
 
 import numpy as np
 from sklearn.metrics import average_precision_score
@@ -17,16 +19,31 @@ def iou(a, b):
     return intersection / union if union > 0 else 0.0
 
 
-def search_query(frames, query, cws=False, similarity=np.dot):
-    """-> {"ap", "first_hit_rank", "num_gt", "num_tp"} of one query."""
+def listed_gallery(frames, query):
+    """The image ids that the query is searched in, as often as they are listed."""
+    if query["gallery"] is not None:
+        return query["gallery"]
+    return [
+        frame["image_id"]
+        for frame in frames
+        if frame["image_id"] != query["image_id"] and not frame["query_only"]
+    ]
+
+
+def similarities_to(feature, frame, cws=False):
+    """The similarity of a feature to every detection of a frame."""
+    values = [np.float32(np.dot(feature, det_feature)) for _, _, det_feature in frame["dets"]]
+    scores = [np.float32(score) for _, score, _ in frame["dets"]]
+    return [value * score if cws else value for value, score in zip(values, scores)]
+
+
+def search_query(frames, query, cws=False, context=None):
+    """-> {"ap", "first_hit_rank", "num_gt", "num_tp"} of one query; ``context``: (k1, k2)."""
     by_image = {frame["image_id"]: frame for frame in frames}
-    gallery = query["gallery"]
-    if gallery is None:
-        gallery = [
-            frame["image_id"]
-            for frame in frames
-            if frame["image_id"] != query["image_id"] and not frame["query_only"]
-        ]
+    gallery = listed_gallery(frames, query)
+    similarities = {i: similarities_to(query["feature"], by_image[i], cws) for i in gallery}
+    if context:
+        similarities = revise_by_context(by_image, query, similarities, cws, *context)
     y_true, y_score, num_gt, seen = [], [], 0, set()
     for image_id in gallery:
         frame = by_image[image_id]
@@ -35,11 +52,8 @@ def search_query(frames, query, cws=False, similarity=np.dot):
         if image_id in seen:  # listed twice: the first is scored, both count as ground truth
             continue
         seen.add(image_id)
-        similarities = []
-        for _, score, feature in frame["dets"]:
-            value = np.float32(similarity(query["feature"], feature))
-            similarities.append(value * np.float32(score) if cws else value)
-        order = sorted(range(len(similarities)), key=lambda i: -similarities[i])
+        values = similarities[image_id]
+        order = sorted(range(len(values)), key=lambda i, values=values: -values[i])
         found = False
         for i in order:
             right = False
@@ -50,8 +64,35 @@ def search_query(frames, query, cws=False, similarity=np.dot):
                 right = iou(gt_boxes[0], frame["dets"][i][0]) >= threshold
             found = found or right
             y_true.append(right)
-            y_score.append(similarities[i])
+            y_score.append(values[i])
     return _score(y_true, y_score, num_gt)
+
+
+def revise_by_context(by_image, query, similarities, cws, k1, k2):
+    """CBGM: try all ways to pair the people around the query with those in a gallery frame."""
+    own = [
+        (score, feature)
+        for box, score, feature in by_image[query["image_id"]]["dets"]
+        if iou(box, query["bbox"]) <= 0.4
+    ]
+    around = sorted(own, key=lambda det: -det[0])[: k2 - 1]
+    people = [query["feature"]] + [feature for _, feature in around]
+    ranked = sorted(((v, i) for i, values in similarities.items() for v in values), reverse=True)
+    revised = dict(similarities)
+    for image_id in {image_id for _, image_id in ranked[:k1]}:
+        frame = by_image[image_id]
+        graph = [similarities_to(person, frame, cws) for person in people]
+        best, partner = -np.inf, None
+        pairs = min(len(people), len(frame["dets"]))
+        for rows in itertools.combinations(range(len(people)), pairs):
+            for columns in itertools.permutations(range(len(frame["dets"])), pairs):
+                total = sum(graph[r][c] for r, c in zip(rows, columns))
+                if total > best:
+                    best, partner = total, dict(zip(rows, columns)).get(0)
+        if partner is not None:
+            revised[image_id] = list(similarities[image_id])
+            revised[image_id][partner] = best
+    return revised
 
 
 def _score(y_true, y_score, num_gt):

@@ -25,9 +25,10 @@ def frame(image_id, gts=(), dets=(), query_only=False, camera_id=None):
     }
 
 
-def query(image_id, person_id, feature, gallery=None):
+def query(image_id, person_id, feature, gallery=None, bbox=(0.0, 0.0, 1.0, 1.0)):
     return {
         "image_id": image_id,
+        "bbox": bbox,
         "person_id": person_id,
         "feature": np.array(feature, dtype=np.float32),
         "gallery": gallery,
@@ -68,6 +69,7 @@ def to_protocol(frames, queries, name="full", skip=False):
         np.array([number[q["image_id"]] for q in queries], dtype=np.int64),
         [None if q["gallery"] is None else shared[id(q["gallery"])] for q in queries],
         skip,
+        query_boxes=np.array([q["bbox"] for q in queries], dtype=np.float64).reshape(-1, 4),
     )
 
 

@@ -3,7 +3,7 @@
 from .detection_metrics import evaluate_detection
 from .evaluator import PersonSearchEvaluator
 from .predictions import collect_predictions
-from .predictions_file import load_predictions, save_predictions
+from .predictions_file import dataset_of_predictions, load_predictions, save_predictions
 from .search_metrics import SearchProtocol, SearchResult, SearchVariant, evaluate_search
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "SearchResult",
     "SearchVariant",
     "collect_predictions",
+    "dataset_of_predictions",
     "evaluate_detection",
     "evaluate_search",
     "load_predictions",

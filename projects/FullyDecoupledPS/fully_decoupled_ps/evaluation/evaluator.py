@@ -159,7 +159,8 @@ class PersonSearchEvaluator(DatasetEvaluator):
     ) -> "OrderedDict[str, Dict[str, float]]":
         """Score predictions of the whole dataset; see :meth:`evaluate`."""
         if self.save:
-            save_predictions(os.path.join(self.output_dir, "predictions.npz"), predictions)
+            path = os.path.join(self.output_dir, "predictions.npz")
+            save_predictions(path, predictions, self.dataset.name)
         if not predictions.searchable:
             logger.info("There are no re-id features: only detection is evaluated.")
         scores = score_predictions(self.dataset, predictions, self.options)

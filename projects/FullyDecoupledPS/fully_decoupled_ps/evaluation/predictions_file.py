@@ -4,6 +4,7 @@
 
 =================  =============  ===============================================================
 version            int            1
+dataset            text           the registered name of the data set; may be absent
 image_ids          (I,) text      the image ids of the dataset, in any order
 offsets            (I + 1,) int   rows offsets[i]:offsets[i + 1] are the detections in image i
 boxes              (D, 4) float   x0, y0, x1, y1 in pixels of the original image
@@ -17,7 +18,7 @@ query_features     (U, F) float   L2-normalised, made from those boxes; absent w
 
 import os
 import zipfile
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -25,16 +26,19 @@ from ..errors import UserError
 from .predictions import Predictions, Record, collect_predictions
 
 VERSION = 1
-_TABLES = (("offsets", ("boxes", "scores")), ("query_offsets", ("query_boxes",)))
+# Array -> the offsets of its rows.
+_ROWS = {"boxes": "offsets", "scores": "offsets", "query_boxes": "query_offsets"}
 _FEATURES = {"features": "offsets", "query_features": "query_offsets"}
+_OPTIONAL = ("dataset", *_FEATURES)
 
 
-def save_predictions(path: str, predictions: Predictions) -> None:
+def save_predictions(path: str, predictions: Predictions, dataset_name: str) -> None:
     """Write the file; folders are made as needed."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     detections = predictions.detections
     arrays = {
         "version": np.array(VERSION),
+        "dataset": np.array(dataset_name),
         "image_ids": np.array(predictions.image_ids, dtype=str),
         "offsets": detections.offsets,
         "boxes": detections.boxes,
@@ -51,6 +55,12 @@ def save_predictions(path: str, predictions: Predictions) -> None:
     os.replace(path + ".part", path)
 
 
+def dataset_of_predictions(path: str) -> Optional[str]:
+    """The name of the data set that the file says it is for; UserError as load_predictions."""
+    name = _read(path, ("version", "image_ids", "dataset")).get("dataset")
+    return None if name is None else str(name)
+
+
 def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> Predictions:
     """Read the file for a dataset with these images.
 
@@ -58,36 +68,39 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
         UserError: the file is missing, damaged or not as described above, or does not fit the
             dataset; see :func:`collect_predictions`.
     """
-    arrays = _read(path)
+    arrays = _read(path, ("version", "image_ids", *_FEATURES, *_ROWS, *_ROWS.values()))
     count = len(arrays["image_ids"])
     records: List[Record] = [{"image_id": str(image_id)} for image_id in arrays["image_ids"]]
-    rows_of = {name: offsets for offsets, names in _TABLES for name in names}
-    rows_of.update({name: offsets for name, offsets in _FEATURES.items() if name in arrays})
-    for name, offsets_name in rows_of.items():
+    for name, offsets_name in {**_ROWS, **_FEATURES}.items():
+        if name not in arrays:
+            continue
         offsets, values = arrays[offsets_name], arrays[name]
-        if len(offsets) != count + 1 or (np.diff(offsets) < 0).any() or offsets[-1] != len(values):
+        rises = offsets.ndim == 1 and len(offsets) == count + 1 and (np.diff(offsets) >= 0).all()
+        if not rises or offsets[0] != 0 or offsets[-1] != len(values):
             raise UserError(
                 f"{path}, array '{offsets_name}': it must rise from 0 to the {len(values)} rows of "
-                f"'{name}' in {count + 1} steps, one more than images; write the file again"
+                f"'{name}' in {count + 1} values, one more than images; write the file again"
             )
         for record, part in zip(records, np.split(values, offsets[1:-1])):
             record[name] = part
     return collect_predictions(records, image_ids, dataset_name)
 
 
-def _read(path: str) -> Dict[str, np.ndarray]:
+def _read(path: str, names: Sequence[str]) -> Dict[str, np.ndarray]:
+    """Those of the named arrays that the file holds; it must hold all but the optional ones."""
     if not os.path.isfile(path):
-        raise UserError(f"{path}: no such file; it is written with TEST.SEARCH.SAVE_PREDICTIONS")
+        raise UserError(f"{path}: no such file; TEST.SEARCH.SAVE_PREDICTIONS True writes one")
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in names if name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: not a readable .npz file ({reason}); write it again") from error
-    wanted = ["version", "image_ids", *(n for o, names in _TABLES for n in (o, *names))]
-    missing = [name for name in wanted if name not in arrays]
-    if missing:
-        raise UserError(f"{path}: no array '{missing[0]}'; the file must hold {', '.join(wanted)}")
+    for name in names:
+        if name not in arrays and name not in _OPTIONAL:
+            raise UserError(
+                f"{path}: no array '{name}'; predictions_file.py says what there must be"
+            )
     if arrays["version"] != VERSION:
         raise UserError(
             f"{path}: version {arrays['version']} of the layout is unknown, {VERSION} is read; "

@@ -79,9 +79,10 @@ class SearchDataset:
             sizes = {self.gallery_size(name): name for name in names}
             for size in gallery_sizes:
                 if size not in sizes:
+                    there = ", ".join(str(n) for n in sizes if n is not None) or "none"
                     raise UserError(
-                        f"dataset '{self.name}' has no galleries of {size} frames each; its "
-                        f"protocols and sizes are { ({name: size for size, name in sizes.items()}) }"
+                        f"dataset '{self.name}' has no galleries of {size} frames; the sizes that "
+                        f"TEST.SEARCH.GALLERY_SIZES can name for it: {there}"
                     )
             names = [sizes[size] for size in gallery_sizes]
         return [self._search_protocol(name, predictions) for name in names]

@@ -1,0 +1,83 @@
+#!/usr/bin/env python
+"""Score saved predictions again, under any protocol and without the model.
+
+    python evaluate_predictions.py output/prw/reid/inference/prw_test/predictions.npz --cbgm 30 4
+
+TEST.SEARCH.SAVE_PREDICTIONS True makes evaluation write such a file. Other programs can write it,
+too: fully_decoupled_ps/evaluation/predictions_file.py says what it holds.
+"""
+
+import argparse
+import logging
+import sys
+from typing import List, Optional
+
+import fully_decoupled_ps  # noqa: F401 (registers the built-in datasets)
+from fully_decoupled_ps.data import register_person_search_json
+from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.evaluation import (
+    PersonSearchEvaluator,
+    dataset_of_predictions,
+    load_predictions,
+)
+
+
+def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("predictions", help="the .npz file")
+    add("--dataset", metavar="NAME", help="a registered test set (default: the file's own)")
+    add(
+        "--json", nargs=2, metavar=("FILE", "IMAGES"), help="own data: annotations and image folder"
+    )
+    add("--score-thresh", type=float, nargs="+", default=[0.5], help="one or more (default: 0.5)")
+    add("--no-cws", action="store_true", help="leave class weighted similarity out")
+    add("--cbgm", type=int, nargs=2, metavar=("K1", "K2"), help="with context matching as well")
+    add("--gallery-sizes", type=int, nargs="+", default=(), help="only these (default: all)")
+    add("--gt-boxes", action="store_true", help="with ground-truth boxes as well")
+    add("--coco-ap", action="store_true", help="with COCO's detection AP as well")
+    add("--breakdown", action="store_true", help="mAP by pair of cameras and by box height as well")
+    add("--device", default="cpu", help="where similarities are computed (default: cpu)")
+    add("--output-dir", metavar="DIR", help="write metrics, per-query results and plots there")
+    return parser.parse_args(argv)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    name = args.dataset or dataset_of_predictions(args.predictions)
+    if args.json:
+        name = args.dataset or args.json[0]
+        register_person_search_json(name, *args.json)
+    if name is None:
+        raise UserError(f"{args.predictions} names no data set; give one with --dataset or --json")
+    evaluator = PersonSearchEvaluator(
+        name,
+        score_thresh=args.score_thresh[0],
+        more_score_threshs=args.score_thresh[1:],
+        cws=not args.no_cws,
+        cbgm=args.cbgm,
+        gallery_sizes=args.gallery_sizes,
+        gt_boxes=args.gt_boxes,
+        coco_ap=args.coco_ap,
+        breakdown=args.breakdown,
+        device=args.device,
+        output_dir=args.output_dir,
+    )
+    image_ids = evaluator.dataset.image_ids
+    evaluator.evaluate_predictions(load_predictions(args.predictions, image_ids, name))
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    args = parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    try:
+        evaluate(args)
+    except UserError as error:
+        print(f"evaluate_predictions: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

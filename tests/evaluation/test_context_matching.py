@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from fully_decoupled_ps.evaluation.search_metrics import SearchVariant
+
+from . import reference
+from .worlds import frame, query, search
+
+A = (0.0, 0.0, 100.0, 200.0)
+B = (300.0, 0.0, 400.0, 200.0)
+C = (600.0, 0.0, 700.0, 200.0)
+
+
+def test_company_outweighs_a_look_alike():
+    """
+    Alone, the look-alike in b (0.8) beats the person in a (0.7). The query's companion (0, 1, 0) is
+    beside the person in a (similarity 1: sum 1.7), and nobody like it is in b (sum 0.8 + 0).
+    """
+    frames = [
+        frame("q", [(A, 7)], [(A, 1, (1, 0, 0)), (B, 0.9, (0, 1, 0))]),
+        frame("a", [(A, 7)], [(A, 1, (0.7, 0, 0)), (B, 1, (0, 1, 0))]),
+        frame("b", [], [(A, 1, (0.8, 0, 0)), (B, 1, (0, 0, 1))]),
+    ]
+    queries = [query("q", 7, (1, 0, 0), bbox=A)]
+    plain = search(frames, queries, dim=3).queries[0]
+    matched = search(frames, queries, SearchVariant(context=(10, 2), num_hits=2), dim=3).queries[0]
+    assert (plain.first_hit_rank, matched.first_hit_rank) == (2, 1)
+    assert matched.hit_similarities.tolist() == pytest.approx([1.7, 0.8])
+
+
+def test_the_query_itself_is_no_context():
+    """The detection on the query's own box takes no part: only B's (0, 0, 1) is context."""
+    frames = [
+        frame("q", [(A, 7)], [(A, 1, (1, 0, 0)), (B, 0.5, (0, 0, 1))]),
+        frame("a", [(A, 7)], [(A, 1, (0.5, 0, 0)), (B, 1, (0.25, 0, 0.5))]),
+    ]
+    variant = SearchVariant(context=(10, 2), num_hits=1)
+    found = search(frames, [query("q", 7, (1, 0, 0), bbox=A)], variant, dim=3).queries[0]
+    assert found.hit_similarities.tolist() == [1.0]
+
+
+def test_a_frame_with_fewer_people_than_the_context():
+    """One detection, and the companion resembles it more: the query has no partner there."""
+    frames = [
+        frame("q", [(A, 7)], [(B, 1, (0, 1, 0))]),
+        frame("a", [(A, 7)], [(A, 1, (0.25, 0.5, 0))]),
+    ]
+    variant = SearchVariant(context=(10, 3), num_hits=1)
+    found = search(frames, [query("q", 7, (1, 0, 0), bbox=A)], variant, dim=3).queries[0]
+    assert found.hit_similarities.tolist() == [0.25]
+
+
+@pytest.mark.parametrize("cws", [False, True])
+@pytest.mark.parametrize("seed", range(15))
+def test_agrees_with_trying_all_pairings(cws, seed):
+    rng = np.random.default_rng(seed)
+
+    def people(count):
+        features = rng.normal(size=(count, 3)).astype(np.float32)
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        boxes = [(A, B, C)[i] for i in rng.integers(0, 3, count)]
+        return list(zip(boxes, rng.uniform(0.1, 1, count), features))
+
+    frames = [
+        frame(f"f{i}", [(A, 1), (B, 2)], people(rng.integers(0, 5)), query_only=i == 5)
+        for i in range(6)
+    ]
+    queries = [
+        query(f"f{i}", i % 2 + 1, rng.normal(size=3), gallery, bbox=(A, B)[i % 2])
+        for i, gallery in ((0, None), (1, None), (2, ["f0", "f2", "f4"]), (5, None))
+    ]
+    context = (int(rng.integers(1, 6)), int(rng.integers(1, 5)))
+    result = search(frames, queries, SearchVariant(cws, context=context), dim=3)
+    for found, q in zip(result.queries, queries):
+        wanted = reference.search_query(frames, q, cws, context)
+        assert found.ap == pytest.approx(wanted["ap"], abs=1e-9)
+        assert found.first_hit_rank == wanted["first_hit_rank"]
