@@ -26,8 +26,10 @@ def run_dir(run, tmp_path):
 def test_report_lies_in_the_run_s_folder_and_shows_all_it_finds(run, run_dir, capsys):
     (run_dir / "floor").mkdir()
     shutil.copy(run.inputs["floor"], run_dir / "floor" / "metrics.json")
-    untrained = str(run.inputs["untrained"])
-    assert make_report.main(["--run-dir", str(run_dir), "--untrained", untrained]) == 0
+    untrained = run_dir / "reid" / "inference" / "made_up_test" / "untrained"
+    untrained.mkdir()
+    shutil.copy(run.inputs["untrained"], untrained / "metrics.json")
+    assert make_report.main(["--run-dir", str(run_dir)]) == 0
     assert capsys.readouterr().out.strip() == str(run_dir / "report.html")
     page = (run_dir / "report.html").read_text()
     assert "made_up_test" in page and ">8.5<" in page and ">21.5<" in page
@@ -54,7 +56,8 @@ def test_protocol_is_full_if_there_and_not_said(run_dir):
     assert make_report.main(["--run-dir", str(run_dir)]) == 0
     assert "full gallery, " in (run_dir / "report.html").read_text()
     assert make_report.main(["--run-dir", str(run_dir), "--protocol", "multi_view"]) == 0
-    assert "multi view gallery, " in (run_dir / "report.html").read_text()
+    page = (run_dir / "report.html").read_text()
+    assert "multi view gallery, " in page and ">Full gallery<" in page
 
 
 def test_run_without_an_evaluation_gets_one_line(tmp_path, capsys):

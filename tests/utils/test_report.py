@@ -217,6 +217,27 @@ def test_table_of_results(big_page):
     assert [td.text for td in detection.find("td")][:2] == ["93.2", "97.5"]
 
 
+def test_variants_of_a_search_stand_with_their_gallery(run):
+    path = run.inputs["results"]
+    content = json.loads(path.read_text())
+    for i, suffix in enumerate(("_cbgm", "_cbgm_cws", "_score0.3", "_score0.3_cws", "_gt_boxes")):
+        content["search_multi_view" + suffix] = {"mAP": i}
+    path.write_text(json.dumps(content))
+    search = make_page(run).find("table")[0]
+    part = search.find("tbody")[1]
+    rows = {row.find("th")[0].text: row.find("td") for row in part.find("tr", "ours")}
+    assert len(search.find("tbody")) == 2
+    assert [(label, cells[0].text) for label, cells in rows.items()] == [
+        (TRAINED, "76.0"),
+        (f"{TRAINED}, with class-weighted similarity", "74.0"),
+        (f"{TRAINED}, with context matching", "0.0"),
+        (f"{TRAINED}, with context matching and class-weighted similarity", "1.0"),
+        (f"{TRAINED}, with detections from a score of 0.3", "2.0"),
+        (f"{TRAINED}, with detections from a score of 0.3 and class-weighted similarity", "3.0"),
+        (f"{TRAINED}, with the true boxes (upper bound)", "4.0"),
+    ]
+
+
 def test_what_was_not_run_says_so(run):
     root = make_page(run, floor=None, untrained=None, training_logs=None, facts=None)
     (search, detection) = root.find("table")

@@ -3,9 +3,10 @@
 
     python make_report.py --run-dir output/demo
 
-It reads, under the run's folder: reid/inference/<dataset>/metrics.json and queries_<protocol>.json,
-the training logs detection/metrics.json and reid/metrics.json where they are, and the two
-references floor/metrics.json and untrained/metrics.json where they are (--floor, --untrained).
+It reads, under the run's folder: metrics.json and queries_<protocol>.json in
+reid/inference/<dataset>, the training logs detection/metrics.json and reid/metrics.json where they
+are, and what the figures stand beside, also where it is or where the options say:
+floor/metrics.json and reid/inference/<dataset>/untrained/metrics.json.
 """
 
 import argparse
@@ -67,7 +68,7 @@ def report(args: argparse.Namespace) -> Path:
         queries_file=choose(evaluation, "queries_*.json", protocol, "--protocol"),
         training_logs={stage: log for stage, log in logs.items() if log.exists()},
         floor=args.floor or existing(run / "floor" / "metrics.json"),
-        untrained=args.untrained or existing(run / "untrained" / "metrics.json"),
+        untrained=args.untrained or existing(evaluation / "untrained" / "metrics.json"),
         image_root=args.image_root,
     )
 

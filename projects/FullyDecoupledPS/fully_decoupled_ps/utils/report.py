@@ -9,7 +9,7 @@ import logging
 import math
 import re
 from pathlib import Path
-from typing import List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import jinja2
 from markupsafe import Markup, escape
@@ -33,9 +33,19 @@ STAGE_TITLES = {
     "reid": "Stage 2, re-identification",
 }
 TRAINED = "This network"
-TRAINED_CWS = "This network, with class-weighted similarity"
 UNTRAINED = "Same network before its re-id training"
 FLOOR = "Floor: colour histograms of the true boxes"
+
+# How the evaluator ends the name of a search task that is not scored in the plain way.
+VARIANT = re.compile(
+    r"(?:_score(?P<score>[\d.]+))?(?P<cbgm>_cbgm)?(?P<cws>_cws)?(?P<gt>_gt_boxes)?$"
+)
+VARIANT_WORDS = {
+    "score": "detections from a score of {}",
+    "cbgm": "context matching",
+    "cws": "class-weighted similarity",
+    "gt": "the true boxes (upper bound)",
+}
 
 
 def write_report(
@@ -88,7 +98,7 @@ def write_report(
         counts=metrics.get("counts", {}),
         num_ranked=len(ranking),
         headline=headline(metrics, references),
-        tables=result_tables(metrics, references, content["protocol"]),
+        tables=result_tables(metrics, references),
         charts=[
             (STAGE_TITLES.get(stage, stage), chart)
             for stage, log in (training_logs or {}).items()
@@ -126,25 +136,23 @@ def _bar(label: str, metrics: Optional[Record], group: str, key: str, ours: bool
     return {"label": label, "width": value if known else 0, "text": text, "ours": ours}
 
 
-def result_tables(
-    metrics: Record, references: Mapping[str, Optional[Record]], main_protocol: str
-) -> List[Record]:
+def result_tables(metrics: Record, references: Mapping[str, Optional[Record]]) -> List[Record]:
     """The tables of results: search with a part for each gallery, and detection.
 
     [{"caption", "columns": [heading], "parts": [(heading, rows)]}], a row being (label, its cells
     or None if it was not run, whether it is the trained network's).
     """
     keys = {"mAP": "mAP", "top1": "top-1", "top5": "top-5", "top10": "top-10"}
-    parts = []
+    groups: Dict[str, List[Tuple[str, str]]] = {}  # plain name -> (name, label) of its variants
     for group in metrics:
-        if not group.startswith("search") or group.endswith("_cws"):
-            continue
-        rows = [(TRAINED, _cells(metrics, group, keys), True)]
-        if f"{group}_cws" in metrics:
-            rows.append((TRAINED_CWS, _cells(metrics, f"{group}_cws", keys), True))
-        rows += [(name, _cells(other, group, keys), False) for name, other in references.items()]
-        protocol = group[len("search_") :] or main_protocol
-        parts.append((f"{protocol.replace('_', ' ').capitalize()} gallery", rows))
+        if group.split("_")[0] == "search":
+            plain, label = _variant(group)
+            groups.setdefault(plain, []).append((group, label))
+    parts = []
+    for plain, variants in groups.items():
+        rows = [(label, _cells(metrics, group, keys), True) for group, label in variants]
+        rows += [(name, _cells(other, plain, keys), False) for name, other in references.items()]
+        parts.append((_gallery(plain, metrics), rows))
     tables = [{"caption": "Search", "columns": list(keys.values()), "parts": parts}]
     if "detection" in metrics:
         keys = {"AP": "AP", "recall": "recall"}
@@ -153,6 +161,20 @@ def result_tables(
         parts = [("All persons, IoU 0.5", rows)]
         tables.append({"caption": "Detection", "columns": list(keys.values()), "parts": parts})
     return tables
+
+
+def _variant(group: str) -> Tuple[str, str]:
+    """A search task's name without the variant, and the variant in words."""
+    match = VARIANT.search(group)
+    words = [text.format(match[key]) for key, text in VARIANT_WORDS.items() if match[key]]
+    return group[: match.start()], TRAINED + (", with " if words else "") + " and ".join(words)
+
+
+def _gallery(group: str, metrics: Record) -> str:
+    """The heading of a search task: its protocol, which "search" alone leaves unsaid."""
+    main = next(iter(metrics.get("counts", {}).get("queries", {})), "main")
+    protocol = group[len("search_") :] or main
+    return f"{protocol.replace('_', ' ').capitalize()} gallery"
 
 
 def _cells(metrics: Optional[Record], group: str, keys: Mapping[str, str]) -> Optional[List[str]]:
