@@ -89,23 +89,33 @@ CAMERAS = (
 # fmt: on
 
 
+# How much a camera's factors drift from frame to frame (time of day, automatic exposure), and the
+# darkest and lightest of the patches of shade.
+_GAIN_DRIFT, _BRIGHTNESS_DRIFT, _CONTRAST_DRIFT, _GAMMA_DRIFT = 0.06, 0.16, 0.07, 0.08
+_SHADE = (0.78, 1.12)
+
+
+def _drift(rng: np.random.Generator, share: float, size=None):
+    return rng.uniform(1 - share, 1 + share, size)
+
+
 def _tone_curves(camera: Camera, rng: np.random.Generator) -> np.ndarray:
-    """(256, 3) uint8: what each channel does to a level, with this frame's drift."""
-    gains = np.array(camera.gains) * rng.uniform(0.94, 1.06, 3)
-    brightness = camera.brightness * rng.uniform(0.84, 1.16)
-    contrast = camera.contrast * rng.uniform(0.93, 1.07)
-    gamma = camera.gamma * rng.uniform(0.92, 1.08)
+    """(256, 3) uint8: what each channel does to a level in this frame."""
+    gains = np.array(camera.gains) * _drift(rng, _GAIN_DRIFT, 3)
+    brightness = camera.brightness * _drift(rng, _BRIGHTNESS_DRIFT)
+    contrast = camera.contrast * _drift(rng, _CONTRAST_DRIFT)
+    gamma = camera.gamma * _drift(rng, _GAMMA_DRIFT)
     level = np.arange(256)[:, None] / 255.0 * gains * brightness
     level = np.clip((level - 0.45) * contrast + 0.45, 0.0, 1.0) ** gamma
     return np.round(level * 255).astype(np.uint8)
 
 
 def _light(camera: Camera, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """(height, width) float32 factors: vignette and soft patches of shade that move."""
+    """(height, width) float32 factors: vignette, and soft patches of shade that move."""
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None]
     light = 1.0 - camera.vignette * (x**2 + y**2) / 2
-    patches = rng.uniform(0.78, 1.12, (4, 6)).astype(np.float32)
+    patches = rng.uniform(*_SHADE, (4, 6)).astype(np.float32)
     return light * cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC)
 
 

@@ -21,7 +21,7 @@ from .plan import DatasetPlan, FramePlan, PlacedFigure, SyntheticSpec, make_plan
 from .scene import background, draw_clutter, draw_shadow
 
 MANIFEST = "synthetic.json"
-_VERSION = 1  # of the drawing; a folder made by another version is not reused
+_VERSION = 2  # of the drawing; a folder made by another version is not reused
 _MAT_HEADER = b"MATLAB 5.0 MAT-file, synthetic person search".ljust(116)
 logger = logging.getLogger(__name__)
 
@@ -56,20 +56,21 @@ def _pixels(foot: Tuple[float, float], spec: SyntheticSpec) -> Tuple[float, floa
 
 
 def _paste_figure(image, thing: PlacedFigure, camera, spec, rng) -> Tuple[int, int, int, int]:
-    """Draw a person into the image; returns x, y, w, h clipped to the frame."""
+    """Draw a person into the image; returns x, y, w, h of what is inside the frame."""
     pitch = camera.pitch(0.5 * (thing.box[1] + thing.box[3]))
     scale = thing.scale * spec.height
     figure = draw_figure(thing.person, sample_pose(rng), scale, pitch, camera.roll)
     foot = _pixels(thing.foot, spec)
     left, top = round(foot[0] - figure.foot[0]), round(foot[1] - figure.foot[1])
-    x, y, w, h = cv2.boundingRect((figure.alpha >= 128).astype(np.uint8))
-    x0, y0 = max(left + x, 0), max(top + y, 0)
-    x1, y1 = min(left + x + w, spec.width), min(top + y + h, spec.height)
-    inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+    x0, y0 = max(left, 0), max(top, 0)
+    alpha = figure.alpha[y0 - top : spec.height - top, x0 - left : spec.width - left]
+    cut = figure.image[y0 - top : spec.height - top, x0 - left : spec.width - left]
+    inside = np.s_[y0 : y0 + alpha.shape[0], x0 : x0 + alpha.shape[1]]
     light = np.float32(rng.uniform(0.85, 1.1))
-    behind = image[y0:y1, x0:x1] * (1.0 - figure.alpha[inside][..., None] / np.float32(255))
-    image[y0:y1, x0:x1] = np.minimum(behind + figure.image[inside] * light, 255)
-    return x0, y0, x1 - x0, y1 - y0
+    behind = image[inside] * (1.0 - alpha[..., None] / np.float32(255))
+    image[inside] = np.minimum(behind + cut * light, 255)
+    x, y, w, h = cv2.boundingRect((alpha >= 128).astype(np.uint8))
+    return x0 + x, y0 + y, w, h
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
