@@ -89,10 +89,11 @@ def setup(args):
     add_fully_decoupled_ps_config(cfg)
     merge_config(cfg, args.config_file, args.opts)
     apply_stage(cfg, args.opts, eval_only=args.eval_only)
+    # before the data are read: what the loaders count and find odd belongs into the log
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fully_decoupled_ps")
     check_config(cfg, eval_only=args.eval_only)
     cfg.freeze()
     default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fully_decoupled_ps")
     return cfg
 
 
