@@ -40,6 +40,8 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         Raises:
             UserError: if any part of it is not in the file.
         """
+        if not path:
+            raise UserError("MODEL.WEIGHTS is empty; name the checkpoint of a trained network")
         self._must_be_trained = True
         self.load(path, checkpointables=[])
         if self.model.reid is not None and not self.has_loaded_reid:
