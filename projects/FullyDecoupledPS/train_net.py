@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """Train and evaluate the fully decoupled person search network.
 
-    python train_net.py --config-file F                                 trains the detector
-    python train_net.py --config-file F SOLVER.STAGE reid               then the re-id side-net
-    python train_net.py --config-file F SOLVER.STAGE hybrid             or both, from that detector
-    python train_net.py --config-file F SOLVER.STAGE joint              or both from the start
-    python train_net.py --config-file F --eval-only SOLVER.STAGE reid   evaluates the last checkpoint
+python train_net.py --config-file F                                 trains the detector
+python train_net.py --config-file F SOLVER.STAGE reid               then the re-id side-net
+python train_net.py --config-file F SOLVER.STAGE hybrid             or both, from that detector
+python train_net.py --config-file F SOLVER.STAGE joint              or both from the start
+python train_net.py --config-file F --eval-only SOLVER.STAGE reid   evaluates the last checkpoint
 """
 
 import os
@@ -71,16 +71,13 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):
-        mapper = PersonSearchMapper(cfg, is_train=False)
+        mapper = PersonSearchMapper(cfg, is_train=False, query_all_boxes=cfg.TEST.SEARCH.GT_BOXES)
         return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name):
-        return PersonSearchEvaluator(
-            dataset_name,
-            score_thresh=cfg.TEST.SEARCH.SCORE_THRESH,
-            output_dir=os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name),
-        )
+        output_dir = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
+        return PersonSearchEvaluator(cfg, dataset_name, output_dir=output_dir)
 
 
 def setup(args):

@@ -6,6 +6,7 @@ from detectron2.config import get_cfg
 from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
 
+from fully_decoupled_ps.config import add_fully_decoupled_ps_config
 from fully_decoupled_ps.data import PersonSearchMapper
 from fully_decoupled_ps.errors import UserError
 from tests.data.layouts import write_image
@@ -35,6 +36,7 @@ def frame(tmp_path):
 @pytest.fixture
 def cfg():
     cfg = get_cfg()
+    add_fully_decoupled_ps_config(cfg)
     cfg.INPUT.MIN_SIZE_TRAIN = (50,)
     cfg.INPUT.RANDOM_FLIP = "none"
     cfg.INPUT.MIN_SIZE_TEST = 200
@@ -71,6 +73,17 @@ def test_inference_keeps_queries_in_original_coordinates(cfg, frame):
 def test_frame_without_queries(cfg, frame):
     del frame["queries"]
     assert "queries" not in PersonSearchMapper(cfg, False)(frame)
+
+
+def test_ground_truth_boxes_can_be_asked_for_as_well(cfg, frame):
+    queries, boxes = frame["queries"], [a["bbox"] for a in frame["annotations"]]
+    mapped = PersonSearchMapper(cfg, False, query_all_boxes=True)(frame)
+    assert mapped["queries"].tolist() == queries + boxes
+    assert frame["queries"] == queries  # the dataset's own dict is as it was
+    del frame["queries"]
+    mapped = PersonSearchMapper(cfg, False, query_all_boxes=True)(frame)
+    assert mapped["queries"].tolist() == boxes
+    assert "queries" not in PersonSearchMapper(cfg, True, query_all_boxes=True)(frame)
 
 
 @pytest.mark.parametrize("order, red", [("RGB", 0), ("BGR", 2)])

@@ -4,6 +4,7 @@ from typing import Any, Dict, Tuple
 
 import numpy as np
 import torch
+from detectron2.config import configurable
 from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
@@ -23,13 +24,27 @@ class PersonSearchMapper(DatasetMapper):
     * training: `instances.gt_person_ids`, int64 (N,), -1 for unlabelled persons, beside
       `gt_boxes` and `gt_classes`. Persons that a crop removes are left out of all three.
     * inference: `queries`, float32 (Q, 4), the frame's query boxes as x0, y0, x1, y1 in the
-      coordinates of the original image, for frames that hold queries.
+      coordinates of the original image, for frames that hold queries. With `query_all_boxes`
+      the frame's ground-truth boxes follow them.
 
     A call raises UserError, naming the file, for an image that cannot be read whole, or whose
     size is not the one in its annotations.
     """
 
+    @configurable
+    def __init__(self, is_train: bool, *, query_all_boxes: bool = False, **kwargs):
+        """
+        Args:
+            query_all_boxes: at inference, ask for the features of the ground-truth boxes as well.
+            kwargs: as in Detectron2's `DatasetMapper`.
+        """
+        super().__init__(is_train, **kwargs)
+        self.query_all_boxes = query_all_boxes
+
     def __call__(self, dataset_dict: Dict[str, Any]) -> Dict[str, Any]:
+        if self.query_all_boxes and not self.is_train and dataset_dict.get("annotations"):
+            boxes = [annotation["bbox"] for annotation in dataset_dict["annotations"]]
+            dataset_dict = {**dataset_dict, "queries": dataset_dict.get("queries", []) + boxes}
         try:
             mapped = super().__call__(dataset_dict)
         except UNREADABLE as e:
