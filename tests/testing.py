@@ -10,6 +10,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 
 from fully_decoupled_ps import add_fully_decoupled_ps_config, apply_stage, merge_config
+from fully_decoupled_ps.data.synthetic import SyntheticSpec, make_synthetic_dataset
 
 PROJECT = Path(__file__).parent.parent / "projects" / "FullyDecoupledPS"
 CONFIGS = PROJECT / "configs"
@@ -94,3 +95,11 @@ def unit_rows(rows, dim, seed=0):
     """(rows, dim) random unit vectors."""
     generator = torch.Generator().manual_seed(seed)
     return torch.nn.functional.normalize(torch.randn(rows, dim, generator=generator))
+
+
+def make_tiny_dataset(root):
+    """A synthetic set of 20 frames in PRW's layout, drawn in about a second; returns its folder."""
+    spec = SyntheticSpec(
+        train_frames=12, test_frames=8, train_ids=4, test_ids=3, width=192, height=108
+    )
+    return make_synthetic_dataset(root, spec)

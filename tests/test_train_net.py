@@ -1,0 +1,266 @@
+"""The training command as a user runs it, on a tiny synthetic set in PRW's layout."""
+
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.engine import hooks
+
+from fully_decoupled_ps.data import register_prw
+from tests.testing import CONFIGS, PROJECT, TINY, make_tiny_dataset
+
+TRAIN_NET = PROJECT / "train_net.py"
+SETS = {"tiny_train": "train", "tiny_test": "test"}
+OPTS = (
+    *TINY,
+    *("MODEL.REID.SIDE_NET.WEIGHTS", "detector"),
+    *("DATASETS.TRAIN", "('tiny_train',)", "DATASETS.TEST", "('tiny_test',)"),
+    *("SOLVER.BASE_LR", 0.001, "SOLVER.WARMUP_ITERS", 0, "SOLVER.CHECKPOINT_PERIOD", 2),
+    *("SOLVER.MAX_ITER", 3, "SOLVER.STEPS", "(2,)"),
+)
+DETECTION = ("MODEL.WEIGHTS", "")  # from random weights, of which none is frozen
+REID = ("SOLVER.STAGE", "reid", "SOLVER.MAX_ITER", 4, "SOLVER.STEPS", "(3,)")
+
+
+def run_in_process(folder, *args):
+    """``python train_net.py ...`` with flags and options; returns its exit status."""
+    config = CONFIGS / "prw" / "faster_rcnn_R50.yaml"
+    flags = [a for a in args if str(a).startswith("--")]
+    opts = [*OPTS, "OUTPUT_DIR", folder, *(a for a in args if a not in flags)]
+    argv, sys.argv = sys.argv, list(map(str, [TRAIN_NET, "--config-file", config, *flags, *opts]))
+    try:
+        runpy.run_path(str(TRAIN_NET), run_name="__main__")
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = argv
+    return 0
+
+
+def load(path):
+    return torch.load(path, weights_only=False)
+
+
+@pytest.fixture(scope="module")
+def tiny_sets(tmp_path_factory):
+    root = make_tiny_dataset(tmp_path_factory.mktemp("data") / "tiny")
+    for name, split in SETS.items():
+        register_prw(name, str(root), split)
+    yield root
+    for name in SETS:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_sets, tmp_path_factory):
+    """Both stages, one after the other, in one output folder."""
+    folder = tmp_path_factory.mktemp("output")
+    statuses = [run_in_process(folder, *DETECTION), run_in_process(folder, *REID)]
+    assert statuses == [0, 0]
+    return SimpleNamespace(folder=folder, detection=folder / "detection", reid=folder / "reid")
+
+
+@pytest.fixture
+def run(tiny_sets, restore_loggers):
+    return run_in_process
+
+
+# --- both stages -----------------------------------------------------------------------------
+
+
+def scalars(folder):
+    """Scalars by name, in the order of the iterations."""
+    lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+    return {name: [line[name] for line in lines if name in line] for line in lines for name in line}
+
+
+def test_each_stage_leaves_its_files(trained):
+    for folder, last in ((trained.detection, 3), (trained.reid, 4)):
+        assert (folder / "last_checkpoint").read_text() == "model_final.pth"
+        assert (folder / "model_0000001.pth").is_file()
+        assert load(folder / "model_final.pth")["iteration"] == last - 1
+        assert list(folder.glob("events.out.tfevents.*"))
+        assert (folder / "config.yaml").is_file()
+
+
+def test_what_is_logged(trained):
+    detection, reid = scalars(trained.detection), scalars(trained.reid)
+    assert {"total_loss", "loss_cls", "loss_rpn_cls", "lr"} <= detection.keys()
+    assert {"total_loss", "loss_oim", "loss_triplet", "lr"} <= reid.keys()
+    names = {"alpha/res3", "alpha/res4", "memory/lookup_seen", "memory/queue_fill"}
+    assert names <= reid.keys() and not names & detection.keys()
+    assert all(0 <= value <= 1 for name in names for value in reid[name])
+    assert reid["memory/lookup_seen"][-1] > 0
+
+    log = (trained.reid / "log.txt").read_text()
+    for text in ("eta: ", "alpha/res3: 0.5", "memory/lookup_seen: ", "loss_oim: "):
+        assert text in log, text
+    # what the loaders counted; the second stage has the data from the first, in one process
+    log = (trained.detection / "log.txt").read_text()
+    assert "12 frames, " in log and "8 frames, " in log and " unlabelled)" in log
+
+
+def test_evaluation_at_the_end_of_training(trained):
+    def results(folder):
+        return json.loads((folder / "inference" / "tiny_test" / "metrics.json").read_text())
+
+    detection, reid = results(trained.detection), results(trained.reid)
+    assert "search" not in detection and {"AP", "recall"} <= detection["detection"].keys()
+    assert reid["detection"] == detection["detection"]
+    for task in ("search", "search_cws", "search_multi_view", "search_multi_view_cws"):
+        assert {"mAP", "top1", "top5", "top10"} <= reid[task].keys()
+    assert (trained.reid / "inference" / "tiny_test" / "queries_full.json").is_file()
+
+
+def test_the_reid_stage_leaves_the_detector_bit_identical(trained):
+    before = load(trained.detection / "model_final.pth")["model"]
+    after = load(trained.reid / "model_final.pth")["model"]
+    assert len(before) > 100 and before.keys() < after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_the_side_net_started_from_the_detector(trained):
+    """Its learning rate is small, so conv3 is still near to the detector's."""
+    state = load(trained.reid / "model_final.pth")["model"]
+    own = state["reid.side_net.res3.0.conv1.weight"]
+    given = state["detector.backbone.res3.0.conv1.weight"]
+    assert 0 < (own - given).abs().max() < 0.1 * given.abs().max()
+
+
+def test_the_same_seed_gives_the_same_network(run, trained, tmp_path):
+    shutil.copytree(trained.detection, tmp_path / "detection")
+    assert run(tmp_path, *REID, "DATASETS.TEST", "()") == 0
+    first, second = (load(f / "reid" / "model_final.pth") for f in (trained.folder, tmp_path))
+    assert all(torch.equal(value, second["model"][k]) for k, value in first["model"].items())
+
+
+def test_evaluation_only(run, trained, tmp_path, caplog):
+    metrics = json.loads((trained.reid / "inference" / "tiny_test" / "metrics.json").read_text())
+    expected = str([["search", "mAP", metrics["search"]["mAP"], 0.01]])
+    weights = ["MODEL.WEIGHTS", trained.reid / "model_final.pth"]
+    assert run(tmp_path, "--eval-only", *REID, *weights, "TEST.EXPECTED_RESULTS", expected) == 0
+    again = json.loads((tmp_path / "reid/inference/tiny_test/metrics.json").read_text())
+    assert again == metrics
+
+    wrong = str([["search", "mAP", metrics["search"]["mAP"] + 5, 0.01]])
+    assert run(trained.folder, "--eval-only", *REID, "TEST.EXPECTED_RESULTS", wrong) == 1
+
+
+# --- resuming --------------------------------------------------------------------------------
+
+
+def test_resume_restores_everything(run, trained, tmp_path, monkeypatch):
+    """The state that training goes on from is the one that was saved: see the first step's."""
+    shutil.copytree(trained.detection, tmp_path / "detection")
+    shutil.copytree(trained.reid, tmp_path / "reid")
+    (tmp_path / "reid" / "last_checkpoint").write_text("model_0000001.pth")
+    saved = load(tmp_path / "reid" / "model_0000001.pth")
+    assert saved["iteration"] == 1
+    resumed = {}
+
+    def record(trainer):
+        resumed["start_iter"] = trainer.start_iter
+        resumed["model"] = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+        resumed["optimizer"] = trainer._trainer.optimizer.state_dict()["state"]
+        resumed["momentum"] = [v["momentum_buffer"].clone() for v in resumed["optimizer"].values()]
+        resumed["schedule"] = trainer.scheduler.last_epoch
+
+    monkeypatch.setattr(hooks.IterationTimer, "before_train", lambda self: record(self.trainer))
+    monkeypatch.setattr(hooks.IterationTimer, "before_step", lambda self: None)
+    monkeypatch.setattr(hooks.IterationTimer, "after_step", lambda self: None)
+    monkeypatch.setattr(hooks.IterationTimer, "after_train", lambda self: None)
+    assert run(tmp_path, "--resume", *REID, "DATASETS.TEST", "()") == 0
+
+    assert resumed["start_iter"] == 2
+    assert all(torch.equal(value, resumed["model"][k]) for k, value in saved["model"].items())
+    assert saved["model"]["reid.memory.lookup_table"].any(1).sum() > 0
+    assert "reid.memory.queue_head" in saved["model"]
+    momentum = [
+        v["momentum_buffer"] for v in saved["trainer"]["_trainer"]["optimizer"]["state"].values()
+    ]
+    assert len(momentum) > 40 and any(m.abs().sum() > 0 for m in momentum)
+    assert all(map(torch.equal, resumed["momentum"], momentum))
+    assert resumed["schedule"] == saved["trainer"]["hooks"]["LRScheduler"]["last_epoch"]
+    # the rate falls at iteration 3, counted from the start of training
+    assert scalars(tmp_path / "reid")["lr"][-1] == pytest.approx(0.0001)
+    assert load(tmp_path / "reid" / "model_final.pth")["iteration"] == 3
+
+
+# --- wrong use -------------------------------------------------------------------------------
+
+
+def wrong_use(capfd, status):
+    """The one line of an error; what was printed before it is the log."""
+    out, err = capfd.readouterr()
+    assert status == 2
+    assert "Traceback" not in out + err
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "opts, message",
+    [
+        (["SOLVER.STAGE", "re-id"], "SOLVER.STAGE is 're-id'; allowed are detection, reid"),
+        (REID, "stage reid starts from a trained detector, but .*detection holds no checkpoint"),
+        ([*REID, "MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty, but stage reid starts from a"),
+        ([*REID, "MODEL.WEIGHTS", "none.pth"], "checkpoint none.pth: no such file"),
+        (["DATASETS.TRAIN", "('prw_trian',)"], "dataset 'prw_trian' is not registered"),
+        (["DATASETS.TRAIN", "('absent',)"], "PRW.*: folder .*no/such' not found; "),
+        (["DATASETS.TEST", "('absent',)"], "PRW.*: folder .*no/such' not found; "),
+        (["DATASETS.TRAIN", "('absent',)", "SOLVER.STAGE", "joint"], "no/such' not found"),
+        (["SOLVER.MAX_ITERS", "3"], "SOLVER.MAX_ITERS; did you mean MAX_ITER"),
+        ([*REID, "MODEL.WEIGHTS", "x", "MODEL.REID.OIM.TEMPERATURE", "0.0"], "TEMPERATURE is 0.0"),
+        ([*DETECTION, "MODEL.BACKBONE.FREEZE_AT", 2], "layers would be frozen at random values"),
+        (["--eval-only"], "--eval-only of stage detection, but .* holds no checkpoint"),
+        (["--eval-only", "MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty"),
+    ],
+)
+def test_wrong_use_gets_one_line(run, tmp_path, capfd, opts, message):
+    register_prw("absent", str(tmp_path / "no" / "such"), "test")
+    try:
+        status = run(tmp_path / "output", *opts)
+    finally:
+        DatasetCatalog.remove("absent")
+        MetadataCatalog.remove("absent")
+    assert re.search(message, wrong_use(capfd, status))
+
+
+def test_contradicted_identities_get_one_line(run, trained, tmp_path, capfd):
+    weights = ["MODEL.WEIGHTS", trained.detection / "model_final.pth"]
+    status = run(tmp_path, *REID, *weights, "MODEL.REID.NUM_IDS", 483)
+    assert "NUM_IDS is 483, but tiny_train has 4 identities" in wrong_use(capfd, status)
+
+
+def test_checkpoints_that_do_not_fit_get_one_line(run, trained, tmp_path, capfd):
+    detector = ["MODEL.WEIGHTS", trained.detection / "model_final.pth"]
+    deeper = ["MODEL.RESNETS.DEPTH", 34]
+    for args in ([*REID, *detector, *deeper], ["--eval-only", *detector, *deeper]):
+        status = run(tmp_path, *args)
+        assert "checkpoint is of another architecture" in wrong_use(capfd, status)
+    status = run(tmp_path, "--eval-only", *REID, *detector)
+    assert "holds a detector only; train stage reid first" in wrong_use(capfd, status)
+
+
+def test_a_side_net_s_start_must_be_said(run, trained, tmp_path, capfd):
+    weights = ["MODEL.WEIGHTS", trained.detection / "model_final.pth"]
+    status = run(tmp_path, *REID, *weights, "MODEL.REID.SIDE_NET.WEIGHTS", "")
+    assert "MODEL.REID.SIDE_NET.WEIGHTS is empty" in wrong_use(capfd, status)
+
+
+def test_a_missing_config_file_gets_one_line_from_the_real_command(tmp_path):
+    command = [sys.executable, str(TRAIN_NET), "--config-file", str(tmp_path / "none.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("none.yaml: no such file")
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
