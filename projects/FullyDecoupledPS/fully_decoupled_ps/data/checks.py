@@ -1,6 +1,7 @@
 """What all loaders share: readers that turn a fault into one line, box checks, ids, counts."""
 
 import logging
+import math
 import os
 import time
 from collections import Counter
@@ -120,7 +121,7 @@ def clip_box(box: Sequence[float], width: int, height: int, where: str) -> List[
     """
     x0, y0, x1, y1 = (float(v) for v in box)
     clipped = [max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))]
-    if not np.isfinite([x0, y0, x1, y1]).all() or x1 <= x0 or y1 <= y0:
+    if not all(map(math.isfinite, (x0, y0, x1, y1))) or x1 <= x0 or y1 <= y0:
         fault = "has no size"
     elif clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
         fault = f"lies outside its image of {width} x {height} pixels"

@@ -212,13 +212,13 @@ def _box(entry: Dict, d: Dict, where: str, oddities: Oddities) -> List[float]:
     x, y, w, h = (float(v) for v in xywh)
     box = [x, y, x + w, y + h]
     clipped = clip_box(box, d["width"], d["height"], f"{where}, bbox")
-    over = max(abs(a - b) for a, b in zip(box, clipped, strict=True))
-    if over > PIXELS_OVER_THE_BORDER:
-        raise UserError(
-            f"{where}, bbox: {xywh} leaves its image of {d['width']} x {d['height']} pixels by "
-            f"{over:g}; cut it at the border"
-        )
-    if over > 0:
+    if clipped != box:
+        over = max(abs(a - b) for a, b in zip(box, clipped, strict=True))
+        if over > PIXELS_OVER_THE_BORDER:
+            raise UserError(
+                f"{where}, bbox: {xywh} leaves its image of {d['width']} x {d['height']} pixels "
+                f"by {over:g}; cut it at the border"
+            )
         oddities.add(CLIPPED, where)
     return clipped
 
