@@ -16,6 +16,7 @@ VALUES = {
     "name": ("Größe 東", "Größe 東"),
     "empty": (np.zeros((0, 0)), []),
     "uint16": (np.array([[65535, 2, 3, 4]], dtype=np.uint16), [65535, 2, 3, 4]),
+    "cube": (np.array([[[1, 2, 3]]], dtype=np.uint8), [1, 2, 3]),
     "column": (np.array([[1.5], [-2]]), [1.5, -2]),
     "int8": (np.array([[-1]], dtype=np.int8), [-1]),
     "single": (np.array([[0.25]], dtype=np.float32), [0.25]),
@@ -36,7 +37,12 @@ def rows(path, variable="S"):
 def test_all_kinds_of_values(tmp_path, compressed, column):
     written = [[value for value, _ in VALUES.values()]] * 3
     array = structs(list(VALUES), written)
-    content = {"before": np.eye(300), "S": array.T if column else array, "after": "x"}
+    # what is passed over must not be read: as tags, these numbers are matrices
+    content = {
+        "before": np.full((300, 300), 14, dtype=np.int32),
+        "S": array.T if column else array,
+        "after": "x",
+    }
     savemat(tmp_path / "a.mat", content, do_compression=compressed)
     assert rows(tmp_path / "a.mat") == [{k: read for k, (_, read) in VALUES.items()}] * 3
 
@@ -101,6 +107,13 @@ def test_wrong_variables(tmp_path):
     with pytest.raises(KeyError, match="N"):
         StructArray(str(tmp_path / "a.mat"), "N")
     with pytest.raises(ValueError, match="'S' is no struct array"):
+        StructArray(str(tmp_path / "a.mat"), "S")
+
+
+def test_struct_without_fields(tmp_path):
+    fields = small("<", 5, struct.pack("<i", 8)) + element("<", 1, b"")
+    (tmp_path / "a.mat").write_bytes(file("<", matrix("<", 2, (2**30, 1), b"S", fields)))
+    with pytest.raises(ValueError, match="'S' has no fields"):
         StructArray(str(tmp_path / "a.mat"), "S")
 
 

@@ -5,6 +5,7 @@ Importing this package registers the meta-architecture and the built-in datasets
 
 from . import data, modeling
 from .config import add_fully_decoupled_ps_config, apply_stage, merge_config
+from .data import builtin
 from .errors import UserError
 from .preflight import check_config
 
@@ -14,6 +15,7 @@ __all__ = [
     "UserError",
     "add_fully_decoupled_ps_config",
     "apply_stage",
+    "builtin",
     "check_config",
     "data",
     "merge_config",

@@ -1,4 +1,4 @@
-"""The optimiser: Detectron2's SGD or AdamW, and in stage ``hybrid`` a learning rate of f_d's own."""
+"""The optimiser: SGD or AdamW, and in stage ``hybrid`` a learning rate of f_d's own."""
 
 import torch
 from detectron2.config import CfgNode

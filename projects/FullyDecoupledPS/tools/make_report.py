@@ -63,7 +63,7 @@ def report(args: argparse.Namespace) -> Path:
     logs = {stage: run / stage / "metrics.json" for stage in STAGES}
     return write_report(
         args.output or run / "report.html",
-        title=args.title or f"Person search: {evaluation.name}",
+        title=args.title or f"Person search on {evaluation.name}",
         results=evaluation / "metrics.json",
         queries_file=choose(evaluation, "queries_*.json", protocol, "--protocol"),
         training_logs={stage: log for stage, log in logs.items() if log.exists()},

@@ -6,6 +6,7 @@ from .fcos import FCOS, build_fcos_resnet_fpn_backbone
 from .identity_memory import IdentityMemory
 from .losses import REID_LOSS_REGISTRY, OIMLoss, TripletLoss, build_reid_losses
 from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch
+from .narrow_resnet import build_narrow_resnet_backbone
 from .osnet import OSNetSideNet
 from .reid_head import ReIDHead
 from .reid_side_net import REID_SIDE_NET_REGISTRY, ResNetSideNet, SideNet, build_reid_side_net
@@ -33,6 +34,7 @@ __all__ = [
     "SideNet",
     "TripletLoss",
     "build_fcos_resnet_fpn_backbone",
+    "build_narrow_resnet_backbone",
     "build_reid_losses",
     "build_reid_side_net",
 ]

@@ -18,9 +18,9 @@ def gather_rows(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
     world_size = comm.get_world_size()
     if world_size == 1:
         return tensors
-    counts = [torch.zeros_like(tensors[0], shape=(1,), dtype=torch.int64)] * world_size
-    counts = [c.clone() for c in counts]
-    dist.all_gather(counts, torch.full_like(counts[0], len(tensors[0])))
+    own = tensors[0].new_full((1,), len(tensors[0]), dtype=torch.int64)
+    counts = [torch.empty_like(own) for _ in range(world_size)]
+    dist.all_gather(counts, own)
     counts = [int(c) for c in counts]
     return tuple(_gather_padded(t, counts) for t in tensors)
 
@@ -28,7 +28,7 @@ def gather_rows(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
 def _gather_padded(rows: torch.Tensor, counts: list[int]) -> torch.Tensor:
     # all_gather wants equal shapes: pad to the longest, then cut.
     padded = rows.new_zeros(max(counts), *rows.shape[1:])
-    padded[: len(rows)] = rows
+    padded[: len(rows)] = rows.detach()
     gathered = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(gathered, padded)
     return torch.cat([g[:n] for g, n in zip(gathered, counts, strict=True)])

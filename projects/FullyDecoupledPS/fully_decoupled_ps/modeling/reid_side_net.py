@@ -101,14 +101,23 @@ class ResNetSideNet(SideNet):
 
     @classmethod
     def from_config(cls, cfg, detector_shapes: dict[str, ShapeSpec]):
-        depth = cfg.MODEL.REID.SIDE_NET.DEPTH or cfg.MODEL.RESNETS.DEPTH
-        norm = cfg.MODEL.REID.SIDE_NET.NORM
-        given, wanted = detector_shapes["res2"].channels, stage_channels(depth, 2)
-        side_ada = nn.Identity() if given == wanted else nn.Conv2d(given, wanted, kernel_size=1)
+        side_net, resnet = cfg.MODEL.REID.SIDE_NET, cfg.MODEL.RESNETS
+        depth = side_net.DEPTH or resnet.DEPTH
+        # another depth has the standard width; the detector's own has the detector's width
+        width = resnet.RES2_OUT_CHANNELS if depth == resnet.DEPTH else 0
+        channels = {i: stage_channels(depth, i, width) for i in (2, 3, 4, 5)}
+        given, wanted = detector_shapes["res2"].channels, channels[2]
+        side_ada = nn.Identity() if given == wanted else conv_side_ada(given, wanted)
         fusion = SIDE_FUSION_REGISTRY.get(cfg.MODEL.REID.FUSION.NAME)
-        in_1x1 = cfg.MODEL.RESNETS.STRIDE_IN_1X1
         res3, res4, res5 = (
-            build_stage(depth, stage, norm=norm, stride=stride, stride_in_1x1=in_1x1)
+            build_stage(
+                depth,
+                stage,
+                norm=side_net.NORM,
+                stride=stride,
+                stride_in_1x1=resnet.STRIDE_IN_1X1,
+                res2_channels=width,
+            )
             for stage, stride in ((3, 2), (4, 2), (5, 1))
         )
         return {
@@ -116,9 +125,8 @@ class ResNetSideNet(SideNet):
             "res3": res3,
             "res4": res4,
             "res5": res5,
-            "feature_dim": stage_channels(depth, 5),
+            "feature_dim": channels[5],
             "fusions": {
-                f"res{i}": fusion(detector_shapes[f"res{i}"].channels, stage_channels(depth, i))
-                for i in (3, 4)
+                f"res{i}": fusion(detector_shapes[f"res{i}"].channels, channels[i]) for i in (3, 4)
             },
         }

@@ -1,8 +1,8 @@
-"""The C4 detector's RoI head, with basic blocks where the ResNet has them, and for upright persons."""
+"""The C4 detector's RoI head: conv5 of any ResNet, and tall RoIs for upright persons."""
 
 from detectron2.modeling import ROI_HEADS_REGISTRY
-from detectron2.modeling.roi_heads import Res5ROIHeads
 from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.roi_heads import Res5ROIHeads
 
 from .resnet_stages import build_stage, stage_channels
 
@@ -31,4 +31,6 @@ class PersonRes5ROIHeads(Res5ROIHeads):
         depth = cfg.MODEL.RESNETS.DEPTH
         if depth >= 50:
             return super()._build_res5_block(cfg)
-        return build_stage(depth, 5, norm=cfg.MODEL.RESNETS.NORM, stride=2), stage_channels(depth, 5)
+        width = cfg.MODEL.RESNETS.RES2_OUT_CHANNELS
+        res5 = build_stage(depth, 5, norm=cfg.MODEL.RESNETS.NORM, stride=2, res2_channels=width)
+        return res5, stage_channels(depth, 5, width)

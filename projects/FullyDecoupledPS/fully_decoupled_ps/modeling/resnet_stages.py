@@ -14,8 +14,13 @@ BLOCKS_PER_STAGE = {
 }
 
 
-def stage_channels(depth: int, stage: int) -> int:
-    """Output channels of ``res<stage>``, stage in 2 to 5, of a ResNet of standard width.
+def stage_channels(depth: int, stage: int, res2_channels: int = 0) -> int:
+    """Output channels of ``res<stage>``, stage in 2 to 5.
+
+    Args:
+        depth: of the whole ResNet.
+        stage: 2 to 5.
+        res2_channels: output channels of ``res2``; 0: the standard 64, or 256 from depth 50 on.
 
     Raises:
         UserError: if there is no ResNet of that depth.
@@ -23,23 +28,34 @@ def stage_channels(depth: int, stage: int) -> int:
     if depth not in BLOCKS_PER_STAGE:
         known = ", ".join(map(str, BLOCKS_PER_STAGE))
         raise UserError(f"there is no ResNet of depth {depth}; depths are {known}")
-    return (64 if depth < 50 else 256) * 2 ** (stage - 2)
+    return (res2_channels or (64 if depth < 50 else 256)) * 2 ** (stage - 2)
 
 
-def build_stage(depth: int, stage: int, *, norm: str, stride: int, stride_in_1x1=False):
-    """One stage of a ResNet of standard width.
+def build_stage(
+    depth: int,
+    stage: int,
+    *,
+    norm: str,
+    stride: int,
+    stride_in_1x1: bool = False,
+    res2_channels: int = 0,
+    in_channels: int = 0,
+) -> nn.Sequential:
+    """One stage of a ResNet.
 
     Args:
         depth: of the whole ResNet; basic blocks under 50, bottleneck blocks from 50 on.
-        stage: 3, 4 or 5, for conv3, conv4, conv5.
+        stage: 2 to 5, for conv2 to conv5.
         norm: Detectron2's name of a norm.
         stride: of the stage's first block.
         stride_in_1x1: whether a bottleneck's stride is in its first 1 x 1 convolution.
+        res2_channels: see :func:`stage_channels`.
+        in_channels: 0: the output channels of the stage before.
 
     Returns:
         nn.Sequential: with the parameter names of Detectron2's own ``res<stage>``.
     """
-    out_channels = stage_channels(depth, stage)
+    out_channels = stage_channels(depth, stage, res2_channels)
     num_blocks = BLOCKS_PER_STAGE[depth][stage - 2]
     kwargs = {"norm": norm, "stride_per_block": [stride] + [1] * (num_blocks - 1)}
     if depth >= 50:
@@ -47,7 +63,7 @@ def build_stage(depth: int, stage: int, *, norm: str, stride: int, stride_in_1x1
     blocks = ResNet.make_stage(
         BottleneckBlock if depth >= 50 else BasicBlock,
         num_blocks,
-        in_channels=stage_channels(depth, stage - 1),
+        in_channels=in_channels or stage_channels(depth, stage - 1, res2_channels),
         out_channels=out_channels,
         **kwargs,
     )

@@ -96,6 +96,7 @@ def write_report(
         facts=facts or {},
         content=content,
         counts=metrics.get("counts", {}),
+        has_multi_view="search_multi_view" in metrics,
         num_ranked=len(ranking),
         headline=headline(metrics, references),
         tables=result_tables(metrics, references),

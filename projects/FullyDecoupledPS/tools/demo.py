@@ -1,0 +1,201 @@
+#!/usr/bin/env python
+"""The whole job on a synthetic benchmark: train the detector, train re-id, search, score, report.
+
+python demo.py
+
+Each step is one of the project's own commands; what it prints goes to OUTPUT_DIR/<step>.log.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from tabulate import tabulate
+
+from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.utils.report import write_report
+
+PROJECT = Path(__file__).resolve().parent.parent
+TRAIN = [PROJECT / "train_net.py", "--config-file"]
+CONFIG = PROJECT / "configs" / "synthetic" / "faster_rcnn_R18.yaml"
+DATASET = "synthetic_test"
+SECONDS_BETWEEN_LINES = 10
+
+# How Detectron2 and this project's tools report their progress.
+TRAINING = re.compile(r"eta: (\S+) +iter: (\d+) +total_loss: (\S+)")
+INFERENCE = re.compile(r"Inference done (\d+)/(\d+).*ETA=(\S+)")
+OTHER = re.compile(r"\[(?:synthetic|floor)\] (.*)")
+
+
+def progress(line: str) -> str:
+    """What a line of a command's log says of its progress, or ""."""
+    if match := TRAINING.search(line):
+        return f"iteration {int(match[2]) + 1}, loss {match[3]}, {match[1]} left"
+    if match := INFERENCE.search(line):
+        return f"evaluated {match[1]} of {match[2]} frames, {match[3]} left"
+    if match := OTHER.search(line):
+        return match[1]
+    return ""
+
+
+class Steps:
+    """Runs the commands one after the other, and tells how far each one is."""
+
+    def __init__(self, output_dir: Path, dataset_dir: Path, total: int):
+        self.output_dir = output_dir
+        self.total = total
+        self.number = 0
+        self.environment = {
+            **os.environ,
+            "DETECTRON2_DATASETS": str(dataset_dir),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def say(self, text: str) -> None:
+        print(f"[{self.number}/{self.total}] {text}", flush=True)
+
+    def run(self, name: str, title: str, command: list) -> None:
+        """
+        Raises:
+            UserError: if the command fails; the last lines of its log are shown first.
+        """
+        self.number += 1
+        self.say(title)
+        start = last = time.monotonic()
+        log = self.output_dir / f"{name}.log"
+        command = [sys.executable, *map(str, command)]
+        with (
+            open(log, "w") as f,
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=self.environment,
+            ) as process,
+        ):
+            f.write(" ".join(command) + "\n")
+            for line in process.stdout:
+                f.write(line)
+                f.flush()
+                text = progress(line)
+                if text and time.monotonic() - last > SECONDS_BETWEEN_LINES:
+                    self.say(f"  {text}")
+                    last = time.monotonic()
+        if process.returncode:
+            print("".join(log.read_text().splitlines(keepends=True)[-15:]), file=sys.stderr)
+            raise UserError(f"step {name} failed with status {process.returncode}; see {log}")
+        self.say(f"  done in {time.monotonic() - start:.0f} s")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output-dir", type=Path, default=Path("output/demo"), metavar="DIR")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs for train_net.py, for both stages"
+    )
+    args = parser.parse_args()
+    try:
+        run_demo(args.output_dir, args.opts)
+    except UserError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run_demo(output_dir: Path, opts: list) -> None:
+    """Every step, then the report, ``results.json`` and the table."""
+    start = time.monotonic()
+    output_dir.mkdir(parents=True, exist_ok=True)
+    datasets = output_dir / "datasets"
+    steps = Steps(output_dir, datasets, total=6)
+    tools = PROJECT / "tools"
+    config = [CONFIG, "OUTPUT_DIR", output_dir, *opts]
+    floor_dir = output_dir / "floor"
+
+    steps.run(
+        "dataset",
+        f"Drawing the synthetic benchmark in {datasets / 'synthetic'}",
+        [tools / "make_synthetic_dataset.py", "--output", datasets / "synthetic"],
+    )
+    steps.run(
+        "floor",
+        "Scoring the floor: colour histograms of the ground-truth boxes",
+        [tools / "evaluate_color_histogram.py", "--dataset", DATASET, "--output-dir", floor_dir],
+    )
+    steps.run("detection", "Training the detector, from scratch", [*TRAIN, *config])
+    steps.run(
+        "untrained",
+        "Scoring the search before re-id training: the detector's own features",
+        [tools / "evaluate_untrained.py", "--config-file", *config],
+    )
+    steps.run(
+        "reid",
+        "Training the re-id side-net beside the frozen detector, then searching",
+        [*TRAIN, *config, "SOLVER.STAGE", "reid"],
+    )
+    steps.number += 1
+    steps.say("Drawing the report")
+    inference = output_dir / "reid" / "inference" / DATASET
+    seconds = time.monotonic() - start
+    report = write_report(
+        output_dir / "report.html",
+        title="Person search on a synthetic benchmark",
+        results=inference / "metrics.json",
+        queries_file=inference / "queries_full.json",
+        training_logs={s: output_dir / s / "metrics.json" for s in ("detection", "reid")},
+        floor=floor_dir / "metrics.json",
+        untrained=inference / "untrained" / "metrics.json",
+        facts={
+            "Command": "make demo",
+            "Machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+            "Versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
+            "Time": f"{seconds / 60:.1f} minutes",
+        },
+    )
+    results = collect_results(inference, floor_dir, seconds)
+    (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    print("\n" + format_results(results))
+    print(f"\nReport: {report}")
+
+
+def collect_results(inference: Path, floor_dir: Path, seconds: float) -> dict:
+    """The trained network's metrics, and the search metrics of what it is compared with."""
+    return {
+        **json.loads((inference / "metrics.json").read_text())["metrics"],
+        "floor": json.loads((floor_dir / "metrics.json").read_text())["metrics"]["search"],
+        "untrained": json.loads((inference / "untrained" / "metrics.json").read_text())["metrics"][
+            "search"
+        ],
+        "seconds": seconds,
+    }
+
+
+def format_results(results: dict) -> str:
+    """The table that ends the demo, in percent."""
+    detection = results["detection"]
+    rows = [
+        ("full gallery", "search"),
+        ("full gallery, CWS", "search_cws"),
+        ("multi-view gallery", "search_multi_view"),
+        ("before re-id training", "untrained"),
+        ("floor: colour histograms", "floor"),
+    ]
+    names = ("mAP", "top1", "top5", "top10")
+    table = [[title, *(results[key][n] for n in names)] for title, key in rows if key in results]
+    return f"detection: AP {detection['AP']:.1f}, recall {detection['recall']:.1f}\n" + tabulate(
+        table, headers=["search", *names], floatfmt=".1f"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

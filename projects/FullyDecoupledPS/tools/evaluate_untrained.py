@@ -1,0 +1,44 @@
+#!/usr/bin/env python
+"""Evaluate the network that stage reid starts from: the trained detector, an untrained side-net.
+
+python evaluate_untrained.py --config-file F [KEY VALUE ...]
+
+It takes the arguments of train_net.py, and writes to OUTPUT_DIR/reid/inference/<dataset>/untrained.
+"""
+
+import argparse
+import os
+import sys
+
+from detectron2.engine import default_argument_parser
+
+from fully_decoupled_ps import UserError
+from fully_decoupled_ps.evaluation import PersonSearchEvaluator
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from train_net import Trainer, setup  # noqa: E402
+
+
+def main(args: argparse.Namespace):
+    cfg = setup(args)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=False)
+    evaluators = [
+        PersonSearchEvaluator(
+            name,
+            score_thresh=cfg.TEST.SEARCH.SCORE_THRESH,
+            output_dir=os.path.join(cfg.OUTPUT_DIR, "inference", name, "untrained"),
+        )
+        for name in cfg.DATASETS.TEST
+    ]
+    return Trainer.test(cfg, trainer.checkpointer.model.eval(), evaluators)
+
+
+if __name__ == "__main__":
+    arguments = default_argument_parser().parse_args()
+    arguments.opts = [*arguments.opts, "SOLVER.STAGE", "reid"]
+    try:
+        main(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,84 @@
+"""A dataset of a few images and the training command on it, for tests that need a whole run."""
+
+import importlib.util
+import json
+import sys
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.engine import default_argument_parser
+
+from fully_decoupled_ps.data import register_person_search_json
+from tests.data.layouts import write_image
+from tests.testing import PROJECT, TINY
+
+# Six images of two cameras; three persons, each seen twice, and somebody unknown in every image.
+IMAGES = [
+    {"id": i, "file_name": f"{i}.jpg", "width": 96, "height": 64, "camera_id": 1 + i % 2}
+    for i in range(6)
+]
+ANNOTATIONS = [
+    annotation
+    for i in range(6)
+    for annotation in (
+        {"image_id": i, "bbox": [8 + 4 * i, 4, 20, 50], "person_id": i // 2},
+        {"image_id": i, "bbox": [60, 10 + i, 18, 40]},
+    )
+]
+
+
+class SmallRun:
+    """Registers the dataset under ``small_train`` and ``small_test``, and runs train_net.py on it.
+
+    Used as a context manager, it takes the names away at the end.
+    """
+
+    names = ("small_train", "small_test")
+
+    def __init__(self, root):
+        self.output_dir = root / "output"
+        for entry in IMAGES:
+            write_image(root / "images" / entry["file_name"], entry["width"], entry["height"])
+        path = root / "set.json"
+        path.write_text(json.dumps({"images": IMAGES, "annotations": ANNOTATIONS}))
+        for name in self.names:
+            register_person_search_json(name, str(path), str(root / "images"), name[6:])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        for name in self.names:
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)
+
+    def train(self, config_file, opts=(), *, resume=False, iterations=2):
+        """Run ``main`` of train_net.py as the command line would, on tiny images."""
+        opts = [
+            *TINY,
+            *("DATASETS.TRAIN", "('small_train',)", "DATASETS.TEST", "('small_test',)"),
+            *("SOLVER.MAX_ITER", iterations, "SOLVER.REID.MAX_ITER", iterations),
+            *("SOLVER.IMS_PER_BATCH", 2, "SOLVER.REID.IMS_PER_BATCH", 2),
+            *("SOLVER.WARMUP_ITERS", 0, "SOLVER.REID.WARMUP_ITERS", 0),
+            *("OUTPUT_DIR", self.output_dir),
+            *opts,
+        ]
+        command = ["--config-file", str(config_file), *(["--resume"] if resume else [])]
+        _train_net().main(default_argument_parser().parse_args([*command, *map(str, opts)]))
+
+    def scalars(self, stage):
+        """The last line of a stage's training log."""
+        lines = (self.output_dir / stage / "metrics.json").read_text().splitlines()
+        return json.loads(lines[-1])
+
+    def results(self, stage):
+        """What the evaluator wrote at the end of a stage."""
+        path = self.output_dir / stage / "inference" / "small_test" / "metrics.json"
+        return json.loads(path.read_text())
+
+
+def _train_net():
+    if "train_net" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("train_net", PROJECT / "train_net.py")
+        sys.modules["train_net"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules["train_net"]

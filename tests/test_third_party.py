@@ -1,0 +1,135 @@
+"""A third party's parts: a detector, a side-net, a loss and a dataset of one file each.
+
+They are registered here, outside the package, and train by config alone.
+"""
+
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+from detectron2.data import DatasetCatalog
+from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
+from detectron2.structures import Boxes, ImageList, Instances
+from torch import nn
+
+from fully_decoupled_ps.modeling import (
+    REID_LOSS_REGISTRY,
+    REID_SIDE_NET_REGISTRY,
+    SIDE_FUSION_REGISTRY,
+    SideNet,
+)
+from tests.small_run import SmallRun
+from tests.testing import CONFIGS, PROJECT
+
+
+@META_ARCH_REGISTRY.register()
+class OneBoxDetector(nn.Module):
+    """Regresses one box an image from the mean of res4."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.backbone = build_backbone(cfg)
+        self.box = nn.Linear(self.backbone.output_shape()["res4"].channels, 4)
+        self.register_buffer("mean", torch.tensor(cfg.MODEL.PIXEL_MEAN).view(3, 1, 1), False)
+
+    @property
+    def device(self):
+        return self.mean.device
+
+    def preprocess_image(self, batched_inputs):
+        return ImageList.from_tensors(
+            [x["image"].to(self.device) - self.mean for x in batched_inputs]
+        )
+
+    def forward(self, batched_inputs):
+        images = self.preprocess_image(batched_inputs)
+        boxes = self.box(self.backbone(images.tensor)["res4"].mean(dim=(2, 3)))
+        if self.training:
+            targets = [x["instances"].gt_boxes.tensor[0].to(boxes) for x in batched_inputs]
+            return {"loss_one_box": F.l1_loss(boxes, torch.stack(targets))}
+        outputs = []
+        for size in images.image_sizes:
+            found = Instances(size, pred_boxes=Boxes(torch.tensor([[8.0, 4.0, 28.0, 54.0]])))
+            found.scores, found.pred_classes = torch.ones(1), torch.zeros(1, dtype=torch.int64)
+            outputs.append({"instances": found})
+        return outputs
+
+
+@REID_SIDE_NET_REGISTRY.register()
+class PlainSideNet(SideNet):
+    """Three 3 x 3 convolutions of eight channels."""
+
+    def __init__(self, cfg, detector_shapes):
+        fusion = SIDE_FUSION_REGISTRY.get(cfg.MODEL.REID.FUSION.NAME)
+        super().__init__(
+            side_ada=nn.Conv2d(detector_shapes["res2"].channels, 8, 1),
+            res3=nn.Conv2d(8, 8, 3, stride=2, padding=1),
+            res4=nn.Conv2d(8, 8, 3, stride=2, padding=1),
+            res5=nn.Conv2d(8, 8, 3, padding=1),
+            feature_dim=8,
+            fusions={n: fusion(detector_shapes[n].channels, 8) for n in ("res3", "res4")},
+        )
+
+
+@REID_LOSS_REGISTRY.register()
+class PullLoss(nn.Module):
+    """Pulls the embeddings of a labelled person towards its row of the lookup table."""
+
+    def __init__(self, cfg):
+        super().__init__()
+
+    def forward(self, embeddings, person_ids, memory):
+        labelled = person_ids >= 0
+        rows = memory.lookup_table[person_ids[labelled]]
+        return {"loss_pull": (embeddings[labelled] - rows).square().sum() / len(embeddings)}
+
+
+OPTS = (
+    *("MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", 0, "MODEL.DETECTOR.NAME", "OneBoxDetector"),
+    *("MODEL.REID.SIDE_NET.NAME", "PlainSideNet", "MODEL.REID.SIDE_NET.WEIGHTS", "random"),
+    *("MODEL.REID.FUSION.NAME", "ConvFusion", "MODEL.REID.LOSSES", "('OIMLoss', 'PullLoss')"),
+)
+
+
+@pytest.mark.parametrize("stages", [("detection", "reid"), ("joint",)], ids=["reid", "joint"])
+def test_parts_from_outside_train_by_config_alone(stages, tmp_path, restore_loggers):
+    with SmallRun(tmp_path) as run:  # whose dataset is an own one, too
+        for stage in stages:
+            opts = OPTS[2:] if stage == "reid" else OPTS
+            run.train(
+                CONFIGS / "Base-FasterRCNN.yaml", [*opts, "SOLVER.STAGE", stage], iterations=1
+            )
+        assert ("loss_one_box" in run.scalars(stage)) == (stage == "joint")
+        assert {"loss_oim", "loss_pull"} <= run.scalars(stage).keys()
+        assert run.results(stage)["search"].keys() >= {"mAP", "top1"}
+    state = torch.load(run.output_dir / stage / "model_final.pth")["model"]
+    assert state["reid.side_net.res4.weight"].shape == (8, 8, 3, 3)
+    if stage == "reid":  # and a third party's detector is frozen as well
+        before = torch.load(run.output_dir / "detection" / "model_final.pth")["model"]
+        assert all(torch.equal(value, state[name]) for name, value in before.items())
+
+
+def test_the_readmes_examples_train(tmp_path, restore_loggers, monkeypatch):
+    """Its code as it stands, in a folder with the files that it names."""
+    monkeypatch.chdir(tmp_path)
+    extend = (PROJECT / "README.md").read_text().split("## Extend")[1]
+    examples = re.findall(r"```python\n(.*?)```", extend, re.DOTALL)
+    assert len(examples) == 4
+    with SmallRun(tmp_path) as run:
+        for split in ("train", "test"):
+            (tmp_path / f"{split}.json").write_bytes((tmp_path / "set.json").read_bytes())
+        for code in examples:
+            assert len(code.splitlines()) < 30
+            exec(code, {"__name__": "my_parts"})
+        opts = [
+            *("SOLVER.STAGE", "joint", "MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", 0),
+            *("MODEL.DETECTOR.NAME", "MyDetector", "MODEL.REID.SIDE_NET.NAME", "MySideNet"),
+            *("MODEL.REID.SIDE_NET.WEIGHTS", "random", "MODEL.REID.FUSION.NAME", "ConvFusion"),
+            *("MODEL.REID.LOSSES", "('OIMLoss', 'MyLoss')"),
+            *("DATASETS.TRAIN", "('my_train',)", "DATASETS.TEST", "('my_test',)"),
+        ]
+        run.train(CONFIGS / "prw" / "retinanet_R50.yaml", opts, iterations=1)
+        assert {"loss_cls", "loss_oim", "loss_mine"} <= run.scalars("joint").keys()
+    for name in ("my_train", "my_test"):
+        DatasetCatalog.remove(name)

@@ -1,0 +1,139 @@
+"""The training modes by their one command: what each starts from, resumes from and reports."""
+
+import pytest
+import torch
+import torchvision
+
+from fully_decoupled_ps import UserError
+from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
+from tests.small_run import SmallRun
+from tests.testing import CONFIGS, make_model
+
+RANDOM = ("MODEL.WEIGHTS", "", "MODEL.REID.SIDE_NET.WEIGHTS", "random")
+
+
+@pytest.fixture
+def run(tmp_path, restore_loggers):
+    with SmallRun(tmp_path) as small_run:
+        yield small_run
+
+
+def weights(run, stage, name="model_final.pth"):
+    return torch.load(run.output_dir / stage / name)["model"]
+
+
+def test_hybrid_starts_from_the_detection_stage(run):
+    config = CONFIGS / "prw" / "retinanet_R50.yaml"
+    run.train(config, RANDOM)
+    frozen = [*RANDOM[2:], "SOLVER.STAGE", "hybrid"]
+    run.train(config, [*frozen, "SOLVER.HYBRID_DETECTOR_LR", 0.0], iterations=1)
+    detector = weights(run, "detection")
+    hybrid = weights(run, "hybrid")
+    # at a rate of 0 the detector's parameters stay; its running statistics need not
+    parameters = {n for n, _ in make_model("detection").named_parameters()} & detector.keys()
+    assert len(parameters) > 20
+    assert all(torch.equal(detector[n], hybrid[n]) for n in parameters)
+    scalars = run.scalars("hybrid")
+    assert {"loss_cls", "loss_box_reg", "loss_oim", "loss_triplet"} <= scalars.keys()
+    assert {"detection", "search", "search_multi_view"} <= run.results("hybrid").keys()
+
+    run.train(config, [*frozen, "SOLVER.HYBRID_DETECTOR_LR", 0.01], resume=True, iterations=2)
+    assert any(not torch.equal(detector[n], weights(run, "hybrid")[n]) for n in parameters)
+
+
+def test_joint_starts_both_nets_from_imagenet_and_resumes(run, tmp_path):
+    published = torchvision.models.resnet18(weights=None).state_dict()
+    path = str(tmp_path / "resnet18.pth")
+    torch.save(published, path)
+    config = CONFIGS / "prw" / "faster_rcnn_R50.yaml"
+    opts = ["SOLVER.STAGE", "joint", "MODEL.WEIGHTS", path, "MODEL.REID.SIDE_NET.WEIGHTS", path]
+    still = ["SOLVER.BASE_LR", 0.0]
+    run.train(config, [*opts, *still], iterations=1)
+    state = weights(run, "joint")
+    for name, ours in (
+        ("layer2.0.conv1.weight", "res3.0.conv1.weight"),
+        ("layer3.1.conv2.weight", "res4.1.conv2.weight"),
+    ):
+        assert torch.equal(state[f"detector.backbone.{ours}"], published[name])
+        assert torch.equal(state[f"reid.side_net.{ours}"], published[name])
+    run.train(config, opts, resume=True, iterations=2)
+    assert run.scalars("joint")["iteration"] == 1
+    assert int(weights(run, "joint")["reid.memory.lookup_table"].ne(0).any(1).sum()) == 3
+
+
+def test_coupled_trains_by_its_config_alone(run):
+    config = CONFIGS / "prw" / "coupled_fcos_R50.yaml"
+    run.train(config, [*RANDOM[:2], "MODEL.FCOS.SCORE_THRESH_TEST", 0.0])
+    assert {"loss_fcos_cls", "loss_oim", "loss_triplet"} <= run.scalars("joint").keys()
+    assert {"detection", "search", "search_cws"} <= run.results("joint").keys()
+    with pytest.raises(UserError, match="CoupledPersonSearch is one network"):
+        run.train(config, [*RANDOM[:2], "SOLVER.STAGE", "detection"])
+
+
+@pytest.mark.parametrize(
+    "opts, message",
+    [
+        (["MODEL.DETECTOR.NAME", "Retinanet"], "DETECTOR.NAME: 'Retinanet' is not .* RetinaNet"),
+        (["MODEL.REID.SIDE_NET.NAME", "VGG"], "SIDE_NET.NAME: 'VGG' is not .* OSNetSideNet"),
+        (["MODEL.REID.FUSION.NAME", "Sum"], "FUSION.NAME: 'Sum' is not .* ConvFusion"),
+        (["MODEL.REID.LOSSES", "('OIM',)"], "LOSSES: 'OIM' is not registered; .* OIMLoss"),
+        (["SOLVER.STAGE", "hybrid"], "stage hybrid starts from a trained detector"),
+    ],
+)
+def test_wrong_use_is_one_line(run, opts, message):
+    config = CONFIGS / "prw" / "faster_rcnn_R50.yaml"
+    with pytest.raises(UserError, match=message) as excinfo:
+        run.train(config, [*RANDOM, *opts])
+    assert "\n" not in str(excinfo.value)
+
+
+# --- what a side-net starts from ------------------------------------------------------------
+
+
+def osnet_model():
+    opts = ["MODEL.REID.SIDE_NET.NAME", "OSNetSideNet", "MODEL.REID.FUSION.NAME", "ConvFusion"]
+    return make_model("reid", opts)
+
+
+def test_what_was_and_was_not_taken_is_reported(tmp_path, caplog):
+    caplog.set_level("INFO", "fully_decoupled_ps")
+    model = make_model("reid", ["MODEL.REID.FUSION.NAME", "ConvFusion"])
+    path = str(tmp_path / "resnet18.pth")
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
+    initialize_side_net(model.reid.side_net, path, model.detector)
+    taken = [n for n in model.reid.side_net.state_dict() if n.startswith("res")]
+    count = sum("num_batches" not in n for n in taken)
+    assert f"starts from {path}: {count} of its {count + 4} tensors are taken" in caplog.text
+    assert "new are fusions; of the file, not taken are res2, stem" in caplog.text
+
+
+def test_osnet_takes_the_published_file_and_refuses_another(tmp_path):
+    model = osnet_model()
+    side_net = model.reid.side_net
+    path = str(tmp_path / "resnet18.pth")
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
+    with pytest.raises(UserError, match="WEIGHTS .*resnet18.pth: .*none of its weights fit"):
+        initialize_side_net(side_net, path, model.detector)
+    with pytest.raises(UserError, match="WEIGHTS detector: .* another architecture"):
+        initialize_side_net(side_net, "detector", model.detector)
+    names = {"res5.weight": "conv5.conv.weight", "res5.norm.weight": "conv5.bn.weight"}
+    state = {
+        names.get(n, n): torch.rand_like(v) for n, v in side_net.state_dict().items() if v.dim()
+    }
+    state["fc.0.weight"] = torch.rand(512, 512)
+    torch.save(state, tmp_path / "osnet.pth")
+    initialize_side_net(side_net, str(tmp_path / "osnet.pth"), model.detector)
+    assert torch.equal(side_net.res5.weight, state["conv5.conv.weight"])
+    del state["conv5.conv.weight"]
+    torch.save(state, tmp_path / "osnet.pth")
+    with pytest.raises(UserError, match="osnet.pth: 1 tensors .* not in it .* res5.weight"):
+        initialize_side_net(side_net, str(tmp_path / "osnet.pth"), model.detector)
+
+
+def test_an_imagenet_file_is_no_trained_detector(tmp_path):
+    path = str(tmp_path / "resnet18.pth")
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
+    for stage in ("reid", "hybrid"):
+        with pytest.raises(UserError, match="another architecture: .* detector.proposal"):
+            PersonSearchCheckpointer(make_model(stage)).load(path, checkpointables=[])
+    PersonSearchCheckpointer(make_model("joint")).load(path, checkpointables=[])

@@ -1,0 +1,119 @@
+"""Every config of the paper's tables: what it says, its row, a step of training and inference."""
+
+import re
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+
+from fully_decoupled_ps.solver import build_optimizer
+from tests.testing import CONFIGS, FRUGAL, PROJECT, RESNET18, image, make_config, training_input
+
+README = (PROJECT / "README.md").read_text()
+
+# name -> detector, depth, side-net, its depth (0: the same), fusion
+RESNET, OSNET = "ResNetSideNet", "OSNetSideNet"
+BLEND, CONV, NONE = "AlphaBlendFusion", "ConvFusion", "NoFusion"
+DECOUPLED = {
+    "faster_rcnn_R50": ("GeneralizedRCNN", 50, RESNET, 0, BLEND),
+    "faster_rcnn_R34": ("GeneralizedRCNN", 34, RESNET, 0, BLEND),
+    "retinanet_R50": ("RetinaNet", 50, RESNET, 0, BLEND),
+    "retinanet_R34": ("RetinaNet", 34, RESNET, 0, BLEND),
+    "fcos_R50": ("FCOS", 50, RESNET, 0, BLEND),
+    "fcos_R34": ("FCOS", 34, RESNET, 0, BLEND),
+    "faster_rcnn_R50_R34": ("GeneralizedRCNN", 50, RESNET, 34, CONV),
+    "faster_rcnn_R50_osnet": ("GeneralizedRCNN", 50, OSNET, 0, CONV),
+    "faster_rcnn_R50_no_fusion": ("GeneralizedRCNN", 50, RESNET, 0, NONE),
+    "faster_rcnn_R34_no_fusion": ("GeneralizedRCNN", 34, RESNET, 0, NONE),
+}
+COUPLED = {
+    "coupled_faster_rcnn_R50": "GeneralizedRCNN",
+    "coupled_retinanet_R50": "RetinaNet",
+    "coupled_fcos_R50": "FCOS",
+}
+DATA = {"prw": (5704, 500), "cuhk_sysu": (11206, 5000)}  # images, rows of the queue
+SCORE_THRESH = {"GeneralizedRCNN": 0.5, "RetinaNet": 0.2, "FCOS": 0.3}
+
+
+def load(data, name, stage, opts=()):
+    return make_config(stage, opts, config_file=CONFIGS / data / f"{name}.yaml")
+
+
+def copies(data, detector):
+    if data == "prw":
+        return 9
+    return 5 if detector == "GeneralizedRCNN" else 8
+
+
+def stage_of(name):
+    return "joint" if name in COUPLED else "reid"
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("name", [*DECOUPLED, *COUPLED])
+def test_a_config_says_what_its_row_says(data, name):
+    cfg = load(data, name, stage_of(name))
+    reid, detector = cfg.MODEL.REID, cfg.MODEL.DETECTOR.NAME
+    if name in COUPLED:
+        assert (cfg.MODEL.META_ARCHITECTURE, detector) == ("CoupledPersonSearch", COUPLED[name])
+        assert "STAGE: joint" in (CONFIGS / data / f"{name}.yaml").read_text()
+    else:
+        assert cfg.MODEL.META_ARCHITECTURE == "FullyDecoupledPersonSearch"
+        side_net = (reid.SIDE_NET.NAME, reid.SIDE_NET.DEPTH, reid.FUSION.NAME)
+        assert (detector, cfg.MODEL.RESNETS.DEPTH, *side_net) == DECOUPLED[name]
+        weights = "osnet_x1_0" if reid.SIDE_NET.NAME == OSNET else "R-50.pkl|resnet34"
+        assert re.search(weights, reid.SIDE_NET.WEIGHTS)
+        if reid.SIDE_NET.DEPTH == 34:
+            assert "resnet34" in reid.SIDE_NET.WEIGHTS
+    assert reid.BOX_NOISE.NUM_COPIES == copies(data, detector)
+    assert reid.OIM.QUEUE_SIZE == DATA[data][1]
+    assert cfg.TEST.SEARCH.SCORE_THRESH == SCORE_THRESH[detector]
+    assert cfg.DATASETS.TRAIN == (f"{data}_train",)
+    assert cfg.OUTPUT_DIR == f"output/{data}/{name}/{stage_of(name)}"
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("name", [*DECOUPLED, *COUPLED])
+def test_the_schedule_is_18_epochs_of_its_data(data, name):
+    stages = [(stage_of(name), 5, 10)] + ([] if name in COUPLED else [("detection", 8, 12)])
+    for stage, batch, drop in stages:
+        solver = load(data, name, stage).SOLVER
+        epoch = -(-DATA[data][0] // batch)
+        schedule = (solver.IMS_PER_BATCH, solver.WARMUP_ITERS, solver.STEPS, solver.MAX_ITER)
+        assert schedule == (batch, epoch, (drop * epoch,), 18 * epoch)
+        assert (solver.BASE_LR, solver.GAMMA) == (0.003, 0.1)
+
+
+def test_leaf_files_are_short_and_each_has_a_row():
+    files = [p for data in DATA for p in (CONFIGS / data).glob("*.yaml")]
+    assert len(files) >= 2 * (len(DECOUPLED) + len(COUPLED))
+    for path in files:
+        assert len(path.read_text().splitlines()) <= 15, path
+        assert f"prw/{path.stem}" in README, path
+    for name in re.findall(r"train (prw/\w+)", README):
+        for data in ("prw", "cuhk_sysu"):
+            known = (CONFIGS / f"{name.replace('prw', data)}.yaml").is_file()
+            assert known or name.removeprefix("prw/").split("_R")[0].endswith("_fpn"), name
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("name", [*DECOUPLED, *COUPLED])
+def test_a_step_of_training_and_of_inference(data, name):
+    opts = [
+        *RESNET18,
+        *FRUGAL,
+        *("MODEL.REID.NUM_IDS", 3, "MODEL.RETINANET.SCORE_THRESH_TEST", 0.0),
+        *("MODEL.FCOS.SCORE_THRESH_TEST", 0.0),
+    ]
+    cfg = load(data, name, stage_of(name), opts)
+    model = build_model(cfg).train()
+    optimizer = build_optimizer(cfg, model)
+    losses = model([training_input([0, -1], 1), training_input([2, 1, 0], 2)])
+    assert all(loss.isfinite() for loss in losses.values())
+    sum(losses.values()).backward()
+    optimizer.step()
+    queries = torch.tensor([[8.0, 8.0, 40.0, 60.0]])
+    with torch.no_grad():
+        output = model.eval()([{"image": image(3), "queries": queries}])[0]
+    assert output["query_features"].isfinite().all()
+    assert len(output["instances"].reid_features) == len(output["instances"]) > 0
