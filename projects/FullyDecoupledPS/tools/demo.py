@@ -170,12 +170,11 @@ def run_demo(output_dir: Path, opts: list) -> None:
 
 def collect_results(inference: Path, floor_dir: Path, seconds: float) -> dict:
     """The trained network's metrics, and the search metrics of what it is compared with."""
+    untrained = json.loads((inference / "untrained" / "metrics.json").read_text())
     return {
-        **json.loads((inference / "metrics.json").read_text())["metrics"],
-        "floor": json.loads((floor_dir / "metrics.json").read_text())["metrics"]["search"],
-        "untrained": json.loads((inference / "untrained" / "metrics.json").read_text())["metrics"][
-            "search"
-        ],
+        **json.loads((inference / "metrics.json").read_text()),
+        "floor": json.loads((floor_dir / "metrics.json").read_text())["search"],
+        "untrained": untrained["search"],
         "seconds": seconds,
     }
 
