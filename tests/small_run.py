@@ -56,9 +56,7 @@ class SmallRun:
         opts = [
             *TINY,
             *("DATASETS.TRAIN", "('small_train',)", "DATASETS.TEST", "('small_test',)"),
-            *("SOLVER.MAX_ITER", iterations, "SOLVER.REID.MAX_ITER", iterations),
-            *("SOLVER.IMS_PER_BATCH", 2, "SOLVER.REID.IMS_PER_BATCH", 2),
-            *("SOLVER.WARMUP_ITERS", 0, "SOLVER.REID.WARMUP_ITERS", 0),
+            *("SOLVER.MAX_ITER", iterations, "SOLVER.STEPS", "()", "SOLVER.WARMUP_ITERS", 0),
             *("OUTPUT_DIR", self.output_dir),
             *opts,
         ]
@@ -66,9 +64,9 @@ class SmallRun:
         _train_net().main(default_argument_parser().parse_args([*command, *map(str, opts)]))
 
     def scalars(self, stage):
-        """The last line of a stage's training log."""
+        """The training log's line of a stage's last iteration."""
         lines = (self.output_dir / stage / "metrics.json").read_text().splitlines()
-        return json.loads(lines[-1])
+        return [entry for entry in map(json.loads, lines) if "total_loss" in entry][-1]
 
     def results(self, stage):
         """What the evaluator wrote at the end of a stage."""

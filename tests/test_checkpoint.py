@@ -197,6 +197,17 @@ def test_a_side_net_copies_the_detector():
     assert detector.backbone.res3[0].conv1.weight.abs().sum() > 0
 
 
+def test_a_side_net_of_another_norm_takes_what_it_has_a_place_for(tmp_path):
+    path = str(tmp_path / "resnet18.pth")
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
+    model = make_model("reid")
+    for norm in ("FrozenBN", "GN"):
+        cfg = make_config("reid", [*TINY, "MODEL.REID.SIDE_NET.NORM", norm])
+        side_net = build_reid_side_net(cfg, FeatureTap(model.detector).shapes())
+        for weights in (path, "detector"):
+            initialize_side_net(side_net, weights, model.detector)
+
+
 def test_random_weights_must_be_asked_for(caplog):
     model = make_model("reid")
     before = {k: v.clone() for k, v in model.reid.state_dict().items()}
@@ -223,9 +234,11 @@ def test_a_side_net_refuses_weights_of_another_depth(tmp_path):
     opts = [*TINY, "MODEL.RESNETS.DEPTH", 34]
     side_net = build_reid_side_net(make_config("reid", opts), FeatureTap(model.detector).shapes())
     initialize_side_net(side_net, path, model.detector)
-    # ResNet-18's detector has too few layers for it, and an 18 none of 34's that are too many
+    # a ResNet-18 has too few layers for it, and the 34's first ones alone are no ResNet-18
     with pytest.raises(UserError, match="SIDE_NET.WEIGHTS detector: .*res3.2.conv1"):
         initialize_side_net(side_net, "detector", model.detector)
+    with pytest.raises(UserError, match="resnet34.pth: .* have no place .*res3.2"):
+        initialize_side_net(model.reid.side_net, path, model.detector)
     opts = [*TINY, "MODEL.REID.SIDE_NET.DEPTH", 50, "MODEL.REID.FUSION.NAME", "NoFusion"]
     bottleneck = build_reid_side_net(make_config("reid", opts), FeatureTap(model.detector).shapes())
     for weights in (path, "detector"):

@@ -25,20 +25,17 @@ def weights(run, stage, name="model_final.pth"):
 def test_hybrid_starts_from_the_detection_stage(run):
     config = CONFIGS / "prw" / "retinanet_R50.yaml"
     run.train(config, RANDOM)
-    frozen = [*RANDOM[2:], "SOLVER.STAGE", "hybrid"]
-    run.train(config, [*frozen, "SOLVER.HYBRID_DETECTOR_LR", 0.0], iterations=1)
+    still = ["SOLVER.STAGE", "hybrid", "SOLVER.HYBRID_DETECTOR_LR", 0.0]
+    run.train(config, [*RANDOM[2:], *still], iterations=1)
     detector = weights(run, "detection")
     hybrid = weights(run, "hybrid")
     # at a rate of 0 the detector's parameters stay; its running statistics need not
-    parameters = {n for n, _ in make_model("detection").named_parameters()} & detector.keys()
+    parameters = {n for n in detector if n.endswith(("weight", "bias"))}
     assert len(parameters) > 20
     assert all(torch.equal(detector[n], hybrid[n]) for n in parameters)
     scalars = run.scalars("hybrid")
     assert {"loss_cls", "loss_box_reg", "loss_oim", "loss_triplet"} <= scalars.keys()
     assert {"detection", "search", "search_multi_view"} <= run.results("hybrid").keys()
-
-    run.train(config, [*frozen, "SOLVER.HYBRID_DETECTOR_LR", 0.01], resume=True, iterations=2)
-    assert any(not torch.equal(detector[n], weights(run, "hybrid")[n]) for n in parameters)
 
 
 def test_joint_starts_both_nets_from_imagenet_and_resumes(run, tmp_path):
@@ -58,7 +55,10 @@ def test_joint_starts_both_nets_from_imagenet_and_resumes(run, tmp_path):
         assert torch.equal(state[f"reid.side_net.{ours}"], published[name])
     run.train(config, opts, resume=True, iterations=2)
     assert run.scalars("joint")["iteration"] == 1
-    assert int(weights(run, "joint")["reid.memory.lookup_table"].ne(0).any(1).sum()) == 3
+    # the memory goes on from where it was
+    before, after = (x["reid.memory.lookup_table"] for x in (state, weights(run, "joint")))
+    seen, seen_later = before.ne(0).any(dim=1), after.ne(0).any(dim=1)
+    assert seen.any() and seen_later[seen].all() and not torch.equal(before, after)
 
 
 def test_coupled_trains_by_its_config_alone(run):

@@ -158,15 +158,21 @@ def initialize_side_net(side_net: nn.Module, weights: str, detector: nn.Module) 
 
 
 def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
-    """Log what was and what was not taken; refuse a conv3, conv4 or conv5 that would be random."""
+    """Log what was and what was not taken; refuse conv3, conv4 and conv5 of another network."""
     misfits = _misfits(incompatible)
-    missing = sorted(name for name in misfits if name.startswith(("res3.", "res4.", "res5.")))
-    if missing:
-        raise UserError(
-            f"MODEL.REID.SIDE_NET.WEIGHTS {weights}: {len(missing)} tensors of the side-net are "
-            f"not in it or have another shape, {missing[0]} among them; "
-            "use weights of its architecture"
-        )
+    # the file of a deeper ResNet has all of a shallower one's blocks, and more of them
+    blocks = {_block_of(name) for name in side_net.state_dict()}
+    surplus = {name for name in incompatible.unexpected_keys if _block_of(name) not in blocks}
+    for names, fault in (
+        (misfits, "of the side-net are not in it or have another shape"),
+        (surplus, "in it have no place in the side-net"),
+    ):
+        wrong = sorted(name for name in names if name.startswith(("res3.", "res4.", "res5.")))
+        if wrong:
+            raise UserError(
+                f"MODEL.REID.SIDE_NET.WEIGHTS {weights}: {len(wrong)} tensors {fault}, {wrong[0]} "
+                "among them; use weights of its architecture"
+            )
     expected = _trained_names(side_net)
     logger.info(
         "The side-net starts from %s: %d of its %d tensors are taken; new are %s; "
@@ -177,6 +183,11 @@ def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
         _modules_of(expected & misfits),
         _modules_of(incompatible.unexpected_keys),
     )
+
+
+def _block_of(name: str) -> str:
+    """ "res3.2" for the name of any tensor in it."""
+    return ".".join(name.split(".")[:2])
 
 
 def _misfits(incompatible) -> set[str]:

@@ -1,4 +1,4 @@
-"""The memory of OIM: a lookup table of labelled identities and a circular queue of unlabelled ones."""
+"""The memory of OIM: a lookup table of labelled persons and a circular queue of the others."""
 
 import torch
 import torch.nn.functional as F

@@ -117,7 +117,8 @@ def _write_frames(root: Path, spec: SyntheticSpec, frames: List[FramePlan], work
         _follow(map(write, todo), len(todo))
         return
     # Forked: a fresh interpreter would take longer to import the package than to draw the frames.
-    with multiprocessing.get_context("fork").Pool(workers, cv2.setNumThreads, (1,)) as pool:
+    # A fork inherits the locks of the parent's threads (OpenCV's, OpenMP's), and may hang on them.
+    with multiprocessing.get_context("spawn").Pool(workers, cv2.setNumThreads, (1,)) as pool:
         _follow(pool.imap_unordered(write, todo, chunksize=4), len(todo))
 
 
