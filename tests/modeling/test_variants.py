@@ -23,7 +23,7 @@ SMALL = (
     *("MODEL.RETINANET.SCORE_THRESH_TEST", 0.0, "MODEL.FCOS.SCORE_THRESH_TEST", 0.0),
     *("SOLVER.BASE_LR", 0.01, "SOLVER.HYBRID_DETECTOR_LR", DETECTOR_LR),
     # narrow pyramids and heads
-    *("MODEL.FPN.OUT_CHANNELS", 32, "MODEL.ROI_BOX_HEAD.FC_DIM", 32),
+    *("MODEL.FPN.OUT_CHANNELS", 64, "MODEL.ROI_BOX_HEAD.FC_DIM", 32),
     *("MODEL.RETINANET.NUM_CONVS", 1, "MODEL.FCOS.NUM_CONVS", 1),
     # the input layer stays frozen, as in every shipped config
     *("MODEL.BACKBONE.FREEZE_AT", 2, "MODEL.REID.NUM_IDS", 4),
@@ -37,6 +37,8 @@ def build(stage, detector, side_net=HOMOGENEOUS[0], opts=()):
     cfg = make_config(stage, [*TINY, *SMALL, *parts, *opts], config_file=config_file)
     model = build_model(cfg)
     randomize_norms(model)
+    if "fcos" in detector:  # whose random boxes may all be empty: two strides each way
+        torch.nn.init.constant_(model.detector.head.bbox_pred.bias, 2.0)
     return model.train(), cfg
 
 
