@@ -81,7 +81,8 @@ def test_layers_give_what_detectron2_s_give():
 
 
 def test_side_ada_is_the_identity_where_channels_fit():
-    net = build_reid_side_net(config(18), shapes(BASIC))
+    width = ["MODEL.RESNETS.RES2_OUT_CHANNELS", 64]
+    net = build_reid_side_net(config(18, width), shapes(BASIC))
     assert isinstance(net.side_ada, nn.Identity)
     x = torch.randn(1, 64, 4, 4)
     assert net.side_ada(x) is x

@@ -17,7 +17,8 @@ def build(kind, depth, channels, opts=()):
 
 @pytest.mark.parametrize("depth, channels, dim", [(18, 256, 512), (34, 256, 512), (50, 1024, 2048)])
 def test_conv5_fits_the_resnet(depth, channels, dim):
-    heads = build(PersonRes5ROIHeads, depth, channels)
+    width = ["MODEL.RESNETS.RES2_OUT_CHANNELS", channels // 4]
+    heads = build(PersonRes5ROIHeads, depth, channels, width)
     pooled = heads.res5(torch.zeros(3, channels, 16, 8))
     assert pooled.shape == (3, dim, 8, 4)
     logits, _ = heads.box_predictor(pooled.mean(dim=(2, 3)))

@@ -6,11 +6,12 @@ one to one with the people of the gallery frame so that the sum of similarities 
 (Kuhn-Munkres). The detection matched with the query gets that sum as its similarity.
 """
 
+from typing import Optional
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from .frame_tables import Detections, pair_iou
-from .ranking import Gallery, Similarities
 
 # A detection of the query's frame that overlaps the query box more is the query itself. It is the
 # threshold of non-maximum suppression in Faster R-CNN's test settings.
@@ -32,33 +33,33 @@ class ContextMatcher:
 
     def revise(
         self,
-        similarities: Similarities,
-        gallery: Gallery,
+        values: np.ndarray,
+        top: np.ndarray,
         query_box: np.ndarray,
         query_frame: int,
-        weights: np.ndarray,
-    ) -> Similarities:
+        weights: Optional[np.ndarray] = None,
+    ) -> None:
         """
         Args:
-            similarities: of the query.
+            values: (D,) the query's similarities, which are changed; -inf where a detection takes
+                no part.
+            top: (k1,) the most similar detections of the gallery.
             query_box: (4,) where the query is in its frame.
-            weights: (D,) what the similarities were multiplied by (1, or the scores for CWS);
-                those of the context are multiplied by the same.
+            weights: (D,) what the similarities were multiplied by (CWS); those of the context are
+                multiplied by the same.
         """
-        values = similarities.values.copy()
         features, offsets = self.detections.features, self.detections.offsets
-        context = features[self._context(query_box, query_frame, similarities.values)]
-        top = similarities.head(gallery, np.zeros(0, dtype=np.int64), self.k1)
+        context = features[self._context(query_box, query_frame, values)]
         for frame in np.unique(self.detections.frame_of[top]):
             dets = np.arange(offsets[frame], offsets[frame + 1])
-            dets = dets[similarities.values[dets] > -np.inf]
-            graph = np.concatenate(
-                [similarities.values[dets][None], context @ features[dets].T * weights[dets]]
-            )
+            dets = dets[values[dets] > -np.inf]
+            around = context @ features[dets].T
+            if weights is not None:
+                around *= weights[dets]
+            graph = np.concatenate([values[dets][None], around])
             people, matched = linear_sum_assignment(graph, maximize=True)
             if people[0] == 0:  # else there are fewer people in the frame, and none for the query
                 values[dets[matched[0]]] = graph[people, matched].sum()
-        return Similarities(values)
 
     def _context(self, box: np.ndarray, frame: int, values: np.ndarray) -> np.ndarray:
         """The k2 - 1 highest-scoring detections of the query's frame that are not the query."""

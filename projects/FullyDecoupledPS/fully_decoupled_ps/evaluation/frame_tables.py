@@ -70,10 +70,18 @@ def frame_of_rows(offsets: np.ndarray) -> np.ndarray:
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ...
+
+    >>> ranges(np.array([5, 0]), np.array([2, 3]))
+    array([5, 6, 0, 1, 2])
+    """
+    return np.arange(counts.sum()) + np.repeat(starts - np.cumsum(counts) + counts, counts)
+
+
 def rows_of_frames(frames: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """The rows that belong to ``frames``, frame after frame."""
-    counts = np.diff(offsets)[frames]
-    return np.arange(counts.sum()) + np.repeat(offsets[frames] - np.cumsum(counts) + counts, counts)
+    return ranges(offsets[frames], np.diff(offsets)[frames])
 
 
 def pairs_of_same_frame(a, b) -> Tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,18 @@
 """Which detections could be the one right detection of a person in a frame."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from .frame_tables import Detections, GroundTruth, pair_iou, pairs_of_same_frame, to_offsets
+from .frame_tables import (
+    Detections,
+    GroundTruth,
+    pair_iou,
+    pairs_of_same_frame,
+    ranges,
+    to_offsets,
+)
 
 
 def search_iou_thresh(boxes: np.ndarray) -> np.ndarray:
@@ -17,55 +25,95 @@ def search_iou_thresh(boxes: np.ndarray) -> np.ndarray:
     return np.minimum(0.5, w * h / ((w + 10) * (h + 10)))
 
 
-class Sightings(NamedTuple):
-    """Where one person is, and what was detected there: n frames, m detections."""
+@dataclass(frozen=True)
+class Sightings:
+    """Where the persons of Q queries are, query after query: S sightings, C candidates.
 
-    gt_rows: np.ndarray  # (n,) rows of the ground truth, one a frame
-    frames: np.ndarray  # (n,)
-    dets: np.ndarray  # (m,) detections that overlap the person enough, frame after frame
-    detected: np.ndarray  # (d,) the sightings, of 0..n-1, that have such detections
-    starts: np.ndarray  # (d,) where theirs begin in dets
-    groups: np.ndarray  # (m,) to which of the d each detection belongs, ascending
+    A sighting is the person in a frame. Its candidates are the detections there that overlap the
+    person enough; the most similar one is the right one.
+    """
+
+    offsets: np.ndarray  # (Q + 1,) rows offsets[q]:offsets[q + 1] are the sightings of query q
+    gt_rows: np.ndarray  # (S,) rows of the ground truth
+    frames: np.ndarray  # (S,)
+    candidate_offsets: np.ndarray  # (S + 1,)
+    candidates: np.ndarray  # (C,) detections, ascending within a sighting
+
+    @cached_property
+    def queries(self) -> np.ndarray:
+        """(S,): the query, 0 .. Q - 1, of every sighting."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    @cached_property
+    def candidate_sightings(self) -> np.ndarray:
+        """(C,): the sighting of every candidate."""
+        return np.repeat(np.arange(len(self.gt_rows)), np.diff(self.candidate_offsets))
+
+    def keep(self, mask: np.ndarray) -> "Sightings":
+        """The sightings where ``mask`` (S,) is true, of the same queries."""
+        counts = np.bincount(self.queries[mask], minlength=len(self.offsets) - 1)
+        return Sightings(
+            to_offsets(counts),
+            self.gt_rows[mask],
+            self.frames[mask],
+            to_offsets(np.diff(self.candidate_offsets)[mask]),
+            self.candidates[mask[self.candidate_sightings]],
+        )
+
+    def between(self, first: int, last: int) -> "Sightings":
+        """Those of the queries first .. last - 1."""
+        s = slice(self.offsets[first], self.offsets[last])
+        c = slice(self.candidate_offsets[s.start], self.candidate_offsets[s.stop])
+        return Sightings(
+            self.offsets[first : last + 1] - s.start,
+            self.gt_rows[s],
+            self.frames[s],
+            self.candidate_offsets[s.start : s.stop + 1] - c.start,
+            self.candidates[c],
+        )
 
     def most_similar(self, values: np.ndarray) -> np.ndarray:
-        """(D,) similarities -> (n,) the most similar detection of each sighting, -1 without one.
+        """(C,) similarities of the candidates -> (S,) the right detection of each sighting.
 
-        Of equally similar ones the first.
+        It is the first of equally similar ones, and -1 where there is none, or only such of
+        similarity -inf.
         """
-        first = np.full(len(self.frames), -1)
-        first[self.detected] = self.dets[np.lexsort((-values[self.dets], self.groups))[self.starts]]
-        return first
+        order = np.lexsort((-values, self.candidate_sightings))
+        seen = np.flatnonzero(np.diff(self.candidate_offsets))
+        best = order[self.candidate_offsets[seen]]
+        right = np.full(len(self.gt_rows), -1)
+        right[seen] = np.where(values[best] > -np.inf, self.candidates[best], -1)
+        return right
 
 
 class PersonMatches:
-    """The :class:`Sightings` of every person. Of an id twice in a frame, the first box counts."""
+    """The sightings of every person. Of an id twice in a frame, the first box counts."""
 
     def __init__(self, detections: Detections, ground_truth: GroundTruth):
         keys = np.stack([ground_truth.person_ids, ground_truth.frame_of], axis=1)
-        # A sighting is a person in a frame; they are sorted by person, then frame.
+        # One entry a person and frame, sorted by person, then frame.
         self._gt_rows = np.unique(keys, axis=0, return_index=True)[1]
         self._persons = ground_truth.person_ids[self._gt_rows]
         self._frames = ground_truth.frame_of[self._gt_rows]
-        sighting_of_gt = np.full(len(ground_truth), -1)
-        sighting_of_gt[self._gt_rows] = np.arange(len(self._gt_rows))
+        entry_of_gt = np.full(len(ground_truth), -1)
+        entry_of_gt[self._gt_rows] = np.arange(len(self._gt_rows))
         gt, dets = pairs_of_same_frame(ground_truth, detections)
         iou = pair_iou(ground_truth.boxes[gt], detections.boxes[dets])
-        enough = (iou >= search_iou_thresh(ground_truth.boxes)[gt]) & (sighting_of_gt[gt] >= 0)
-        sightings, dets = sighting_of_gt[gt[enough]], dets[enough]
-        self._dets = dets[np.argsort(sightings, kind="stable")]
-        self._offsets = to_offsets(np.bincount(sightings, minlength=len(self._gt_rows)))
+        enough = (iou >= search_iou_thresh(ground_truth.boxes)[gt]) & (entry_of_gt[gt] >= 0)
+        entries, dets = entry_of_gt[gt[enough]], dets[enough]
+        self._dets = dets[np.argsort(entries, kind="stable")]
+        self._offsets = to_offsets(np.bincount(entries, minlength=len(self._gt_rows)))
 
-    def of(self, person_id: int) -> Sightings:
-        """An id that is nowhere annotated has no sightings."""
-        first, last = np.searchsorted(self._persons, [person_id, person_id + 1])
-        offsets = self._offsets[first : last + 1]
-        counts = np.diff(offsets)
-        detected = np.flatnonzero(counts)
+    def of(self, person_ids: np.ndarray) -> Sightings:
+        """(Q,) the persons of Q queries; an id that is nowhere annotated has no sightings."""
+        first = np.searchsorted(self._persons, person_ids, side="left")
+        counts = np.searchsorted(self._persons, person_ids, side="right") - first
+        entries = ranges(first, counts)
+        candidates = np.diff(self._offsets)[entries]
         return Sightings(
-            self._gt_rows[first:last],
-            self._frames[first:last],
-            self._dets[offsets[0] : offsets[-1]],
-            detected,
-            offsets[detected] - offsets[0],
-            np.repeat(np.arange(len(detected)), counts[detected]),
+            to_offsets(counts),
+            self._gt_rows[entries],
+            self._frames[entries],
+            to_offsets(candidates),
+            self._dets[ranges(self._offsets[entries], candidates)],
         )
