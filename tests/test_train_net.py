@@ -187,6 +187,7 @@ def test_resume_restores_everything(run, trained, tmp_path, monkeypatch):
         v["momentum_buffer"] for v in saved["trainer"]["_trainer"]["optimizer"]["state"].values()
     ]
     assert len(momentum) > 40 and any(m.abs().sum() > 0 for m in momentum)
+    assert len(resumed["momentum"]) == len(momentum)
     assert all(map(torch.equal, resumed["momentum"], momentum))
     assert resumed["schedule"] == saved["trainer"]["hooks"]["LRScheduler"]["last_epoch"]
     # the rate falls at iteration 3, counted from the start of training
