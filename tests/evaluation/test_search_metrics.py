@@ -234,7 +234,8 @@ def test_blocks_of_queries_do_not_matter(monkeypatch):
         for i, c in enumerate(rng.uniform(-1, 1, 20))
     ]
     whole = search(frames, queries, CWS)
-    monkeypatch.setattr(similarity, "BLOCK_BYTES", 4 * 40 * 2)  # 2 queries a block
+    monkeypatch.setattr(similarity, "BLOCK_BYTES", 4 * 40 * 5)  # 5 queries a block
+    monkeypatch.setattr(similarity, "PART_BYTES", 4 * 40 * 2)  # and 2 of them a part
     blocks = search(frames, queries, CWS)
     assert [q.ap for q in blocks.queries] == [q.ap for q in whole.queries]
     assert whole.metrics()["mAP"] > 0
