@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from fully_decoupled_ps.evaluation import similarity
+from fully_decoupled_ps.evaluation import search_metrics, similarity
 from fully_decoupled_ps.evaluation.person_matches import search_iou_thresh
 from fully_decoupled_ps.evaluation.search_metrics import SearchVariant
 
@@ -235,7 +235,7 @@ def test_blocks_of_queries_do_not_matter(monkeypatch):
     ]
     whole = search(frames, queries, CWS)
     monkeypatch.setattr(similarity, "BLOCK_BYTES", 4 * 40 * 5)  # 5 queries a block
-    monkeypatch.setattr(similarity, "PART_BYTES", 4 * 40 * 2)  # and 2 of them a part
+    monkeypatch.setattr(search_metrics, "PART_BYTES", 4 * 40 * 2)  # and 2 of them a part
     blocks = search(frames, queries, CWS)
     assert [q.ap for q in blocks.queries] == [q.ap for q in whole.queries]
     assert whole.metrics()["mAP"] > 0

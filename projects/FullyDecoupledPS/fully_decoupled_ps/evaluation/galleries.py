@@ -1,11 +1,14 @@
 """The detections that each query is compared with."""
 
 from collections import Counter
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .frame_tables import rows_of_frames
+
+# Detections by number, ascending, or a run of them.
+Rows = Union[np.ndarray, slice]
 
 
 class Gallery(NamedTuple):
@@ -16,7 +19,7 @@ class Gallery(NamedTuple):
     """
 
     dets: Optional[np.ndarray]  # (N,) ascending
-    left_out: Tuple[np.ndarray, ...] = ()  # disjoint, where dets is None
+    left_out: Tuple[Rows, ...] = ()  # disjoint, where dets is None
 
 
 class _Frames(NamedTuple):
@@ -70,7 +73,7 @@ class Galleries:
     def _without(self, gallery: Gallery, frame: int) -> Gallery:
         start, end = self._offsets[frame : frame + 2]
         if gallery.dets is None:
-            return Gallery(None, (*gallery.left_out, np.arange(start, end)))
+            return Gallery(None, (*gallery.left_out, slice(start, end)))
         return Gallery(gallery.dets[(gallery.dets < start) | (gallery.dets >= end)])
 
     def _of_list(self, frames: np.ndarray, shared: bool) -> _Frames:
@@ -82,7 +85,13 @@ class Galleries:
 
     def _complement(self, times_listed: np.ndarray) -> _Frames:
         left_out = rows_of_frames(np.flatnonzero(times_listed == 0), self._offsets)
-        return _Frames(times_listed, Gallery(None, (left_out,) if len(left_out) else ()))
+        return _Frames(times_listed, Gallery(None, (_as_run(left_out),) if len(left_out) else ()))
+
+
+def _as_run(rows: np.ndarray) -> Rows:
+    """Rows that follow each other as a slice, which is faster to index with."""
+    is_run = rows[-1] - rows[0] + 1 == len(rows)
+    return slice(rows[0], rows[-1] + 1) if is_run else rows
 
 
 def needed_frames(

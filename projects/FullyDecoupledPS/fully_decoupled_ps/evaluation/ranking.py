@@ -4,13 +4,12 @@ The precision at a right detection is (right detections of at least its similari
 least its similarity). So a query costs one sort of its similarities, and no loop over frames.
 """
 
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Tuple
 
 import numpy as np
 
-from .galleries import Gallery
+from .galleries import Gallery, Rows
 
 
 @dataclass(frozen=True)
@@ -30,37 +29,44 @@ class QueryResult:
         return int((self.true_positives >= 0).sum())
 
 
-def average_precision(right: np.ndarray, at_least: np.ndarray, num_gt: int) -> float:
-    """AP of one query.
+def score_rankings(
+    offsets: np.ndarray, right: np.ndarray, at_least: np.ndarray, num_gt: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """AP and rank of the first hit of Q queries.
 
     Args:
-        right: (T,) similarities of the right detections.
-        at_least: (T,) for each of them, how many gallery detections, right or wrong, have its
-            similarity or a higher one.
-        num_gt: number of ground-truth boxes in the gallery.
+        offsets: (Q + 1,) rows offsets[q]:offsets[q + 1] are the right detections of query q.
+        right: (T,) their similarities.
+        at_least: (T,) how many gallery detections, right or wrong, have that similarity or a
+            higher one.
+        num_gt: (Q,) number of ground-truth boxes in the gallery.
+
+    Returns:
+        (Q,) AP in [0, 1] and (Q,) rank of the first right detection, from 1, behind the wrong ones
+        of equal similarity; both 0 without a right detection.
 
     Right detections at ranks 1 and 3, and a person that was not detected: (1/1 + 2/3) / 3.
 
-    >>> round(average_precision(np.array([0.9, 0.5]), np.array([1, 3]), 3), 4)
-    0.5556
+    >>> score_rankings(
+    ...     np.array([0, 2]), np.array([0.9, 0.5]), np.array([1, 3]), np.array([3])
+    ... )
+    (array([0.55555556]), array([1]))
     """
-    if len(right) == 0:
-        return 0.0
-    return float((_count_at_least(np.sort(right), right) / at_least).sum() / num_gt)
-
-
-def first_hit_rank(right: np.ndarray, at_least: np.ndarray) -> Optional[int]:
-    """Rank (from 1) of the first right detection; wrong ones of equal similarity come before it.
-
-    Arguments as in :func:`average_precision`; None without a right detection.
-
-    >>> first_hit_rank(np.array([0.7, 0.5]), np.array([3, 4]))
-    3
-    """
-    if len(right) == 0:
-        return None
-    best = right.argmax()
-    return int(at_least[best] - np.count_nonzero(right == right[best]) + 1)
+    num_queries = len(offsets) - 1
+    queries = np.repeat(np.arange(num_queries), np.diff(offsets))
+    order = np.lexsort((-right, queries))  # queries stay in place
+    right, at_least = right[order], at_least[order]
+    # Right ones of at least that similarity: the place, and for equal ones that of the last.
+    place = np.arange(1, len(right) + 1) - offsets[queries]
+    run_ends = np.append((np.diff(queries) != 0) | (np.diff(right) != 0), True)[: len(right)]
+    runs = np.cumsum(run_ends) - run_ends
+    place = place[run_ends][runs]
+    summed = np.bincount(queries, weights=place / at_least, minlength=num_queries)
+    first_hits = np.zeros(num_queries, dtype=np.int64)
+    found = np.flatnonzero(np.diff(offsets))
+    first = offsets[found]
+    first_hits[found] = at_least[first] - place[first] + 1
+    return summed / np.maximum(num_gt, 1), first_hits
 
 
 def _count_at_least(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -70,37 +76,29 @@ def _count_at_least(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
 class SimilarityBlock:
     """Similarities of some queries to all detections, -inf for those that don't take part."""
 
-    def __init__(self, values: np.ndarray, pool: Executor, threads: int):
-        self.values = values  # (n, D) float32
-        self._pool, self._threads = pool, threads
-        self._ascending: Optional[np.ndarray] = None
-
-    def like(self, values: np.ndarray) -> "SimilarityBlock":
-        return SimilarityBlock(values, self._pool, self._threads)
+    def __init__(self, values: np.ndarray, sort: bool):
+        """
+        Args:
+            values: (n, D) float32.
+            sort: whether there will be a gallery of all detections but a few.
+        """
+        self.values = values
+        self._ascending = np.sort(values, axis=1) if sort else None
 
     def count_at_least(self, row: int, gallery: Gallery, thresholds: np.ndarray) -> np.ndarray:
         """(T,) -> (T,): how many of the gallery's detections are at least that similar."""
         if gallery.dets is not None:
             return self._count(row, gallery.dets, thresholds)
-        counts = _count_at_least(self._sorted()[row], thresholds)
+        counts = _count_at_least(self._ascending[row], thresholds)
         for dets in gallery.left_out:
             counts -= self._count(row, dets, thresholds)
         return counts
 
-    def _count(self, row: int, dets: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    def _count(self, row: int, dets: Rows, thresholds: np.ndarray) -> np.ndarray:
         values = self.values[row, dets]
         if len(values) * len(thresholds) <= 256:  # cheaper than to sort them
             return (values[:, None] >= thresholds).sum(axis=0)
-        values.sort()
-        return _count_at_least(values, thresholds)
-
-    def _sorted(self) -> np.ndarray:
-        """(n, D), every row ascending; made once, by all threads."""
-        if self._ascending is None:
-            self._ascending = self.values.copy()
-            parts = np.array_split(self._ascending, self._threads)
-            list(self._pool.map(lambda part: part.sort(axis=1), parts))
-        return self._ascending
+        return _count_at_least(np.sort(values), thresholds)
 
     def head(self, row: int, gallery: Gallery, right: np.ndarray, count: int) -> np.ndarray:
         """The first detections: by similarity, then wrong before right, then by place."""

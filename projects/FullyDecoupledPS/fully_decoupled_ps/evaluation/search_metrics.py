@@ -16,7 +16,8 @@ a gallery lists twice is scored once, and its ground truth counts twice.
 Letters for shapes: see ``frame_tables.py``; Q queries of a protocol, U distinct query boxes.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -27,11 +28,15 @@ import torch
 from .frame_tables import Detections, GroundTruth
 from .galleries import Galleries, needed_frames
 from .person_matches import PersonMatches
-from .ranking import QueryResult, SimilarityBlock
+from .ranking import QueryResult
 from .search_plan import ProtocolPlan, SearchProtocol, SearchVariant, VariantPlan
 from .similarity import similarity_blocks
 
 TOP_KS = (1, 5, 10)
+# Similarities ranked at once: few enough for copies of them to stay in the processor's cache.
+PART_BYTES = 8 * 2**20
+# How many such parts are sorted in the background.
+PARTS_AHEAD = 3
 
 
 @dataclass(frozen=True)
@@ -95,16 +100,29 @@ def evaluate_search(
         query_features, detections.features, detections.offsets, needed, device
     )
     results = {(p.name, v.variant): [None] * len(p) for p in protocols for v in variants}
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for first, values in blocks:
-            for v in variants:
-                block = SimilarityBlock(v.vary(values), pool, threads)
-                for plan in plans:
-                    for query, result in plan.rank(first, block, v):
-                        results[plan.protocol.name, v.variant][query] = result
+            for plan, query, variant, result in _rank(first, values, plans, variants, pool):
+                results[plan.protocol.name, variant][query] = result
     return {
         (p.name, v.variant): SearchResult(results[p.name, v.variant], p.skip_without_ground_truth)
         for p in protocols
         for v in variants
     }
+
+
+def _rank(first: int, values: np.ndarray, plans, variants, pool: Executor):
+    """Rank a block of query rows in parts; while one is ranked, the next ones are being sorted."""
+    rows = max(1, PART_BYTES // (4 * max(values.shape[1], 1)))
+    sorts = any(plan.sorts for plan in plans)
+    waiting = deque()
+    jobs = [(start, v) for start in range(0, len(values), rows) for v in variants]
+    for start, v in [*jobs, *[(None, None)] * PARTS_AHEAD]:
+        if v:
+            part = values[start : start + rows]
+            waiting.append((first + start, v, pool.submit(v.block, part, sorts)))
+        if len(waiting) > PARTS_AHEAD or (waiting and not v):
+            start, v, block = waiting.popleft()
+            for plan in plans:
+                for query, result in plan.rank(start, block.result(), v):
+                    yield plan, query, v.variant, result

@@ -9,7 +9,7 @@ from .context_matching import ContextMatcher
 from .frame_tables import Detections
 from .galleries import Galleries, Gallery
 from .person_matches import PersonMatches
-from .ranking import QueryResult, SimilarityBlock, average_precision, first_hit_rank
+from .ranking import QueryResult, SimilarityBlock, score_rankings
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class VariantPlan:
         self.left_out = np.flatnonzero(detections.scores < variant.score_thresh)
         self.matcher = ContextMatcher(detections, *variant.context) if variant.context else None
 
-    def vary(self, values: np.ndarray) -> np.ndarray:
-        """(n, D) -> (n, D), the input itself where nothing is to be changed."""
+    def block(self, values: np.ndarray, sort: bool) -> SimilarityBlock:
+        """(n, D) similarities -> those of the variant, and sorted where that is needed."""
         if self.weights is not None:
             values = values * self.weights
         elif len(self.left_out):
             values = values.copy()
         values[:, self.left_out] = -np.inf
-        return values
+        return SimilarityBlock(values, sort)
 
 
 class ProtocolPlan:
@@ -89,6 +89,8 @@ class ProtocolPlan:
         # (Q,) ground-truth boxes in the gallery, those of a frame listed twice counted twice.
         self.num_gt = np.bincount(found.queries, weights=listed, minlength=len(protocol))
         self.sightings = found.keep(listed > 0)
+        # Whether a query's similarities to all detections must be sorted.
+        self.sorts = any(gallery.dets is None for gallery in self.galleries)
 
     def rank(
         self, first_row: int, block: SimilarityBlock, plan: VariantPlan
@@ -110,26 +112,26 @@ class ProtocolPlan:
         # (T,) for the sightings with a right detection.
         hit = np.flatnonzero(right_dets >= 0)
         right = block.values[rows[found.queries[hit]], right_dets[hit]]
-        starts = np.searchsorted(hit, found.offsets).tolist()
-        offsets = found.offsets.tolist()
-        for i, row in enumerate(rows.tolist()):
-            gallery, num_gt = self.galleries[first + i], int(self.num_gt[first + i])
-            mine = right[starts[i] : starts[i + 1]]
-            at_least = block.count_at_least(row, gallery, mine) if len(mine) else mine
-            true_positives = right_dets[offsets[i] : offsets[i + 1]]
-            hits = block.head(row, gallery, true_positives, plan.variant.num_hits)
-            yield (
-                int(self.order[first + i]),
-                QueryResult(
-                    average_precision(mine, at_least, num_gt),
-                    first_hit_rank(mine, at_least),
-                    num_gt,
-                    found.gt_rows[offsets[i] : offsets[i + 1]],
-                    true_positives,
-                    hits,
-                    block.values[row, hits],
-                ),
+        offsets = np.searchsorted(hit, found.offsets)
+        galleries = self.galleries[first:last]
+        at_least = np.empty(len(right), dtype=np.int64)
+        for row, gallery, start, end in zip(rows, galleries, offsets, offsets[1:]):
+            if end > start:
+                at_least[start:end] = block.count_at_least(row, gallery, right[start:end])
+        ap, first_hit = score_rankings(offsets, right, at_least, self.num_gt[first:last])
+        for i, (row, gallery) in enumerate(zip(rows, galleries)):
+            mine = slice(found.offsets[i], found.offsets[i + 1])
+            hits = block.head(row, gallery, right_dets[mine], plan.variant.num_hits)
+            result = QueryResult(
+                float(ap[i]),
+                int(first_hit[i]) or None,
+                int(self.num_gt[first + i]),
+                found.gt_rows[mine],
+                right_dets[mine],
+                hits,
+                block.values[row, hits],
             )
+            yield int(self.order[first + i]), result
 
     def _revise(self, first, rows, block: SimilarityBlock, plan: VariantPlan) -> SimilarityBlock:
         """Context matching; the gallery has a part in it, so that each query gets an own row."""
@@ -144,4 +146,4 @@ class ProtocolPlan:
                 self.protocol.query_frames[query],
                 plan.weights,
             )
-        return block.like(values)
+        return SimilarityBlock(values, self.sorts)

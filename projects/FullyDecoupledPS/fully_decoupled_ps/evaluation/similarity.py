@@ -9,9 +9,6 @@ from .frame_tables import to_offsets
 
 # Similarities computed at once: enough to keep the matrix product efficient.
 BLOCK_BYTES = 64 * 2**20
-# Similarities handed out at once: few enough for copies of them to stay in the processor's cache,
-# and for the allocator to reuse their memory.
-PART_BYTES = 8 * 2**20
 # Where a smaller share than this is needed, it is computed frame by frame; above that the whole
 # product is faster.
 SPARSE_SHARE = 0.06
@@ -41,13 +38,9 @@ def similarity_blocks(
         share = sum(map(len, needed)) / max(len(queries) * (len(frame_offsets) - 1), 1)
         sparse = share < SPARSE_SHARE
     if sparse:
-        blocks = _sparse_blocks(queries, gallery, frame_offsets, needed)
+        yield from _sparse_blocks(queries, gallery, frame_offsets, needed)
     else:
-        blocks = _dense_blocks(torch.as_tensor(queries), torch.as_tensor(gallery), device)
-    rows = max(1, PART_BYTES // (4 * max(len(gallery), 1)))
-    for first, block in blocks:
-        for start in range(0, len(block), rows):
-            yield first + start, block[start : start + rows]
+        yield from _dense_blocks(torch.as_tensor(queries), torch.as_tensor(gallery), device)
 
 
 def _dense_blocks(queries, gallery, device) -> Iterator[Tuple[int, np.ndarray]]:

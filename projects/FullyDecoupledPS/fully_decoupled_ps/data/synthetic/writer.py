@@ -116,8 +116,8 @@ def _write_frames(root: Path, spec: SyntheticSpec, frames: List[FramePlan], work
     if workers <= 1:
         _follow(map(write, todo), len(todo))
         return
-    # Forked: a fresh interpreter would take longer to import the package than to draw the frames.
-    # A fork inherits the locks of the parent's threads (OpenCV's, OpenMP's), and may hang on them.
+    # Not forked: a fork inherits the locks of the parent's threads (OpenCV's, OpenMP's) and may
+    # hang on them.
     with multiprocessing.get_context("spawn").Pool(workers, cv2.setNumThreads, (1,)) as pool:
         _follow(pool.imap_unordered(write, todo, chunksize=4), len(todo))
 
@@ -181,7 +181,8 @@ def make_synthetic_dataset(root, spec: SyntheticSpec, workers: int = 1) -> Path:
 
     Args:
         root: the folder, made if it is not there.
-        workers: processes that draw.
+        workers: processes that draw. With 2 or more a script that calls this needs the usual
+            ``if __name__ == "__main__":``, as each process imports it again.
 
     Raises:
         UserError: the folder holds something else, or the spec cannot be planned.
