@@ -13,7 +13,7 @@ from .errors import UserError
 
 logger = logging.getLogger(__name__)
 
-_LOOKUP_TABLE = "reid.memory.lookup_table"
+_LOOKUP_TABLE = ".lookup_table"
 # What reading a file that is missing, cut short or of another kind can raise.
 _UNREADABLE = (OSError, EOFError, RuntimeError, pickle.UnpicklingError)
 
@@ -76,8 +76,8 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         state = checkpoint["model"]
         if _is_plain_detector(state):
             state = checkpoint["model"] = {f"detector.{k}": v for k, v in state.items()}
-        if reid is not None and _LOOKUP_TABLE in state:
-            _fit_memory(reid.memory, len(state[_LOOKUP_TABLE]))
+        if reid is not None:
+            _fit_memories(reid, state)
         incompatible = super()._load_model(checkpoint)  # takes "model" out of it
         self._refuse_misfit(state, incompatible)
         self.has_loaded_reid |= has_reid_weights(state)
@@ -162,7 +162,12 @@ def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
     misfits = _misfits(incompatible)
     # the file of a deeper ResNet has all of a shallower one's blocks, and more of them
     blocks = {_block_of(name) for name in side_net.state_dict()}
-    surplus = {name for name in incompatible.unexpected_keys if _block_of(name) not in blocks}
+    layers = {block.split(".")[0] for block in blocks}  # a side-net may do without its conv5
+    surplus = {
+        name
+        for name in incompatible.unexpected_keys
+        if name.split(".")[0] in layers and _block_of(name) not in blocks
+    }
     for names, fault in (
         (misfits, "of the side-net are not in it or have another shape"),
         (surplus, "in it have no place in the side-net"),
@@ -222,6 +227,14 @@ def _detector_layers(detector: nn.Module) -> dict:
 
 def _is_plain_detector(state: dict) -> bool:
     return any(name.startswith("backbone.") for name in state)
+
+
+def _fit_memories(reid: nn.Module, state: dict) -> None:
+    """Give the memories of a branch, one for each of its heads, the checkpoint's sizes."""
+    for name, module in reid.named_modules():
+        table = state.get(f"reid.{name}{_LOOKUP_TABLE}")
+        if table is not None:
+            _fit_memory(module, len(table))
 
 
 def _fit_memory(memory: nn.Module, rows: int) -> None:

@@ -27,6 +27,7 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     _add_detector_config(cfg)
     _add_coupled_config(cfg)
+    _add_coat_config(cfg)
     _add_reid_config(cfg)
     _add_solver_config(cfg)
     _add_test_config(cfg)
@@ -76,6 +77,22 @@ def _add_coupled_config(cfg: CN) -> None:
     cfg.MODEL.COUPLED.STRIDES = (16,)
     # The module that what is pooled goes through; "": none.
     cfg.MODEL.COUPLED.CONV5 = "roi_heads.res5"
+
+
+def _add_coat_config(cfg: CN) -> None:
+    # COAT's transformers, in f_d and f_r (MODEL.META_ARCHITECTURE CoatPersonSearch, Table VIII).
+    # The values are COAT's; the IoU thresholds of its stages are Detectron2's defaults as well.
+    coat = cfg.MODEL.COAT = CN()
+    # Channels of a transformer's output, and of the embedding of one of its re-id heads.
+    coat.DIM = 512
+    coat.NUM_HEADS = 8
+    coat.NUM_LAYERS = 1
+    # Kernels of the convolutions that make tokens, one a scale.
+    coat.TOKEN_KERNELS = (1, 3)
+    # Largest share of a person's tokens that another's cover in training (not in the paper).
+    coat.MAX_OCCLUSION = 0.5
+    # IoU of the NMS after each stage.
+    coat.NMS_THRESHS = (0.4, 0.4, 0.5)
 
 
 def _add_reid_config(cfg: CN) -> None:

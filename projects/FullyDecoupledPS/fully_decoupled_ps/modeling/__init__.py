@@ -1,12 +1,15 @@
 """The network. Importing this package registers its parts with Detectron2."""
 
 from .box_noise import BoxNoise
+from .coat import CoatPersonSearch, CoatReIDBranch
+from .coat_cascade import CoatROIHeads
 from .coupled import CoupledPersonSearch
 from .fcos import FCOS, build_fcos_resnet_fpn_backbone
 from .identity_memory import IdentityMemory
 from .losses import REID_LOSS_REGISTRY, OIMLoss, TripletLoss, build_reid_losses
 from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch
 from .narrow_resnet import build_narrow_resnet_backbone
+from .occluded_attention import OccludedAttention
 from .osnet import OSNetSideNet
 from .reid_head import ReIDHead
 from .reid_side_net import REID_SIDE_NET_REGISTRY, ResNetSideNet, SideNet, build_reid_side_net
@@ -19,6 +22,9 @@ __all__ = [
     "SIDE_FUSION_REGISTRY",
     "AlphaBlendFusion",
     "BoxNoise",
+    "CoatPersonSearch",
+    "CoatROIHeads",
+    "CoatReIDBranch",
     "ConvFusion",
     "CoupledPersonSearch",
     "FCOS",
@@ -27,6 +33,7 @@ __all__ = [
     "NoFusion",
     "OIMLoss",
     "OSNetSideNet",
+    "OccludedAttention",
     "PersonRes5ROIHeads",
     "ReIDBranch",
     "ReIDHead",

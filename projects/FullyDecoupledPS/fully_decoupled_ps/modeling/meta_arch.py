@@ -94,20 +94,38 @@ class ReIDBranch(nn.Module):
             for loss in self.losses:
                 losses.update(loss(embeddings, person_ids, self.memory))
         else:
-            # A zero that reaches every parameter: other processes wait for their gradients.
-            trained = [p for p in self.parameters() if p.requires_grad]
-            losses["loss_oim"] = sum(p.sum() for p in trained) * 0.0
+            losses["loss_oim"] = connected_zero(self)
         self.memory.update(embeddings, person_ids)
-        self._log_state()
+        log_alphas(self.side_net)
+        for name, share in self.memory.occupancy().items():
+            get_event_storage().put_scalar(f"memory/{name}", share.item())
         return losses
 
-    def _log_state(self) -> None:
-        storage = get_event_storage()
-        for name, fusion in self.side_net.fusions.items():
-            if hasattr(fusion, "alpha"):
-                storage.put_scalar(f"alpha/{name}", fusion.alpha.item())
-        for name, share in self.memory.occupancy().items():
-            storage.put_scalar(f"memory/{name}", share.item())
+    def embed(self, detector_maps, detections, queries: list[Boxes]) -> tuple[torch.Tensor, ...]:
+        """
+        Args:
+            detector_maps: of B images.
+            detections: B :class:`Instances`, whose ``pred_boxes`` are in pixels of the network's
+                input.
+            queries: B lists of boxes in the same pixels.
+
+        Returns:
+            tuple: for each image (R + Q, D) embeddings, those of the queries last.
+        """
+        boxes = [Boxes.cat([d.pred_boxes, q]) for d, q in zip(detections, queries, strict=True)]
+        return self(detector_maps, boxes).split([len(b) for b in boxes])
+
+
+def connected_zero(module: nn.Module) -> torch.Tensor:
+    """A zero that reaches every trained parameter: other processes wait for their gradients."""
+    return sum(p.sum() for p in module.parameters() if p.requires_grad) * 0.0
+
+
+def log_alphas(side_net: nn.Module) -> None:
+    """Log the weights of the side-fusions that have one."""
+    for name, fusion in side_net.fusions.items():
+        if hasattr(fusion, "alpha"):
+            get_event_storage().put_scalar(f"alpha/{name}", fusion.alpha.item())
 
 
 @META_ARCH_REGISTRY.register()
@@ -124,6 +142,8 @@ class FullyDecoupledPersonSearch(nn.Module):
 
     At inference one pass over an image gives boxes, scores and a feature a box.
     """
+
+    reid_branch = ReIDBranch
 
     @configurable
     def __init__(self, *, detector: nn.Module, reid: ReIDBranch | None, stage: str):
@@ -148,7 +168,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         shapes = FeatureTap(detector).shapes()
         return {
             "detector": detector,
-            "reid": None if stage == "detection" else ReIDBranch(cfg, shapes),
+            "reid": None if stage == "detection" else cls.reid_branch(cfg, shapes),
             "stage": stage,
         }
 
@@ -223,8 +243,7 @@ class FullyDecoupledPersonSearch(nn.Module):
 
     def _attach_features(self, batched_inputs, maps, detections, outputs) -> None:
         queries = [self._network_queries(x) for x in batched_inputs]
-        boxes = [Boxes.cat([d.pred_boxes, q]) for d, q in zip(detections, queries, strict=True)]
-        features = self.reid(maps, boxes).split([len(b) for b in boxes])
+        features = self.reid.embed(maps, detections, queries)
         for x, output, instances, feature in zip(
             batched_inputs, outputs, detections, features, strict=True
         ):
