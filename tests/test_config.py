@@ -22,11 +22,11 @@ def default_config():
     return cfg
 
 
-def staged(stage, opts=(), config_file=CONFIGS / "prw" / "faster_rcnn_R50.yaml", eval_only=False):
+def staged(stage, opts=(), config_file=CONFIGS / "prw" / "faster_rcnn_R50.yaml", **mode):
     cfg = default_config()
     opts = ["SOLVER.STAGE", stage, *opts]
     merge_config(cfg, str(config_file), opts)
-    apply_stage(cfg, opts, eval_only=eval_only)
+    apply_stage(cfg, opts, **mode)
     return cfg
 
 
@@ -134,6 +134,24 @@ def test_the_command_line_wins(tmp_path):
     assert cfg.MODEL.WEIGHTS == "other.pth"
 
 
+def test_the_command_line_may_name_keys_of_the_reid_solver_that_the_yaml_does_not():
+    opts = ["MODEL.WEIGHTS", "x", "SOLVER.REID.GAMMA", "0.5"]
+    assert staged("reid", opts).SOLVER.GAMMA == 0.5
+    assert staged("detection", opts).SOLVER.GAMMA == 0.1
+    with refused("command line: .*SOLVER.REID.GAMA; did you mean"):
+        staged("reid", ["SOLVER.REID.GAMA", "0.5"])
+
+
+def test_resuming_needs_the_stages_own_checkpoint_only(tmp_path):
+    opts = ["OUTPUT_DIR", str(tmp_path)]
+    with refused("reid starts from a trained detector"):
+        staged("reid", opts, resume=True)
+    checkpoint = save_checkpoint(tmp_path / "reid")
+    assert staged("reid", opts, resume=True).MODEL.WEIGHTS == checkpoint
+    detector = save_checkpoint(tmp_path / "detection")
+    assert staged("hybrid", opts, resume=True).MODEL.WEIGHTS == detector
+
+
 def test_evaluation_takes_the_stages_own_checkpoint(tmp_path):
     opts = ["OUTPUT_DIR", str(tmp_path)]
     for stage in ("detection", "reid"):
@@ -173,7 +191,7 @@ def test_a_misspelt_key_of_the_reid_solver_is_refused_in_every_stage(stage, tmp_
 
 def test_a_value_of_the_wrong_type_for_the_reid_solver_is_refused(tmp_path):
     path = write_yaml(tmp_path, "SOLVER: {REID: {MAX_ITER: soon}}")
-    with refused("MAX_ITER"):
+    with refused("^SOLVER.REID.MAX_ITER: .*soon"):
         staged("reid", ["MODEL.WEIGHTS", "x"], path)
 
 

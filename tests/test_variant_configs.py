@@ -22,6 +22,7 @@ DECOUPLED = {
     "faster_rcnn_R50_osnet": ("GeneralizedRCNN", 50, OSNET, 0, CONV),
     "faster_rcnn_R50_no_fusion": ("GeneralizedRCNN", 50, RESNET, 0, NONE),
     "faster_rcnn_R34_no_fusion": ("GeneralizedRCNN", 34, RESNET, 0, NONE),
+    "coat_R50": ("GeneralizedRCNN", 50, RESNET, 0, BLEND),
 }
 COUPLED = {
     "coupled_faster_rcnn_R50": "GeneralizedRCNN",
@@ -55,7 +56,11 @@ def test_a_config_says_what_its_row_says(data, name):
         assert (cfg.MODEL.META_ARCHITECTURE, detector) == ("CoupledPersonSearch", COUPLED[name])
         assert "STAGE: joint" in (CONFIGS / data / f"{name}.yaml").read_text()
     else:
-        assert cfg.MODEL.META_ARCHITECTURE == "FullyDecoupledPersonSearch"
+        coat = name == "coat_R50"
+        assert cfg.MODEL.META_ARCHITECTURE == (
+            "CoatPersonSearch" if coat else "FullyDecoupledPersonSearch"
+        )
+        assert (cfg.MODEL.ROI_HEADS.NAME == "CoatROIHeads") == coat
         side_net = (reid.SIDE_NET.NAME, reid.SIDE_NET.DEPTH, reid.FUSION.NAME)
         assert (detector, cfg.MODEL.RESNETS.DEPTH, *side_net) == DECOUPLED[name]
         weights = "osnet_x1_0" if reid.SIDE_NET.NAME == OSNET else "R-50.pkl|resnet34"

@@ -18,6 +18,7 @@ from detectron2.engine import DefaultTrainer, default_argument_parser, default_s
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
+from torch.multiprocessing import ProcessExitedException
 
 from fully_decoupled_ps import (
     UserError,
@@ -85,7 +86,7 @@ def setup(args):
     cfg = get_cfg()
     add_fully_decoupled_ps_config(cfg)
     merge_config(cfg, args.config_file, args.opts)
-    apply_stage(cfg, args.opts, eval_only=args.eval_only)
+    apply_stage(cfg, args.opts, eval_only=args.eval_only, resume=args.resume)
     # before the data are read: what the loaders count and find odd belongs into the log
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fully_decoupled_ps")
     check_config(cfg, eval_only=args.eval_only)
@@ -108,17 +109,26 @@ def main(args):
     return trainer.train()
 
 
+def run(args):
+    """:func:`main` in one of the processes: a user's error is one line, and exit status 2."""
+    try:
+        main(args)
+    except UserError as error:
+        if comm.is_main_process():
+            print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
 if __name__ == "__main__":
     args = default_argument_parser().parse_args()
     try:
         launch(
-            main,
+            run,
             args.num_gpus,
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
             dist_url=args.dist_url,
             args=(args,),
         )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    except ProcessExitedException as error:  # of several processes; it has said why
+        sys.exit(error.exit_code)

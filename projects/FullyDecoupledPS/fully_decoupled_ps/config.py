@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from contextlib import contextmanager
 from typing import Sequence
 
 import torch
@@ -47,6 +48,8 @@ def _add_detector_config(cfg: CN) -> None:
 def _add_fcos_config(cfg: CN) -> None:
     # FCOS: Detectron2's own settings of it (not in the paper), named as MODEL.RETINANET's are.
     fcos = cfg.MODEL.FCOS = CN()
+    # The builder of the ResNet under build_fcos_resnet_fpn_backbone's pyramid.
+    fcos.BOTTOM_UP = "build_resnet_backbone"
     fcos.IN_FEATURES = ("p3", "p4", "p5", "p6", "p7")
     # Foreground classes.
     fcos.NUM_CLASSES = 1
@@ -191,33 +194,46 @@ def merge_config(cfg: CN, config_file: str = "", opts: Sequence[str] = ()) -> No
         UserError: if the file is missing or no config, or a key is unknown or has a value of the
             wrong type.
     """
-    if config_file and not os.path.isfile(config_file):
-        raise UserError(f"--config-file {config_file}: no such file")
-    source = config_file
-    try:
-        if config_file:
+    if config_file:
+        if not os.path.isfile(config_file):
+            raise UserError(f"--config-file {config_file}: no such file")
+        with _one_line(cfg, config_file):
             cfg.merge_from_file(config_file)
-        source = "command line"
+    with _one_line(cfg, "command line"):
+        for key in opts[::2]:  # what a yaml may add to SOLVER.REID, the command line may as well
+            name = key.removeprefix("SOLVER.REID.")
+            if name != key and name in cfg.SOLVER and name not in cfg.SOLVER.REID:
+                cfg.SOLVER.REID[name] = cfg.SOLVER[name]
         cfg.merge_from_list(list(opts))
+
+
+@contextmanager
+def _one_line(cfg: CN, source: str):
+    """Turn what a merge raises into a :class:`UserError` that names where the values are from."""
+    try:
+        yield
     except (*_REFUSALS, *_UNREADABLE) as error:
         # a KeyError prints the representation of its message; YAML's messages have several lines
         reason = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
         raise UserError(f"{source}: {reason}{_suggest_key(cfg, reason)}") from error
 
 
-def apply_stage(cfg: CN, opts: Sequence[str] = (), *, eval_only: bool = False) -> None:
+def apply_stage(
+    cfg: CN, opts: Sequence[str] = (), *, eval_only: bool = False, resume: bool = False
+) -> None:
     """Turn the merged config into that of the one stage named by ``SOLVER.STAGE``.
 
     * ``SOLVER.REID`` replaces the same keys of ``SOLVER`` in every stage that trains f_r.
     * ``OUTPUT_DIR`` becomes ``OUTPUT_DIR/<stage>``.
     * ``MODEL.WEIGHTS``, unless ``opts`` name it: in stages ``detection`` and ``joint`` it stays;
       ``reid`` and ``hybrid`` start from the last checkpoint in ``OUTPUT_DIR/detection``; evaluation
-      reads the stage's own last one.
+      and resuming read the stage's own last one.
 
     Args:
         cfg: a config with this project's keys; changed in place.
         opts: the command line's ``KEY VALUE`` pairs, which win over all of the above.
         eval_only: whether the weights are to be evaluated rather than trained further.
+        resume: whether training goes on from the stage's own last checkpoint, if there is one.
 
     Raises:
         UserError: for an unknown stage, an unknown key in ``SOLVER.REID``, or no checkpoint.
@@ -229,14 +245,17 @@ def apply_stage(cfg: CN, opts: Sequence[str] = (), *, eval_only: bool = False) -
         if key not in cfg.SOLVER or key in ("STAGE", "REID"):
             raise UserError(f"SOLVER.REID.{key}: SOLVER has no such key{_closest(key, cfg.SOLVER)}")
         if stage != "detection":
-            # merge_from_list checks the type, as it does for SOLVER itself
-            merge_config(cfg, opts=[f"SOLVER.{key}", value])
+            with _one_line(cfg, f"SOLVER.REID.{key}"):
+                # merge_from_list checks the type, as it does for SOLVER itself
+                cfg.merge_from_list([f"SOLVER.{key}", value])
     merge_config(cfg, opts=opts)
     base_dir = cfg.OUTPUT_DIR
     cfg.OUTPUT_DIR = os.path.join(base_dir, stage)
     if "MODEL.WEIGHTS" in opts[::2]:
         return
-    if eval_only:
+    if resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint")):
+        cfg.MODEL.WEIGHTS = _last_checkpoint(cfg.OUTPUT_DIR, "--resume")
+    elif eval_only:
         cfg.MODEL.WEIGHTS = _last_checkpoint(cfg.OUTPUT_DIR, f"--eval-only of stage {stage}")
     elif stage in ("reid", "hybrid"):
         cfg.MODEL.WEIGHTS = _last_checkpoint(
@@ -266,6 +285,8 @@ def _suggest_key(cfg: CN, reason: str) -> str:
             leaf = parents[depth]
             break
         node = node[parent]
+    if parents == ["SOLVER", "REID"]:  # has the keys of SOLVER
+        node = cfg.SOLVER
     return _closest(leaf, node) if isinstance(node, dict) else ""
 
 

@@ -58,6 +58,34 @@ def plot_gallery_sizes(path: str, rows: Rows) -> None:
     _save(figure, path)
 
 
+def plot_spreads(path: str, rows: Rows, metrics: List[str]) -> None:
+    """Means with their spread, one panel a metric.
+
+    Args:
+        rows: each with "detector", "training", and for each metric (mean, standard deviation).
+        metrics: in percent.
+    """
+    detectors = list(dict.fromkeys(row["detector"] for row in rows))
+    trainings = list(dict.fromkeys(row["training"] for row in rows))
+    figure = Figure(figsize=(3.2 * len(metrics) + 1, 0.45 * len(trainings) + 1.6))
+    figure.set_layout_engine("constrained")
+    FigureCanvasAgg(figure)
+    for axes, metric in zip(
+        figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0], metrics
+    ):
+        for index, detector in enumerate(detectors):
+            mine = [row for row in rows if row["detector"] == detector]
+            places = [trainings.index(row["training"]) + 0.22 * index for row in mine]
+            means, spreads = zip(*(row[metric] for row in mine))
+            axes.errorbar(means, places, xerr=spreads, fmt="o", capsize=3, label=detector)
+        axes.set_yticks(range(len(trainings)), trainings)
+        axes.set_xlabel(f"{metric} (%)")
+        axes.grid(axis="x", alpha=0.3)
+    axes.invert_yaxis()
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    _save(figure, path)
+
+
 def _axes(width: float, height: float):
     """Without pyplot: no window system is asked for, and nothing global is changed."""
     figure = Figure(figsize=(width, height), layout="constrained")

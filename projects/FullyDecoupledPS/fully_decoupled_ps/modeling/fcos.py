@@ -3,7 +3,7 @@
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, build_backbone
-from detectron2.modeling.backbone import FPN, build_resnet_backbone
+from detectron2.modeling.backbone import FPN
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.meta_arch import fcos
 from detectron2.structures import Boxes, Instances
@@ -71,7 +71,7 @@ def build_fcos_resnet_fpn_backbone(cfg, input_shape: ShapeSpec) -> FPN:
     """A ResNet with an FPN whose P6 and P7 come from P5 (RetinaNet's come from conv5)."""
     channels = cfg.MODEL.FPN.OUT_CHANNELS
     return FPN(
-        bottom_up=build_resnet_backbone(cfg, input_shape),
+        bottom_up=BACKBONE_REGISTRY.get(cfg.MODEL.FCOS.BOTTOM_UP)(cfg, input_shape),
         in_features=cfg.MODEL.FPN.IN_FEATURES,
         out_channels=channels,
         norm=cfg.MODEL.FPN.NORM,

@@ -1,0 +1,221 @@
+#!/usr/bin/env python
+"""Train the paper's variants on the synthetic benchmark with several seeds, and compare them.
+
+    python ablation.py                                   all of it: hours on a CPU
+    python ablation.py --detectors fcos --seeds 1 2 3    a part of it
+
+Coupled, joint, hybrid and task-incremental training, and the last without side-fusion and without
+SnA. Every network gets the same number of iterations: a detector that is trained first and a re-id
+net that is trained then take as many each as two nets that are trained at once. Runs that are done
+are not repeated, so an interrupted command goes on where it was. It writes results.json, ablation.md
+and ablation.png into the output folder.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+import torch
+from tabulate import tabulate
+
+from fully_decoupled_ps.data.synthetic import SyntheticSpec, make_synthetic_dataset
+from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.evaluation.plots import plot_spreads
+
+PROJECT = Path(__file__).resolve().parent.parent
+CONFIGS = PROJECT / "configs" / "synthetic"
+DETECTORS = {"faster_rcnn": "Faster R-CNN", "fcos": "FCOS"}
+METRICS = {
+    "detection AP": ("detection", "AP"),
+    "mAP": ("search", "mAP"),
+    "top-1": ("search", "top1"),
+}
+
+
+class Variant(NamedTuple):
+    """A row of the table: a stage of ``train_net.py``, and what else it is told."""
+
+    title: str
+    stage: str
+    opts: tuple = ()
+    from_detector: bool = True  # whether it starts from the trained detector
+
+
+VARIANTS = {
+    "coupled": Variant(
+        "coupled", "joint", ("MODEL.META_ARCHITECTURE", "CoupledPersonSearch"), False
+    ),
+    "joint": Variant("joint", "joint", (), False),
+    "hybrid": Variant("hybrid", "hybrid"),
+    "incremental": Variant("task-incremental", "reid"),
+    "no_fusion": Variant("no side-fusion", "reid", ("MODEL.REID.FUSION.NAME", "NoFusion")),
+    "no_sna": Variant("no SnA", "reid", ("MODEL.REID.BOX_NOISE.NUM_COPIES", 0)),
+}
+
+
+def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output-dir", type=Path, default=Path("output/ablation"), metavar="DIR")
+    parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--iterations", type=int, default=400, help="of each net (default: 400)")
+    parser.add_argument("--batch", type=int, default=4, help="frames (default: 4)")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
+    return parser.parse_args(arguments)
+
+
+class Runs:
+    """Runs ``train_net.py``, several at a time, and remembers what is done."""
+
+    def __init__(self, args: argparse.Namespace, total: int):
+        self.args, self.total = args, total
+        self.done, self.start, self.lock = 0, time.monotonic(), threading.Lock()
+        self.environment = {
+            **os.environ,
+            "DETECTRON2_DATASETS": str(args.output_dir / "datasets"),
+            "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // args.jobs)),
+        }
+
+    def train(self, detector: str, seed: int, name: str, variant: Variant) -> Dict:
+        """Train one network and return its metrics and its minutes.
+
+        Raises:
+            UserError: if the command fails.
+        """
+        folder = self.args.output_dir / detector / f"seed{seed}"
+        log = folder / f"{name}.log"
+        command = self._command(detector, seed, folder, name, variant)
+        record = folder / f"{name}.json"
+        if record.exists():
+            found = json.loads(record.read_text())
+            if found["command"] == command:
+                self._say(f"{detector}, seed {seed}, {name}: done before")
+                return found
+        folder.mkdir(parents=True, exist_ok=True)
+        start = time.monotonic()
+        with open(log, "w") as f:
+            status = subprocess.run(
+                [sys.executable, *command], stdout=f, stderr=subprocess.STDOUT, env=self.environment
+            ).returncode
+        if status:
+            raise UserError(f"{detector}, seed {seed}, {name}: status {status}; see {log}")
+        metrics = folder / name / variant.stage / "inference" / "synthetic_test" / "metrics.json"
+        found = {
+            "command": command,
+            "detector": detector,
+            "seed": seed,
+            "variant": name,
+            "minutes": (time.monotonic() - start) / 60,
+            "metrics": json.loads(metrics.read_text()),
+        }
+        record.write_text(json.dumps(found, indent=1) + "\n")
+        self._say(f"{detector}, seed {seed}, {name}: {found['minutes']:.1f} min")
+        return found
+
+    def _command(self, detector, seed, folder, name, variant) -> List[str]:
+        iterations = self.args.iterations
+        opts = [
+            *("SEED", seed, "SOLVER.STAGE", variant.stage, "OUTPUT_DIR", folder / name),
+            *("SOLVER.MAX_ITER", iterations, "SOLVER.IMS_PER_BATCH", self.args.batch),
+            *("SOLVER.CHECKPOINT_PERIOD", iterations, *variant.opts),
+        ]
+        if variant.from_detector:
+            opts += ["MODEL.WEIGHTS", folder / "detector" / "detection" / "model_final.pth"]
+        config = CONFIGS / f"{detector}_R18.yaml"
+        return [str(x) for x in (PROJECT / "train_net.py", "--config-file", config, *opts)]
+
+    def _say(self, text: str) -> None:
+        with self.lock:
+            self.done += 1
+            left = (time.monotonic() - self.start) / self.done * (self.total - self.done) / 60
+            print(f"[{self.done}/{self.total}] {text}, {left:.0f} min left", flush=True)
+
+
+def run_all(args: argparse.Namespace) -> List[Dict]:
+    """First every detector, then what starts from it or from nothing."""
+    make_synthetic_dataset(args.output_dir / "datasets" / "synthetic", SyntheticSpec(), workers=2)
+    pairs = [(detector, seed) for seed in args.seeds for detector in args.detectors]
+    variants = [(name, VARIANTS[name]) for name in args.variants]
+    runs = Runs(args, total=len(pairs) * (1 + len(variants)))
+    detector_alone = Variant("detector alone", "detection", (), False)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        first = {p: pool.submit(runs.train, *p, "detector", detector_alone) for p in pairs}
+        found = [future.result() for future in first.values()]
+        rest = [pool.submit(runs.train, *pair, *item) for pair in pairs for item in variants]
+        return found + [future.result() for future in rest]
+
+
+def summarise(results: List[Dict]) -> List[Dict]:
+    """Mean and standard deviation over the seeds: a dict for each detector and variant."""
+    rows = []
+    for detector in DETECTORS:
+        for name, variant in VARIANTS.items():
+            mine = [r for r in results if (r["detector"], r["variant"]) == (detector, name)]
+            if not mine:
+                continue
+            row = {"detector": DETECTORS[detector], "training": variant.title, "seeds": len(mine)}
+            for metric, (task, key) in METRICS.items():
+                values = [r["metrics"][task][key] for r in mine]
+                spread = statistics.stdev(values) if len(values) > 1 else 0.0
+                row[metric] = (statistics.fmean(values), spread)
+            rows.append(row)
+    return rows
+
+
+def write_summary(args: argparse.Namespace, results: List[Dict]) -> str:
+    """Write results.json, ablation.md and ablation.png; returns the table."""
+    rows = summarise(results)
+    table = tabulate(
+        [
+            [row["detector"], row["training"], row["seeds"]]
+            + ["{:.1f} ± {:.1f}".format(*row[metric]) for metric in METRICS]
+            for row in rows
+        ],
+        headers=["detector", "training", "seeds", *METRICS],
+        tablefmt="github",
+    )
+    facts = {
+        "command": " ".join(["python", "tools/ablation.py", *sys.argv[1:]]),
+        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
+        "minutes of all runs together": round(sum(r["minutes"] for r in results), 1),
+        "iterations of each net": args.iterations,
+        "frames a batch": args.batch,
+    }
+    lines = [table, "", "Mean and standard deviation over the seeds, in percent.", ""]
+    lines += [f"- {name}: {value}" for name, value in facts.items()]
+    (args.output_dir / "ablation.md").write_text("\n".join(lines) + "\n")
+    kept = [{k: v for k, v in r.items() if k != "command"} for r in results]
+    text = json.dumps({**facts, "runs": kept}, indent=1)
+    (args.output_dir / "results.json").write_text(text + "\n")
+    plot_spreads(str(args.output_dir / "ablation.png"), rows, list(METRICS))
+    return table
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    args = parse_args(arguments)
+    try:
+        if args.iterations < 1 or args.batch < 1 or args.jobs < 1:
+            raise UserError("--iterations, --batch and --jobs must be 1 or more")
+        print(write_summary(args, run_all(args)))
+    except UserError as error:
+        print(f"ablation: {error}", file=sys.stderr)
+        return 2
+    print(f"\nWritten to {args.output_dir}: ablation.md, ablation.png, results.json")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
