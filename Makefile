@@ -24,7 +24,7 @@ STAMPS := $(VENV)/.fully-decoupled-ps
 export PYTHONWARNINGS := ignore::FutureWarning:torch.jit._script
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test ablation bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -40,6 +40,15 @@ demo: export MALLOC_TRIM_THRESHOLD_ := 17179869184
 demo: export MALLOC_TOP_PAD_ := 268435456
 demo: setup  ## Train, search and score on a synthetic benchmark, and draw the report
 	@$(RUN) $(PROJECT)/tools/demo.py
+
+ablation: export MALLOC_MMAP_THRESHOLD_ := 8589934592
+ablation: export MALLOC_TRIM_THRESHOLD_ := 17179869184
+ablation: export MALLOC_TOP_PAD_ := 268435456
+ablation: setup  ## Compare the training modes on the synthetic benchmark: about an hour
+	@$(RUN) $(PROJECT)/tools/ablation.py
+
+bench: setup  ## Time the evaluation on predictions of the benchmarks' sizes
+	@$(RUN) $(PROJECT)/tools/benchmark_evaluation.py --output output/benchmark_evaluation.json
 
 test: setup  ## Run the tests
 	OMP_NUM_THREADS=2 $(RUN) -m pytest -q --durations=10

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from detectron2.config import get_cfg
 
 from fully_decoupled_ps import add_fully_decoupled_ps_config, apply_stage, merge_config
 from tests.testing import CONFIGS
@@ -70,7 +71,8 @@ def test_commands_are_what_the_configs_understand(training, tmp_path):
     ablation.main(["--output-dir", str(tmp_path), "--seeds", "1"])
     for command in training:
         cfg = ablation_config(command)
-        assert cfg.SOLVER.MAX_ITER == 400 and cfg.SOLVER.IMS_PER_BATCH == 4
+        assert cfg.SOLVER.MAX_ITER == 250 and cfg.SOLVER.IMS_PER_BATCH == 4
+        assert cfg.INPUT.MIN_SIZE_TEST == max(cfg.INPUT.MIN_SIZE_TRAIN) == 270
     found = {Path(c["OUTPUT_DIR"]).name: ablation_config(c) for c in training}
     assert found["coupled"].MODEL.META_ARCHITECTURE == "CoupledPersonSearch"
     assert found["no_fusion"].MODEL.REID.FUSION.NAME == "NoFusion"
@@ -80,8 +82,7 @@ def test_commands_are_what_the_configs_understand(training, tmp_path):
 
 
 def ablation_config(command):
-    from detectron2.config import get_cfg
-
+    """The config that a command makes."""
     cfg = get_cfg()
     add_fully_decoupled_ps_config(cfg)
     opts = [x for key, value in command.items() if key != "config" for x in (key, value)]

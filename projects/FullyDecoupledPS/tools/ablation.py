@@ -7,8 +7,8 @@
 Coupled, joint, hybrid and task-incremental training, and the last without side-fusion and without
 SnA. Every network gets the same number of iterations: a detector that is trained first and a re-id
 net that is trained then take as many each as two nets that are trained at once. Runs that are done
-are not repeated, so an interrupted command goes on where it was. It writes results.json, ablation.md
-and ablation.png into the output folder.
+are not repeated, so an interrupted command goes on where it was. Into the output folder it writes
+results.json, ablation.md and ablation.png.
 """
 
 import argparse
@@ -34,6 +34,12 @@ from fully_decoupled_ps.evaluation.plots import plot_spreads
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIGS = PROJECT / "configs" / "synthetic"
 DETECTORS = {"faster_rcnn": "Faster R-CNN", "fcos": "FCOS"}
+# A third of the demo's frames at half its pixels: there are many runs.
+DATASET = SyntheticSpec(train_frames=540, train_ids=120)
+SIZE = (
+    *("INPUT.MIN_SIZE_TRAIN", "(256, 270)", "INPUT.MIN_SIZE_TEST", 270),
+    *("MODEL.ANCHOR_GENERATOR.SIZES", "[[44, 62, 88]]"),
+)
 METRICS = {
     "detection AP": ("detection", "AP"),
     "mAP": ("search", "mAP"),
@@ -70,7 +76,7 @@ def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--iterations", type=int, default=400, help="of each net (default: 400)")
+    parser.add_argument("--iterations", type=int, default=250, help="of each net (default: 250)")
     parser.add_argument("--batch", type=int, default=4, help="frames (default: 4)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
     return parser.parse_args(arguments)
@@ -129,7 +135,7 @@ class Runs:
         opts = [
             *("SEED", seed, "SOLVER.STAGE", variant.stage, "OUTPUT_DIR", folder / name),
             *("SOLVER.MAX_ITER", iterations, "SOLVER.IMS_PER_BATCH", self.args.batch),
-            *("SOLVER.CHECKPOINT_PERIOD", iterations, *variant.opts),
+            *("SOLVER.CHECKPOINT_PERIOD", iterations, *SIZE, *variant.opts),
         ]
         if variant.from_detector:
             opts += ["MODEL.WEIGHTS", folder / "detector" / "detection" / "model_final.pth"]
@@ -145,7 +151,7 @@ class Runs:
 
 def run_all(args: argparse.Namespace) -> List[Dict]:
     """First every detector, then what starts from it or from nothing."""
-    make_synthetic_dataset(args.output_dir / "datasets" / "synthetic", SyntheticSpec(), workers=2)
+    make_synthetic_dataset(args.output_dir / "datasets" / "synthetic", DATASET, workers=2)
     pairs = [(detector, seed) for seed in args.seeds for detector in args.detectors]
     variants = [(name, VARIANTS[name]) for name in args.variants]
     runs = Runs(args, total=len(pairs) * (1 + len(variants)))

@@ -135,7 +135,7 @@ def run_demo(output_dir: Path, opts: list) -> None:
     steps.run("detection", "Training the detector, from scratch", [*TRAIN, *config])
     steps.run(
         "untrained",
-        "Scoring the search before re-id training: the detector's own features",
+        "Scoring the search before re-id training: an untrained side-net",
         [tools / "evaluate_untrained.py", "--config-file", *config],
     )
     steps.run(

@@ -35,7 +35,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--preset", choices=sorted(PRESETS), default="demo",
-        help="demo: 690 small frames, seconds; prw: PRW's size, about an hour (default: demo)",
+        help="demo: 1,650 small frames, half a minute; prw: PRW's size, about an hour "
+        "(default: demo)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--frame-size", type=parse_size, metavar="WxH")

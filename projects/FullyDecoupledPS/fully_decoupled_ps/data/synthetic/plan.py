@@ -24,9 +24,9 @@ class SyntheticSpec:
     ``max_queries`` caps the queries, of which there is else one for each test person and camera.
     """
 
-    train_frames: int = 540
+    train_frames: int = 1500
     test_frames: int = 150
-    train_ids: int = 120
+    train_ids: int = 330
     test_ids: int = 30
     width: int = 480
     height: int = 270
