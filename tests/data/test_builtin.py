@@ -14,6 +14,7 @@ TEST_NAMES = [
     "prw_test",
     "synthetic_test",
     "cuhk_sysu_test",
+    "cuhk_sysu_test_all",
     *(f"cuhk_sysu_test_g{size}" for size in SIZES),
 ]
 NAMES = ["prw_train", "synthetic_train", "cuhk_sysu_train", *TEST_NAMES]

@@ -1,5 +1,7 @@
 """CUHK-SYSU's loader on a small dataset in its real layout; all values are worked out by hand."""
 
+import re
+
 import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog
@@ -12,9 +14,11 @@ from fully_decoupled_ps.data import (
     load_cuhk_sysu_protocols,
     register_cuhk_sysu,
 )
+from fully_decoupled_ps.data.cuhk_sysu import GALLERY_SIZES
 from fully_decoupled_ps.errors import UserError
 from tests.data.layouts import (
     CUHK_G50,
+    CUHK_G100,
     CUHK_POOL,
     cell,
     structs,
@@ -128,6 +132,49 @@ def test_a_person_has_the_same_id_with_every_gallery_size(root):
     protocol = load_cuhk_sysu_protocols(str(root), 100)["gallery_100"]
     assert [q["person_id"] for q in protocol] == [300, 800, 700]
     assert [len(q["gallery"]) for q in protocol] == [3, 2, 4]
+
+
+def write_all_sizes(root, **changed):
+    for size in GALLERY_SIZES[1:]:
+        write_cuhk_test(root, size, changed.get(f"g{size}", CUHK_G100))
+
+
+def ground_truth(dicts, query, gallery):
+    """Gallery frames and boxes of the query's person."""
+    return [
+        (d["image_id"], a["bbox"])
+        for d in dicts
+        for a in d["annotations"]
+        if d["image_id"] in gallery and a["person_id"] == query["person_id"]
+    ]
+
+
+def test_all_sizes_at_once_are_what_each_is_alone(root, caplog):
+    write_all_sizes(root)
+    dicts = load_cuhk_sysu(root, "test", "all")
+    protocols = load_cuhk_sysu_protocols(root, "all")
+    assert list(protocols) == [f"gallery_{size}" for size in (100, 50, 500, 1000, 2000, 4000)]
+    assert "another not" not in caplog.text
+    for size in GALLERY_SIZES:
+        alone = load_cuhk_sysu(root, "test", size)
+        (expected,) = load_cuhk_sysu_protocols(root, size).values()
+        assert protocols[f"gallery_{size}"] == expected
+        for query in expected:
+            found = [ground_truth(x, query, query["gallery"]) for x in (dicts, alone)]
+            assert found[0] == found[1]
+
+
+def test_lists_that_contradict_each_other_are_counted(root, caplog):
+    image, box, gallery = CUHK_G100["p300"]
+    absent = [(name, None) for name, _ in gallery]
+    write_all_sizes(root, g500={**CUHK_G100, "p300": (image, box, absent)})
+    load_cuhk_sysu(root, "test", "all")
+    assert re.search(r"another not.*: 1\b|1 .*another not", caplog.text), caplog.text
+
+
+def test_a_missing_size_is_named(root):
+    with pytest.raises(UserError, match="TestG500.mat"):
+        load_cuhk_sysu(root, "test", "all")
 
 
 @pytest.mark.parametrize("names", [("p1", "q1", "p2"), ("a", "b", "c")])

@@ -5,7 +5,7 @@ in datasets/README.md). Importing this module registers them; files are read whe
 
 import os
 
-from .cuhk_sysu import GALLERY_SIZES, register_cuhk_sysu
+from .cuhk_sysu import ALL_SIZES, GALLERY_SIZES, register_cuhk_sysu
 from .prw import register_prw
 
 
@@ -17,12 +17,13 @@ def register_all_prw(root: str) -> None:
 
 def register_all_cuhk_sysu(root: str) -> None:
     """
-    Registers cuhk_sysu_train, cuhk_sysu_test_g50 ... cuhk_sysu_test_g4000, and cuhk_sysu_test for
-    the usual gallery of 100 frames, under `root`/CUHK-SYSU.
+    Registers cuhk_sysu_train, cuhk_sysu_test_g50 ... cuhk_sysu_test_g4000, cuhk_sysu_test_all for
+    all six, and cuhk_sysu_test for the usual gallery of 100 frames, under `root`/CUHK-SYSU.
     """
     folder = os.path.join(root, "CUHK-SYSU")
     register_cuhk_sysu("cuhk_sysu_train", folder, "train")
     register_cuhk_sysu("cuhk_sysu_test", folder, "test", 100)
+    register_cuhk_sysu("cuhk_sysu_test_all", folder, "test", ALL_SIZES)
     for size in GALLERY_SIZES:
         register_cuhk_sysu(f"cuhk_sysu_test_g{size}", folder, "test", size)
 

@@ -9,7 +9,8 @@ sizes. What the lists hold is kept: a query's own frame, and frames that stand t
 
 import os
 import re
-from typing import Any, Callable, Dict, List, Set, Tuple
+from collections import defaultdict
+from typing import Any, Callable, Dict, List, Set, Tuple, Union
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -30,7 +31,13 @@ from .checks import (
 from .cuhk_sysu_files import Box, Query, read_images, read_pool, read_test, read_train
 from .protocols import add_query
 
-__all__ = ["GALLERY_SIZES", "load_cuhk_sysu", "load_cuhk_sysu_protocols", "register_cuhk_sysu"]
+__all__ = [
+    "ALL_SIZES",
+    "GALLERY_SIZES",
+    "load_cuhk_sysu",
+    "load_cuhk_sysu_protocols",
+    "register_cuhk_sysu",
+]
 
 GALLERY_SIZES = (50, 100, 500, 1000, 2000, 4000)
 
@@ -42,10 +49,16 @@ IN_POOL = "labelled training boxes in frames of the test pool left out"
 APPENDED = "query or gallery frames that the pool lacks, appended as query-only"
 OWN_FRAME = "queries have their own frame in their gallery (kept)"
 TWICE = "queries list a gallery frame twice (kept)"
+DISPUTED = "gallery frames hold a person whom one list has there and another not (kept as there)"
 ABSENT = "queries whose gallery says that the person is not in the query's own frame (kept)"
 
 
-def load_cuhk_sysu(root: str, split: str, gallery_size: int = 100) -> List[Dict[str, Any]]:
+# In the place of a gallery size: every size is a protocol, that of 100 frames the first.
+ALL_SIZES = "all"
+GallerySize = Union[int, str]
+
+
+def load_cuhk_sysu(root: str, split: str, gallery_size: GallerySize = 100) -> List[Dict[str, Any]]:
     """
     Load CUHK-SYSU in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
 
@@ -55,9 +68,9 @@ def load_cuhk_sysu(root: str, split: str, gallery_size: int = 100) -> List[Dict[
     Args:
         root: contains "Image" and "annotation"
         split: "train" (all frames that are not in the pool) or "test" (the pool)
-        gallery_size: one of :data:`GALLERY_SIZES`. The ids of "test" come from this file: the
-            number in a query's idname, or its place where those numbers are not one a query. So a
-            person has the same id in all six.
+        gallery_size: one of :data:`GALLERY_SIZES`, or "all". The ids of "test" come from this
+            file: the number in a query's idname, or its place where those numbers are not one a
+            query. So a person has the same id in all six.
 
     Raises:
         UserError: something is missing, unreadable or wrong; one line that names file and field
@@ -65,15 +78,18 @@ def load_cuhk_sysu(root: str, split: str, gallery_size: int = 100) -> List[Dict[
     return _read(root, split, gallery_size)[0]()
 
 
-def load_cuhk_sysu_protocols(root: str, gallery_size: int = 100) -> Dict[str, List[Dict[str, Any]]]:
+def load_cuhk_sysu_protocols(
+    root: str, gallery_size: GallerySize = 100
+) -> Dict[str, List[Dict[str, Any]]]:
     """
-    The test queries with their lists of gallery frames, under the one name "gallery_<size>".
+    The test queries with their lists of gallery frames, under the name "gallery_<size>", or with
+    "all" under six such names.
     See :func:`fully_decoupled_ps.data.get_protocols` for what a query holds.
     """
     return _read(root, "test", gallery_size)[1]
 
 
-def register_cuhk_sysu(name: str, root: str, split: str, gallery_size: int = 100) -> None:
+def register_cuhk_sysu(name: str, root: str, split: str, gallery_size: GallerySize = 100) -> None:
     """Registers CUHK-SYSU under `name`. Reads nothing until it is used."""
     DatasetCatalog.register(name, lambda: load_cuhk_sysu(root, split, gallery_size))
     metadata = MetadataCatalog.get(name)
@@ -82,22 +98,26 @@ def register_cuhk_sysu(name: str, root: str, split: str, gallery_size: int = 100
         metadata.set(protocols_fn=lambda: load_cuhk_sysu_protocols(root, gallery_size))
 
 
-def _read(root: str, split: str, size: int) -> Tuple[Callable[[], List[Dict]], Dict]:
+def _read(root: str, split: str, size: GallerySize) -> Tuple[Callable[[], List[Dict]], Dict]:
     if split not in ("train", "test"):
         raise UserError(f"CUHK-SYSU: split '{split}' is unknown; give 'train' or 'test'")
-    if split == "test" and size not in GALLERY_SIZES:
-        raise UserError(f"CUHK-SYSU: gallery size {size} is unknown; take one of {GALLERY_SIZES}")
+    if split == "test" and size not in (*GALLERY_SIZES, ALL_SIZES):
+        raise UserError(
+            f"CUHK-SYSU: gallery size {size} is unknown; take one of {GALLERY_SIZES} or 'all'"
+        )
+    # the usual size first: it is the main protocol
+    sizes = sorted(GALLERY_SIZES, key=lambda s: (s != 100, s)) if size == ALL_SIZES else [size]
     root = os.path.abspath(root)
     check_folder(root, "CUHK-SYSU")
-    split_file = "Train.mat" if split == "train" else f"TestG{size}.mat"
-    files = ["Images.mat", "pool.mat", f"test/train_test/{split_file}"]
+    split_files = ["Train.mat"] if split == "train" else [f"TestG{size}.mat" for size in sizes]
+    files = ["Images.mat", "pool.mat", *(f"test/train_test/{file}" for file in split_files)]
     paths = [os.path.join(root, "annotation", file) for file in files]
     for path in paths:
         check_file(path, "CUHK-SYSU")
     paths.append(os.path.join(root, "Image", "SSM"))
     check_folder(paths[-1], "CUHK-SYSU")
-    load = _load_train if split == "train" else lambda root: _load_test(root, size)
-    return read_once(("cuhk_sysu", root, split_file), paths, lambda: load(root))
+    load = _load_train if split == "train" else lambda root: _load_test(root, sizes)
+    return read_once(("cuhk_sysu", root, *split_files), paths, lambda: load(root))
 
 
 def _load_train(root: str) -> Tuple[List[Dict], Dict]:
@@ -116,15 +136,49 @@ def _load_train(root: str) -> Tuple[List[Dict], Dict]:
     return frames.dicts, {}
 
 
-def _load_test(root: str, size: int) -> Tuple[List[Dict], Dict]:
+def _load_test(root: str, sizes: List[int]) -> Tuple[List[Dict], Dict]:
     oddities = Oddities()
     frames = _Frames(root, oddities)
     frames.add(read_pool(root), "CUHK-SYSU test")
-    queries = read_test(root, size)
-    ids = _person_ids(queries)
-    protocol = [frames.add_query(query, ids[i]) for i, query in enumerate(queries)]
-    frames.finish(f"CUHK-SYSU test, gallery {size} ({root})")
-    return frames.dicts, {f"gallery_{size}": protocol}
+    queries = {size: read_test(root, size) for size in sizes}
+    ids = {size: _person_ids(queries[size]) for size in sizes}
+    absent = {
+        (query.image, person_id)
+        for size in sizes
+        for query, person_id in zip(queries[size], ids[size], strict=True)
+        if _is_absent_from_own_frame(query)
+    }
+    protocols = {
+        f"gallery_{size}": [
+            frames.add_query(query, person_id, label_own=(query.image, person_id) not in absent)
+            for query, person_id in zip(queries[size], ids[size], strict=True)
+        ]
+        for size in sizes
+    }
+    labelled = _frames_of_persons(frames.dicts)
+    for size in sizes:
+        for query, person_id in zip(queries[size], ids[size], strict=True):
+            found = {name for name, _ in query.found}
+            for name in labelled[person_id] & set(query.gallery) - found:
+                oddities.add(DISPUTED, f"{query.where}, '{name}'")
+    frames.finish(f"CUHK-SYSU test, gallery {', '.join(map(str, sizes))} ({root})")
+    return frames.dicts, protocols
+
+
+def _frames_of_persons(dicts: List[Dict]) -> Dict[int, Set[str]]:
+    frames: Dict[int, Set[str]] = defaultdict(set)
+    for d in dicts:
+        for annotation in d["annotations"]:
+            frames[annotation["person_id"]].add(d["image_id"])
+    return frames
+
+
+def _is_absent_from_own_frame(query: Query) -> bool:
+    """Whether the gallery lists the query's own frame as one without the person.
+
+    A label there would make it a ground truth that the protocol does not count.
+    """
+    return query.image in query.gallery and query.image not in {name for name, _ in query.found}
 
 
 def _person_ids(queries: List[Query]) -> List[int]:
@@ -206,8 +260,11 @@ class _Frames:
             self.oddities.add(EXTRA, where)
             self._add_person(name, box, person_id, where)
 
-    def add_query(self, query: Query, person_id: int) -> Dict[str, Any]:
-        """Labels the person in the query's frame and gallery; returns the protocol's entry."""
+    def add_query(self, query: Query, person_id: int, label_own: bool) -> Dict[str, Any]:
+        """Labels the person in the gallery and, if asked to, in the query's own frame.
+
+        Returns the protocol's entry.
+        """
         listed: Set[str] = set(query.gallery)
         for name in listed.difference(self.by_name):
             self._add_frame(name, query.where)["query_only"] = True
@@ -218,11 +275,9 @@ class _Frames:
             self.oddities.add(OWN_FRAME, query.where)
         if len(listed) < len(query.gallery):
             self.oddities.add(TWICE, query.where)
-        # Where the gallery lists the query's own frame as one without the person, a label there
-        # would make it a ground truth that the protocol does not count.
-        if query.image in listed and query.image not in {name for name, _ in query.found}:
+        if _is_absent_from_own_frame(query):
             self.oddities.add(ABSENT, query.where)
-        else:
+        if label_own:
             self.label(query.image, query.box, person_id, query.where)
         box = self._clip(query.image, query.box, query.where)
         return add_query(self.by_name[query.image], box, person_id, query.gallery)
