@@ -35,15 +35,12 @@ setup: $(STAMPS)/detectron2-$(DETECTRON2) $(STAMPS)/project  ## Make the environ
 
 # glibc otherwise hands large buffers back to the system after every layer, which costs a quarter
 # to a third of the time on a CPU.
-demo: export MALLOC_MMAP_THRESHOLD_ := 8589934592
-demo: export MALLOC_TRIM_THRESHOLD_ := 17179869184
-demo: export MALLOC_TOP_PAD_ := 268435456
+demo ablation: export MALLOC_MMAP_THRESHOLD_ := 8589934592
+demo ablation: export MALLOC_TRIM_THRESHOLD_ := 17179869184
+demo ablation: export MALLOC_TOP_PAD_ := 268435456
 demo: setup  ## Train, search and score on a synthetic benchmark, and draw the report
 	@$(RUN) $(PROJECT)/tools/demo.py
 
-ablation: export MALLOC_MMAP_THRESHOLD_ := 8589934592
-ablation: export MALLOC_TRIM_THRESHOLD_ := 17179869184
-ablation: export MALLOC_TOP_PAD_ := 268435456
 ablation: setup  ## Compare the training modes on the synthetic benchmark: about an hour
 	@$(RUN) $(PROJECT)/tools/ablation.py
 

@@ -66,6 +66,13 @@ def test_a_set_without_labelled_persons_trains_a_detector_only(sets, register):
         check("reid", "DATASETS.TRAIN", ("nobody",))
 
 
+def test_a_set_whose_ids_have_gaps_is_refused_before_they_index_the_memory(sets, register):
+    register("gaps", [(0, 5), (5, -1)])
+    check("detection", "DATASETS.TRAIN", ("gaps",))
+    with refused('gaps: its 2 person ids are not 0 to 1, .* register it with split="train"'):
+        check("reid", "DATASETS.TRAIN", ("gaps",))
+
+
 def test_two_training_sets_train_a_detector_only(sets, register):
     register("more")
     check("detection", "DATASETS.TRAIN", ("made_up_train", "more"))

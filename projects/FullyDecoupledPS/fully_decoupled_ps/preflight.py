@@ -5,7 +5,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 
-from .data import count_person_ids, get_protocols
+from .data import count_person_ids, get_protocols, has_contiguous_ids
 from .errors import UserError
 from .modeling import REID_LOSS_REGISTRY, REID_SIDE_NET_REGISTRY, SIDE_FUSION_REGISTRY
 
@@ -102,11 +102,17 @@ def _check_identities(cfg: CfgNode) -> None:
             f"DATASETS.TRAIN names {len(cfg.DATASETS.TRAIN)} datasets, whose person ids would be "
             f"mixed up; stage {cfg.SOLVER.STAGE} trains on one"
         )
-    found = count_person_ids(DatasetCatalog.get(cfg.DATASETS.TRAIN[0]))
+    dicts = DatasetCatalog.get(cfg.DATASETS.TRAIN[0])
+    found = count_person_ids(dicts)
     if found == 0:
         raise UserError(
             f"{cfg.DATASETS.TRAIN[0]} has no labelled person; stage {cfg.SOLVER.STAGE} needs "
             "annotations with a person id"
+        )
+    if not has_contiguous_ids(dicts):
+        raise UserError(
+            f"{cfg.DATASETS.TRAIN[0]}: its {found} person ids are not 0 to {found - 1}, as a test "
+            'set\'s need not be; to train on it, register it with split="train"'
         )
     if cfg.MODEL.REID.NUM_IDS not in (0, found):
         raise UserError(

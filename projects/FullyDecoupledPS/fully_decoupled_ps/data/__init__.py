@@ -1,6 +1,6 @@
 """Datasets: one loader and one register function each, the built-in names, and the mapper."""
 
-from .checks import count_person_ids
+from .checks import count_person_ids, has_contiguous_ids
 from .cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols, register_cuhk_sysu
 from .dataset_mapper import PersonSearchMapper
 from .person_search_json import (
@@ -15,6 +15,7 @@ __all__ = [
     "PersonSearchMapper",
     "count_person_ids",
     "get_protocols",
+    "has_contiguous_ids",
     "load_cuhk_sysu",
     "load_cuhk_sysu_protocols",
     "load_person_search_json",

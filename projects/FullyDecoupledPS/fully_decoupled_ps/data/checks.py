@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections import Counter
-from typing import Any, Collection, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Collection, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 import numpy as np
 from detectron2.structures import BoxMode
@@ -150,7 +150,17 @@ def relabel_person_ids(dicts: List[Dict[str, Any]]) -> None:
 
 def count_person_ids(dicts: List[Dict[str, Any]]) -> int:
     """The number of different labelled persons in dataset dicts."""
-    return len({a["person_id"] for d in dicts for a in d.get("annotations", [])} - {-1})
+    return len(_person_ids(dicts))
+
+
+def has_contiguous_ids(dicts: List[Dict[str, Any]]) -> bool:
+    """Whether the labelled persons are numbered from 0 without a gap, as training needs them."""
+    ids = _person_ids(dicts)
+    return ids == set(range(len(ids)))
+
+
+def _person_ids(dicts: List[Dict[str, Any]]) -> Set[int]:
+    return {a["person_id"] for d in dicts for a in d.get("annotations", [])} - {-1}
 
 
 class Oddities:
