@@ -12,8 +12,10 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import hooks
+from torch import nn
 
 from fully_decoupled_ps.data import register_prw
+from fully_decoupled_ps.modeling import REID_LOSS_REGISTRY
 from tests.testing import CONFIGS, PROJECT, TINY, make_tiny_dataset
 
 TRAIN_NET = PROJECT / "train_net.py"
@@ -256,6 +258,32 @@ def test_a_side_net_s_start_must_be_said(run, trained, tmp_path, capfd):
     weights = ["MODEL.WEIGHTS", trained.detection / "model_final.pth"]
     status = run(tmp_path, *REID, *weights, "MODEL.REID.SIDE_NET.WEIGHTS", "")
     assert "MODEL.REID.SIDE_NET.WEIGHTS is empty" in wrong_use(capfd, status)
+
+
+@REID_LOSS_REGISTRY.register()
+class DivergingLoss(nn.Module):
+    """Finite twice, then not."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, embeddings, person_ids, memory):
+        self.calls += 1
+        return {"loss_diverging": embeddings.sum() * (float("nan") if self.calls > 3 else 1.0)}
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_batch(
+    run, trained, tmp_path, capfd
+):
+    weights = ["MODEL.WEIGHTS", trained.detection / "model_final.pth", "SOLVER.MAX_ITER", 9]
+    losses = ["MODEL.REID.LOSSES", "('OIMLoss', 'DivergingLoss')"]
+    line = wrong_use(capfd, run(tmp_path, *REID, *weights, *losses))
+    assert re.search(r"stopped at iteration 3: loss_diverging is nan, on \S+jpg, \S+jpg; ", line)
+    # the checkpoint before it is whole, and without what the iteration did
+    assert (tmp_path / "reid" / "last_checkpoint").read_text() == "model_0000001.pth"
+    saved = load(tmp_path / "reid" / "model_0000001.pth")
+    assert all(v.isfinite().all() for v in saved["model"].values())
 
 
 def test_a_missing_config_file_gets_one_line_from_the_real_command(tmp_path):

@@ -8,6 +8,7 @@ python train_net.py --config-file F SOLVER.STAGE joint              or both from
 python train_net.py --config-file F --eval-only SOLVER.STAGE reid   evaluates the last checkpoint
 """
 
+import logging
 import os
 import sys
 import weakref
@@ -29,6 +30,7 @@ from fully_decoupled_ps import (
 )
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
 from fully_decoupled_ps.data import PersonSearchMapper
+from fully_decoupled_ps.divergence import LatestBatch, NoTracebackOfUserErrors, divergence_error
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
 from fully_decoupled_ps.solver import build_optimizer
@@ -36,6 +38,17 @@ from fully_decoupled_ps.solver import build_optimizer
 
 class Trainer(DefaultTrainer):
     """Detectron2's trainer with this project's data, evaluator and checkpoints."""
+
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        self.latest_batch = LatestBatch(self._trainer.model)
+
+    def run_step(self):
+        try:
+            super().run_step()
+        except FloatingPointError as error:
+            files, folder = self.latest_batch.files, self.cfg.OUTPUT_DIR
+            raise divergence_error(error, self.iter, files, folder) from error
 
     def build_hooks(self):
         # DefaultTrainer has no factory for its checkpointer, and its hooks are about to take it.
@@ -111,6 +124,7 @@ def main(args):
 
 def run(args):
     """:func:`main` in one of the processes: a user's error is one line, and exit status 2."""
+    logging.getLogger("detectron2.engine.train_loop").addFilter(NoTracebackOfUserErrors())
     try:
         main(args)
     except UserError as error:
