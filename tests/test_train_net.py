@@ -286,6 +286,28 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_batch(
     assert all(v.isfinite().all() for v in saved["model"].values())
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_picture_gets_one_line_from_any_process(
+    tmp_path, capfd, restore_loggers, workers
+):
+    root = make_tiny_dataset(tmp_path / "tiny")
+    for frame in (root / "frames").iterdir():  # the header stays, as of a download cut short
+        frame.write_bytes(frame.read_bytes()[:3000])
+    register_prw("damaged", str(root), "train")
+    opts = ["DATASETS.TRAIN", "('damaged',)", "DATASETS.TEST", "()"]
+    try:
+        workers = ["DATALOADER.NUM_WORKERS", workers]
+        assert run_in_process(tmp_path / "output", *DETECTION, *opts, *workers) == 2
+    finally:
+        DatasetCatalog.remove("damaged")
+        MetadataCatalog.remove("damaged")
+    out, err = capfd.readouterr()
+    assert "Traceback" not in out + err
+    # PyTorch may warn of something of its own before it
+    line = err.splitlines()[-1]
+    assert re.match(r"error: image '\S+\.jpg' cannot be used .*truncated.*restore the file", line)
+
+
 def test_a_missing_config_file_gets_one_line_from_the_real_command(tmp_path):
     command = [sys.executable, str(TRAIN_NET), "--config-file", str(tmp_path / "none.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
