@@ -144,6 +144,8 @@ def test_a_gpu_that_is_not_there_is_refused(sets, monkeypatch):
     [
         ("MODEL.META_ARCHITECTURE", "PersonSearch", "FullyDecoupledPersonSearch"),
         ("MODEL.DETECTOR.NAME", "FasterRCNN", "GeneralizedRCNN"),
+        ("MODEL.BACKBONE.NAME", "resnet50", "build_resnet_backbone"),
+        ("MODEL.FCOS.BOTTOM_UP", "resnet50", "build_narrow_resnet_backbone"),
         ("MODEL.REID.SIDE_NET.NAME", "ResNet", "ResNetSideNet"),
         ("MODEL.REID.FUSION.NAME", "Alpha", "AlphaBlendFusion"),
         ("MODEL.REID.LOSSES", ("OIMLoss", "Triplet"), "TripletLoss"),

@@ -262,7 +262,7 @@ def test_a_side_net_s_start_must_be_said(run, trained, tmp_path, capfd):
 
 @REID_LOSS_REGISTRY.register()
 class DivergingLoss(nn.Module):
-    """Finite twice, then not."""
+    """Finite three times, then not."""
 
     def __init__(self, cfg):
         super().__init__()

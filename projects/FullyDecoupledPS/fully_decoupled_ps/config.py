@@ -88,6 +88,7 @@ def _add_coat_config(cfg: CN) -> None:
     coat = cfg.MODEL.COAT = CN()
     # Channels of a transformer's output, and of the embedding of one of its re-id heads.
     coat.DIM = 512
+    # Attention heads, and layers, of the encoder of each scale.
     coat.NUM_HEADS = 8
     coat.NUM_LAYERS = 1
     # Kernels of the convolutions that make tokens, one a scale.

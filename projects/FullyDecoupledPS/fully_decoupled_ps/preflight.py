@@ -3,7 +3,7 @@
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
 
 from .data import count_person_ids, get_protocols, has_contiguous_ids
 from .errors import UserError
@@ -52,6 +52,8 @@ def _check_parts(cfg: CfgNode) -> None:
     for key, names, registry in (
         ("MODEL.META_ARCHITECTURE", [cfg.MODEL.META_ARCHITECTURE], META_ARCH_REGISTRY),
         ("MODEL.DETECTOR.NAME", [cfg.MODEL.DETECTOR.NAME], META_ARCH_REGISTRY),
+        ("MODEL.BACKBONE.NAME", [cfg.MODEL.BACKBONE.NAME], BACKBONE_REGISTRY),
+        ("MODEL.FCOS.BOTTOM_UP", [cfg.MODEL.FCOS.BOTTOM_UP], BACKBONE_REGISTRY),
         ("MODEL.REID.SIDE_NET.NAME", [reid.SIDE_NET.NAME], REID_SIDE_NET_REGISTRY),
         ("MODEL.REID.FUSION.NAME", [reid.FUSION.NAME], SIDE_FUSION_REGISTRY),
         ("MODEL.REID.LOSSES", reid.LOSSES, REID_LOSS_REGISTRY),

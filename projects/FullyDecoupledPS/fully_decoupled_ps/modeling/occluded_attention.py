@@ -23,7 +23,7 @@ def exchange_tokens(tokens: torch.Tensor, max_share: float) -> torch.Tensor:
         max_share: in [0, 1).
 
     Returns:
-        Tensor: (N, C, h, w), a new one; the same values if N < 2.
+        Tensor: (N, C, h, w); the input itself if N < 2 or ``max_share`` is 0.
     """
     n, _, height, width = tokens.shape
     if n < 2 or max_share == 0:
