@@ -137,3 +137,15 @@ def test_an_imagenet_file_is_no_trained_detector(tmp_path):
         with pytest.raises(UserError, match="another architecture: .* detector.proposal"):
             PersonSearchCheckpointer(make_model(stage)).load(path, checkpointables=[])
     PersonSearchCheckpointer(make_model("joint")).load(path, checkpointables=[])
+
+
+def test_mixed_precision_trains_both_stages_on_a_cpu_and_resumes(run):
+    config = CONFIGS / "prw" / "fcos_R50.yaml"
+    amp = ["SOLVER.AMP.ENABLED", True, "TEST.AUTOCAST", "bfloat16", "TEST.IMS_PER_BATCH", 4]
+    run.train(config, [*RANDOM, *amp])
+    run.train(config, [*RANDOM[2:], *amp, "SOLVER.STAGE", "reid"], iterations=1)
+    run.train(config, [*RANDOM[2:], *amp, "SOLVER.STAGE", "reid"], resume=True, iterations=2)
+    assert run.scalars("reid")["iteration"] == 1
+    state = weights(run, "reid")
+    assert {value.dtype for value in state.values()} == {torch.float32, torch.int64}
+    assert {"detection", "search", "search_multi_view"} <= run.results("reid").keys()

@@ -12,10 +12,18 @@ import logging
 import os
 import sys
 import weakref
+from types import MethodType
 
+import torch
 from detectron2.config import get_cfg
-from detectron2.data import build_detection_test_loader, build_detection_train_loader
-from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from detectron2.data import build_detection_train_loader
+from detectron2.engine import (
+    DefaultTrainer,
+    SimpleTrainer,
+    default_argument_parser,
+    default_setup,
+    launch,
+)
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -29,7 +37,7 @@ from fully_decoupled_ps import (
     merge_config,
 )
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
-from fully_decoupled_ps.data import PersonSearchMapper
+from fully_decoupled_ps.data import PersonSearchMapper, build_person_search_test_loader
 from fully_decoupled_ps.divergence import LatestBatch, NoTracebackOfUserErrors, divergence_error
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
@@ -41,6 +49,9 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg):
         super().__init__(cfg)
+        if cfg.SOLVER.AMP.ENABLED and torch.device(cfg.MODEL.DEVICE).type == "cpu":
+            # AMPTrainer insists on CUDA; on a CPU the network casts by itself (see precision.py)
+            self._trainer.run_step = MethodType(SimpleTrainer.run_step, self._trainer)
         self.latest_batch = LatestBatch(self._trainer.model)
 
     def run_step(self):
@@ -86,7 +97,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):
         mapper = PersonSearchMapper(cfg, is_train=False, query_all_boxes=cfg.TEST.SEARCH.GT_BOXES)
-        return build_detection_test_loader(cfg, dataset_name, mapper=mapper)
+        return build_person_search_test_loader(cfg, dataset_name, mapper)
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name):

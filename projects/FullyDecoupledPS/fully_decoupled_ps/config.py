@@ -26,6 +26,9 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     """
     cfg.MODEL.META_ARCHITECTURE = "FullyDecoupledPersonSearch"
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+    # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): faster together
+    # with autocast.
+    cfg.MODEL.CHANNELS_LAST = False
     _add_detector_config(cfg)
     _add_coupled_config(cfg)
     _add_coat_config(cfg)
@@ -121,6 +124,9 @@ def _add_reid_config(cfg: CN) -> None:
     # What it starts from: an ImageNet checkpoint's path or URL, "detector" (a copy of f_d's own
     # layers) or "random". It must be said: there is no silent random initialisation.
     reid.SIDE_NET.WEIGHTS = ""
+    # Training computes the inside of its blocks again in the backward pass, for less memory and
+    # equal results (not in the paper).
+    reid.SIDE_NET.CHECKPOINTING = False
 
     reid.FUSION = CN()
     # A name in SIDE_FUSION_REGISTRY: AlphaBlendFusion (eq. 3), ConvFusion (eq. 4), NoFusion.
@@ -165,6 +171,12 @@ def _add_solver_config(cfg: CN) -> None:
 
 
 def _add_test_config(cfg: CN) -> None:
+    # Frames a batch and process. Frames of different sizes are padded to the largest, which changes
+    # features near a smaller one's edge a little.
+    cfg.TEST.IMS_PER_BATCH = 1
+    # What inference computes in: "float32", "bfloat16", "float16" (CUDA only), or "auto": the
+    # fastest that the device has instructions for. Training has SOLVER.AMP.ENABLED.
+    cfg.TEST.AUTOCAST = "float32"
     # The protocol of search; see evaluation/evaluator.py.
     cfg.TEST.SEARCH = CN()
     # Gallery detections with a lower score are left out of the search.

@@ -8,6 +8,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
 from .data import count_person_ids, get_protocols, has_contiguous_ids
 from .errors import UserError
 from .modeling import REID_LOSS_REGISTRY, REID_SIDE_NET_REGISTRY, SIDE_FUSION_REGISTRY
+from .modeling.precision import precision_from_config
 
 
 def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
@@ -24,6 +25,9 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     """
     _check_device(cfg)
     _check_parts(cfg)
+    precision_from_config(cfg)  # refuses a type that the device has not
+    if cfg.TEST.IMS_PER_BATCH < 1:
+        raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; it must be 1 or more")
     _check_registered(cfg.DATASETS.TEST, "DATASETS.TEST")
     if cfg.DATASETS.TEST:
         for name in cfg.DATASETS.TEST:

@@ -10,9 +10,11 @@ from .person_search_json import (
 )
 from .protocols import get_protocols
 from .prw import load_prw, load_prw_protocols, register_prw
+from .test_loader import build_person_search_test_loader
 
 __all__ = [
     "PersonSearchMapper",
+    "build_person_search_test_loader",
     "count_person_ids",
     "get_protocols",
     "has_contiguous_ids",

@@ -74,17 +74,16 @@ class CoatReIDBranch(nn.Module):
         number = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS) - 1
         return {"side_net": side_net, "stages": [build_branch() for _ in range(number)]}
 
-    def embed(self, detector_maps, detections, queries: list[Boxes]) -> tuple[torch.Tensor, ...]:
+    def embed(self, reid_map, detections, queries: list[Boxes]) -> tuple[torch.Tensor, ...]:
         """
         Args:
-            detector_maps: what :class:`FeatureTap` records, of B images.
+            reid_map: what the side-net makes of the detector's maps of B images.
             detections: B :class:`Instances` with ``stage_boxes``.
             queries: B lists of boxes, which every head pools.
 
         Returns:
             tuple: for each image (R + Q, S * D), L2-normalised, those of the queries last.
         """
-        reid_map = self.side_net(detector_maps)
         numbers = [len(d) + len(q) for d, q in zip(detections, queries, strict=True)]
         parts = []
         for index, stage in enumerate(self.stages):

@@ -1,5 +1,6 @@
 """The coupled models of Table I: one network, whose re-id uses the detector's own features."""
 
+from collections.abc import Callable
 from contextlib import contextmanager
 
 from detectron2.config import configurable
@@ -8,6 +9,7 @@ from torch import nn
 
 from ..errors import UserError
 from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch, build_training_parts
+from .precision import precision_from_config
 from .reid_head import ReIDHead
 
 
@@ -21,14 +23,20 @@ class OutputTap:
         self.module = module
 
     @contextmanager
-    def record(self):
-        """Within the context, each call of the module appends its output to the yielded list."""
+    def record(self, on_complete: Callable[[list], None] | None = None):
+        """Within the context, each call of the module appends its output to the yielded list.
+
+        Args:
+            on_complete: called with the list at the end: nobody else knows which call is the last.
+        """
         maps = []
         hook = self.module.register_forward_hook(lambda module, inputs, out: maps.append(out))
         try:
             yield maps
         finally:
             hook.remove()
+        if on_complete is not None:
+            on_complete(maps)
 
 
 class DetectorFeatures(nn.Module):
@@ -92,7 +100,13 @@ class CoupledPersonSearch(FullyDecoupledPersonSearch):
             **build_training_parts(cfg, dim),
         )
         feature_tap = OutputTap(features)
-        return {"detector": detector, "reid": reid, "stage": stage, "feature_tap": feature_tap}
+        return {
+            "detector": detector,
+            "reid": reid,
+            "stage": stage,
+            "feature_tap": feature_tap,
+            **precision_from_config(cfg),
+        }
 
 
 def _submodule(detector: nn.Module, key: str, name: str) -> nn.Module:

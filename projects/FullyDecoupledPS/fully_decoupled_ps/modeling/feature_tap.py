@@ -1,5 +1,6 @@
 """Reading a detector's intermediate maps while it runs, whatever the detector is."""
 
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
@@ -57,8 +58,12 @@ class FeatureTap:
         return maps
 
     @contextmanager
-    def record(self):
+    def record(self, on_complete: Callable[[dict], None] | None = None):
         """Within the context, the yielded dict is filled by each run of the detector's backbone.
+
+        Args:
+            on_complete: called with the dict as soon as it is complete, while the detector has yet
+                to make its detections.
 
         Yields:
             dict: "res2", "res3", "res4" -> (B, C, H / s, W / s), s = 4, 8, 16.
@@ -66,7 +71,12 @@ class FeatureTap:
         maps = {}
 
         def keep(name):
-            return lambda module, inputs, output: maps.__setitem__(name, output)
+            def hook(module, inputs, output):
+                maps[name] = output
+                if on_complete is not None and name == TAPPED_LAYERS[-1]:
+                    on_complete(maps)
+
+            return hook
 
         hooks = [
             getattr(self.bottom_up, name).register_forward_hook(keep(name))

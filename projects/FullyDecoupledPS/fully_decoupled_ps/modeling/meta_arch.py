@@ -12,8 +12,15 @@ from .box_noise import BoxNoise
 from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
 from .losses import build_reid_losses
+from .precision import (
+    autocast,
+    full_precision,
+    keep_boxes_in_float32,
+    precision_from_config,
+)
 from .reid_head import ReIDHead
 from .reid_side_net import SideNet, build_reid_side_net
+from .side_net_run import SideNetRun
 
 
 def build_training_parts(cfg, feature_dim: int) -> dict:
@@ -73,7 +80,10 @@ class ReIDBranch(nn.Module):
         Returns:
             Tensor: (N, D) float32 L2-normalised embeddings.
         """
-        return self.head(self.side_net(detector_maps), boxes, conv5=self.side_net.res5)
+        return self._pool(self.side_net(detector_maps), boxes)
+
+    def _pool(self, reid_map, boxes: list[Boxes]) -> torch.Tensor:
+        return self.head(reid_map, boxes, conv5=self.side_net.res5)
 
     def training_losses(self, detector_maps, gt_instances) -> dict[str, torch.Tensor]:
         """Losses on ground-truth boxes with spatial noise; then the memory is updated.
@@ -90,21 +100,22 @@ class ReIDBranch(nn.Module):
         person_ids = torch.cat([x.gt_person_ids.repeat(copies) for x in gt_instances])
         embeddings = self(detector_maps, boxes)
         losses = {}
-        if len(person_ids):
-            for loss in self.losses:
-                losses.update(loss(embeddings, person_ids, self.memory))
-        else:
-            losses["loss_oim"] = connected_zero(self)
-        self.memory.update(embeddings, person_ids)
+        with full_precision(embeddings.device):
+            if len(person_ids):
+                for loss in self.losses:
+                    losses.update(loss(embeddings, person_ids, self.memory))
+            else:
+                losses["loss_oim"] = connected_zero(self)
+            self.memory.update(embeddings, person_ids)
         log_alphas(self.side_net)
         for name, share in self.memory.occupancy().items():
             get_event_storage().put_scalar(f"memory/{name}", share.item())
         return losses
 
-    def embed(self, detector_maps, detections, queries: list[Boxes]) -> tuple[torch.Tensor, ...]:
+    def embed(self, reid_map, detections, queries: list[Boxes]) -> tuple[torch.Tensor, ...]:
         """
         Args:
-            detector_maps: of B images.
+            reid_map: what the side-net makes of the detector's maps of B images.
             detections: B :class:`Instances`, whose ``pred_boxes`` are in pixels of the network's
                 input.
             queries: B lists of boxes in the same pixels.
@@ -113,7 +124,7 @@ class ReIDBranch(nn.Module):
             tuple: for each image (R + Q, D) embeddings, those of the queries last.
         """
         boxes = [Boxes.cat([d.pred_boxes, q]) for d, q in zip(detections, queries, strict=True)]
-        return self(detector_maps, boxes).split([len(b) for b in boxes])
+        return self._pool(reid_map, boxes).split([len(b) for b in boxes])
 
 
 def connected_zero(module: nn.Module) -> torch.Tensor:
@@ -146,18 +157,35 @@ class FullyDecoupledPersonSearch(nn.Module):
     reid_branch = ReIDBranch
 
     @configurable
-    def __init__(self, *, detector: nn.Module, reid: ReIDBranch | None, stage: str):
+    def __init__(
+        self,
+        *,
+        detector: nn.Module,
+        reid: ReIDBranch | None,
+        stage: str,
+        training_dtype: torch.dtype | None = None,
+        inference_dtype: torch.dtype | None = None,
+        channels_last: bool = False,
+    ):
         """
         Args:
             detector: a Detectron2 meta-architecture with ``preprocess_image``.
             reid: the re-id branch, or None in stage ``detection``.
             stage: "detection", "reid", "joint" or "hybrid".
+            training_dtype, inference_dtype: what convolutions and matrix products are cast to;
+                None: as they are. Boxes, embeddings, memory and re-id losses stay in float32.
+            channels_last: memory format of the weights, and so of the maps.
         """
         super().__init__()
         self.detector = detector
         self.reid = reid
         self.stage = stage
+        self.training_dtype = training_dtype
+        self.inference_dtype = inference_dtype
         self.feature_tap = FeatureTap(detector)
+        keep_boxes_in_float32(self)
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
         if self.detector_is_frozen:
             self.detector.requires_grad_(False)
 
@@ -170,6 +198,7 @@ class FullyDecoupledPersonSearch(nn.Module):
             "detector": detector,
             "reid": None if stage == "detection" else cls.reid_branch(cfg, shapes),
             "stage": stage,
+            **precision_from_config(cfg),
         }
 
     @property
@@ -206,6 +235,10 @@ class FullyDecoupledPersonSearch(nn.Module):
         """
         if not self.training:
             return self.inference(batched_inputs)
+        with autocast(self.device, self.training_dtype):
+            return self._training_losses(batched_inputs)
+
+    def _training_losses(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor]:
         if self.reid is None:
             return self.detector(batched_inputs)
         gt_instances = [x["instances"].to(self.device) for x in batched_inputs]
@@ -220,20 +253,27 @@ class FullyDecoupledPersonSearch(nn.Module):
         """The detector's maps of conv2 to conv4, and nothing of the detector beyond."""
         return self.feature_tap.run(self.detector.preprocess_image(batched_inputs).tensor)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
         """See :meth:`forward`."""
         assert not self.training
+        with autocast(self.device, self.inference_dtype):
+            return self._search(batched_inputs)
+
+    def _search(self, batched_inputs: list[dict]) -> list[dict]:
         # Without the original size the detector leaves its boxes at the network's resolution,
         # where the features are pooled.
         network_inputs = [
             {k: v for k, v in x.items() if k not in ("height", "width")} for x in batched_inputs
         ]
-        with self.feature_tap.record() as maps:
-            detections = [x["instances"] for x in self.detector(network_inputs)]
         outputs = [{} for _ in batched_inputs]
-        if self.reid is not None:
-            self._attach_features(batched_inputs, maps, detections, outputs)
+        if self.reid is None:
+            detections = [x["instances"] for x in self.detector(network_inputs)]
+        else:
+            side_net = SideNetRun(self.reid.side_net, self.device)
+            with self.feature_tap.record(on_complete=side_net.start):
+                detections = [x["instances"] for x in self.detector(network_inputs)]
+            self._attach_features(batched_inputs, side_net.result(), detections, outputs)
         for x, output, instances in zip(batched_inputs, outputs, detections, strict=True):
             height, width = instances.image_size
             output["instances"] = detector_postprocess(
@@ -241,9 +281,9 @@ class FullyDecoupledPersonSearch(nn.Module):
             )
         return outputs
 
-    def _attach_features(self, batched_inputs, maps, detections, outputs) -> None:
+    def _attach_features(self, batched_inputs, reid_map, detections, outputs) -> None:
         queries = [self._network_queries(x) for x in batched_inputs]
-        features = self.reid.embed(maps, detections, queries)
+        features = self.reid.embed(reid_map, detections, queries)
         for x, output, instances, feature in zip(
             batched_inputs, outputs, detections, features, strict=True
         ):

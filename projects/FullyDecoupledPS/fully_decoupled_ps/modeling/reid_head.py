@@ -129,5 +129,5 @@ class ReIDHead(nn.Module):
         if sum(map(len, boxes)) == 0:
             return self.norm.weight.new_zeros(0, self.feature_dim)
         maps = [reid_map] if isinstance(reid_map, torch.Tensor) else reid_map
-        x = self.pooling(conv5(self.pooler(maps, boxes)))
-        return F.normalize(self.norm(x).float())
+        x = conv5(self.pooler(maps, boxes)).float()  # also under autocast
+        return F.normalize(self.norm(self.pooling(x)))

@@ -6,6 +6,7 @@ from detectron2.utils.registry import Registry
 from fvcore.nn.weight_init import c2_xavier_fill
 from torch import nn
 
+from .activation_checkpointing import checkpoint_stages
 from .resnet_stages import build_stage, stage_channels
 from .side_fusion import SIDE_FUSION_REGISTRY
 
@@ -19,7 +20,10 @@ config and the shapes of the detector's maps ``res2``, ``res3``, ``res4``, and r
 
 def build_reid_side_net(cfg, detector_shapes: dict[str, ShapeSpec]) -> "SideNet":
     """The side-net that ``MODEL.REID.SIDE_NET.NAME`` names."""
-    return REID_SIDE_NET_REGISTRY.get(cfg.MODEL.REID.SIDE_NET.NAME)(cfg, detector_shapes)
+    side_net = REID_SIDE_NET_REGISTRY.get(cfg.MODEL.REID.SIDE_NET.NAME)(cfg, detector_shapes)
+    if cfg.MODEL.REID.SIDE_NET.CHECKPOINTING:
+        checkpoint_stages(side_net)
+    return side_net
 
 
 def conv_side_ada(detector_channels: int, reid_channels: int) -> nn.Module:

@@ -1,0 +1,55 @@
+"""Activation checkpointing: a side-net whose blocks are computed again rather than remembered."""
+
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+class CheckpointedSequential(nn.Sequential):
+    """A stage that keeps only its blocks' inputs for the backward pass, and runs each block again.
+
+    Names of parameters, outputs, gradients and running statistics are those of the stage that it is
+    made of.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self:
+            if self.training and torch.is_grad_enabled():
+                x = checkpoint(
+                    block,
+                    x,
+                    use_reentrant=False,
+                    context_fn=lambda block=block: (nullcontext(), _kept_statistics(block)),
+                )
+            else:
+                x = block(x)
+        return x
+
+
+def checkpoint_stages(side_net: nn.Module) -> None:
+    """Make the stages conv3, conv4 and conv5 of a side-net :class:`CheckpointedSequential`.
+
+    A stage that is no sequence of blocks, as OSNet's conv5 of one layer, stays as it is.
+    """
+    for name in ("res3", "res4", "res5"):
+        stage = getattr(side_net, name)
+        if isinstance(stage, nn.Sequential):
+            setattr(side_net, name, CheckpointedSequential(*stage))
+
+
+@contextmanager
+def _kept_statistics(block: nn.Module):
+    """Within the context, batch norms don't count a batch into their running statistics again."""
+    norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+        norm.num_batches_tracked = norm.num_batches_tracked.clone()  # which counts, and is dropped
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count

@@ -1,0 +1,110 @@
+"""Reduced precision: which type autocast takes, and what stays in float32 under it."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from detectron2.layers import ROIAlign
+from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
+from detectron2.modeling.proposal_generator.rpn import StandardRPNHead
+from detectron2.modeling.roi_heads import FastRCNNOutputLayers
+from torch import nn
+
+from ..errors import UserError
+
+TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Whose outputs are scores and box deltas; FCOS's head is a RetinaNetHead.
+PREDICTORS = (StandardRPNHead, FastRCNNOutputLayers, RetinaNetHead)
+# Flags in which Linux reports instructions for bfloat16: x86's vectors and tiles, and ARM's.
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+def precision_from_config(cfg) -> dict:
+    """``training_dtype``, ``inference_dtype`` and ``channels_last`` of a network.
+
+    Mixed precision in training (``SOLVER.AMP.ENABLED``) is Detectron2's own on CUDA: float16, with
+    scaled losses. Detectron2 has none for a CPU; there the network casts to bfloat16, whose range
+    needs no scaling.
+
+    Raises:
+        UserError: as :func:`choose_autocast`.
+    """
+    device = torch.device(cfg.MODEL.DEVICE)
+    casts_in_training = cfg.SOLVER.AMP.ENABLED and device.type == "cpu"
+    return {
+        "training_dtype": torch.bfloat16 if casts_in_training else None,
+        "inference_dtype": choose_autocast(cfg.TEST.AUTOCAST, device),
+        "channels_last": cfg.MODEL.CHANNELS_LAST,
+    }
+
+
+def choose_autocast(name: str, device: torch.device) -> torch.dtype | None:
+    """
+    Args:
+        name: "float32", "bfloat16", "float16" (CUDA only), or "auto": the fastest that the device
+            computes with instructions of its own.
+        device: what the network runs on.
+
+    Returns:
+        What convolutions and matrix products are cast to; None for no cast.
+
+    Raises:
+        UserError: if the name is unknown, or the device can't.
+    """
+    if name not in ("auto", *TYPES):
+        raise UserError(f"TEST.AUTOCAST is {name!r}; allowed are auto, {', '.join(TYPES)}")
+    if name == "float16" and device.type == "cpu":
+        raise UserError("TEST.AUTOCAST is float16, for a CUDA device only; use bfloat16 or auto")
+    if name != "auto":
+        return TYPES[name]
+    if device.type == "cuda":
+        # emulated before Ampere, where float16 is fast
+        has_bfloat16 = torch.cuda.get_device_capability(device)[0] >= 8
+        return torch.bfloat16 if has_bfloat16 else torch.float16
+    return torch.bfloat16 if cpu_has_bfloat16() else None
+
+
+def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether the processor has instructions for bfloat16; without them it is slower than float32.
+
+    Args:
+        cpuinfo: Linux's description of the processor. False where there is none.
+    """
+    try:
+        return not _BFLOAT16_FLAGS.isdisjoint(Path(cpuinfo).read_text().split())
+    except OSError:
+        return False
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None):
+    """The context in which a network computes in ``dtype``; None leaves everything as it is."""
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def full_precision(device: torch.device):
+    """The context in which what is in float32 is computed in float32, also within autocast."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def keep_boxes_in_float32(network: nn.Module) -> None:
+    """Pool at float32 coordinates, and decode float32 predictions, also under autocast.
+
+    Detectron2 rounds RoIs, and FCOS's locations, to the type of the maps. bfloat16 has 8 bits: at
+    x = 1000, boxes would be off by up to 2 pixels, and float16 would be by 1/4.
+    """
+    for module in network.modules():
+        if isinstance(module, ROIAlign):
+            module.register_forward_pre_hook(_cast_map)
+        elif isinstance(module, PREDICTORS):
+            module.register_forward_hook(_cast_predictions)
+
+
+def _cast_map(module: nn.Module, inputs: tuple) -> tuple:
+    maps, *rois = inputs
+    return (maps.float(), *rois)
+
+
+def _cast_predictions(module: nn.Module, inputs: tuple, output):
+    if isinstance(output, torch.Tensor):
+        return output.float()
+    return type(output)(_cast_predictions(module, inputs, part) for part in output)

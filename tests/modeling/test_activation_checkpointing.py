@@ -1,0 +1,54 @@
+"""A side-net that computes its blocks again: less is remembered, and nothing else differs."""
+
+import pytest
+import torch
+from detectron2.utils.events import EventStorage
+
+from fully_decoupled_ps.modeling.activation_checkpointing import CheckpointedSequential
+from tests.testing import make_model, training_input
+
+BATCH = [training_input([0, 1, -1], seed=1), training_input([2, 0], seed=2)]
+SIDE_NETS = {
+    "resnet": (),
+    "osnet": ("MODEL.REID.SIDE_NET.NAME", "OSNetSideNet", "MODEL.REID.FUSION.NAME", "ConvFusion"),
+}
+
+
+def step(side_net, checkpointing):
+    opts = (*SIDE_NETS[side_net], "MODEL.REID.SIDE_NET.CHECKPOINTING", checkpointing)
+    model = make_model("reid", opts, train=True)
+    remembered = set()
+
+    def keep(tensor):
+        if tensor.ndim == 4:
+            remembered.add((tensor.data_ptr(), tensor.numel()))
+        return tensor
+
+    torch.manual_seed(0)
+    with EventStorage(), torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        losses = model(BATCH)
+    sum(losses.values()).backward()
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+    return losses, gradients, model.state_dict(), sum(size for _, size in remembered)
+
+
+@pytest.mark.parametrize("side_net", SIDE_NETS)
+def test_everything_is_equal_but_what_is_remembered(side_net):
+    losses, gradients, state, remembered = step(side_net, False)
+    other_losses, other_gradients, other_state, other_remembered = step(side_net, True)
+    assert other_remembered < 0.6 * remembered
+    assert losses == other_losses
+    for mine, other in ((gradients, other_gradients), (state, other_state)):
+        assert mine.keys() == other.keys()
+        # running statistics and their count of batches among them
+        assert all(torch.equal(value, other[name]) for name, value in mine.items())
+
+
+def test_inference_computes_a_block_once():
+    model = make_model("reid", ("MODEL.REID.SIDE_NET.CHECKPOINTING", True))
+    stage = model.reid.side_net.res3
+    assert isinstance(stage, CheckpointedSequential)
+    calls = []
+    stage[0].register_forward_hook(lambda *args: calls.append(1))
+    model([{"image": BATCH[0]["image"]}])
+    assert calls == [1]

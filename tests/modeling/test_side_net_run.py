@@ -1,0 +1,50 @@
+"""The side-net runs beside the detector: from when, and with what result."""
+
+import pytest
+import torch
+from torch import nn
+
+from fully_decoupled_ps.modeling.side_net_run import SideNetRun
+from tests.testing import image, make_model
+
+INPUTS = [{"image": image(1), "queries": [[4, 6, 30, 60]]}]
+
+
+def order_of_calls(model):
+    """The modules of interest, in the order in which they finish."""
+    calls = []
+    for name in ("detector.backbone.res4", "detector.proposal_generator", "reid.side_net"):
+        model.get_submodule(name).register_forward_hook(lambda *args, name=name: calls.append(name))
+    model(INPUTS)
+    return calls
+
+
+def test_it_starts_when_the_bottom_up_has_finished():
+    calls = order_of_calls(make_model("reid"))
+    assert calls == ["detector.backbone.res4", "reid.side_net", "detector.proposal_generator"]
+
+
+def test_training_computes_it_once_and_behind_the_detector():
+    model = make_model("joint", train=True)
+    with model.feature_tap.record() as maps:
+        model.detector.backbone(torch.rand(1, 3, 64, 96))
+    assert list(maps) == ["res2", "res3", "res4"]
+
+
+def test_on_a_cpu_it_is_computed_at_the_start():
+    run = SideNetRun(nn.Identity(), torch.device("cpu"))
+    run.start({"res2": 2})
+    assert run.stream is None and run.result() == {"res2": 2}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_cuda_its_own_stream_changes_no_bit(monkeypatch):
+    model = make_model("reid").cuda()
+    beside = model(INPUTS)[0]
+    cpu = torch.device("cpu")  # as without a stream
+    monkeypatch.setattr(
+        "fully_decoupled_ps.modeling.meta_arch.SideNetRun", lambda net, device: SideNetRun(net, cpu)
+    )
+    alone = model(INPUTS)[0]
+    assert torch.equal(beside["query_features"], alone["query_features"])
+    assert torch.equal(beside["instances"].reid_features, alone["instances"].reid_features)
