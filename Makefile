@@ -33,11 +33,6 @@ help:  ## List the targets
 
 setup: $(STAMPS)/detectron2-$(DETECTRON2) $(STAMPS)/project  ## Make the environment ready
 
-# glibc otherwise hands large buffers back to the system after every layer, which costs a quarter
-# to a third of the time on a CPU.
-demo ablation: export MALLOC_MMAP_THRESHOLD_ := 8589934592
-demo ablation: export MALLOC_TRIM_THRESHOLD_ := 17179869184
-demo ablation: export MALLOC_TOP_PAD_ := 268435456
 demo: setup  ## Train, search and score on a synthetic benchmark, and draw the report
 	@$(RUN) $(PROJECT)/tools/demo.py
 

@@ -42,6 +42,7 @@ from fully_decoupled_ps.divergence import LatestBatch, NoTracebackOfUserErrors, 
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
 from fully_decoupled_ps.solver import build_optimizer
+from fully_decoupled_ps.utils.allocator import keep_large_buffers
 
 
 class Trainer(DefaultTrainer):
@@ -115,6 +116,8 @@ def setup(args):
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fully_decoupled_ps")
     check_config(cfg, eval_only=args.eval_only)
     cfg.freeze()
+    if cfg.MODEL.DEVICE == "cpu":
+        keep_large_buffers()
     default_setup(cfg, args)
     return cfg
 
