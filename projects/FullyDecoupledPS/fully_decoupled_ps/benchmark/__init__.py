@@ -1,0 +1,1 @@
+"""Measuring the network: time of inference and training, its parts, size and memory."""

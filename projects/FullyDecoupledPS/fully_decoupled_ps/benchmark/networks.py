@@ -1,0 +1,130 @@
+"""Networks to be measured: untrained, with as many detections and persons as they are told."""
+
+from typing import Callable, Dict, List, Sequence, Tuple
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..config import add_fully_decoupled_ps_config, apply_stage, merge_config
+from ..solver import build_optimizer
+
+PARTS = {
+    "detector: backbone": ("detector.backbone",),
+    "detector: proposals": ("detector.proposal_generator",),
+    "detector: heads": ("detector.roi_heads", "detector.head"),
+    "re-id: side-net": ("reid.side_net",),
+    "re-id: head": ("reid.head", "reid.stages.0", "reid.stages.1"),  # COAT has two
+}
+NUM_IDS = 483  # as in PRW, where the config does not say
+
+
+def benchmark_config(config_file: str, stage: str, opts: Sequence = ()) -> CfgNode:
+    """The config of an untrained network of one stage.
+
+    Raises:
+        UserError: as :func:`merge_config` and :func:`apply_stage`.
+    """
+    cfg = get_cfg()
+    add_fully_decoupled_ps_config(cfg)
+    opts = [*opts, "MODEL.WEIGHTS", "", "SOLVER.STAGE", stage]
+    merge_config(cfg, config_file, opts)
+    apply_stage(cfg, opts)
+    cfg.MODEL.REID.NUM_IDS = cfg.MODEL.REID.NUM_IDS or NUM_IDS
+    return cfg
+
+
+def person_boxes(number: int, size: Tuple[int, int], seed: int = 0) -> torch.Tensor:
+    """(number, 4) boxes of people: 15 to 50 % of the picture's height, and 0.4 as wide."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = torch.rand(number, 3, generator=generator)
+    height, width = size
+    box_height = height * (0.15 + 0.35 * draw[:, 0])
+    box_width = 0.4 * box_height
+    x = draw[:, 1] * (width - box_width)
+    y = draw[:, 2] * (height - box_height)
+    return torch.stack([x, y, x + box_width, y + box_height], dim=1)
+
+
+def random_images(number: int, size: Tuple[int, int], seed: int = 0) -> torch.Tensor:
+    """(number, 3, height, width) in [0, 255)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(number, 3, *size, generator=generator) * 255
+
+
+def build_for_inference(cfg: CfgNode, detections: int, seed: int = 0) -> nn.Module:
+    """A network in eval mode whose detector reports ``detections`` people in every image.
+
+    An untrained detector does all its work but finds nothing, or anything. What it finds is
+    replaced by boxes of people's sizes, so that the re-id head has the same work behind each.
+    """
+    torch.manual_seed(seed)
+    model = build_model(cfg).eval()
+
+    def replace(module, inputs, outputs):
+        return [{"instances": _people(x["instances"], detections)} for x in outputs]
+
+    model.detector.register_forward_hook(replace)
+    return model
+
+
+def _people(found: Instances, number: int) -> Instances:
+    boxes = person_boxes(number, found.image_size).to(found.pred_boxes.device)
+    people = Instances(found.image_size)
+    people.pred_boxes = Boxes(boxes)
+    people.scores = boxes.new_ones(number)
+    people.pred_classes = boxes.new_zeros(number, dtype=torch.int64)
+    if found.has("stage_boxes"):
+        people.stage_boxes = boxes[:, None].repeat(1, found.stage_boxes.shape[1], 1)
+    return people
+
+
+def parts_of(model: nn.Module) -> Dict[str, List[nn.Module]]:
+    """The modules that a breakdown tells apart, of those that the network has."""
+    modules = dict(model.named_modules())
+    parts = {p: [modules[n] for n in names if n in modules] for p, names in PARTS.items()}
+    return {part: found for part, found in parts.items() if found}
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Parameters, trained or not, without what a checkpoint holds besides (statistics, memory)."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def count_multiply_adds(run: Callable[[], object]) -> int:
+    """Multiply-adds of convolutions and matrix products, which papers call FLOPs, of one run."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        run()
+    return counter.get_total_flops() // 2
+
+
+def training_batch(number: int, size: Tuple[int, int], persons: int, seed: int = 0) -> List[Dict]:
+    """``number`` images with ``persons`` labelled people in each."""
+    batch = []
+    for index, image in enumerate(random_images(number, size, seed)):
+        instances = Instances(size)
+        instances.gt_boxes = Boxes(person_boxes(persons, size, seed + index))
+        instances.gt_classes = torch.zeros(persons, dtype=torch.int64)
+        instances.gt_person_ids = torch.arange(persons) + index * persons
+        batch.append({"image": image, "instances": instances})
+    return batch
+
+
+def training_step(cfg: CfgNode, model: nn.Module, batch: List[Dict]) -> Callable[[], None]:
+    """A function that takes one step of training a model: losses, gradients, optimiser."""
+    model.train()
+    optimizer = build_optimizer(cfg, model)
+
+    def step() -> None:
+        with EventStorage():
+            losses = model(batch)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+
+    return step

@@ -1,0 +1,52 @@
+"""Tables of what was measured."""
+
+from typing import Any, Dict, List
+
+from tabulate import tabulate
+
+
+def inference_table(records: List[Dict[str, Any]]) -> str:
+    rows = [
+        [
+            r["model"],
+            f"{r['parameters'] / 1e6:.1f} ({r['detector parameters'] / 1e6:.1f})",
+            f"{r['multiply-adds'] / 1e9:.0f} ({r['detector multiply-adds'] / 1e9:.0f})",
+            r["batch"],
+            r["type"],
+            f"{r['detector ms']:.0f}",
+            f"{r['ms']:.0f}",
+            f"{r['ratio']:.2f}",
+            f"{r['to float32']:.2f}",
+            f"{r['peak MiB']:.0f}" if "peak MiB" in r else "",
+        ]
+        for r in records
+    ]
+    headers = ["model", "parameters, M", "multiply-adds, G", "batch", "type", "detector, ms/image"]
+    headers += ["whole, ms/image", "ratio", "to float32", "peak MiB"]
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
+
+
+def parts_table(records: List[Dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(part for r in records for part in r["parts ms"]))
+    rows = [
+        [r["model"], r["batch"], r["type"], *(f"{r['parts ms'].get(n, 0):.0f}" for n in names)]
+        for r in records
+    ]
+    return tabulate(rows, ["model", "batch", "type", *names], tablefmt="pipe")
+
+
+def training_table(records: List[Dict[str, Any]]) -> str:
+    rows = [
+        [
+            r["model"],
+            r["step"],
+            f"{r['ms']:.0f}",
+            f"{r['images/s']:.2f}",
+            f"{r['ratio']:.2f}",
+            f"{r['peak MiB']:.0f}" if "peak MiB" in r else "",
+            f"{r['memory ratio']:.2f}" if "peak MiB" in r else "",
+        ]
+        for r in records
+    ]
+    headers = ["model", "step", "ms", "images/s", "to detection", "peak MiB", "to detection"]
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)

@@ -1,0 +1,106 @@
+"""What is measured is the whole network, with as many people as it is told."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+from torch import nn
+
+from fully_decoupled_ps.benchmark.memory import peak_mebibytes
+from fully_decoupled_ps.benchmark.networks import (
+    benchmark_config,
+    build_for_inference,
+    count_multiply_adds,
+    count_parameters,
+    parts_of,
+    person_boxes,
+    training_batch,
+    training_step,
+)
+from tests.testing import CONFIGS, TINY
+from tests.tools.load_tool import load_tool
+
+COAT = ("MODEL.COAT.DIM", 32, "MODEL.COAT.NUM_HEADS", 2)
+PARTS = {"detector: backbone", "detector: heads", "re-id: side-net", "re-id: head"}
+
+
+def config(name, stage="reid"):
+    return benchmark_config(str(CONFIGS / "prw" / f"{name}.yaml"), stage, [*TINY, *COAT])
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn_R50", "retinanet_R50", "fcos_R50", "coat_R50"])
+def test_every_image_has_the_people_that_are_asked_for(name):
+    model = build_for_inference(config(name), detections=7)
+    outputs = model([{"image": torch.rand(3, 64, 96) * 255} for _ in range(2)])
+    for x in outputs:
+        found = x["instances"]
+        assert len(found) == len(found.reid_features) == 7
+        assert torch.allclose(found.pred_boxes.tensor, person_boxes(7, (64, 96)))
+    proposals = {"detector: proposals"} if name in ("faster_rcnn_R50", "coat_R50") else set()
+    assert parts_of(model).keys() == PARTS | proposals
+
+
+def test_boxes_of_people_are_inside_the_picture():
+    boxes = person_boxes(200, (90, 150))
+    assert (boxes >= 0).all() and (boxes[:, 2] <= 150).all() and (boxes[:, 3] <= 90).all()
+    heights = boxes[:, 3] - boxes[:, 1]
+    assert heights.min() > 0.14 * 90 and heights.max() < 0.51 * 90
+
+
+def test_multiply_adds_and_parameters_of_a_convolution():
+    conv = nn.Conv2d(3, 8, kernel_size=5, padding=2)
+    x = torch.rand(1, 3, 10, 20)
+    assert count_multiply_adds(lambda: conv(x)) == 8 * 3 * 5 * 5 * 10 * 20
+    assert count_parameters(conv) == 8 * 3 * 5 * 5 + 8
+
+
+def test_a_step_trains():
+    batch = training_batch(2, (64, 96), persons=3)
+    assert [x["instances"].gt_person_ids.tolist() for x in batch] == [[0, 1, 2], [3, 4, 5]]
+    cfg = config("faster_rcnn_R50")
+    model = build_model(cfg)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    training_step(cfg, model, batch)()
+    changed = {n for n, x in model.state_dict().items() if not torch.equal(x, before[n])}
+    assert "reid.side_net.res3.0.conv1.weight" in changed and "reid.memory.lookup_table" in changed
+    assert not any(name.startswith("detector.") for name in changed)
+
+
+def _prepare(mebibytes):
+    return partial(torch.ones, mebibytes, 2**18)
+
+
+def test_peak_memory_is_that_of_the_run():
+    assert 200 < peak_mebibytes(partial(_prepare, 200), torch.device("cpu")) < 300
+
+
+@pytest.mark.parametrize("what", ["inference", "training"])
+def test_the_command(what, tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    config_file = str(CONFIGS / "prw" / "faster_rcnn_R50.yaml")
+    sizes = ["--size", "64", "96", "--train-size", "64", "96", "--batch-sizes", "1", "2"]
+    fast = ["--rounds", "2", "--no-memory", "--workers", "0", "--stages", "reid", "joint"]
+    arguments = [what, "--config-files", config_file, *sizes, *fast, "--autocast", "bfloat16"]
+    opts = ["--opts", *map(str, TINY)]
+    assert load_tool("benchmark").main([*arguments, "--output", str(path), *opts]) == 0
+    records = json.loads(path.read_text())["records"]
+    printed = capsys.readouterr().out
+    assert all(r["model"] == "faster_rcnn_R50" and r["ms"] > 0 for r in records)
+    if what == "inference":
+        cases = [(1, "float32"), (1, "bfloat16"), (2, "float32"), (2, "bfloat16")]
+        assert [(r["batch"], r["type"]) for r in records] == cases
+        assert all(r["parameters"] > r["detector parameters"] > 0 for r in records)
+        assert all(r["multiply-adds"] > r["detector multiply-adds"] > 0 for r in records)
+        assert all(PARTS < r["parts ms"].keys() for r in records)
+        assert "re-id: side-net" in printed
+    else:
+        steps = ["detection", "reid, n = 1", "reid, n = 9", "joint"]
+        assert [r["step"] for r in records] == steps and records[0]["ratio"] == 1
+        assert all(step in printed for step in steps)
+
+
+def test_wrong_use_is_one_line(capsys):
+    assert load_tool("benchmark").main(["inference", "--rounds", "0"]) == 2
+    assert capsys.readouterr().err == "benchmark: --rounds is 0; 1 or more\n"
