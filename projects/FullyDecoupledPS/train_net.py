@@ -14,8 +14,14 @@ import sys
 import weakref
 
 from detectron2.config import get_cfg
-from detectron2.data import build_detection_test_loader, build_detection_train_loader
-from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from detectron2.data import build_detection_test_loader
+from detectron2.engine import (
+    DefaultTrainer,
+    TrainerBase,
+    default_argument_parser,
+    default_setup,
+    launch,
+)
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -29,10 +35,17 @@ from fully_decoupled_ps import (
     merge_config,
 )
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
-from fully_decoupled_ps.data import PersonSearchMapper
+from fully_decoupled_ps.data import PersonSearchMapper, TrainLoader
 from fully_decoupled_ps.divergence import LatestBatch, NoTracebackOfUserErrors, divergence_error
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
+from fully_decoupled_ps.hooks import LeftOutImages, LossNormalizers, SeedIterations
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
+from fully_decoupled_ps.resuming import (
+    check_resumable,
+    restore_optimizer,
+    restore_stream,
+    warn_of_other_data,
+)
 from fully_decoupled_ps.solver import build_optimizer
 
 
@@ -50,27 +63,48 @@ class Trainer(DefaultTrainer):
             files, folder = self.latest_batch.files, self.cfg.OUTPUT_DIR
             raise divergence_error(error, self.iter, files, folder) from error
 
+    @property
+    def train_loader(self) -> TrainLoader:
+        return self._trainer.data_loader
+
     def build_hooks(self):
         # DefaultTrainer has no factory for its checkpointer, and its hooks are about to take it.
         self.checkpointer = PersonSearchCheckpointer(
             self._trainer.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
         )
-        return super().build_hooks()
+        self.checkpointer.remove_partial_files()
+        return [
+            SeedIterations(self.train_loader),
+            LossNormalizers(self.checkpointer.model, self.cfg.SOLVER.CHECKPOINT_PERIOD),
+            LeftOutImages(self.train_loader),
+            *super().build_hooks(),
+        ]
 
     def resume_or_load(self, resume=True):
         super().resume_or_load(resume)
+        if self.cfg.SOLVER.STAGE in ("reid", "hybrid"):
+            warn_of_other_data(self.checkpointer.training_data, self.train_loader.fingerprint)
         model = self.checkpointer.model
         if model.reid is not None and not self.checkpointer.has_loaded_reid:
             weights = self.cfg.MODEL.REID.SIDE_NET.WEIGHTS
             initialize_side_net(model.reid.side_net, weights, model.detector)
 
     def state_dict(self):
-        # Detectron2's main branch has this; v0.6 leaves the optimiser out of its checkpoints.
-        return {**super().state_dict(), "_trainer": self._trainer.state_dict()}
+        return {
+            **super().state_dict(),
+            # Detectron2's main branch has this; v0.6 leaves the optimiser out of its checkpoints.
+            "_trainer": self._trainer.state_dict(),
+            "stage": self.cfg.SOLVER.STAGE,
+            "stream": self.train_loader.state_dict(),
+            "training_data": self.train_loader.fingerprint,
+        }
 
     def load_state_dict(self, state_dict):
-        super().load_state_dict(state_dict)
-        self._trainer.load_state_dict(state_dict["_trainer"])
+        check_resumable(state_dict, self.cfg.SOLVER.STAGE, self.train_loader.fingerprint)
+        # not DefaultTrainer's, which in the main branch can't do without "_trainer"
+        TrainerBase.load_state_dict(self, state_dict)
+        restore_optimizer(self._trainer, state_dict)
+        restore_stream(self.train_loader, state_dict)
 
     def build_writers(self):
         return [*super().build_writers(), ReIDMetricPrinter()]
@@ -81,7 +115,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg):
-        return build_detection_train_loader(cfg, mapper=PersonSearchMapper(cfg, is_train=True))
+        return TrainLoader(cfg)
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):

@@ -26,6 +26,8 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     """
     cfg.MODEL.META_ARCHITECTURE = "FullyDecoupledPersonSearch"
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+    # An image that is missing, damaged or cut short: "stop", or "skip" and count it.
+    cfg.INPUT.UNREADABLE_IMAGES = "stop"
     _add_detector_config(cfg)
     _add_coupled_config(cfg)
     _add_coat_config(cfg)

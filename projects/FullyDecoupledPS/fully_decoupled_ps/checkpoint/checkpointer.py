@@ -7,7 +7,7 @@ from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from torch import nn
 
 from ..errors import UserError
-from ..files import atomic_write, os_error_in, unwritable
+from ..files import atomic_write, os_error_in, remove_partial_files, unwritable
 from .reading import read_checkpoint, unreadable
 
 _LOOKUP_TABLE = ".lookup_table"
@@ -79,6 +79,13 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
                 f"checkpoint {path} holds a detector only; train stage reid first, "
                 "or evaluate the detector with SOLVER.STAGE detection"
             )
+
+    def remove_partial_files(self) -> None:
+        """Remove what a killed run left of a checkpoint that it was writing."""
+        if self.save_dir and self.save_to_disk:
+            for pattern in ("*.pth", "last_checkpoint"):
+                for path in remove_partial_files(self.save_dir, pattern):
+                    self.logger.info("Removed %s, which a killed run has left unfinished", path)
 
     def load(self, path, *args, **kwargs):
         if path and "://" not in path and not os.path.isfile(path):
@@ -173,5 +180,3 @@ def _fit_memory(memory: nn.Module, rows: int) -> None:
             f"the checkpoint was trained on {rows} identities, but MODEL.REID.NUM_IDS (or the "
             f"training data) says {memory.num_ids}; use the data that it was trained on"
         )
-
-

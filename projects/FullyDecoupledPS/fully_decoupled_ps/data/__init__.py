@@ -2,7 +2,8 @@
 
 from .checks import count_person_ids, has_contiguous_ids
 from .cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols, register_cuhk_sysu
-from .dataset_mapper import PersonSearchMapper
+from .dataset_mapper import UNREADABLE_IMAGES, PersonSearchMapper
+from .fingerprint import differences
 from .person_search_json import (
     load_person_search_json,
     load_person_search_json_protocols,
@@ -10,10 +11,15 @@ from .person_search_json import (
 )
 from .protocols import get_protocols
 from .prw import load_prw, load_prw_protocols, register_prw
+from .train_loader import SAMPLERS, TrainLoader, seed_iteration
 
 __all__ = [
+    "SAMPLERS",
+    "UNREADABLE_IMAGES",
     "PersonSearchMapper",
+    "TrainLoader",
     "count_person_ids",
+    "differences",
     "get_protocols",
     "has_contiguous_ids",
     "load_cuhk_sysu",
@@ -25,4 +31,5 @@ __all__ = [
     "register_cuhk_sysu",
     "register_person_search_json",
     "register_prw",
+    "seed_iteration",
 ]
