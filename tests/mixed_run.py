@@ -2,7 +2,8 @@
 
 As a command (``python -m tests.mixed_run ROOT HOW ITERATION ARGUMENT...``) it trains in a process
 that kills itself with SIGKILL: HOW is "step" (in the middle of that iteration), "save" (when a part
-of that iteration's checkpoint is written) or "tag" (between the checkpoint and last_checkpoint).
+of that iteration's checkpoint is written), "tag" (between the checkpoint and last_checkpoint), or
+"never".
 """
 
 import contextlib
@@ -115,7 +116,7 @@ def _kill_at(how, iteration):
         SimpleTrainer.run_step = step_and_die
     elif how == "save":
         torch.save = save_and_die
-    else:
+    elif how == "tag":
         os.replace = replace_and_die
 
 
@@ -123,8 +124,8 @@ def main(root, how, iteration, *args):
     _kill_at(how, int(iteration))
     torch.set_num_threads(1)
     with registered(Path(root)):
-        train(*args)
+        return train(*args)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

@@ -7,7 +7,9 @@ import sys
 
 import pytest
 import torch
+from detectron2.data import DatasetCatalog
 
+from fully_decoupled_ps.data import load_person_search_json
 from tests.mixed_run import FASTER_RCNN, FCOS, RETINANET, registered, train, write_set
 from tests.testing import PROJECT
 
@@ -164,3 +166,76 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(root, tmp_path):
     assert train(tmp_path, "--resume", *GIVEN) == 0
     assert load(folder / "model_final.pth")["iteration"] == 4
     assert not list(folder.glob("*.part"))
+
+
+# --- other data, and other checkpoints -------------------------------------------------------
+
+
+def refused(capfd, status):
+    assert status == 2
+    out, err = capfd.readouterr()
+    assert "Traceback" not in out + err
+    return err.splitlines()[-1]
+
+
+def test_other_data_are_refused_at_a_resume_and_told_of_at_a_new_stage(
+    detectors, tmp_path, capfd, monkeypatch
+):
+    """The same number of frames, boxes and persons, but persons 1 and 2 changed places."""
+    shutil.copytree(detectors(FASTER_RCNN), tmp_path / "detection")
+    weights = ["MODEL.WEIGHTS", tmp_path / "detection" / "model_final.pth"]
+    assert train(tmp_path, *REID, *weights) == 0
+    assert "trained on other data" not in (tmp_path / "reid" / "log.txt").read_text()
+    other = tmp_path / "other"
+    write_set(other, persons=(0, 2, 1))
+    files = str(other / "set.json"), str(other / "images")
+    monkeypatch.setitem(
+        DatasetCatalog.data, "mixed_train", lambda: load_person_search_json(*files, "train")
+    )
+    for args in (["--resume"], ["--resume", *REID, *weights]):
+        line = refused(capfd, train(tmp_path, *args))
+        assert "--resume: the training data is not that of the checkpoint (as many frames," in line
+    assert train(tmp_path / "new", *REID, *weights) == 0
+    log = (tmp_path / "new" / "reid" / "log.txt").read_text()
+    assert log.count("The detector was trained on other data than this stage is (as many") == 1
+
+
+def resume_from(folder, checkpoint, *opts):
+    (folder / "detection").mkdir(parents=True)
+    torch.save(checkpoint, folder / "detection" / "model_0000001.pth")
+    (folder / "detection" / "last_checkpoint").write_text("model_0000001.pth")
+    return train(folder, "--resume", *opts)
+
+
+def log_of(folder):
+    return (folder / "detection" / "log.txt").read_text()
+
+
+def test_a_checkpoint_without_seed_and_fingerprint_is_resumed(detectors, tmp_path):
+    """As this project wrote them before it kept these."""
+    checkpoint = load(detectors(FASTER_RCNN) / "model_0000001.pth")
+    for name in ("stage", "stream", "training_data"):
+        del checkpoint["trainer"][name]
+    assert resume_from(tmp_path, checkpoint, *GIVEN) == 0
+    assert "written without the seed of its training data" in log_of(tmp_path)
+    assert "order is that of a run with seed 7 from iteration 2 on" in log_of(tmp_path)
+    assert load(tmp_path / "detection" / "model_final.pth")["iteration"] == 4
+
+
+def test_a_checkpoint_of_detectron2_v06_is_resumed_without_its_optimiser(detectors, tmp_path):
+    checkpoint = load(detectors(FASTER_RCNN) / "model_0000001.pth")
+    plain = {k.removeprefix("detector."): v for k, v in checkpoint["model"].items()}
+    trainer = {k: checkpoint["trainer"][k] for k in ("iteration", "hooks")}
+    content = {"model": plain, "trainer": trainer, "iteration": 1}
+    assert resume_from(tmp_path, content) == 0
+    assert "written without the optimiser's state, as Detectron2 v0.6 does" in log_of(tmp_path)
+    assert load(tmp_path / "detection" / "model_final.pth")["iteration"] == 4
+
+
+def test_a_checkpoint_of_another_stage_or_optimiser_is_refused(detectors, tmp_path, capfd):
+    checkpoint = load(detectors(FASTER_RCNN) / "model_0000001.pth")
+    status = resume_from(tmp_path / "a", checkpoint, "SOLVER.BIAS_LR_FACTOR", 2.0)
+    assert "--resume: the checkpoint's optimiser doesn't fit this run" in refused(capfd, status)
+    checkpoint["trainer"]["stage"] = "joint"
+    line = refused(capfd, resume_from(tmp_path / "b", checkpoint))
+    assert "--resume: the checkpoint is of stage joint, and SOLVER.STAGE is detection" in line

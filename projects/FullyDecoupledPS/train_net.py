@@ -24,7 +24,6 @@ from detectron2.engine import (
 )
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from fully_decoupled_ps import (
@@ -38,6 +37,7 @@ from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_s
 from fully_decoupled_ps.data import PersonSearchMapper, TrainLoader
 from fully_decoupled_ps.divergence import LatestBatch, NoTracebackOfUserErrors, divergence_error
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
+from fully_decoupled_ps.files import drop_torn_line, tell_unwritable
 from fully_decoupled_ps.hooks import LeftOutImages, LossNormalizers, SeedIterations
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
 from fully_decoupled_ps.resuming import (
@@ -46,7 +46,9 @@ from fully_decoupled_ps.resuming import (
     restore_stream,
     warn_of_other_data,
 )
+from fully_decoupled_ps.run_log import log_begun_after
 from fully_decoupled_ps.solver import build_optimizer
+from fully_decoupled_ps.stopping_writers import StoppingWriter
 
 
 class Trainer(DefaultTrainer):
@@ -107,7 +109,12 @@ class Trainer(DefaultTrainer):
         restore_stream(self.train_loader, state_dict)
 
     def build_writers(self):
-        return [*super().build_writers(), ReIDMetricPrinter()]
+        folder = self.cfg.OUTPUT_DIR
+        # a line that a killed run has left torn would spoil the one that follows
+        drop_torn_line(os.path.join(folder, "metrics.json"))
+        with tell_unwritable(folder):
+            writers = [*super().build_writers(), ReIDMetricPrinter()]
+        return [StoppingWriter(writer, folder) for writer in writers]
 
     @classmethod
     def build_optimizer(cls, cfg, model):
@@ -134,11 +141,12 @@ def setup(args):
     add_fully_decoupled_ps_config(cfg)
     merge_config(cfg, args.config_file, args.opts)
     apply_stage(cfg, args.opts, eval_only=args.eval_only, resume=args.resume)
-    # before the data are read: what the loaders count and find odd belongs into the log
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fully_decoupled_ps")
-    check_config(cfg, eval_only=args.eval_only)
+    # what the loaders count and find odd belongs into the log
+    with log_begun_after(cfg.OUTPUT_DIR):
+        check_config(cfg, eval_only=args.eval_only)
     cfg.freeze()
-    default_setup(cfg, args)
+    with tell_unwritable(cfg.OUTPUT_DIR):
+        default_setup(cfg, args)
     return cfg
 
 

@@ -83,3 +83,12 @@ def unwritable(path: str, error: BaseException) -> UserError:
         f"{path} can't be written: {reason}; free space or correct the permissions, or set "
         "OUTPUT_DIR to another disk, and go on with --resume"
     )
+
+
+@contextmanager
+def tell_unwritable(path: str) -> Iterator[None]:
+    """Turn the OSError of a write into the one line of :func:`unwritable`."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error

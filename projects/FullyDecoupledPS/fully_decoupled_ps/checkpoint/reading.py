@@ -101,8 +101,10 @@ def _read_torch(path: str):
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # PyTorch's message is a page long, and advises to run the file.
-        named = re.search(r"(?:GLOBAL|global:?|class:?|function:?) ([\w.]+\.\w+)", str(error))
-        raise Refused(named[1]) if named else pickle.UnpicklingError("damaged") from error
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if named:
+            raise Refused(named[1]) from error
+        raise ValueError("it is damaged, or holds more than tensors and containers") from error
 
 
 def _in_detectron2_s_form(path: str, content) -> dict:

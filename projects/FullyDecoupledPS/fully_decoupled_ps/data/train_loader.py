@@ -254,11 +254,6 @@ class TrainLoader:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Dict[str, Any]:
-        name = cfg.DATALOADER.SAMPLER_TRAIN
-        if name not in SAMPLERS:
-            raise UserError(
-                f"DATALOADER.SAMPLER_TRAIN is {name!r}; allowed are {', '.join(SAMPLERS)}"
-            )
         dicts = get_detection_dataset_dicts(
             cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
         )
@@ -266,7 +261,7 @@ class TrainLoader:
             "dicts": dicts,
             "dataset_names": cfg.DATASETS.TRAIN,
             "mapper": PersonSearchMapper(cfg, is_train=True),
-            "build_sampler": SAMPLERS[name](cfg, dicts),
+            "build_sampler": SAMPLERS[cfg.DATALOADER.SAMPLER_TRAIN](cfg, dicts),
             "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
             "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
             "num_workers": cfg.DATALOADER.NUM_WORKERS,
