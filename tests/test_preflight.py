@@ -1,9 +1,12 @@
 """What is checked of a whole config before any long work."""
 
+import logging
+
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from fully_decoupled_ps import UserError, check_config
+from fully_decoupled_ps.run_log import log_begun_after
 from tests.testing import make_config
 
 
@@ -145,6 +148,8 @@ def test_a_gpu_that_is_not_there_is_refused(sets, monkeypatch):
         ("MODEL.META_ARCHITECTURE", "PersonSearch", "FullyDecoupledPersonSearch"),
         ("MODEL.DETECTOR.NAME", "FasterRCNN", "GeneralizedRCNN"),
         ("MODEL.BACKBONE.NAME", "resnet50", "build_resnet_backbone"),
+        ("MODEL.PROPOSAL_GENERATOR.NAME", "Rpn", "RPN"),
+        ("MODEL.ROI_HEADS.NAME", "Res5", "PersonRes5ROIHeads"),
         ("MODEL.FCOS.BOTTOM_UP", "resnet50", "build_narrow_resnet_backbone"),
         ("MODEL.REID.SIDE_NET.NAME", "ResNet", "ResNetSideNet"),
         ("MODEL.REID.FUSION.NAME", "Alpha", "AlphaBlendFusion"),
@@ -154,3 +159,37 @@ def test_a_gpu_that_is_not_there_is_refused(sets, monkeypatch):
 def test_unknown_parts_are_refused_with_the_known_ones(sets, key, value, known):
     with refused(f"{key}: '.*' is not registered; registered are .*{known}"):
         check("reid", key, value)
+
+
+@pytest.mark.parametrize(
+    "key, value, known",
+    [
+        ("INPUT.UNREADABLE_IMAGES", "ignore", "stop, skip"),
+        ("DATALOADER.SAMPLER_TRAIN", "Sampler", "TrainingSampler"),
+    ],
+)
+def test_unknown_choices_are_refused_with_the_known_ones(sets, key, value, known):
+    with refused(f"{key} is '{value}'; allowed are .*{known}"):
+        check("detection", key, value)
+
+
+def test_a_detector_may_do_without_a_proposal_generator(sets):
+    check("detection", "MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
+
+
+def test_nothing_is_left_of_a_run_whose_config_is_refused(tmp_path, restore_loggers, capsys):
+    """The console tells at once what was counted until then; the log file is not begun."""
+    logger = logging.getLogger("fully_decoupled_ps.data")
+    folder = tmp_path / "output" / "detection"
+    with pytest.raises(UserError), log_begun_after(str(folder)):
+        logger.info("12 frames")
+        raise UserError("refused")
+    assert "12 frames" in capsys.readouterr().out and not list(tmp_path.iterdir())
+
+    with log_begun_after(str(folder)):
+        logger.info("12 frames")
+        assert not folder.exists()
+    logging.getLogger("fully_decoupled_ps").info("after")
+    log = (folder / "log.txt").read_text()
+    assert log.count("12 frames") == 1 and log.count("after") == 1
+    assert capsys.readouterr().out.count("12 frames") == 1

@@ -16,17 +16,16 @@ from types import MethodType
 
 import torch
 from detectron2.config import get_cfg
-from detectron2.data import build_detection_train_loader
 from detectron2.engine import (
     DefaultTrainer,
     SimpleTrainer,
+    TrainerBase,
     default_argument_parser,
     default_setup,
     launch,
 )
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
 from torch.multiprocessing import ProcessExitedException
 
 from fully_decoupled_ps import (
@@ -37,11 +36,25 @@ from fully_decoupled_ps import (
     merge_config,
 )
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
-from fully_decoupled_ps.data import PersonSearchMapper, build_person_search_test_loader
+from fully_decoupled_ps.data import (
+    PersonSearchMapper,
+    TrainLoader,
+    build_person_search_test_loader,
+)
 from fully_decoupled_ps.divergence import LatestBatch, NoTracebackOfUserErrors, divergence_error
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
+from fully_decoupled_ps.files import drop_torn_line, tell_unwritable
+from fully_decoupled_ps.hooks import LeftOutImages, LossNormalizers, SeedIterations
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
+from fully_decoupled_ps.resuming import (
+    check_resumable,
+    restore_optimizer,
+    restore_stream,
+    warn_of_other_data,
+)
+from fully_decoupled_ps.run_log import log_begun_after
 from fully_decoupled_ps.solver import build_optimizer
+from fully_decoupled_ps.stopping_writers import StoppingWriter
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 
 
@@ -62,30 +75,56 @@ class Trainer(DefaultTrainer):
             files, folder = self.latest_batch.files, self.cfg.OUTPUT_DIR
             raise divergence_error(error, self.iter, files, folder) from error
 
+    @property
+    def train_loader(self) -> TrainLoader:
+        return self._trainer.data_loader
+
     def build_hooks(self):
         # DefaultTrainer has no factory for its checkpointer, and its hooks are about to take it.
         self.checkpointer = PersonSearchCheckpointer(
             self._trainer.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
         )
-        return super().build_hooks()
+        self.checkpointer.remove_partial_files()
+        return [
+            SeedIterations(self.train_loader),
+            LossNormalizers(self.checkpointer.model, self.cfg.SOLVER.CHECKPOINT_PERIOD),
+            LeftOutImages(self.train_loader),
+            *super().build_hooks(),
+        ]
 
     def resume_or_load(self, resume=True):
         super().resume_or_load(resume)
+        if self.cfg.SOLVER.STAGE in ("reid", "hybrid"):
+            warn_of_other_data(self.checkpointer.training_data, self.train_loader.fingerprint)
         model = self.checkpointer.model
         if model.reid is not None and not self.checkpointer.has_loaded_reid:
             weights = self.cfg.MODEL.REID.SIDE_NET.WEIGHTS
             initialize_side_net(model.reid.side_net, weights, model.detector)
 
     def state_dict(self):
-        # Detectron2's main branch has this; v0.6 leaves the optimiser out of its checkpoints.
-        return {**super().state_dict(), "_trainer": self._trainer.state_dict()}
+        return {
+            **super().state_dict(),
+            # Detectron2's main branch has this; v0.6 leaves the optimiser out of its checkpoints.
+            "_trainer": self._trainer.state_dict(),
+            "stage": self.cfg.SOLVER.STAGE,
+            "stream": self.train_loader.state_dict(),
+            "training_data": self.train_loader.fingerprint,
+        }
 
     def load_state_dict(self, state_dict):
-        super().load_state_dict(state_dict)
-        self._trainer.load_state_dict(state_dict["_trainer"])
+        check_resumable(state_dict, self.cfg.SOLVER.STAGE, self.train_loader.fingerprint)
+        # not DefaultTrainer's, which in the main branch can't do without "_trainer"
+        TrainerBase.load_state_dict(self, state_dict)
+        restore_optimizer(self._trainer, state_dict)
+        restore_stream(self.train_loader, state_dict)
 
     def build_writers(self):
-        return [*super().build_writers(), ReIDMetricPrinter()]
+        folder = self.cfg.OUTPUT_DIR
+        # a line that a killed run has left torn would spoil the one that follows
+        drop_torn_line(os.path.join(folder, "metrics.json"))
+        with tell_unwritable(folder):
+            writers = [*super().build_writers(), ReIDMetricPrinter()]
+        return [StoppingWriter(writer, folder) for writer in writers]
 
     @classmethod
     def build_optimizer(cls, cfg, model):
@@ -93,7 +132,7 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg):
-        return build_detection_train_loader(cfg, mapper=PersonSearchMapper(cfg, is_train=True))
+        return TrainLoader(cfg)
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):
@@ -112,13 +151,14 @@ def setup(args):
     add_fully_decoupled_ps_config(cfg)
     merge_config(cfg, args.config_file, args.opts)
     apply_stage(cfg, args.opts, eval_only=args.eval_only, resume=args.resume)
-    # before the data are read: what the loaders count and find odd belongs into the log
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="fully_decoupled_ps")
-    check_config(cfg, eval_only=args.eval_only)
+    # what the loaders count and find odd belongs into the log
+    with log_begun_after(cfg.OUTPUT_DIR):
+        check_config(cfg, eval_only=args.eval_only)
     cfg.freeze()
     if cfg.MODEL.DEVICE == "cpu":
         keep_large_buffers()
-    default_setup(cfg, args)
+    with tell_unwritable(cfg.OUTPUT_DIR):
+        default_setup(cfg, args)
     return cfg
 
 

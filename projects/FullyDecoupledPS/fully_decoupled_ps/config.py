@@ -29,6 +29,8 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): faster together
     # with autocast.
     cfg.MODEL.CHANNELS_LAST = False
+    # An image that is missing, damaged or cut short: "stop", or "skip" and count it.
+    cfg.INPUT.UNREADABLE_IMAGES = "stop"
     _add_detector_config(cfg)
     _add_coupled_config(cfg)
     _add_coat_config(cfg)

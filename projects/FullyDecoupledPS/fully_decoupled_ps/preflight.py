@@ -3,9 +3,20 @@
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
+from detectron2.modeling import (
+    BACKBONE_REGISTRY,
+    META_ARCH_REGISTRY,
+    PROPOSAL_GENERATOR_REGISTRY,
+    ROI_HEADS_REGISTRY,
+)
 
-from .data import count_person_ids, get_protocols, has_contiguous_ids
+from .data import (
+    SAMPLERS,
+    UNREADABLE_IMAGES,
+    count_person_ids,
+    get_protocols,
+    has_contiguous_ids,
+)
 from .errors import UserError
 from .modeling import REID_LOSS_REGISTRY, REID_SIDE_NET_REGISTRY, SIDE_FUSION_REGISTRY
 from .modeling.precision import precision_from_config
@@ -28,6 +39,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     precision_from_config(cfg)  # refuses a type that the device has not
     if cfg.TEST.IMS_PER_BATCH < 1:
         raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; it must be 1 or more")
+    _check_choice("INPUT.UNREADABLE_IMAGES", cfg.INPUT.UNREADABLE_IMAGES, UNREADABLE_IMAGES)
     _check_registered(cfg.DATASETS.TEST, "DATASETS.TEST")
     if cfg.DATASETS.TEST:
         for name in cfg.DATASETS.TEST:
@@ -37,6 +49,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
             raise UserError("DATASETS.TEST is empty; name a test set to evaluate on")
         return
     _check_weights(cfg)
+    _check_choice("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, SAMPLERS)
     _check_registered(cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
     if not cfg.DATASETS.TRAIN:
         raise UserError("DATASETS.TRAIN is empty; name a training set")
@@ -52,10 +65,14 @@ def _check_device(cfg: CfgNode) -> None:
 
 def _check_parts(cfg: CfgNode) -> None:
     """That the names of the network's parts are those of registered ones."""
-    reid = cfg.MODEL.REID
+    reid, generator = cfg.MODEL.REID, cfg.MODEL.PROPOSAL_GENERATOR.NAME
+    # Detectron2's word for none, which is no part's name
+    proposals = [] if generator == "PrecomputedProposals" else [generator]
     for key, names, registry in (
         ("MODEL.META_ARCHITECTURE", [cfg.MODEL.META_ARCHITECTURE], META_ARCH_REGISTRY),
         ("MODEL.DETECTOR.NAME", [cfg.MODEL.DETECTOR.NAME], META_ARCH_REGISTRY),
+        ("MODEL.PROPOSAL_GENERATOR.NAME", proposals, PROPOSAL_GENERATOR_REGISTRY),
+        ("MODEL.ROI_HEADS.NAME", [cfg.MODEL.ROI_HEADS.NAME], ROI_HEADS_REGISTRY),
         ("MODEL.BACKBONE.NAME", [cfg.MODEL.BACKBONE.NAME], BACKBONE_REGISTRY),
         ("MODEL.FCOS.BOTTOM_UP", [cfg.MODEL.FCOS.BOTTOM_UP], BACKBONE_REGISTRY),
         ("MODEL.REID.SIDE_NET.NAME", [reid.SIDE_NET.NAME], REID_SIDE_NET_REGISTRY),
@@ -66,6 +83,11 @@ def _check_parts(cfg: CfgNode) -> None:
             if name not in registry:
                 registered = ", ".join(known for known, _ in registry)
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
+
+
+def _check_choice(key: str, value: str, allowed) -> None:
+    if value not in allowed:
+        raise UserError(f"{key} is {value!r}; allowed are {', '.join(allowed)}")
 
 
 def _check_registered(names, key: str) -> None:

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Tuple
 
-from detectron2.data import DatasetCatalog, MetadataCatalog, build_detection_train_loader
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ..data import PersonSearchMapper, register_prw
+from ..data import TrainLoader, register_prw
 from ..data.synthetic import SyntheticSpec, make_synthetic_dataset
 from .networks import benchmark_config
 
@@ -43,8 +43,7 @@ def _measure(batch_size: int, size: Tuple[int, int], workers: int, batches: int 
         *("INPUT.MIN_SIZE_TRAIN", (size[0],), "INPUT.MAX_SIZE_TRAIN", size[1]),
     ]
     cfg = benchmark_config("", "detection", opts)
-    loader = build_detection_train_loader(cfg, mapper=PersonSearchMapper(cfg, is_train=True))
-    stream = iter(loader)
+    stream = iter(TrainLoader(cfg))
     for _ in itertools.islice(stream, 2 * max(workers, 1)):  # what was loaded ahead
         pass
     start = time.perf_counter()

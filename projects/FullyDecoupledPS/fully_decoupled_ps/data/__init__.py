@@ -2,7 +2,8 @@
 
 from .checks import count_person_ids, has_contiguous_ids
 from .cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols, register_cuhk_sysu
-from .dataset_mapper import PersonSearchMapper
+from .dataset_mapper import UNREADABLE_IMAGES, PersonSearchMapper
+from .fingerprint import differences
 from .person_search_json import (
     load_person_search_json,
     load_person_search_json_protocols,
@@ -11,11 +12,16 @@ from .person_search_json import (
 from .protocols import get_protocols
 from .prw import load_prw, load_prw_protocols, register_prw
 from .test_loader import build_person_search_test_loader
+from .train_loader import SAMPLERS, TrainLoader, seed_iteration
 
 __all__ = [
+    "SAMPLERS",
+    "UNREADABLE_IMAGES",
     "PersonSearchMapper",
     "build_person_search_test_loader",
+    "TrainLoader",
     "count_person_ids",
+    "differences",
     "get_protocols",
     "has_contiguous_ids",
     "load_cuhk_sysu",
@@ -27,4 +33,5 @@ __all__ = [
     "register_cuhk_sysu",
     "register_person_search_json",
     "register_prw",
+    "seed_iteration",
 ]

@@ -1,10 +1,10 @@
 """From a dataset dict to the model's input: Detectron2's mapper, and person ids and queries."""
 
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 import torch
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
@@ -14,7 +14,10 @@ from ..errors import UserError
 
 __all__ = ["PersonSearchMapper"]
 
-UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError, utils.SizeMismatchError)
+UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
+STOP, SKIP = UNREADABLE_IMAGES = ("stop", "skip")
+# Height and width of what a network gets in the place of an image that can't be read.
+BLANK_SIZE = (64, 64)
 
 
 class PersonSearchMapper(DatasetMapper):
@@ -28,26 +31,46 @@ class PersonSearchMapper(DatasetMapper):
       the frame's ground-truth boxes follow them.
 
     A call raises UserError, naming the file, for an image that cannot be read whole, or whose
-    size is not the one in its annotations.
+    size is not the one in its annotations. With `unreadable_images` "skip" the first is no error:
+
+    * training: the call returns None, and the loader puts another frame in its place;
+    * inference: the frame's `image` is blank, it has no `queries`, and `unreadable` is True; what
+      a network says of it means nothing.
     """
 
     @configurable
-    def __init__(self, is_train: bool, *, query_all_boxes: bool = False, **kwargs):
+    def __init__(
+        self,
+        is_train: bool,
+        *,
+        query_all_boxes: bool = False,
+        unreadable_images: str = STOP,
+        **kwargs,
+    ):
         """
         Args:
             query_all_boxes: at inference, ask for the features of the ground-truth boxes as well.
+            unreadable_images: "stop" or "skip".
             kwargs: as in Detectron2's `DatasetMapper`.
         """
         super().__init__(is_train, **kwargs)
         self.query_all_boxes = query_all_boxes
+        self.unreadable_images = unreadable_images
 
-    def __call__(self, dataset_dict: Dict[str, Any]) -> Dict[str, Any]:
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> Dict[str, Any]:
+        arguments = super().from_config(cfg, is_train)
+        return {**arguments, "unreadable_images": cfg.INPUT.UNREADABLE_IMAGES}
+
+    def __call__(self, dataset_dict: Dict[str, Any]) -> Optional[Dict[str, Any]]:
         if self.query_all_boxes and not self.is_train and dataset_dict.get("annotations"):
             boxes = [annotation["bbox"] for annotation in dataset_dict["annotations"]]
             dataset_dict = {**dataset_dict, "queries": dataset_dict.get("queries", []) + boxes}
         try:
             mapped = super().__call__(dataset_dict)
-        except UNREADABLE as e:
+        except (*UNREADABLE, utils.SizeMismatchError) as e:
+            if self.unreadable_images == SKIP and isinstance(e, UNREADABLE):
+                return None if self.is_train else _blank(dataset_dict)
             reason = " ".join(str(e).split())
             raise UserError(
                 f"image '{dataset_dict['file_name']}' cannot be used ({type(e).__name__}: "
@@ -69,3 +92,9 @@ class PersonSearchMapper(DatasetMapper):
         person_ids = [annotation.get("person_id", -1) for annotation in annotations]
         instances.gt_person_ids = torch.tensor(person_ids, dtype=torch.int64)
         dataset_dict["instances"] = utils.filter_empty_instances(instances)
+
+
+def _blank(dataset_dict: Dict[str, Any]) -> Dict[str, Any]:
+    kept = {k: v for k, v in dataset_dict.items() if k not in ("annotations", "queries")}
+    image = torch.zeros((3, *BLANK_SIZE), dtype=torch.uint8)
+    return {**kept, "image": image, "unreadable": True}

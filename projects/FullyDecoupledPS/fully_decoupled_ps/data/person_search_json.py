@@ -42,7 +42,8 @@ def load_person_search_json(
 
     Args:
         json_file: "images", "annotations" and perhaps "queries"
-        image_root: the folder that the images' "file_name" start from, and cannot leave
+        image_root: the folder that the images' "file_name" start from, and cannot leave but by a
+            symbolic link that lies in it
         split: "train" makes the ids contiguous from 0; "test" keeps them, and gives frames their
             "queries"
 

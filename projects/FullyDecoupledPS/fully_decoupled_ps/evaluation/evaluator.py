@@ -12,6 +12,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from ..errors import UserError
+from ..files import tell_unwritable
 from .predictions import Predictions, Record, collect_predictions
 from .predictions_file import save_predictions
 from .reporting import report
@@ -27,6 +28,10 @@ class PersonSearchEvaluator(DatasetEvaluator):
     One pass over the test loader gives every figure: detection AP and recall over all persons, and
     mAP and top-1, -5, -10 under every protocol of the dataset, without and with class weighted
     similarity (CWS). What they mean is said in ``detection_metrics.py`` and ``search_metrics.py``.
+
+    A frame whose image could not be read has no detections, and its persons count as not found, in
+    detection and in search. Queries in it are left out of the means, as nobody could be asked for.
+    The log and the counts in ``metrics.json`` say how many there were of each.
     """
 
     @configurable
@@ -114,11 +119,16 @@ class PersonSearchEvaluator(DatasetEvaluator):
     def process(self, inputs: List[Dict[str, Any]], outputs: List[Dict[str, Any]]) -> None:
         """
         Args:
-            inputs: dataset dicts with "image_id" and, in frames with queries, "queries".
+            inputs: dataset dicts with "image_id" and, in frames with queries, "queries"; or, where
+                the image could not be read, "unreadable", True.
             outputs: "instances" with ``pred_boxes`` and ``scores``; models with a re-id part add
                 ``reid_features`` and, where the input has queries, "query_features".
         """
         for frame, output in zip(inputs, outputs):
+            if frame.get("unreadable"):
+                logger.warning("image '%s' can't be read: nothing is found", frame["file_name"])
+                self._records.append(_empty_record(frame["image_id"]))
+                continue
             instances = output["instances"]
             record = {
                 "image_id": frame["image_id"],
@@ -160,12 +170,22 @@ class PersonSearchEvaluator(DatasetEvaluator):
         """Score predictions of the whole dataset; see :meth:`evaluate`."""
         if self.save:
             path = os.path.join(self.output_dir, "predictions.npz")
-            save_predictions(path, predictions, self.dataset.name)
+            with tell_unwritable(path):
+                save_predictions(path, predictions, self.dataset.name)
         if not predictions.searchable:
             logger.info("There are no re-id features: only detection is evaluated.")
-        scores = score_predictions(self.dataset, predictions, self.options)
-        report(self.dataset, scores, self.options, self.output_dir)
+        dataset = self.dataset
+        if predictions.unreadable.any():
+            dataset = dataset.without_queries_in(predictions.unreadable)
+        scores = score_predictions(dataset, predictions, self.options)
+        with tell_unwritable(self.output_dir):
+            report(dataset, scores, self.options, self.output_dir)
         return OrderedDict(scores.metrics())
+
+
+def _empty_record(image_id: str) -> Record:
+    boxes, scores = np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32)
+    return {"image_id": image_id, "boxes": boxes, "scores": scores, "unreadable": True}
 
 
 def _to_numpy(values: Any) -> np.ndarray:

@@ -3,7 +3,8 @@
 A *record* is one frame's share: ``{"image_id": str, "boxes": (N, 4), "scores": (N,)}``, and for
 models with re-id features ``"features": (N, F)``, and in frames with queries
 ``"query_boxes": (K, 4)`` and ``"query_features": (K, F)``. Boxes are (x0, y0, x1, y1) in original
-image coordinates, scores lie in [0, 1], features are L2-normalised.
+image coordinates, scores lie in [0, 1], features are L2-normalised. A frame whose image could not
+be read has ``"unreadable": True`` and no boxes.
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ class Predictions:
     detections: Detections
     query_boxes: np.ndarray  # (U, 4)
     query_offsets: np.ndarray  # (I + 1,)
+    unreadable: np.ndarray  # (I,) bool, frames that nothing is predicted for
     query_features: Optional[np.ndarray] = None  # (U, F) float32
 
     @property
@@ -77,6 +79,7 @@ def collect_predictions(
         Detections(stack("boxes", 4), stack("scores"), offsets[0], features["features"]),
         stack("query_boxes", 4),
         offsets[1],
+        np.array([bool(r.get("unreadable")) for r in ordered], dtype=bool),
         features["query_features"],
     )
     _check_values(predictions)

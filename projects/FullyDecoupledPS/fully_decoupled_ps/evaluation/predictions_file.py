@@ -13,6 +13,7 @@ features           (D, F) float   L2-normalised; absent when there is only detec
 query_offsets      (I + 1,) int   rows of the queries in image i, likewise
 query_boxes        (U, 4) float   the query boxes of the data set, as the data set has them
 query_features     (U, F) float   L2-normalised, made from those boxes; absent with features
+unreadable         (I,) bool      images that could not be read; absent when there is none
 =================  =============  ===============================================================
 """
 
@@ -23,13 +24,14 @@ from typing import Dict, List, Optional, Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..files import atomic_write
 from .predictions import Predictions, Record, collect_predictions
 
 VERSION = 1
 # Array -> the offsets of its rows.
 _ROWS = {"boxes": "offsets", "scores": "offsets", "query_boxes": "query_offsets"}
 _FEATURES = {"features": "offsets", "query_features": "query_offsets"}
-_OPTIONAL = ("dataset", *_FEATURES)
+_OPTIONAL = ("dataset", "unreadable", *_FEATURES)
 
 
 def save_predictions(path: str, predictions: Predictions, dataset_name: str) -> None:
@@ -49,10 +51,10 @@ def save_predictions(path: str, predictions: Predictions, dataset_name: str) -> 
     if predictions.searchable:
         arrays["features"] = detections.features
         arrays["query_features"] = predictions.query_features
-    # Written aside first, so that a reader never sees half a file.
-    with open(path + ".part", "wb") as f:
+    if predictions.unreadable.any():
+        arrays["unreadable"] = predictions.unreadable
+    with atomic_write(path, "wb") as f:
         np.savez(f, **arrays)
-    os.replace(path + ".part", path)
 
 
 def dataset_of_predictions(path: str) -> Optional[str]:
@@ -68,9 +70,12 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
         UserError: the file is missing, damaged or not as described above, or does not fit the
             dataset; see :func:`collect_predictions`.
     """
-    arrays = _read(path, ("version", "image_ids", *_FEATURES, *_ROWS, *_ROWS.values()))
+    names = ("version", "image_ids", "unreadable", *_FEATURES, *_ROWS, *_ROWS.values())
+    arrays = _read(path, names)
     count = len(arrays["image_ids"])
     records: List[Record] = [{"image_id": str(image_id)} for image_id in arrays["image_ids"]]
+    for record, unreadable in zip(records, arrays.get("unreadable", ())):
+        record["unreadable"] = bool(unreadable)
     for name, offsets_name in {**_ROWS, **_FEATURES}.items():
         if name not in arrays:
             continue

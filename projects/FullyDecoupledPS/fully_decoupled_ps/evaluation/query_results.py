@@ -1,11 +1,11 @@
 """The file of per-query results: what was found, at which rank, and what was missed."""
 
 import json
-import os
 from typing import Any, Dict, List
 
 import numpy as np
 
+from ..files import atomic_write
 from .frame_tables import Detections
 from .search_dataset import SearchDataset
 from .search_metrics import QueryResult, SearchResult
@@ -37,13 +37,11 @@ def write_query_results(
         "metrics": result.metrics(),
         "queries": [
             {"query_id": i, **_query_record(dataset, detections, query, found)}
-            for i, (query, found) in enumerate(zip(queries, result.queries))
+            for i, query, found in zip(dataset.query_ids[protocol], queries, result.queries)
         ],
     }
-    # Written aside first, so that a reader never sees half a file.
-    with open(path + ".part", "w") as f:
+    with atomic_write(path) as f:
         json.dump(content, f)
-    os.replace(path + ".part", path)
 
 
 def _query_record(

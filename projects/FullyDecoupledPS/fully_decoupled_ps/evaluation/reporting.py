@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 
 from tabulate import tabulate
 
+from ..files import atomic_write
 from . import plots
 from .breakdown import Rows, by_camera_pair, by_height
 from .query_results import write_query_results
@@ -27,6 +28,7 @@ def report(
     for title, task in (("Detection", "detection"), ("Search", "search")):
         rows = [{"": k, **v} for k, v in metrics.items() if k.split("_")[0] == task]
         _log_table(f"{title} on {dataset.name}, in percent", rows)
+    _warn_of_unreadable_frames(dataset.name, scores.counts)
     _warn_of_queries_without_ground_truth(dataset.name, scores.counts)
     tables = _breakdowns(dataset, scores) if options.breakdown else {}
     sizes = _gallery_size_rows(dataset, scores)
@@ -88,6 +90,18 @@ def _write_query_results(
             write_query_results(path, dataset, scores.searched, protocol, result, thresh)
 
 
+def _warn_of_unreadable_frames(name: str, counts: Dict[str, Any]) -> None:
+    if "unreadable_frames" in counts:
+        left_out = counts["queries_in_unreadable_frames"]
+        logger.warning(
+            "%s: %d frame(s) could not be read; their persons count as not found, and the queries "
+            "in them are left out (%s)",
+            name,
+            counts["unreadable_frames"],
+            ", ".join(f"{protocol}: {n}" for protocol, n in left_out.items()),
+        )
+
+
 def _warn_of_queries_without_ground_truth(name: str, counts: Dict[str, Any]) -> None:
     for protocol, n in counts.get("queries_without_ground_truth", {}).items():
         if n:
@@ -105,5 +119,5 @@ def _log_table(title: str, rows: List[Dict[str, Any]]) -> None:
 
 
 def _write_json(path: str, content: Any) -> None:
-    with open(path, "w") as f:
+    with atomic_write(path) as f:
         json.dump(content, f, indent=2)

@@ -103,6 +103,9 @@ def score_predictions(
         "detections": len(detections),
         "persons": len(ground_truth),
     }
+    if predictions.unreadable.any():
+        counts["unreadable_frames"] = int(predictions.unreadable.sum())
+        counts["queries_in_unreadable_frames"] = dataset.num_queries_left_out
     if not predictions.searchable:
         return Scores(detection, coco, {}, {}, {}, None, counts)
     protocols = dataset.search_protocols(predictions, options.gallery_sizes)

@@ -1,5 +1,6 @@
 """A registered test set as the evaluation needs it: frames, ground truth, protocols."""
 
+import copy
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
@@ -27,12 +28,16 @@ class SearchDataset:
         ground_truth: all annotated boxes.
         gallery_frames: (I,) bool, false for frames that hold queries only.
         protocols: name -> queries, as :func:`fully_decoupled_ps.data.get_protocols` describes.
+        query_ids: name -> the queries' places in the dataset's own list of them.
+        num_queries_left_out: name -> how many of that list are left out.
     """
 
     def __init__(self, name: str):
         """Raises UserError when no test set of that name is registered."""
         self.name = name
         self.protocols: Dict[str, List[Dict[str, Any]]] = get_protocols(name)
+        self.query_ids = {protocol: range(len(qs)) for protocol, qs in self.protocols.items()}
+        self.num_queries_left_out = dict.fromkeys(self.protocols, 0)
         self.dicts: List[Dict[str, Any]] = DatasetCatalog.get(name)
         self.image_ids = [d["image_id"] for d in self.dicts]
         self.cameras = [d.get("camera_id") for d in self.dicts]
@@ -56,6 +61,19 @@ class SearchDataset:
                 f"dataset '{self.name}': a query or gallery names image '{error.args[0]}', which "
                 "is not among its images; add the image, or take the entry out"
             ) from None
+
+    def without_queries_in(self, frames: np.ndarray) -> "SearchDataset":
+        """The dataset without the queries that lie in the frames of a mask, (I,) bool."""
+        part = copy.copy(self)
+        part.protocols, part.query_ids, part.num_queries_left_out = {}, {}, {}
+        for name, queries in self.protocols.items():
+            places = self.frame_numbers([query["image_id"] for query in queries])
+            kept = np.flatnonzero(~frames[places]).tolist()
+            part.protocols[name] = [queries[i] for i in kept]
+            part.query_ids[name] = [self.query_ids[name][i] for i in kept]
+            left_out = len(queries) - len(kept)
+            part.num_queries_left_out[name] = self.num_queries_left_out[name] + left_out
+        return part
 
     def gallery_size(self, protocol: str) -> Optional[int]:
         """How many frames each gallery of the protocol lists, where all list as many."""
@@ -90,20 +108,24 @@ class SearchDataset:
     def ground_truth_as_detections(self, predictions: Predictions) -> Detections:
         """All annotated boxes with score 1 and the features predicted for them.
 
+        Those of unreadable frames are left out: nothing can be found there.
+
         Raises:
             UserError: inference did not run on the ground-truth boxes.
         """
         gt = self.ground_truth
         rows = _rows_of_boxes(predictions, gt.frame_of, gt.boxes)
-        if (rows < 0).any():
-            image_id = self.image_ids[gt.frame_of[np.argmin(rows)]]
+        missing = (rows < 0) & ~predictions.unreadable[gt.frame_of]
+        if missing.any():
+            image_id = self.image_ids[gt.frame_of[np.argmax(missing)]]
             raise UserError(
                 f"image '{image_id}': no feature was predicted for a ground-truth box; run "
                 "inference with TEST.SEARCH.GT_BOXES True"
             )
         features = predictions.query_features[rows]
         ones = np.ones(len(gt), dtype=np.float32)
-        return Detections(gt.boxes.astype(np.float32), ones, gt.offsets, features)
+        perfect = Detections(gt.boxes.astype(np.float32), ones, gt.offsets, features)
+        return perfect.keep(rows >= 0)
 
     def _search_protocol(self, name: str, predictions: Predictions) -> SearchProtocol:
         queries = self.protocols[name]

@@ -1,0 +1,182 @@
+"""Detectron2's checkpointer: what goes into which part of the network, and refusing what can't."""
+
+import os
+
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
+from torch import nn
+
+from ..errors import UserError
+from ..files import atomic_write, os_error_in, remove_partial_files, unwritable
+from .reading import read_checkpoint, unreadable
+
+_LOOKUP_TABLE = ".lookup_table"
+
+
+class AtomicPathManager:
+    """A path manager whose ``open`` for writing gives the file its name when it is whole."""
+
+    def __init__(self, path_manager):
+        self._path_manager = path_manager
+
+    def __getattr__(self, name):
+        return getattr(self._path_manager, name)
+
+    def open(self, path, mode="r", **kwargs):
+        open_file = atomic_write if "w" in mode else self._path_manager.open
+        return open_file(path, mode, **kwargs)
+
+
+class PersonSearchCheckpointer(DetectionCheckpointer):
+    """Detectron2's checkpointer, for a network of a detector and a re-id branch.
+
+    It reads checkpoints of this project, of plain Detectron2 detectors, Detectron2's ImageNet files
+    and torchvision's ResNets. Unlike its base it refuses, with a :class:`UserError`, a file that
+    does not fit: any part that would stay random where a trained one is needed, or a file of which
+    nothing fits. ImageNet files are loaded into the detector; :func:`initialize_side_net` is for
+    the side-net. A file is read without running anything that it asks to run.
+
+    A checkpoint, and then ``last_checkpoint``, is written aside and renamed when it is on the disk:
+    whatever ends the process, ``last_checkpoint`` names a whole file.
+
+    Attributes:
+        has_loaded_reid: whether a loaded checkpoint held a re-id branch.
+        training_data: the fingerprint of what a loaded network, whose training was not resumed, was
+            trained on; None if the checkpoint does not say.
+    """
+
+    has_loaded_reid = False
+    training_data = None
+    _must_be_trained = False
+
+    def __init__(self, model, save_dir="", **kwargs):
+        super().__init__(model, save_dir, **kwargs)
+        self.path_manager = AtomicPathManager(self.path_manager)
+
+    def save(self, name, **kwargs):
+        try:
+            super().save(name, **kwargs)
+        except (OSError, RuntimeError) as error:  # PyTorch's writer raises the second from a first
+            if os_error_in(error) is None:
+                raise
+            last = self.get_checkpoint_file()
+            kept = f"; {last}, the one before it, is whole" if last else ""
+            path = os.path.join(self.save_dir, f"{name}.pth")
+            raise UserError(f"checkpoint {unwritable(path, error)}{kept}") from error
+
+    def load_trained(self, path: str) -> None:
+        """Load a whole network, to use it as it is.
+
+        Raises:
+            UserError: if any part of it is not in the file.
+        """
+        if not path:
+            raise UserError("MODEL.WEIGHTS is empty; name the checkpoint of a trained network")
+        self._must_be_trained = True
+        self.load(path, checkpointables=[])
+        if self.model.reid is not None and not self.has_loaded_reid:
+            raise UserError(
+                f"checkpoint {path} holds a detector only; train stage reid first, "
+                "or evaluate the detector with SOLVER.STAGE detection"
+            )
+
+    def remove_partial_files(self) -> None:
+        """Remove what a killed run left of a checkpoint that it was writing."""
+        if self.save_dir and self.save_to_disk:
+            for pattern in ("*.pth", "last_checkpoint"):
+                for path in remove_partial_files(self.save_dir, pattern):
+                    self.logger.info("Removed %s, which a killed run has left unfinished", path)
+
+    def load(self, path, *args, **kwargs):
+        if path and "://" not in path and not os.path.isfile(path):
+            raise UserError(f"checkpoint {path}: no such file; name one with MODEL.WEIGHTS")
+        try:
+            rest = super().load(path, *args, **kwargs)
+        except OSError as error:  # of a URL
+            raise unreadable(path, error) from error
+        self.training_data = rest.get("trainer", {}).get("training_data")
+        return rest
+
+    def _load_file(self, filename):
+        return read_checkpoint(filename)  # where its base would unpickle anything
+
+    def _load_model(self, checkpoint):
+        reid = getattr(self.model, "reid", None)
+        if reid is not None and checkpoint.pop("matching_heuristics", False):
+            checkpoint["model"] = self._align_with_detector(checkpoint)
+        state = checkpoint["model"]
+        if _is_plain_detector(state):
+            state = checkpoint["model"] = {f"detector.{k}": v for k, v in state.items()}
+        if reid is not None:
+            _fit_memories(reid, state)
+        incompatible = super()._load_model(checkpoint)  # takes "model" out of it
+        self._refuse_misfit(state, incompatible)
+        self.has_loaded_reid |= has_reid_weights(state)
+        return incompatible
+
+    def _align_with_detector(self, checkpoint) -> dict:
+        """An ImageNet file's tensors by the detector's names. By their ends they fit both nets."""
+        self._convert_ndarray_to_tensor(checkpoint["model"])
+        return align_and_update_state_dicts(
+            self.model.detector.state_dict(),
+            checkpoint["model"],
+            c2_conversion=checkpoint.get("__author__") == "Caffe2",
+        )
+
+    def _refuse_misfit(self, state, incompatible) -> None:
+        misfits = misfits_of(incompatible)
+        expected = trained_names(self.model)
+        if expected and expected <= misfits:
+            raise UserError("the checkpoint is of another architecture: none of its weights fit")
+        wrong = sorted(name for name in misfits if name.startswith(self._required_parts(state)))
+        if wrong:
+            raise UserError(
+                f"the checkpoint is of another architecture: {len(wrong)} of the network's tensors "
+                f"are not in it or have another shape, {wrong[0]} among them; "
+                "use the config that it was trained with"
+            )
+
+    def _required_parts(self, state) -> tuple[str, ...]:
+        """Prefixes of what must be in the file: all of a trained part, nothing of a new one."""
+        has_branch = getattr(self.model, "reid", None) is not None
+        if has_branch and has_reid_weights(state):
+            return ("detector.", "reid.")
+        starts_from_a_detector = has_branch and self.model.stage != "joint"
+        return ("detector.",) if starts_from_a_detector or self._must_be_trained else ()
+
+
+def has_reid_weights(state: dict) -> bool:
+    """Whether a model's state dict holds a trained re-id branch."""
+    return any(name.startswith("reid.") for name in state)
+
+
+def misfits_of(incompatible) -> set[str]:
+    """Names of a network's tensors that a checkpoint did not fill."""
+    shapes = {name for name, *_ in incompatible.incorrect_shapes}
+    return shapes | {n for n in incompatible.missing_keys if not n.endswith("num_batches_tracked")}
+
+
+def trained_names(module: nn.Module) -> set[str]:
+    return {name for name in module.state_dict() if not name.endswith("num_batches_tracked")}
+
+
+def _is_plain_detector(state: dict) -> bool:
+    return any(name.startswith("backbone.") for name in state)
+
+
+def _fit_memories(reid: nn.Module, state: dict) -> None:
+    """Give the memories of a branch, one for each of its heads, the checkpoint's sizes."""
+    for name, module in reid.named_modules():
+        table = state.get(f"reid.{name}{_LOOKUP_TABLE}")
+        if table is not None:
+            _fit_memory(module, len(table))
+
+
+def _fit_memory(memory: nn.Module, rows: int) -> None:
+    if memory.num_ids == 0:
+        memory.resize_lookup_table(rows)
+    elif memory.num_ids != rows:
+        raise UserError(
+            f"the checkpoint was trained on {rows} identities, but MODEL.REID.NUM_IDS (or the "
+            f"training data) says {memory.num_ids}; use the data that it was trained on"
+        )

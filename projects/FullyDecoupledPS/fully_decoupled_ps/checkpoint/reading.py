@@ -1,0 +1,144 @@
+"""Reading checkpoint files of every kind, without running anything that a file asks to run."""
+
+import pickle
+import re
+from collections import OrderedDict
+
+import numpy as np
+import torch
+
+from ..errors import UserError
+
+try:
+    from numpy._core import multiarray, numeric
+except ImportError:  # NumPy 1
+    from numpy.core import multiarray, numeric
+
+# What arrays are made of, by the names that NumPy 1 and 2 write into a pickle, and the plain
+# containers that Python 2 and 3 have no opcode for.
+_ADMITTED = {
+    **{
+        f"numpy.{core}.{name}": value
+        for core in ("core", "_core")
+        for name, value in (
+            ("multiarray._reconstruct", multiarray._reconstruct),
+            ("multiarray.scalar", multiarray.scalar),
+            ("numeric._frombuffer", numeric._frombuffer),
+        )
+    },
+    **{
+        f"{builtins}.{kind.__name__}": kind
+        for builtins in ("builtins", "__builtin__")
+        for kind in (set, frozenset, bytearray, complex)
+    },
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    "collections.OrderedDict": OrderedDict,
+    "_codecs.encode": lambda text, encoding: text.encode(encoding),  # bytes, as of protocol 2
+}
+
+
+class Refused(pickle.UnpicklingError):
+    """A pickle names something other than arrays and plain containers."""
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """Loads arrays and plain containers; anything else that a pickle names raises Refused."""
+
+    def find_class(self, module: str, name: str):
+        try:
+            return _ADMITTED[f"{module}.{name}"]
+        except KeyError:
+            raise Refused(f"{module}.{name}") from None
+
+
+def read_checkpoint(path: str) -> dict:
+    """
+    Args:
+        path: a local file: ``.pkl`` of Detectron2's or Detectron's model zoo, ``.pyth`` of pycls,
+            or anything that ``torch.save`` wrote. torchvision's ResNets get Detectron2's names.
+
+    Returns:
+        dict: "model", a dict of tensors and arrays by name; "matching_heuristics": True if its
+        names fit by their ends only; and whatever else is in the file.
+
+    Raises:
+        UserError: if it can't be read, isn't a checkpoint, or asks to run something.
+    """
+    read = _read_pickle if path.endswith(".pkl") else _read_torch
+    try:
+        content = read(path)
+    except Refused as error:
+        raise UserError(
+            f"checkpoint {path} is refused: it asks for {error} while it is read, which may be any "
+            "program; only tensors, arrays and plain containers are taken. Where you trust the "
+            "file, save its state dict alone and name that"
+        ) from error
+    except Exception as error:  # a damaged file raises nearly anything
+        raise unreadable(path, error) from error
+    checkpoint = _in_detectron2_s_form(path, content)
+    names = checkpoint["model"]
+    if any(name.startswith("layer1.0.") for name in names):
+        checkpoint["model"] = _from_torchvision_names(names)
+        # the names now match by their ends, as those of Detectron2's ImageNet files do
+        checkpoint["matching_heuristics"] = True
+    return checkpoint
+
+
+def unreadable(path: str, error: Exception) -> UserError:
+    """The one line for a file that is missing, cut short or of another kind."""
+    reason = " ".join(str(error).split())
+    return UserError(f"checkpoint {path} can't be read: {reason or type(error).__name__}")
+
+
+def _read_pickle(path: str):
+    with open(path, "rb") as f:
+        return ArrayUnpickler(f, encoding="latin1").load()
+
+
+def _read_torch(path: str):
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # PyTorch's message is a page long, and advises to run the file.
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if named:
+            raise Refused(named[1]) from error
+        raise ValueError("it is damaged, or holds more than tensors and containers") from error
+
+
+def _in_detectron2_s_form(path: str, content) -> dict:
+    if not isinstance(content, dict):
+        raise UserError(f"checkpoint {path} holds a {type(content).__name__}, no state dict")
+    if "model" in content and (not path.endswith(".pkl") or "__author__" in content):
+        checkpoint = content
+    elif path.endswith(".pkl"):  # of Detectron or Caffe2
+        blobs = content.get("blobs", content)
+        weights = {k: v for k, v in blobs.items() if not str(k).endswith("_momentum")}
+        checkpoint = {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}
+    elif "model_state" in content and path.endswith(".pyth"):
+        state = content["model_state"]
+        weights = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+        checkpoint = {"model": weights, "__author__": "pycls", "matching_heuristics": True}
+    else:
+        checkpoint = {"model": content}
+    model = checkpoint["model"]
+    for name, value in model.items() if isinstance(model, dict) else [("model", model)]:
+        if not isinstance(name, str) or not isinstance(value, (torch.Tensor, np.ndarray)):
+            raise UserError(
+                f"checkpoint {path}: {name!r} is a {type(value).__name__}, where a state dict of "
+                "tensors is expected"
+            )
+    return checkpoint
+
+
+def _from_torchvision_names(state: dict) -> dict:
+    """torchvision's ResNet parameter names -> Detectron2's."""
+    renamed = {}
+    for name, value in state.items():
+        if not name.startswith("layer"):
+            name = f"stem.{name}"
+        name = re.sub(r"^layer(\d)", lambda m: f"res{int(m[1]) + 1}", name)
+        name = name.replace("downsample.0", "shortcut").replace("downsample.1", "shortcut.norm")
+        renamed[re.sub(r"\bbn(\d)", r"conv\1.norm", name)] = value
+    return renamed

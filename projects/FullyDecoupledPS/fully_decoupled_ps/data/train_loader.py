@@ -1,0 +1,320 @@
+"""
+The training loader: a stream of batches that begins at any iteration.
+
+What iteration k trains on is a function of the seed, the process's rank, the number of processes,
+the batch size and k alone, however many worker processes load the images:
+
+* Detectron2's samplers give an endless stream of frames, each process every so many-th of it;
+* :class:`BatchStream` groups them by their annotated size, without an image being decoded, so that
+  the batches before the k-th are skipped at no cost;
+* :class:`SeededItems` augments each item with random numbers of its own, which come from the seed
+  and the item's place in the stream, not from what the loading process has drawn before.
+"""
+
+import logging
+import random
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import DatasetFromList, get_detection_dataset_dicts
+from detectron2.data.build import trivial_batch_collator, worker_init_reset_seed
+from detectron2.data.samplers import (
+    RandomSubsetTrainingSampler,
+    RepeatFactorTrainingSampler,
+    TrainingSampler,
+)
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..errors import UserError
+from .dataset_mapper import PersonSearchMapper
+from .fingerprint import fingerprint
+
+logger = logging.getLogger(__name__)
+
+# Frames tried in the place of one that can't be read.
+MAX_REPLACEMENTS = 100
+# What random numbers are for: those of items and of iterations must differ.
+ITEM, ITERATION = 1, 2
+
+
+class Place(NamedTuple):
+    """One item of the stream."""
+
+    position: int  # in the stream of all processes together
+    index: int  # of the frame
+
+
+# From a seed to an endless stream of indices, the same whenever it is made anew.
+BuildSampler = Callable[[int], Sampler]
+
+
+def _repeat_factor_sampler(cfg: CfgNode, dicts: List[Dict]) -> BuildSampler:
+    factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
+        dicts, cfg.DATALOADER.REPEAT_THRESHOLD
+    )
+    return lambda seed: RepeatFactorTrainingSampler(factors, seed=seed)
+
+
+def _random_subset_sampler(cfg: CfgNode, dicts: List[Dict]) -> BuildSampler:
+    size, ratio = len(dicts), cfg.DATALOADER.RANDOM_SUBSET_RATIO
+    return lambda seed: RandomSubsetTrainingSampler(
+        size, ratio, seed_shuffle=seed, seed_subset=seed
+    )
+
+
+def _training_sampler(cfg: CfgNode, dicts: List[Dict]) -> BuildSampler:
+    size = len(dicts)  # the function that is returned must not keep the dicts in memory
+    return lambda seed: TrainingSampler(size, seed=seed)
+
+
+# By the names that DATALOADER.SAMPLER_TRAIN has for Detectron2's samplers.
+SAMPLERS: Dict[str, Callable[[CfgNode, List[Dict]], BuildSampler]] = {
+    "TrainingSampler": _training_sampler,
+    "RepeatFactorTrainingSampler": _repeat_factor_sampler,
+    "RandomSubsetTrainingSampler": _random_subset_sampler,
+}
+
+
+class BatchStream(Sampler):
+    """Endless batches of places, for `DataLoader(batch_sampler=)`."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        batch_size: int,
+        groups: Optional[np.ndarray] = None,
+        first_batch: int = 0,
+    ) -> None:
+        """
+        Args:
+            sampler: an endless stream of indices, this process's share of one that all draw from
+            batch_size: of this process
+            groups: (number of frames,) numbers; the frames of a batch have the same one
+            first_batch: how many batches to skip
+        """
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.groups = groups
+        self.first_batch = first_batch
+        self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
+
+    def __iter__(self) -> Iterator[List[Place]]:
+        waiting: Dict[int, List[Place]] = {}
+        batch_number = 0
+        for i, index in enumerate(self.sampler):
+            group = 0 if self.groups is None else int(self.groups[index])
+            batch = waiting.setdefault(group, [])
+            batch.append(Place(self._rank + i * self._world_size, index))
+            if len(batch) < self.batch_size:
+                continue
+            del waiting[group]
+            if batch_number >= self.first_batch:
+                yield batch
+            batch_number += 1
+
+
+class SeededItems(Dataset):
+    """Maps places to the model's inputs."""
+
+    def __init__(
+        self,
+        dicts: Sequence[Dict[str, Any]],
+        mapper: Callable[[Dict[str, Any]], Optional[Dict[str, Any]]],
+        seed: int,
+        groups: Optional[np.ndarray] = None,
+    ) -> None:
+        """
+        Args:
+            dicts: dataset dicts
+            mapper: returns None for a frame that is to be left out. Another frame, drawn from
+                those of its group, then takes its place, and names it under "left_out".
+            seed, groups: as for the stream
+        """
+        self.dicts = dicts
+        self.mapper = mapper
+        self.seed = seed
+        self.groups = groups
+
+    def __len__(self) -> int:
+        return len(self.dicts)
+
+    def __getitem__(self, place: Place) -> Dict[str, Any]:
+        with own_random_numbers(self.seed, place.position):
+            return self._item(place.index)
+
+    def _item(self, index: int) -> Dict[str, Any]:
+        left_out: List[str] = []
+        while len(left_out) <= MAX_REPLACEMENTS:
+            dataset_dict = self.dicts[index]
+            item = self.mapper(dataset_dict)
+            if item is not None:
+                return {**item, "left_out": left_out} if left_out else item
+            left_out.append(dataset_dict["file_name"])
+            index = int(np.random.choice(self._frames_like(index)))
+        raise UserError(
+            f"none of {len(left_out)} frames drawn for training can be read, '{left_out[0]}' and "
+            f"'{left_out[1]}' among them; restore the image folder"
+        )
+
+    def _frames_like(self, index: int) -> np.ndarray:
+        if self.groups is None:
+            return np.arange(len(self.dicts))
+        return np.flatnonzero(self.groups == self.groups[index])
+
+
+@contextmanager
+def own_random_numbers(*entropy: int) -> Iterator[None]:
+    """Seeds the global generators of Python, NumPy and PyTorch (CPU), and restores them after."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    seeds = _seeds(ITEM, *entropy)
+    random.seed(seeds[0])
+    np.random.seed(seeds[1])
+    torch.default_generator.manual_seed(seeds[2])  # torch.manual_seed would seed GPUs as well
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def seed_iteration(seed: int, iteration: int) -> None:
+    """Seeds all global generators, those of GPUs too, for one iteration of this process."""
+    seeds = _seeds(ITERATION, seed, comm.get_rank(), iteration)
+    random.seed(seeds[0])
+    np.random.seed(seeds[1])
+    torch.manual_seed(seeds[2])
+
+
+def _seeds(*entropy: int) -> List[int]:
+    """One a library; 32 bits each, which is what NumPy takes."""
+    return np.random.SeedSequence(entropy).generate_state(3).tolist()
+
+
+class TrainLoader:
+    """An endless iterable of batches, lists of the mapper's dicts.
+
+    Attributes:
+        first_iteration: whose batch comes first; read when the first batch is asked for.
+        seed: of the stream; may be set until then.
+        fingerprint: of the frames, see :func:`.fingerprint.fingerprint`.
+        num_left_out: items replaced so far because their images can't be read, in this process.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        dicts: List[Dict[str, Any]],
+        *,
+        dataset_names: Sequence[str],
+        mapper: Callable[[Dict[str, Any]], Optional[Dict[str, Any]]],
+        build_sampler: BuildSampler,
+        total_batch_size: int,
+        aspect_ratio_grouping: bool = True,
+        num_workers: int = 0,
+        seed: Optional[int] = None,
+    ) -> None:
+        """
+        Args:
+            dicts: dataset dicts, with "width" and "height"
+            dataset_names: that the dicts are from
+            mapper: see :class:`SeededItems`
+            build_sampler: makes an endless sampler of the dicts' indices from a seed
+            total_batch_size: of all processes
+            aspect_ratio_grouping: put no wide images with high ones into a batch
+            num_workers: processes that load images
+            seed: None draws one, the same in all processes, which must then all be here
+
+        Raises:
+            UserError: the processes can't share the batch size evenly
+        """
+        world_size = comm.get_world_size()
+        if total_batch_size <= 0 or total_batch_size % world_size:
+            raise UserError(
+                f"SOLVER.IMS_PER_BATCH is {total_batch_size}, which {world_size} process(es) can't "
+                f"share evenly; set it to a multiple of {world_size}"
+            )
+        self.batch_size = total_batch_size // world_size
+        self.num_workers = num_workers
+        self.mapper = mapper
+        self.build_sampler = build_sampler
+        self._seed_is_drawn = seed is None
+        self.seed = comm.shared_random_seed() if seed is None else seed
+        self.first_iteration = 0
+        self.fingerprint = fingerprint(dataset_names, dicts)
+        self.num_left_out = 0
+        self._files_left_out: set = set()
+        wide = np.array([d["width"] > d["height"] for d in dicts], dtype=np.uint8)
+        self.groups = wide if aspect_ratio_grouping else None
+        self.dicts = DatasetFromList(dicts, copy=False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> Dict[str, Any]:
+        dicts = get_detection_dataset_dicts(
+            cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+        )
+        return {
+            "dicts": dicts,
+            "dataset_names": cfg.DATASETS.TRAIN,
+            "mapper": PersonSearchMapper(cfg, is_train=True),
+            "build_sampler": SAMPLERS[cfg.DATALOADER.SAMPLER_TRAIN](cfg, dicts),
+            "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
+            "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+            "num_workers": cfg.DATALOADER.NUM_WORKERS,
+            "seed": cfg.SEED if cfg.SEED >= 0 else None,
+        }
+
+    def state_dict(self) -> Dict[str, Any]:
+        """What the stream depends on, beside the data and the iteration; numbers."""
+        return {
+            "seed": self.seed,
+            "world_size": comm.get_world_size(),
+            "batch_size": self.batch_size,
+            "aspect_ratio_grouping": self.groups is not None,
+        }
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Goes on with the seed that was drawn then; a seed that is given now stays.
+
+        Batches of another size, or in another number of processes, are those of another stream,
+        which begins at `first_iteration`; the log says so.
+        """
+        if self._seed_is_drawn:
+            self.seed = state["seed"]
+        changed = [f"{k} {state[k]} -> {v}" for k, v in self.state_dict().items() if v != state[k]]
+        if changed:
+            logger.warning(
+                "The order of the training data is another than before (%s)", ", ".join(changed)
+            )
+
+    def __iter__(self) -> Iterator[List[Dict[str, Any]]]:
+        # A generator: Detectron2 v0.6 asks for it before the iteration to resume from is known.
+        for batch in self._data_loader():
+            for item in batch:
+                self._count(item.pop("left_out", ()))
+            yield batch
+
+    def _data_loader(self) -> DataLoader:
+        stream = BatchStream(
+            self.build_sampler(self.seed), self.batch_size, self.groups, self.first_iteration
+        )
+        return DataLoader(
+            SeededItems(self.dicts, self.mapper, self.seed, self.groups),
+            batch_sampler=stream,
+            num_workers=self.num_workers,
+            collate_fn=trivial_batch_collator,
+            worker_init_fn=worker_init_reset_seed,
+            # else a number is drawn from the generator that the model draws from
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+    def _count(self, files: Sequence[str]) -> None:
+        self.num_left_out += len(files)
+        for file in files:
+            if file not in self._files_left_out:
+                self._files_left_out.add(file)
+                logger.warning("image '%s' can't be read and is left out of the training", file)

@@ -1,0 +1,94 @@
+"""Writing files so that a kill or a full disk leaves the old one whole, and telling of it."""
+
+import glob
+import os
+from contextlib import contextmanager
+from typing import Iterator
+
+from .errors import UserError
+
+PARTIAL = ".part"
+
+
+@contextmanager
+def atomic_write(path: str, mode: str = "w", **kwargs) -> Iterator:
+    """Open a file that appears under its name once it is whole and on the disk, or not at all.
+
+    It is written aside, as ``path`` + ".part" in the same folder.
+
+    Args:
+        mode, kwargs: as for :func:`open`; a mode that writes.
+    """
+    partial = path + PARTIAL
+    try:
+        with open(partial, mode, **kwargs) as f:
+            yield f
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        if os.path.exists(partial):
+            os.remove(partial)
+        raise
+    _sync_folder(os.path.dirname(path) or ".")
+
+
+def _sync_folder(folder: str) -> None:
+    """The new name is on the disk, too; not every file system can be asked to."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def remove_partial_files(folder: str, pattern: str) -> list[str]:
+    """Remove what a killed process left of :func:`atomic_write`; returns the files removed."""
+    left = glob.glob(os.path.join(glob.escape(folder), pattern + PARTIAL))
+    for path in left:
+        os.remove(path)
+    return left
+
+
+def drop_torn_line(path: str) -> bool:
+    """Cut off the last line of a file of lines if its end is missing; returns whether it was."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb+") as f:
+        content = f.read()
+        if not content or content.endswith(b"\n"):
+            return False
+        f.truncate(content.rfind(b"\n") + 1)
+    return True
+
+
+def os_error_in(error: BaseException | None) -> OSError | None:
+    """The OSError that an exception is, or was raised because of."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def unwritable(path: str, error: BaseException) -> UserError:
+    """
+    Args:
+        path: of a file or folder.
+        error: what writing it raised, or what was raised because of that.
+    """
+    cause = os_error_in(error)
+    reason = cause.strerror if cause and cause.strerror else " ".join(str(error).split())
+    return UserError(
+        f"{path} can't be written: {reason}; free space or correct the permissions, or set "
+        "OUTPUT_DIR to another disk, and go on with --resume"
+    )
+
+
+@contextmanager
+def tell_unwritable(path: str) -> Iterator[None]:
+    """Turn the OSError of a write into the one line of :func:`unwritable`."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error

@@ -1,0 +1,178 @@
+"""A file that can't be written stops the command with one line, and what was whole stays whole."""
+
+import errno
+import os
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from fully_decoupled_ps import UserError
+from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
+from fully_decoupled_ps.files import atomic_write, drop_torn_line, remove_partial_files
+from tests.mixed_run import registered, train, write_set
+from tests.testing import PROJECT, make_model
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path):
+    path = tmp_path / "a.json"
+    with atomic_write(str(path)) as f:
+        f.write("old")
+    with pytest.raises(OSError), atomic_write(str(path)) as f:
+        f.write("ne")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.json"]
+    with atomic_write(str(path)) as f:
+        f.write("new")
+        f.flush()
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["a.json"]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    for name in ("model_0000001.pth.part", "model_0000001.pth", "notes.part"):
+        (tmp_path / name).write_text("x")
+    assert remove_partial_files(str(tmp_path), "*.pth") == [
+        str(tmp_path / "model_0000001.pth.part")
+    ]
+    assert sorted(os.listdir(tmp_path)) == ["model_0000001.pth", "notes.part"]
+
+
+@pytest.mark.parametrize(
+    "before, after", [("", ""), ("a\nb\n", "a\nb\n"), ("a\nb", "a\n"), ("a", "")]
+)
+def test_a_torn_line_is_dropped(tmp_path, before, after):
+    path = tmp_path / "metrics.json"
+    path.write_text(before)
+    assert drop_torn_line(str(path)) == (before != after)
+    assert path.read_text() == after
+    assert not drop_torn_line(str(tmp_path / "none.json"))
+
+
+# --- the training command --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("mixed")
+    write_set(root)
+    with registered(root):
+        yield root
+
+
+def refused(capfd, status):
+    out, err = capfd.readouterr()
+    return one_line(out, err, status)
+
+
+def one_line(out, err, status):
+    """The error, which is the last that is said; PyTorch may warn of something of its own first."""
+    assert status == 2
+    for word in ("Traceback", "Logging error", "Exception ignored"):
+        assert word not in out + err
+    (line,) = (line for line in err.splitlines() if line.startswith("error: "))
+    assert err.rstrip().endswith(line)
+    return line
+
+
+class FullDisk:
+    """``write`` of an open file fails from some place on, after it has written a part."""
+
+    def __init__(self, f, room):
+        self._f, self._room = f, room
+
+    def __getattr__(self, name):
+        return getattr(self._f, name)
+
+    def write(self, data):
+        part = data[: self._room]
+        self._room -= len(part)
+        self._f.write(part)
+        self._f.flush()
+        if len(part) < len(data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return len(data)
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(
+    root, tmp_path, capfd, monkeypatch, restore_loggers
+):
+    save = torch.save
+
+    def save_to_full_disk(content, f):
+        save(content, FullDisk(f, 10**9 if content["iteration"] < 3 else 100_000))
+
+    monkeypatch.setattr(torch, "save", save_to_full_disk)
+    line = refused(capfd, train(tmp_path))
+    folder = tmp_path / "detection"
+    assert re.search(
+        r"checkpoint \S+model_0000003.pth can't be written: No space left on device; free space"
+        r".*--resume; \S+model_0000001.pth, the one before it, is whole$",
+        line,
+    )
+    assert (folder / "last_checkpoint").read_text() == "model_0000001.pth"
+    assert sorted(p.name for p in folder.glob("*.p*")) == ["model_0000001.pth"]
+
+    monkeypatch.undo()
+    assert train(tmp_path, "--resume") == 0
+    assert torch.load(folder / "model_final.pth", weights_only=True)["iteration"] == 4
+
+
+def test_the_pointer_to_the_last_checkpoint_is_never_torn(tmp_path, monkeypatch):
+    checkpointer = PersonSearchCheckpointer(make_model("detection"), str(tmp_path))
+    checkpointer.save("model_0000001")
+    replace = os.replace
+
+    def refuse(source, target):
+        if target.endswith("last_checkpoint"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(UserError, match="No space left .*model_0000001.pth, the one before"):
+        checkpointer.save("model_0000003")
+    assert (tmp_path / "last_checkpoint").read_text() == "model_0000001.pth"
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_metrics_that_do_not_fit_stop_the_training(root, tmp_path, capfd, restore_loggers):
+    folder = tmp_path / "detection"
+    folder.mkdir()
+    (folder / "metrics.json").symlink_to("/dev/full")  # where every write fails
+    line = refused(capfd, train(tmp_path))
+    assert re.search(r"error: \S+/metrics.json can't be written: No space left on device", line)
+    assert (folder / "last_checkpoint").read_text() == "model_final.pth"
+
+
+def limited(root, size, folder, *opts):
+    """The command in a process whose files can't grow over a size; returns its error."""
+    command = [sys.executable, "-m", "tests.mixed_run", root, "never", 0, folder, *opts]
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=PROJECT.parent.parent,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )
+    return one_line(done.stdout, done.stderr, done.returncode)
+
+
+def test_a_log_that_does_not_fit_stops_the_command(root, tmp_path):
+    """Nothing else is on stderr, also from what runs at the process's exit."""
+    line = limited(root, 8_000, tmp_path)
+    assert re.fullmatch(r"error: \S+/log.txt can't be written: File too large; free .*", line)
+    log = (tmp_path / "detection" / "log.txt").read_text()
+    assert log.endswith("\n") and len(log) <= 8_000
+
+
+def test_the_first_checkpoint_does_not_fit(root, tmp_path):
+    line = limited(root, 1_000_000, tmp_path)
+    error = r"error: checkpoint \S+/model_0000001.pth can't be written: File too large; .*--resume"
+    assert re.fullmatch(error, line)
+    assert not list((tmp_path / "detection").glob("*.p*"))
+    assert not (tmp_path / "detection" / "last_checkpoint").exists()
