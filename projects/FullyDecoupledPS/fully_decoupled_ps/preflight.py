@@ -4,6 +4,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY
+from detectron2.utils import comm
 
 from .data import count_person_ids, get_protocols, has_contiguous_ids
 from .errors import UserError
@@ -24,6 +25,8 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     """
     _check_device(cfg)
     _check_parts(cfg)
+    if not eval_only:
+        _check_processes(cfg, comm.get_world_size())
     _check_registered(cfg.DATASETS.TEST, "DATASETS.TEST")
     if cfg.DATASETS.TEST:
         for name in cfg.DATASETS.TEST:
@@ -44,6 +47,29 @@ def _check_device(cfg: CfgNode) -> None:
         raise UserError(
             f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but PyTorch sees no GPU; add MODEL.DEVICE cpu"
         )
+
+
+def _check_processes(cfg: CfgNode, number: int) -> None:
+    """That the processes of a training can share its batch, and its norms."""
+    batch, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
+    processes = reference or number
+    if reference < 0 or batch < 1 or batch % processes:
+        said_by = "of SOLVER.REFERENCE_WORLD_SIZE" if reference else "of this run"
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH is {batch}, which the {processes} processes {said_by} can't "
+            f"share equally; make it a multiple of {abs(processes)}"
+        )
+    if number == 1 or cfg.MODEL.DEVICE != "cpu":
+        return
+    norms = {"MODEL.REID.SIDE_NET.NORM": cfg.MODEL.REID.SIDE_NET.NORM}
+    if cfg.SOLVER.STAGE != "reid":  # else the detector is frozen
+        norms.update({"MODEL.RESNETS.NORM": cfg.MODEL.RESNETS.NORM})
+        norms.update({"MODEL.FPN.NORM": cfg.MODEL.FPN.NORM})
+    for key, norm in norms.items():
+        if norm in ("SyncBN", "nnSyncBN"):
+            raise UserError(
+                f"{key} is {norm}, which PyTorch has for GPUs only; say naiveSyncBN_N on the CPU"
+            )
 
 
 def _check_parts(cfg: CfgNode) -> None:
