@@ -2,6 +2,7 @@
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils import comm
 
 from fully_decoupled_ps import UserError, check_config
 from tests.testing import make_config
@@ -154,3 +155,30 @@ def test_a_gpu_that_is_not_there_is_refused(sets, monkeypatch):
 def test_unknown_parts_are_refused_with_the_known_ones(sets, key, value, known):
     with refused(f"{key}: '.*' is not registered; registered are .*{known}"):
         check("reid", key, value)
+
+
+@pytest.mark.parametrize(
+    "processes, opts, message",
+    [
+        (2, ["SOLVER.IMS_PER_BATCH", 3], "IMS_PER_BATCH is 3, .* 2 processes of this run .* of 2"),
+        (1, ["SOLVER.IMS_PER_BATCH", 0], "IMS_PER_BATCH is 0"),
+        (
+            2,
+            ["SOLVER.IMS_PER_BATCH", 6, "SOLVER.REFERENCE_WORLD_SIZE", 4],
+            "IMS_PER_BATCH is 6, .* 4 processes of SOLVER.REFERENCE_WORLD_SIZE .* of 4",
+        ),
+        (2, ["MODEL.REID.SIDE_NET.NORM", "SyncBN"], "SIDE_NET.NORM is SyncBN, .* naiveSyncBN_N"),
+        (2, ["MODEL.RESNETS.NORM", "nnSyncBN", "SOLVER.STAGE", "joint"], "MODEL.RESNETS.NORM is"),
+    ],
+)
+def test_what_processes_cannot_share_is_refused(sets, monkeypatch, processes, opts, message):
+    monkeypatch.setattr(comm, "get_world_size", lambda: processes)
+    with refused(message):
+        check("reid", "SOLVER.IMS_PER_BATCH", 4, *opts)
+
+
+def test_what_processes_can_share(sets, monkeypatch):
+    monkeypatch.setattr(comm, "get_world_size", lambda: 3)
+    check("reid", "SOLVER.IMS_PER_BATCH", 6, "MODEL.RESNETS.NORM", "SyncBN")  # of a frozen net
+    check("reid", "SOLVER.IMS_PER_BATCH", 4, "SOLVER.REFERENCE_WORLD_SIZE", 2)
+    check("reid", "SOLVER.IMS_PER_BATCH", 4, eval_only=True)

@@ -112,6 +112,8 @@ def _spawn(main: Callable, args: Namespace, device: str) -> None:
     # A process that waits for one that has failed fails as well, and may be seen to fail first.
     # So the message does not go the way of exit statuses.
     messages = multiprocessing.get_context("spawn").SimpleQueue()
+    # PyTorch would warn of the others that it ends when one has failed
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     try:
         (launch_on_gpus if on_gpus else _launch_on_cpu)(
             _run_spawned,
