@@ -180,6 +180,7 @@ def test_other_ends_stay_what_they_are(capfd):
         (["--num-gpus", 3, "cuda"], "--num-gpus is 3, but PyTorch sees 2 GPUs .* MODEL.DEVICE cpu"),
         (["--num-gpus", 2, "cuda:1"], "MODEL.DEVICE is cuda:1, one GPU for 2 processes; say cuda"),
         (["--num-gpus", -1, "cpu"], "--num-gpus -1 --num-machines 1: give the number"),
+        (["--num-gpus", 0, "--num-machines", 2, "cpu"], "--num-gpus 0 --num-machines 2: give"),
         (["--num-machines", 0, "cpu"], "--num-machines 0: give the number"),
         (["--num-machines", 2, "--machine-rank", 2, "cpu"], "--machine-rank is 2; .* 0 to 1"),
         (["--num-machines", 2, "--dist-url", "auto", "cpu"], "auto is for one machine; name tcp"),

@@ -134,6 +134,11 @@ def test_a_stage_that_starts_from_a_detector_needs_one(sets, stage):
         check(stage, "MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", 0)
 
 
+def test_an_unknown_device_is_refused(sets):
+    with refused("MODEL.DEVICE is 'gpu'; say cuda or cpu"):
+        check("detection", "MODEL.DEVICE", "gpu")
+
+
 def test_a_gpu_that_is_not_there_is_refused(sets, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with refused("MODEL.DEVICE is cuda, but PyTorch sees no GPU; add MODEL.DEVICE cpu"):

@@ -57,7 +57,7 @@ def launch(
 
 
 def _check_numbers(args: Namespace) -> None:
-    if args.num_gpus < 0 or args.num_machines < 1:
+    if args.num_machines < 1 or args.num_gpus < (1 if args.num_machines > 1 else 0):
         raise UserError(
             f"--num-gpus {args.num_gpus} --num-machines {args.num_machines}: "
             "give the number of processes on each machine, and of machines, from 1 on"
@@ -71,14 +71,14 @@ def _check_numbers(args: Namespace) -> None:
 
 def _check_device(device: str, processes: int, said_by: str) -> None:
     """That every one of a machine's processes has a GPU of its own, unless they are on the CPU."""
-    if torch.device(device).type != "cuda":
+    if not device.startswith("cuda"):
         return
     if processes > torch.cuda.device_count():
         raise UserError(
             f"{said_by} is {processes}, but PyTorch sees {torch.cuda.device_count()} GPUs on this "
             "machine; give no more than that, or add MODEL.DEVICE cpu"
         )
-    if processes > 1 and torch.device(device).index is not None:
+    if processes > 1 and device != "cuda":
         raise UserError(
             f"MODEL.DEVICE is {device}, one GPU for {processes} processes; say cuda, and each "
             "takes its own"
@@ -108,7 +108,7 @@ def _check_dist_url(args: Namespace) -> None:
 def _spawn(main: Callable, args: Namespace, device: str) -> None:
     _check_device(device, args.num_gpus, "--num-gpus")
     _check_dist_url(args)
-    on_gpus = torch.device(device).type == "cuda"
+    on_gpus = device.startswith("cuda")
     # A process that waits for one that has failed fails as well, and may be seen to fail first.
     # So the message does not go the way of exit statuses.
     messages = multiprocessing.get_context("spawn").SimpleQueue()
@@ -181,7 +181,7 @@ def _run_under_torchrun(main: Callable, args: Namespace, device_of: Callable) ->
             )
         device, local_size = device_of(args), int(os.environ["LOCAL_WORLD_SIZE"])
         _check_device(device, local_size, "--nproc-per-node")
-        on_gpus = torch.device(device).type == "cuda"
+        on_gpus = device.startswith("cuda")
         if on_gpus:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group(
@@ -232,7 +232,7 @@ def ddp_on(device: str):
     the CPU; and it calls ``create_ddp_model`` by its name, so that no method can be overridden.
     """
     create_ddp_model = defaults.create_ddp_model
-    if torch.device(device).type != "cuda":
+    if not device.startswith("cuda"):
         defaults.create_ddp_model = functools.partial(create_ddp_model, device_ids=None)
     try:
         yield

@@ -43,6 +43,10 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
 
 
 def _check_device(cfg: CfgNode) -> None:
+    try:
+        torch.device(cfg.MODEL.DEVICE)
+    except RuntimeError as error:
+        raise UserError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}; say cuda or cpu") from error
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
             f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but PyTorch sees no GPU; add MODEL.DEVICE cpu"
