@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils import comm
 
 from fully_decoupled_ps import UserError, check_config
 from fully_decoupled_ps.run_log import log_begun_after
@@ -136,6 +137,11 @@ def test_a_stage_that_starts_from_a_detector_needs_one(sets, stage):
         check(stage, "MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", 0)
 
 
+def test_an_unknown_device_is_refused(sets):
+    with refused("MODEL.DEVICE is 'gpu'; say cuda or cpu"):
+        check("detection", "MODEL.DEVICE", "gpu")
+
+
 def test_a_gpu_that_is_not_there_is_refused(sets, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with refused("MODEL.DEVICE is cuda, but PyTorch sees no GPU; add MODEL.DEVICE cpu"):
@@ -193,3 +199,30 @@ def test_nothing_is_left_of_a_run_whose_config_is_refused(tmp_path, restore_logg
     log = (folder / "log.txt").read_text()
     assert log.count("12 frames") == 1 and log.count("after") == 1
     assert capsys.readouterr().out.count("12 frames") == 1
+
+
+@pytest.mark.parametrize(
+    "processes, opts, message",
+    [
+        (2, ["SOLVER.IMS_PER_BATCH", 3], "IMS_PER_BATCH is 3, .* 2 processes of this run .* of 2"),
+        (1, ["SOLVER.IMS_PER_BATCH", 0], "IMS_PER_BATCH is 0"),
+        (
+            2,
+            ["SOLVER.IMS_PER_BATCH", 6, "SOLVER.REFERENCE_WORLD_SIZE", 4],
+            "IMS_PER_BATCH is 6, .* 4 processes of SOLVER.REFERENCE_WORLD_SIZE .* of 4",
+        ),
+        (2, ["MODEL.REID.SIDE_NET.NORM", "SyncBN"], "SIDE_NET.NORM is SyncBN, .* naiveSyncBN_N"),
+        (2, ["MODEL.RESNETS.NORM", "nnSyncBN", "SOLVER.STAGE", "joint"], "MODEL.RESNETS.NORM is"),
+    ],
+)
+def test_what_processes_cannot_share_is_refused(sets, monkeypatch, processes, opts, message):
+    monkeypatch.setattr(comm, "get_world_size", lambda: processes)
+    with refused(message):
+        check("reid", "SOLVER.IMS_PER_BATCH", 4, *opts)
+
+
+def test_what_processes_can_share(sets, monkeypatch):
+    monkeypatch.setattr(comm, "get_world_size", lambda: 3)
+    check("reid", "SOLVER.IMS_PER_BATCH", 6, "MODEL.RESNETS.NORM", "SyncBN")  # of a frozen net
+    check("reid", "SOLVER.IMS_PER_BATCH", 4, "SOLVER.REFERENCE_WORLD_SIZE", 2)
+    check("reid", "SOLVER.IMS_PER_BATCH", 4, eval_only=True)

@@ -6,11 +6,11 @@ python train_net.py --config-file F SOLVER.STAGE reid               then the re-
 python train_net.py --config-file F SOLVER.STAGE hybrid             or both, from that detector
 python train_net.py --config-file F SOLVER.STAGE joint              or both from the start
 python train_net.py --config-file F --eval-only SOLVER.STAGE reid   evaluates the last checkpoint
+
+With --num-gpus N, or under torchrun, each of these in several processes.
 """
 
-import logging
 import os
-import sys
 import weakref
 from types import MethodType
 
@@ -22,14 +22,11 @@ from detectron2.engine import (
     TrainerBase,
     default_argument_parser,
     default_setup,
-    launch,
 )
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
-from torch.multiprocessing import ProcessExitedException
 
 from fully_decoupled_ps import (
-    UserError,
     add_fully_decoupled_ps_config,
     apply_stage,
     check_config,
@@ -41,10 +38,11 @@ from fully_decoupled_ps.data import (
     TrainLoader,
     build_person_search_test_loader,
 )
-from fully_decoupled_ps.divergence import LatestBatch, NoTracebackOfUserErrors, divergence_error
+from fully_decoupled_ps.divergence import LatestBatch, divergence_error
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.files import drop_torn_line, tell_unwritable
 from fully_decoupled_ps.hooks import LeftOutImages, LossNormalizers, SeedIterations
+from fully_decoupled_ps.launch import ddp_on, launch
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
 from fully_decoupled_ps.resuming import (
     check_resumable,
@@ -53,7 +51,7 @@ from fully_decoupled_ps.resuming import (
     warn_of_other_data,
 )
 from fully_decoupled_ps.run_log import log_begun_after
-from fully_decoupled_ps.solver import build_optimizer
+from fully_decoupled_ps.solver import build_optimizer, scale_to_processes
 from fully_decoupled_ps.stopping_writers import StoppingWriter
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 
@@ -62,7 +60,8 @@ class Trainer(DefaultTrainer):
     """Detectron2's trainer with this project's data, evaluator and checkpoints."""
 
     def __init__(self, cfg):
-        super().__init__(cfg)
+        with ddp_on(cfg.MODEL.DEVICE):
+            super().__init__(scale_to_processes(cfg, comm.get_world_size()))
         if cfg.SOLVER.AMP.ENABLED and torch.device(cfg.MODEL.DEVICE).type == "cpu":
             # AMPTrainer insists on CUDA; on a CPU the network casts by itself (see precision.py)
             self._trainer.run_step = MethodType(SimpleTrainer.run_step, self._trainer)
@@ -145,11 +144,22 @@ class Trainer(DefaultTrainer):
         return PersonSearchEvaluator(cfg, dataset_name, output_dir=output_dir)
 
 
-def setup(args):
-    """The checked and frozen config of one run."""
+def load_config(args):
+    """The config that the command line gives, of no stage yet."""
     cfg = get_cfg()
     add_fully_decoupled_ps_config(cfg)
     merge_config(cfg, args.config_file, args.opts)
+    return cfg
+
+
+def device_of(args):
+    """Where the network will be."""
+    return load_config(args).MODEL.DEVICE
+
+
+def setup(args):
+    """The checked and frozen config of one run."""
+    cfg = load_config(args)
     apply_stage(cfg, args.opts, eval_only=args.eval_only, resume=args.resume)
     # what the loaders count and find odd belongs into the log
     with log_begun_after(cfg.OUTPUT_DIR):
@@ -176,27 +186,5 @@ def main(args):
     return trainer.train()
 
 
-def run(args):
-    """:func:`main` in one of the processes: a user's error is one line, and exit status 2."""
-    logging.getLogger("detectron2.engine.train_loop").addFilter(NoTracebackOfUserErrors())
-    try:
-        main(args)
-    except UserError as error:
-        if comm.is_main_process():
-            print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    args = default_argument_parser().parse_args()
-    try:
-        launch(
-            run,
-            args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(args,),
-        )
-    except ProcessExitedException as error:  # of several processes; it has said why
-        sys.exit(error.exit_code)
+    launch(main, default_argument_parser().parse_args(), device_of)

@@ -121,7 +121,8 @@ def _add_reid_config(cfg: CN) -> None:
     reid.SIDE_NET.NAME = "ResNetSideNet"
     # Depth of ResNetSideNet (18, 34, 50, 101 or 152). 0: that of the detector (homogeneous).
     reid.SIDE_NET.DEPTH = 0
-    # Norm of its conv3, conv4 and conv5, in Detectron2's names (not in the paper).
+    # Norm of its conv3, conv4 and conv5, in Detectron2's names (not in the paper). SyncBN takes its
+    # statistics over all GPUs, as the norm of the embeddings always does.
     reid.SIDE_NET.NORM = "BN"
     # What it starts from: an ImageNet checkpoint's path or URL, "detector" (a copy of f_d's own
     # layers) or "random". It must be said: there is no silent random initialisation.

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 
 from torch import nn
 
@@ -48,5 +49,16 @@ def divergence_error(
 class NoTracebackOfUserErrors(logging.Filter):
     """Drops what a training loop logs of an exception that the user is told of in one line."""
 
+    def __init__(self, is_reported: Callable[[], bool]):
+        """
+        Args:
+            is_reported: whether another process has met an error of the user's; what this one then
+                meets, a lost connection, follows from it.
+        """
+        super().__init__()
+        self.is_reported = is_reported
+
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], UserError))
+        if not record.exc_info:
+            return True
+        return not (isinstance(record.exc_info[1], UserError) or self.is_reported())

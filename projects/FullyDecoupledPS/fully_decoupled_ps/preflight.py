@@ -9,6 +9,7 @@ from detectron2.modeling import (
     PROPOSAL_GENERATOR_REGISTRY,
     ROI_HEADS_REGISTRY,
 )
+from detectron2.utils import comm
 
 from .data import (
     SAMPLERS,
@@ -40,6 +41,8 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     if cfg.TEST.IMS_PER_BATCH < 1:
         raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; it must be 1 or more")
     _check_choice("INPUT.UNREADABLE_IMAGES", cfg.INPUT.UNREADABLE_IMAGES, UNREADABLE_IMAGES)
+    if not eval_only:
+        _check_processes(cfg, comm.get_world_size())
     _check_registered(cfg.DATASETS.TEST, "DATASETS.TEST")
     if cfg.DATASETS.TEST:
         for name in cfg.DATASETS.TEST:
@@ -57,10 +60,37 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
 
 
 def _check_device(cfg: CfgNode) -> None:
+    try:
+        torch.device(cfg.MODEL.DEVICE)
+    except RuntimeError as error:
+        raise UserError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}; say cuda or cpu") from error
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
             f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but PyTorch sees no GPU; add MODEL.DEVICE cpu"
         )
+
+
+def _check_processes(cfg: CfgNode, number: int) -> None:
+    """That the processes of a training can share its batch, and its norms."""
+    batch, reference = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.REFERENCE_WORLD_SIZE
+    processes = reference or number
+    if reference < 0 or batch < 1 or batch % processes:
+        said_by = "of SOLVER.REFERENCE_WORLD_SIZE" if reference else "of this run"
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH is {batch}, which the {processes} processes {said_by} can't "
+            f"share equally; make it a multiple of {abs(processes)}"
+        )
+    if number == 1 or cfg.MODEL.DEVICE != "cpu":
+        return
+    norms = {"MODEL.REID.SIDE_NET.NORM": cfg.MODEL.REID.SIDE_NET.NORM}
+    if cfg.SOLVER.STAGE != "reid":  # else the detector is frozen
+        norms.update({"MODEL.RESNETS.NORM": cfg.MODEL.RESNETS.NORM})
+        norms.update({"MODEL.FPN.NORM": cfg.MODEL.FPN.NORM})
+    for key, norm in norms.items():
+        if norm in ("SyncBN", "nnSyncBN"):
+            raise UserError(
+                f"{key} is {norm}, which PyTorch has for GPUs only; say naiveSyncBN_N on the CPU"
+            )
 
 
 def _check_parts(cfg: CfgNode) -> None:

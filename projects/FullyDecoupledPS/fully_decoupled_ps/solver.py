@@ -2,6 +2,7 @@
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer
 from detectron2.solver import build_optimizer as build_sgd
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from torch import nn
@@ -38,6 +39,34 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
     for group in build(cfg, model.detector).param_groups:
         optimizer.add_param_group(group)
     return optimizer
+
+
+def scale_to_processes(cfg: CfgNode, num_processes: int) -> CfgNode:
+    """Detectron2's scaling of a schedule that was made for ``SOLVER.REFERENCE_WORLD_SIZE``.
+
+    The batch and the learning rates are multiplied, iterations and periods divided; for f_d's own
+    rate in stage ``hybrid`` and for AdamW too. A period stays a period: at least one iteration.
+
+    Args:
+        cfg: of one stage; unchanged.
+        num_processes: of the run.
+
+    Returns:
+        CfgNode: ``cfg`` itself if it names no reference, or just so many processes.
+    """
+    reference = cfg.SOLVER.REFERENCE_WORLD_SIZE
+    scaled = DefaultTrainer.auto_scale_workers(cfg, num_processes)
+    if scaled is cfg:
+        return cfg
+    frozen = scaled.is_frozen()
+    scaled.defrost()
+    scaled.SOLVER.HYBRID_DETECTOR_LR *= num_processes / reference
+    scaled.SOLVER.CHECKPOINT_PERIOD = max(scaled.SOLVER.CHECKPOINT_PERIOD, 1)
+    if cfg.TEST.EVAL_PERIOD > 0:
+        scaled.TEST.EVAL_PERIOD = max(scaled.TEST.EVAL_PERIOD, 1)
+    if frozen:
+        scaled.freeze()
+    return scaled
 
 
 def build_adamw(cfg: CfgNode, model: nn.Module) -> Optimizer:

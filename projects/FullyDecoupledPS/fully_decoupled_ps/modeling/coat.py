@@ -15,7 +15,6 @@ from .meta_arch import (
     FullyDecoupledPersonSearch,
     ReIDBranch,
     build_training_parts,
-    connected_zero,
     log_alphas,
 )
 from .occluded_attention import OccludedAttention
@@ -99,8 +98,6 @@ class CoatReIDBranch(nn.Module):
             with get_event_storage().name_scope(f"stage{index}"):
                 found = stage.training_losses(reid_map, gt_instances)
             losses.update({f"{name}_stage{index}": loss for name, loss in found.items()})
-        if sum(len(x) for x in gt_instances) == 0:  # the heads did not look at the map
-            losses["loss_oim_stage1"] = losses["loss_oim_stage1"] + connected_zero(self.side_net)
         log_alphas(self.side_net)
         return losses
 

@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import UserError
-from .distributed import gather_rows
 
 
 class IdentityMemory(nn.Module):
@@ -72,14 +71,14 @@ class IdentityMemory(nn.Module):
     def update(self, embeddings: torch.Tensor, person_ids: torch.Tensor) -> None:
         """Write a batch into the memory; call it after the loss.
 
-        With several processes, the batches of all are gathered first and written in the order of
-        the ranks, so that all copies of the memory stay equal.
+        With several processes each has a copy of the memory. The copies stay equal if each is given
+        the persons of all, in the order of the ranks.
 
         Args:
             embeddings: (N, D) L2-normalised.
             person_ids: (N,) in [-1, L); -1 is an unlabelled person, which enters the queue.
         """
-        embeddings, person_ids = gather_rows(embeddings.detach().float(), person_ids)
+        embeddings = embeddings.detach().float()
         labelled = person_ids >= 0
         self._update_lookup_table(embeddings[labelled], person_ids[labelled])
         self._enqueue(embeddings[~labelled])

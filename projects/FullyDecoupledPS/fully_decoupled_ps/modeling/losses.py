@@ -20,6 +20,10 @@ config and returns a module, which is called with
 
 and returns a dict of scalar losses by name. Without a labelled person a loss is zero, and still
 connected to the embeddings.
+
+With several processes N counts the persons of all of them: each process is given all embeddings and
+computes the same losses, so that a loss needs no communication. The embeddings that are not its own
+are constants in a process.
 """
 
 

@@ -9,6 +9,7 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from .box_noise import BoxNoise
+from .distributed import count_rows, gather_rows
 from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
 from .losses import build_reid_losses
@@ -88,25 +89,32 @@ class ReIDBranch(nn.Module):
     def training_losses(self, detector_maps, gt_instances) -> dict[str, torch.Tensor]:
         """Losses on ground-truth boxes with spatial noise; then the memory is updated.
 
+        With several processes the losses and the memory are those of one process that has the
+        persons of all. All processes call it together, also one whose images have no persons.
+
         Args:
             detector_maps: of B images.
             gt_instances: B :class:`Instances` with ``gt_boxes`` and ``gt_person_ids``.
 
         Returns:
-            dict: scalar losses by name.
+            dict: scalar losses by name, equal in all processes.
         """
         copies = self.box_noise.num_copies + 1
         boxes = [self.box_noise(x.gt_boxes, x.image_size) for x in gt_instances]
         person_ids = torch.cat([x.gt_person_ids.repeat(copies) for x in gt_instances])
-        embeddings = self(detector_maps, boxes)
+        counts = count_rows(len(person_ids), person_ids.device)
+        reid_map = self.side_net(detector_maps)
         losses = {}
-        with full_precision(embeddings.device):
-            if len(person_ids):
+        if sum(counts):
+            embeddings = self.head(reid_map, boxes, conv5=self.side_net.res5, counts=counts)
+            all_ids = gather_rows(person_ids, counts)
+            with full_precision(embeddings.device):
                 for loss in self.losses:
-                    losses.update(loss(embeddings, person_ids, self.memory))
-            else:
-                losses["loss_oim"] = connected_zero(self)
-            self.memory.update(embeddings, person_ids)
+                    losses.update(loss(embeddings, all_ids, self.memory))
+                self.memory.update(embeddings, all_ids)
+        if len(person_ids) == 0:
+            name = next(iter(losses), "loss_oim")
+            losses[name] = losses.get(name, 0.0) + connected_zero(self, reid_map)
         log_alphas(self.side_net)
         for name, share in self.memory.occupancy().items():
             get_event_storage().put_scalar(f"memory/{name}", share.item())
@@ -127,9 +135,15 @@ class ReIDBranch(nn.Module):
         return self._pool(reid_map, boxes).split([len(b) for b in boxes])
 
 
-def connected_zero(module: nn.Module) -> torch.Tensor:
-    """A zero that reaches every trained parameter: other processes wait for their gradients."""
-    return sum(p.sum() for p in module.parameters() if p.requires_grad) * 0.0
+def connected_zero(module: nn.Module, maps) -> torch.Tensor:
+    """A zero that reaches every trained parameter of a module, and all of a map or a list of maps.
+
+    For a process without persons: the others wait for its gradients, and, if norms are
+    synchronised, for its way back through the layers that the maps come from.
+    """
+    tensors = [maps] if isinstance(maps, torch.Tensor) else list(maps)
+    tensors += [p for p in module.parameters() if p.requires_grad]
+    return sum((t * 0.0).sum() for t in tensors)
 
 
 def log_alphas(side_net: nn.Module) -> None:

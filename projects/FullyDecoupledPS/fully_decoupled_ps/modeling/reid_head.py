@@ -12,6 +12,7 @@ from detectron2.structures import Boxes
 from torch import nn
 
 from ..errors import UserError
+from .distributed import gather_rows, has_synchronized_norm
 
 REID_MAP_STRIDE = 16
 
@@ -115,19 +116,37 @@ class ReIDHead(nn.Module):
             "feature_dim": feature_dim,
         }
 
-    def forward(self, reid_map, boxes: list[Boxes], conv5: nn.Module) -> torch.Tensor:
+    def forward(
+        self, reid_map, boxes: list[Boxes], conv5: nn.Module, counts: list[int] | None = None
+    ) -> torch.Tensor:
         """
         Args:
             reid_map: (B, C', H / 16, W / 16), the side-net's x_s^4; or a list of such maps, one
                 for each of the pooler's strides.
             boxes: B lists of boxes, N in all, in pixels of the network's input.
             conv5: (N, C', h, w) -> (N, D, h, w).
+            counts: in training, N of each process. The batch norm, and so its statistics, is then
+                that of the boxes of all processes.
 
         Returns:
-            Tensor: (N, D) float32, L2-normalised, in the order of the boxes.
+            Tensor: (N, D) float32, L2-normalised, in the order of the boxes; with ``counts`` those
+            of all processes, in the order of the ranks (see :func:`gather_rows`).
         """
-        if sum(map(len, boxes)) == 0:
-            return self.norm.weight.new_zeros(0, self.feature_dim)
         maps = [reid_map] if isinstance(reid_map, torch.Tensor) else reid_map
-        x = conv5(self.pooler(maps, boxes)).float()  # also under autocast
-        return F.normalize(self.norm(self.pooling(x)))
+        x = self._pool(maps, boxes, conv5)
+        if counts is not None:
+            x = gather_rows(x, counts)
+        return F.normalize(self.norm(x)) if len(x) else x
+
+    def _pool(self, maps: list[torch.Tensor], boxes: list[Boxes], conv5: nn.Module) -> torch.Tensor:
+        """(N, D) float32, also under autocast, before the norm."""
+        if sum(map(len, boxes)):
+            return self.pooling(conv5(self.pooler(maps, boxes)).float())
+        if not (self.training and has_synchronized_norm(conv5)):
+            return self.norm.weight.new_zeros(0, self.feature_dim)
+        # The other processes wait for this one in conv5's norms, which refuse an empty batch: one
+        # box of the whole image goes through, and its row is dropped.
+        height, width = maps[0].shape[-2:]
+        scale = self.pooler.level_poolers[0].spatial_scale
+        whole = Boxes(maps[0].new_tensor([[0, 0, width / scale, height / scale]]).float())
+        return self.pooling(conv5(self.pooler(maps, [whole, *boxes[1:]])).float())[:0]

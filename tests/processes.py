@@ -1,0 +1,38 @@
+"""Several processes on the CPU that train together, as on several GPUs, for tests."""
+
+import datetime
+import multiprocessing
+
+import torch
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
+from torch import distributed as dist
+from torch.multiprocessing import start_processes
+
+# The processes are forked from one that has imported everything, and has never run a network.
+multiprocessing.set_forkserver_preload(["fully_decoupled_ps", "tests.testing"])
+
+
+def run_processes(function, world_size, folder, *args):
+    """Call ``function(*args)`` in processes of one gloo group; return what they return, by rank."""
+    folder.mkdir(exist_ok=True)
+    start_processes(
+        _process, (str(folder), world_size, function, args), world_size, start_method="forkserver"
+    )
+    return [torch.load(folder / f"{rank}.pth", weights_only=False) for rank in range(world_size)]
+
+
+def _process(rank, folder, world_size, function, args):
+    torch.set_num_threads(1)
+    torch.manual_seed(rank)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=world_size,
+        timeout=datetime.timedelta(seconds=60),  # a process that waits in vain fails the test
+    )
+    comm._LOCAL_PROCESS_GROUP = dist.group.WORLD
+    with EventStorage():
+        torch.save(function(*args), f"{folder}/{rank}.pth")
+    dist.destroy_process_group()
