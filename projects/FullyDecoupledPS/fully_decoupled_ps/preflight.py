@@ -23,7 +23,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
         UserError: one line that names the key, what is allowed, and the mend.
     """
     _check_device(cfg)
-    _check_parts(cfg)
+    check_parts(cfg)
     _check_registered(cfg.DATASETS.TEST, "DATASETS.TEST")
     if cfg.DATASETS.TEST:
         for name in cfg.DATASETS.TEST:
@@ -46,8 +46,12 @@ def _check_device(cfg: CfgNode) -> None:
         )
 
 
-def _check_parts(cfg: CfgNode) -> None:
-    """That the names of the network's parts are those of registered ones."""
+def check_parts(cfg: CfgNode) -> None:
+    """Refuse a name of one of the network's parts that is not registered.
+
+    Raises:
+        UserError: names the key and what is registered.
+    """
     reid = cfg.MODEL.REID
     for key, names, registry in (
         ("MODEL.META_ARCHITECTURE", [cfg.MODEL.META_ARCHITECTURE], META_ARCH_REGISTRY),
