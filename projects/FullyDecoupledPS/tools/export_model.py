@@ -100,20 +100,20 @@ def parts_of(model) -> list[str]:
 def export(args: argparse.Namespace) -> None:
     require_packages()
     cfg = setup(args)
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {args.output}: {error}") from error
     pictures = read_pictures(cfg, args.image)
     model = build_model(cfg).eval()
     PersonSearchCheckpointer(model).load_trained(cfg.MODEL.WEIGHTS)
     parts = [args.only] if args.only else parts_of(model)
     graphs = {part: PARTS[part][0](model) for part in parts}
-    try:
-        args.output.mkdir(parents=True, exist_ok=True)
-        for part, graph in graphs.items():
-            path = args.output / PARTS[part][1]
-            exported = write_checked(graph, model, pictures, path)
-            description = describe(cfg, graph, exported, path.name)
-            path.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"--output {args.output}: {error}") from error
+    for part, graph in graphs.items():
+        path = args.output / PARTS[part][1]
+        exported = write_checked(graph, model, pictures, path)
+        description = describe(cfg, graph, exported, path.name)
+        path.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
 
 
 def main(argv: list[str] | None = None) -> int:

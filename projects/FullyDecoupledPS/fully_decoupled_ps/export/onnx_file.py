@@ -68,8 +68,6 @@ def write_checked(graph: ReIDPath | WholeNetwork, model, pictures, path: Path) -
         UserError: if the graph can't be exported or does not run, or a feature differs by more than
             ``TOLERANCE``; no new file is left behind.
     """
-    import onnxruntime
-
     partial = path.with_name(f".{path.name}.partial")
     try:
         # not of a size that the check looks at
@@ -78,34 +76,30 @@ def write_checked(graph: ReIDPath | WholeNetwork, model, pictures, path: Path) -
         with _one_line(f"{path.name} can't be exported"):
             exporter = _export(graph, example, partial)
         logger.info("Checking %s with onnxruntime ...", path.name)
-        with _one_line(f"{path.name} was exported, but onnxruntime can't run it"):
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level = 4  # what it would print is in its exception as well
-            session = onnxruntime.InferenceSession(
-                str(partial), options, providers=["CPUExecutionProvider"]
-            )
+        with _one_line(f"{path.name} was exported, but fails its check in onnxruntime"):
+            session = _open(partial)
             images = [resized for x in pictures for resized in (x, _resized(x, 0.5))]
             difference, num_boxes = check_graph(graph, session, model, images)
+        compared = f"largest difference of {num_boxes} features from PyTorch's {difference:.1e}"
         if not difference <= TOLERANCE:
-            raise UserError(
-                f"{path.name}: features of onnxruntime and PyTorch differ by {difference:.1e}, "
-                f"{TOLERANCE:.0e} is allowed; the file was removed"
-            )
+            raise UserError(f"{path.name} is not written: {compared}, allowed {TOLERANCE:.0e}")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    logger.info(
-        "%s: the largest difference of %d features from PyTorch's is %.1e (allowed: %.0e)",
-        path.name,
-        num_boxes,
-        difference,
-        TOLERANCE,
-    )
+    logger.info("Wrote %s: %s, allowed %.0e", path, compared, TOLERANCE)
     inputs, outputs = (
         {x.name: {"shape": x.shape, "type": _TYPES[x.type]} for x in nodes}
         for nodes in (session.get_inputs(), session.get_outputs())
     )
     return Exported(exporter, difference, num_boxes, inputs, outputs)
+
+
+def _open(path: Path):
+    import onnxruntime  # optional, as setup.py says
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it would print is in its exceptions as well
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _export(graph, example, path: Path) -> str:
