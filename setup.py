@@ -4,6 +4,13 @@ from setuptools import find_packages, setup
 
 SOURCE = "projects/FullyDecoupledPS"
 
+# tools/export_model.py
+EXPORT = [
+    "onnx>=1.16",  # the format
+    "onnxscript>=0.2",  # PyTorch's translation of what torch.export makes into ONNX
+    "onnxruntime>=1.18",  # each file is run and compared before it stays
+]
+
 setup(
     name="fully-decoupled-ps",
     version="0.1.0",
@@ -30,5 +37,8 @@ setup(
         # one needs libGL and GLib from the system, which servers and containers do not have.
         "opencv-python-headless>=4.6",
     ],
-    extras_require={"dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9"]},
+    extras_require={
+        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9", *EXPORT],
+        "export": EXPORT,
+    },
 )

@@ -36,7 +36,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
         UserError: one line that names the key, what is allowed, and the mend.
     """
     _check_device(cfg)
-    _check_parts(cfg)
+    check_parts(cfg)
     precision_from_config(cfg)  # refuses a type that the device has not
     if cfg.TEST.IMS_PER_BATCH < 1:
         raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; it must be 1 or more")
@@ -93,8 +93,12 @@ def _check_processes(cfg: CfgNode, number: int) -> None:
             )
 
 
-def _check_parts(cfg: CfgNode) -> None:
-    """That the names of the network's parts are those of registered ones."""
+def check_parts(cfg: CfgNode) -> None:
+    """Refuse a name of one of the network's parts that is not registered.
+
+    Raises:
+        UserError: names the key and what is registered.
+    """
     reid, generator = cfg.MODEL.REID, cfg.MODEL.PROPOSAL_GENERATOR.NAME
     # Detectron2's word for none, which is no part's name
     proposals = [] if generator == "PrecomputedProposals" else [generator]

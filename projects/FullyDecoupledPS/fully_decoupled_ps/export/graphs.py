@@ -1,0 +1,184 @@
+"""What is exported, as modules from tensors to tensors: the re-id path, and the whole network."""
+
+import math
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from detectron2.export.torchscript_patch import patch_builtin_len
+from detectron2.modeling.poolers import assign_boxes_to_levels
+from detectron2.structures import Boxes
+from torch import nn
+
+from ..errors import UserError
+from ..modeling import CoatPersonSearch, CoatReIDBranch, FullyDecoupledPersonSearch
+from ..modeling.feature_tap import FeatureTap
+
+
+class ReIDPath(nn.Module):
+    """From images and boxes to features; of the detector it has conv1 to conv4 alone."""
+
+    # so torch.export can follow it
+    has_static_control_flow = True
+
+    input_names = ("images", "boxes", "image_indices")
+    output_names = ("features",)
+    dynamic_axes = {
+        "images": {0: "batch", 2: "height", 3: "width"},
+        "boxes": {0: "num_boxes"},
+        "image_indices": {0: "num_boxes"},
+        "features": {0: "num_boxes"},
+    }
+
+    def __init__(self, model: FullyDecoupledPersonSearch):
+        """
+        Raises:
+            UserError: if the network has no path from images to features beside the detector.
+        """
+        super().__init__()
+        _check_has_reid(model)
+        if not isinstance(model.feature_tap, FeatureTap):
+            raise UserError(
+                f"{type(model).__name__} has no re-id path beside its detector: its features are "
+                "the detector's own; export the whole network (--only whole)"
+            )
+        self.detector = model.detector
+        self.reid = model.reid
+        self.feature_tap = model.feature_tap
+        self.eval()
+
+    def forward(self, images, boxes, image_indices):
+        """
+        Args:
+            images: (B, 3, H, W), 0 to 255.
+            boxes: (N, 4) x0, y0, x1, y1 in pixels of the images.
+            image_indices: (N,) int64, the image that a box is in, 0 to B - 1.
+
+        Returns:
+            Tensor: (N, D) L2-normalised features, in the order of the boxes.
+        """
+        maps = self.feature_tap.run(self._normalize_and_pad(images))
+        rois = torch.cat([image_indices[:, None].to(boxes.dtype), boxes], dim=1)
+        return _embed(self.reid, maps, rois)
+
+    @staticmethod
+    def example(image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Arguments of :meth:`forward` on an image, (3, H, W), to export it with."""
+        height, width = image.shape[-2:]
+        boxes = torch.tensor([[0.1, 0.1, 0.4, 0.8], [0.5, 0.2, 0.7, 0.6], [0.2, 0.0, 0.9, 1.0]])
+        boxes *= torch.tensor([width, height, width, height])
+        return torch.stack([image, image.flip(-1)]), boxes, torch.tensor([0, 1, 1])
+
+    def _normalize_and_pad(self, images):
+        # The detector's own preprocess_image takes a list of images, whose number would be fixed.
+        images = (images - self.detector.pixel_mean) / self.detector.pixel_std
+        divisor = max(self.detector.backbone.size_divisibility, 1)
+        height, width = images.shape[-2:]
+        return F.pad(images, (0, -width % divisor, 0, -height % divisor))
+
+
+class WholeNetwork(nn.Module):
+    """From one image to boxes, scores and features: one, because the numbers of boxes differ."""
+
+    # Detectron2 asks, in Python, for the values and numbers of the boxes that it has found.
+    has_static_control_flow = False
+
+    input_names = ("image",)
+    output_names = ("boxes", "scores", "features")
+    dynamic_axes = {
+        "image": {1: "height", 2: "width"},
+        "boxes": {0: "num_boxes"},
+        "scores": {0: "num_boxes"},
+        "features": {0: "num_boxes"},
+    }
+
+    def __init__(self, model: FullyDecoupledPersonSearch):
+        """
+        Raises:
+            UserError: if the network can't be exported as a whole.
+        """
+        super().__init__()
+        _check_has_reid(model)
+        if isinstance(model, CoatPersonSearch):
+            raise UserError(
+                "CoatPersonSearch can't be exported as a whole: between its cascade's stages "
+                "PyTorch's exporter fixes the number of boxes; export its re-id path (--only reid)"
+            )
+        self.detector = model.detector
+        self.reid = model.reid
+        self.feature_tap = model.feature_tap
+        self.eval()
+
+    def forward(self, image):
+        """
+        Args:
+            image: (3, H, W), 0 to 255.
+
+        Returns:
+            tuple: (R, 4) boxes in pixels of the image, (R,) scores and (R, D) features.
+        """
+        with self.feature_tap.record() as maps:
+            instances = self.detector([{"image": image}])[0]["instances"]
+        boxes = instances.pred_boxes.tensor
+        rois = F.pad(boxes, (1, 0))  # all in image 0
+        return boxes, instances.scores, _embed(self.reid, maps, rois)
+
+    @staticmethod
+    def example(image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Arguments of :meth:`forward`, to export it with."""
+        return (image,)
+
+
+@contextmanager
+def traceable():
+    """Within the context, numbers of boxes stay symbolic, and attention is plain operators."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with patch_builtin_len(), torch.no_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def _check_has_reid(model) -> None:
+    if getattr(model, "reid", None) is None:
+        raise UserError("SOLVER.STAGE detection has no re-id side-net; export stage reid")
+
+
+def _heads(reid: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """A branch's re-id heads, each with what stands between its RoIAlign and its pooling."""
+    branches = reid.stages if isinstance(reid, CoatReIDBranch) else [reid]
+    return [(branch.head, branch.side_net.res5) for branch in branches]
+
+
+def _embed(reid: nn.Module, maps, rois: torch.Tensor) -> torch.Tensor:
+    """(N, D) features of ``rois``, (N, 5): image index, x0, y0, x1, y1."""
+    reid_map = reid.side_net(maps)
+    # One empty box more: group norm and attention refuse to run on none at all.
+    rois = F.pad(rois, (0, 0, 0, 1))
+    features = [_embed_one(head, conv5, reid_map, rois) for head, conv5 in _heads(reid)]
+    return (torch.cat(features, dim=1) / math.sqrt(len(features)))[:-1]
+
+
+def _embed_one(head, conv5, reid_map, rois):
+    maps = [reid_map] if isinstance(reid_map, torch.Tensor) else reid_map
+    x = head.pooling(conv5(_pool(head.pooler, maps, rois)))
+    return F.normalize(head.norm(x).float())
+
+
+def _pool(pooler, maps, rois):
+    """What the pooler's own ``forward`` does, which wants a list of boxes for each image."""
+    if len(maps) == 1:
+        return pooler.level_poolers[0](maps[0], rois)
+    levels = assign_boxes_to_levels(
+        [Boxes(rois[:, 1:])],
+        pooler.min_level,
+        pooler.max_level,
+        pooler.canonical_box_size,
+        pooler.canonical_level,
+    )
+    rows = [(levels == level).nonzero()[:, 0] for level in range(len(maps))]
+    pooled = [align(x, rois[row]) for align, x, row in zip(pooler.level_poolers, maps, rows)]
+    # from the order of the levels back to that of the boxes; ONNX has no stable sort
+    return torch.cat(pooled)[torch.cat(rows).argsort()]

@@ -1,0 +1,133 @@
+#!/usr/bin/env python
+"""Write a trained network as ONNX files, and check them with onnxruntime.
+
+    python export_model.py --config-file F --output DIR [KEY VALUE ...]
+
+DIR gets reid.onnx (images and boxes in, features out) and person_search.onnx (an image in; boxes,
+scores and features out), each with a JSON that says how to use it. SOLVER.STAGE reid is implied
+where the config trains in stages; the weights are that stage's last checkpoint, or MODEL.WEIGHTS.
+
+Each file is run at other sizes than it was exported with, on the pictures of --image or on the
+first frames of DATASETS.TEST; if a feature is not PyTorch's to 1e-4, the file is removed.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+
+import torch
+from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog
+from detectron2.modeling import build_model
+
+from fully_decoupled_ps import (
+    UserError,
+    add_fully_decoupled_ps_config,
+    apply_stage,
+    merge_config,
+)
+from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
+from fully_decoupled_ps.data import PersonSearchMapper, get_protocols
+from fully_decoupled_ps.export import (
+    ReIDPath,
+    WholeNetwork,
+    describe,
+    require_packages,
+    write_checked,
+)
+from fully_decoupled_ps.modeling import CoatPersonSearch, CoupledPersonSearch
+from fully_decoupled_ps.preflight import check_parts
+
+PARTS = {"reid": (ReIDPath, "reid.onnx"), "whole": (WholeNetwork, "person_search.onnx")}
+NUM_FRAMES = 2  # of the test set, for the check
+
+logger = logging.getLogger("export_model")
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--config-file", required=True, metavar="F", help="the config that it was trained with")
+    add("--output", required=True, type=Path, metavar="DIR", help="where the files are written")
+    add("--only", choices=PARTS, help="one of the files (default: what the architecture has)")
+    # not nargs="+", which would take the config options as well
+    add("--image", action="append", metavar="FILE", help="a picture with persons, for the check; "
+        "may be given several times")  # fmt: skip
+    add("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config options, at the end")
+    return parser.parse_args(argv)
+
+
+def setup(args: argparse.Namespace):
+    """The config of the trained network, on the CPU."""
+    cfg = get_cfg()
+    add_fully_decoupled_ps_config(cfg)
+    merge_config(cfg, args.config_file, args.opts)
+    if "SOLVER.STAGE" not in args.opts[::2] and cfg.SOLVER.STAGE == "detection":
+        cfg.SOLVER.STAGE = "reid"
+    cfg.MODEL.DEVICE = "cpu"
+    apply_stage(cfg, [*args.opts, "MODEL.DEVICE", "cpu"], eval_only=True)
+    check_parts(cfg)
+    cfg.freeze()
+    return cfg
+
+
+def read_pictures(cfg, files: list[str] | None) -> list[torch.Tensor]:
+    """(3, H, W) pictures at the network's resolution: the user's, or of the first test set."""
+    if not files:
+        try:
+            name = cfg.DATASETS.TEST[0] if cfg.DATASETS.TEST else ""
+            get_protocols(name)  # refuses a name that is not registered
+            files = [x["file_name"] for x in DatasetCatalog.get(name)[:NUM_FRAMES]]
+        except UserError as error:
+            raise UserError(
+                f"no pictures for the check: {error}; or name some with --image"
+            ) from error
+    mapper = PersonSearchMapper(cfg, is_train=False)
+    return [mapper({"file_name": name, "image_id": name})["image"].float() for name in files]
+
+
+def parts_of(model) -> list[str]:
+    """What can be exported of a network; the classes of the others say why not."""
+    if isinstance(model, CoupledPersonSearch):
+        return ["whole"]
+    return ["reid"] if isinstance(model, CoatPersonSearch) else list(PARTS)
+
+
+def export(args: argparse.Namespace) -> None:
+    require_packages()
+    cfg = setup(args)
+    try:
+        args.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {args.output}: {error}") from error
+    pictures = read_pictures(cfg, args.image)
+    model = build_model(cfg).eval()
+    PersonSearchCheckpointer(model).load_trained(cfg.MODEL.WEIGHTS)
+    parts = [args.only] if args.only else parts_of(model)
+    graphs = {part: PARTS[part][0](model) for part in parts}
+    for part, graph in graphs.items():
+        path = args.output / PARTS[part][1]
+        exported = write_checked(graph, model, pictures, path)
+        description = describe(cfg, graph, exported, path.name)
+        path.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    for name in ("onnxscript", "onnx_ir"):  # a line for each constant that they fold
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        export(args)
+    except UserError as error:
+        print(f"export_model: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
