@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetFromList, get_detection_dataset_dicts
-from detectron2.data.build import trivial_batch_collator, worker_init_reset_seed
+from detectron2.data.build import trivial_batch_collator
 from detectron2.data.samplers import (
     RandomSubsetTrainingSampler,
     RepeatFactorTrainingSampler,
@@ -166,7 +166,6 @@ class TrainLoader:
             batch_sampler=stream,
             num_workers=self.num_workers,
             collate_fn=trivial_batch_collator,
-            worker_init_fn=worker_init_reset_seed,
             # else a number is drawn from the generator that the model draws from
             generator=torch.Generator().manual_seed(self.seed),
         )
