@@ -9,10 +9,12 @@ import sys
 
 import pytest
 import torch
+from detectron2.utils.events import EventWriter
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.files import atomic_write, drop_torn_line, remove_partial_files
+from fully_decoupled_ps.stopping_writers import StoppingWriter
 from tests.mixed_run import registered, train, write_set
 from tests.testing import PROJECT, make_model
 
@@ -147,6 +149,30 @@ def test_metrics_that_do_not_fit_stop_the_training(root, tmp_path, capfd, restor
     line = refused(capfd, train(tmp_path))
     assert re.search(r"error: \S+/metrics.json can't be written: No space left on device", line)
     assert (folder / "last_checkpoint").read_text() == "model_final.pth"
+
+
+class FailingWriter(EventWriter):
+    """As TensorBoard's, whose thread has failed, and which says so again when it is closed."""
+
+    calls = 0
+
+    def write(self):
+        self.calls += 1
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    close = write
+
+
+def test_a_writer_fails_once(tmp_path):
+    """The training loop calls its writers again when an error ends it."""
+    failing = FailingWriter()
+    writer = StoppingWriter(failing, str(tmp_path))
+    with pytest.raises(UserError, match=r"events.out.tfevents.\* can't be written: No space left"):
+        writer.write()
+    calls = failing.calls
+    writer.write()
+    writer.close()
+    assert failing.calls == calls
 
 
 def limited(root, size, folder, *opts):

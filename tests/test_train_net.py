@@ -284,6 +284,9 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_batch(
     assert (tmp_path / "reid" / "last_checkpoint").read_text() == "model_0000001.pth"
     saved = load(tmp_path / "reid" / "model_0000001.pth")
     assert all(v.isfinite().all() for v in saved["model"].values())
+    # and a training goes on from it, once what made the loss diverge is mended
+    assert run(tmp_path, "--resume", *REID, *weights[:2], "DATASETS.TEST", "()") == 0
+    assert load(tmp_path / "reid" / "model_final.pth")["iteration"] == 3
 
 
 @pytest.mark.parametrize("workers", [0, 1])

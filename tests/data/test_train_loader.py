@@ -12,7 +12,8 @@ from detectron2.utils import comm
 
 from fully_decoupled_ps import UserError, add_fully_decoupled_ps_config
 from fully_decoupled_ps.data import TrainLoader, seed_iteration
-from fully_decoupled_ps.data.train_loader import SAMPLERS, BatchStream, own_random_numbers
+from fully_decoupled_ps.data.train_loader import SAMPLERS
+from fully_decoupled_ps.data.train_stream import BatchStream, own_random_numbers
 
 WIDE = [True, False, False, True, True, False, True]
 DICTS = [

@@ -71,7 +71,7 @@ def _file_handlers(logger: logging.Logger, folder: str) -> list[logging.Handler]
     return [
         handler
         for handler in logger.handlers
-        if os.path.dirname(str(getattr(handler.stream, "name", ""))) == folder
+        if os.path.dirname(str(getattr(getattr(handler, "stream", None), "name", ""))) == folder
     ]
 
 

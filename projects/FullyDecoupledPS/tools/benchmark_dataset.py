@@ -19,7 +19,7 @@ import platform
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, set_start_method
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -138,6 +138,7 @@ def timed(step: Callable[[], Any]) -> Tuple[float, Any]:
 def measure(layout: str, root: Path, workers: int) -> Dict[str, float]:
     """Seconds and MiB by what they are of."""
     logging.disable(logging.WARNING)
+    set_start_method(None, force=True)  # the loader's workers are started as those of a training
     _, register, split = LAYOUTS[layout]
     register(root, split)
     me = os.getpid()

@@ -12,7 +12,8 @@ from .person_search_json import (
 from .protocols import get_protocols
 from .prw import load_prw, load_prw_protocols, register_prw
 from .test_loader import build_person_search_test_loader
-from .train_loader import SAMPLERS, TrainLoader, seed_iteration
+from .train_loader import SAMPLERS, TrainLoader
+from .train_stream import seed_iteration
 
 __all__ = [
     "SAMPLERS",

@@ -1,52 +1,28 @@
-"""
-The training loader: a stream of batches that begins at any iteration.
-
-What iteration k trains on is a function of the seed, the process's rank, the number of processes,
-the batch size and k alone, however many worker processes load the images:
-
-* Detectron2's samplers give an endless stream of frames, each process every so many-th of it;
-* :class:`BatchStream` groups them by their annotated size, without an image being decoded, so that
-  the batches before the k-th are skipped at no cost;
-* :class:`SeededItems` augments each item with random numbers of its own, which come from the seed
-  and the item's place in the stream, not from what the loading process has drawn before.
-"""
+"""The training loader: batches from any iteration on, of a stream that checkpoints give back."""
 
 import logging
-import random
-from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetFromList, get_detection_dataset_dicts
-from detectron2.data.build import trivial_batch_collator, worker_init_reset_seed
+from detectron2.data.build import trivial_batch_collator
+from detectron2.data.detection_utils import check_metadata_consistency
 from detectron2.data.samplers import (
     RandomSubsetTrainingSampler,
     RepeatFactorTrainingSampler,
     TrainingSampler,
 )
 from detectron2.utils import comm
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from ..errors import UserError
 from .dataset_mapper import PersonSearchMapper
 from .fingerprint import fingerprint
+from .train_stream import BatchStream, SeededItems
 
 logger = logging.getLogger(__name__)
-
-# Frames tried in the place of one that can't be read.
-MAX_REPLACEMENTS = 100
-# What random numbers are for: those of items and of iterations must differ.
-ITEM, ITERATION = 1, 2
-
-
-class Place(NamedTuple):
-    """One item of the stream."""
-
-    position: int  # in the stream of all processes together
-    index: int  # of the frame
-
 
 # From a seed to an endless stream of indices, the same whenever it is made anew.
 BuildSampler = Callable[[int], Sampler]
@@ -77,122 +53,6 @@ SAMPLERS: Dict[str, Callable[[CfgNode, List[Dict]], BuildSampler]] = {
     "RepeatFactorTrainingSampler": _repeat_factor_sampler,
     "RandomSubsetTrainingSampler": _random_subset_sampler,
 }
-
-
-class BatchStream(Sampler):
-    """Endless batches of places, for `DataLoader(batch_sampler=)`."""
-
-    def __init__(
-        self,
-        sampler: Sampler,
-        batch_size: int,
-        groups: Optional[np.ndarray] = None,
-        first_batch: int = 0,
-    ) -> None:
-        """
-        Args:
-            sampler: an endless stream of indices, this process's share of one that all draw from
-            batch_size: of this process
-            groups: (number of frames,) numbers; the frames of a batch have the same one
-            first_batch: how many batches to skip
-        """
-        self.sampler = sampler
-        self.batch_size = batch_size
-        self.groups = groups
-        self.first_batch = first_batch
-        self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
-
-    def __iter__(self) -> Iterator[List[Place]]:
-        waiting: Dict[int, List[Place]] = {}
-        batch_number = 0
-        for i, index in enumerate(self.sampler):
-            group = 0 if self.groups is None else int(self.groups[index])
-            batch = waiting.setdefault(group, [])
-            batch.append(Place(self._rank + i * self._world_size, index))
-            if len(batch) < self.batch_size:
-                continue
-            del waiting[group]
-            if batch_number >= self.first_batch:
-                yield batch
-            batch_number += 1
-
-
-class SeededItems(Dataset):
-    """Maps places to the model's inputs."""
-
-    def __init__(
-        self,
-        dicts: Sequence[Dict[str, Any]],
-        mapper: Callable[[Dict[str, Any]], Optional[Dict[str, Any]]],
-        seed: int,
-        groups: Optional[np.ndarray] = None,
-    ) -> None:
-        """
-        Args:
-            dicts: dataset dicts
-            mapper: returns None for a frame that is to be left out. Another frame, drawn from
-                those of its group, then takes its place, and names it under "left_out".
-            seed, groups: as for the stream
-        """
-        self.dicts = dicts
-        self.mapper = mapper
-        self.seed = seed
-        self.groups = groups
-
-    def __len__(self) -> int:
-        return len(self.dicts)
-
-    def __getitem__(self, place: Place) -> Dict[str, Any]:
-        with own_random_numbers(self.seed, place.position):
-            return self._item(place.index)
-
-    def _item(self, index: int) -> Dict[str, Any]:
-        left_out: List[str] = []
-        while len(left_out) <= MAX_REPLACEMENTS:
-            dataset_dict = self.dicts[index]
-            item = self.mapper(dataset_dict)
-            if item is not None:
-                return {**item, "left_out": left_out} if left_out else item
-            left_out.append(dataset_dict["file_name"])
-            index = int(np.random.choice(self._frames_like(index)))
-        raise UserError(
-            f"none of {len(left_out)} frames drawn for training can be read, '{left_out[0]}' and "
-            f"'{left_out[1]}' among them; restore the image folder"
-        )
-
-    def _frames_like(self, index: int) -> np.ndarray:
-        if self.groups is None:
-            return np.arange(len(self.dicts))
-        return np.flatnonzero(self.groups == self.groups[index])
-
-
-@contextmanager
-def own_random_numbers(*entropy: int) -> Iterator[None]:
-    """Seeds the global generators of Python, NumPy and PyTorch (CPU), and restores them after."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seeds = _seeds(ITEM, *entropy)
-    random.seed(seeds[0])
-    np.random.seed(seeds[1])
-    torch.default_generator.manual_seed(seeds[2])  # torch.manual_seed would seed GPUs as well
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-
-
-def seed_iteration(seed: int, iteration: int) -> None:
-    """Seeds all global generators, those of GPUs too, for one iteration of this process."""
-    seeds = _seeds(ITERATION, seed, comm.get_rank(), iteration)
-    random.seed(seeds[0])
-    np.random.seed(seeds[1])
-    torch.manual_seed(seeds[2])
-
-
-def _seeds(*entropy: int) -> List[int]:
-    """One a library; 32 bits each, which is what NumPy takes."""
-    return np.random.SeedSequence(entropy).generate_state(3).tolist()
 
 
 class TrainLoader:
@@ -254,8 +114,12 @@ class TrainLoader:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> Dict[str, Any]:
+        check_metadata_consistency("thing_classes", cfg.DATASETS.TRAIN)
         dicts = get_detection_dataset_dicts(
-            cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+            cfg.DATASETS.TRAIN,
+            filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
+            # it would make a table of the classes, of which there is one, at 0.1 ms a frame
+            check_consistency=False,
         )
         return {
             "dicts": dicts,
@@ -307,7 +171,6 @@ class TrainLoader:
             batch_sampler=stream,
             num_workers=self.num_workers,
             collate_fn=trivial_batch_collator,
-            worker_init_fn=worker_init_reset_seed,
             # else a number is drawn from the generator that the model draws from
             generator=torch.Generator().manual_seed(self.seed),
         )
