@@ -30,7 +30,7 @@ def _process(rank, folder, world_size, function, args):
         init_method=f"file://{folder}/rendezvous",
         rank=rank,
         world_size=world_size,
-        timeout=datetime.timedelta(seconds=60),  # a process that waits in vain fails the test
+        timeout=datetime.timedelta(seconds=120),  # a process that waits in vain fails the test
     )
     comm._LOCAL_PROCESS_GROUP = dist.group.WORLD
     with EventStorage():
