@@ -1,0 +1,1 @@
+"""The subcommands of `person-search`, one module each."""
