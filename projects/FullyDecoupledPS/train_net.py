@@ -33,7 +33,9 @@ from fully_decoupled_ps.data import PersonSearchMapper
 from fully_decoupled_ps.divergence import LatestBatch, NoTracebackOfUserErrors, divergence_error
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
+from fully_decoupled_ps.modeling import BoxNoise
 from fully_decoupled_ps.solver import build_optimizer
+from fully_decoupled_ps.utils.tensorboard_pictures import EvaluatorWithPictures
 
 
 class Trainer(DefaultTrainer):
@@ -91,7 +93,10 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg, dataset_name):
         output_dir = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
-        return PersonSearchEvaluator(cfg, dataset_name, output_dir=output_dir)
+        if not cfg.TEST.SEARCH.PICTURES:
+            return PersonSearchEvaluator(cfg, dataset_name, output_dir=output_dir)
+        noise = None if cfg.SOLVER.STAGE == "detection" else BoxNoise(cfg)
+        return EvaluatorWithPictures(cfg, dataset_name, output_dir=output_dir, box_noise=noise)
 
 
 def setup(args):

@@ -1,12 +1,11 @@
 """A sheet of sample frames of a dataset, with its boxes and person ids."""
 
-import random
 from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
 from ..errors import UserError
-from .frame_boxes import LabelledBox, draw_boxes, person_style, sheet
+from .frame_boxes import LabelledBox, draw_boxes, person_style, sample_frames, sheet
 from .visualizer import read_image
 
 TILE_WIDTH = 480
@@ -35,7 +34,7 @@ def draw_dataset_sheet(
         UserError: no frame can be read.
     """
     tiles = []
-    for d in _shuffled(dicts, seed):
+    for _, d in sample_frames(dicts, seed):
         try:
             image = read(d["file_name"])
         except UserError:
@@ -59,19 +58,6 @@ def person_boxes(d: Dict[str, Any]) -> List[LabelledBox]:
         )
         for a in annotations
     ]
-
-
-def _shuffled(dicts: Sequence[Dict[str, Any]], seed: int) -> List[Dict[str, Any]]:
-    """At random, but one of each camera in turn."""
-    by_camera: Dict[Any, List[Dict[str, Any]]] = {}
-    for d in random.Random(seed).sample(list(dicts), len(dicts)):
-        by_camera.setdefault(d.get("camera_id"), []).append(d)
-    order = [
-        (turn, i, d)
-        for i, camera in enumerate(sorted(by_camera, key=str))
-        for turn, d in enumerate(by_camera[camera])
-    ]
-    return [d for _, _, d in sorted(order, key=lambda entry: entry[:2])]
 
 
 def _caption(d: Dict[str, Any]) -> str:

@@ -1,12 +1,16 @@
 """Whole frames with labelled boxes, and several of them as one sheet."""
 
 import colorsys
-from typing import List, NamedTuple, Sequence, Tuple
+import random
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import cv2
 import numpy as np
 
+from ..errors import UserError
 from .visualizer import Box, BoxStyle, draw_view
+
+Rectangle = Tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
 LINE_HEIGHT = 18  # pixels of a line of text
@@ -33,34 +37,59 @@ def person_style(person_id: int) -> BoxStyle:
     return BoxStyle(tuple(round(255 * c) for c in color))
 
 
-def draw_boxes(image: np.ndarray, boxes: Sequence[LabelledBox], width: int) -> np.ndarray:
-    """`image` (RGB), `width` pixels wide, with boxes and labels; first boxes, then all labels."""
+def draw_boxes(
+    image: np.ndarray,
+    boxes: Sequence[LabelledBox],
+    width: int,
+    thin: Sequence[Tuple[Box, Tuple[int, int, int]]] = (),
+) -> np.ndarray:
+    """`image` (RGB), `width` pixels wide, with boxes, then thin lines (box, RGB), then labels."""
     height, full_width = image.shape[:2]
     scale = width / full_width
     size = (width, max(round(height * scale), 1))
     styled = [(b.box, b.style) for b in boxes]
     view = draw_view(image, (0, 0, full_width, height), size, styled)
+    for box, color in thin:
+        left, top, right, bottom = (round(v * scale) for v in box)
+        cv2.rectangle(view, (left, top), (right, bottom), color, 2, cv2.LINE_AA)
+    taken: List[Rectangle] = []
     for b in boxes:
         if b.label:
-            _draw_label(view, b.label, round(b.box[0] * scale), round(b.box[1] * scale), b.style)
+            corners = tuple(round(v * scale) for v in b.box)
+            taken.append(_draw_label(view, b.label, corners, b.style, taken))
     return view
 
 
-def _draw_label(view: np.ndarray, text: str, left: int, top: int, style: BoxStyle) -> None:
-    """A tag that sits on the box, or inside where the picture ends; it is never cut off."""
+def _draw_label(
+    view: np.ndarray, text: str, box: Rectangle, style: BoxStyle, taken: Sequence[Rectangle]
+) -> Rectangle:
+    """A tag at the box, where none is yet if that is possible; it is never cut off."""
     (width, height), base = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
     width, height = width + 6, height + base + 2
-    left = min(max(left - 2, 0), max(view.shape[1] - width, 0))
-    top = top - height - 1 if top > height else top + 3
-    top = min(max(top, 0), max(view.shape[0] - height, 0))
-    cv2.rectangle(view, (left, top), (left + width, top + height), style.color, cv2.FILLED)
+    left = min(max(box[0] - 2, 0), max(view.shape[1] - width, 0))
+    # above the box, inside at its top, inside at its foot, below it
+    tops = [box[1] - height - 1, box[1] + 3, box[3] - height - 2, box[3] + 3]
+    tops = [min(max(top, 0), max(view.shape[0] - height, 0)) for top in tops]
+    tags = [(left, top, left + width, top + height) for top in tops]
+    tag = next((t for t in tags if not any(_touch(t, other) for other in taken)), tags[0])
+    cv2.rectangle(view, tag[:2], tag[2:], style.color, cv2.FILLED)
     bright = np.dot(style.color, (0.299, 0.587, 0.114)) > 140
-    place = (left + 3, top + height - base)
+    place = (left + 3, tag[3] - base)
     cv2.putText(view, text, place, FONT, FONT_SCALE, INK if bright else PAPER, 1, cv2.LINE_AA)
+    return tag
+
+
+def _touch(a: Rectangle, b: Rectangle) -> bool:
+    return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
 def sheet(tiles: Sequence[Tuple[np.ndarray, str]], title: str, columns: int) -> np.ndarray:
-    """Pictures of one width in rows, each with its caption below, under a title."""
+    """Pictures of one width in rows, each with its caption below, under a title.
+
+    Raises UserError if there is no picture.
+    """
+    if not tiles:
+        raise UserError(f"{title}: there is no frame to draw")
     width = max(tile.shape[1] for tile, _ in tiles)
     columns = min(columns, len(tiles))
     total = columns * (width + MARGIN) + MARGIN
@@ -91,12 +120,14 @@ def text_line(text: str, width: int, scale: float = 0.4) -> np.ndarray:
     return line
 
 
-def evenly(count: int, wanted: int) -> List[int]:
-    """`wanted` of the numbers 0 .. count - 1, spread evenly, first and last included.
-
-    >>> evenly(9, 3)
-    [0, 4, 8]
-    """
-    if count <= wanted:
-        return list(range(count))
-    return [round(i * (count - 1) / max(wanted - 1, 1)) for i in range(wanted)]
+def sample_frames(dicts: Sequence[Dict[str, Any]], seed: int) -> List[Tuple[int, Dict[str, Any]]]:
+    """All frames and their places at random, but one of each camera in turn."""
+    by_camera: Dict[Any, List[int]] = {}
+    for i in random.Random(seed).sample(range(len(dicts)), len(dicts)):
+        by_camera.setdefault(dicts[i].get("camera_id"), []).append(i)
+    order = [
+        (turn, k, i)
+        for k, camera in enumerate(sorted(by_camera, key=str))
+        for turn, i in enumerate(by_camera[camera])
+    ]
+    return [(i, dicts[i]) for _, _, i in sorted(order)]
