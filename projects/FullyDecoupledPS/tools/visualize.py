@@ -121,8 +121,8 @@ def load(args: argparse.Namespace) -> Tuple[SearchDataset, Predictions]:
 def detections(args: argparse.Namespace) -> np.ndarray:
     dataset, predictions = load(args)
     title = args.title or (
-        f"{dataset.name}: detections scored {args.score_thresh:g} or more, blue; annotated persons, "
-        "dashed amber"
+        f"{dataset.name}: detections scored {args.score_thresh:g} or more, blue; "
+        "annotated persons, dashed amber"
     )
     return draw_detections(
         dataset.dicts,

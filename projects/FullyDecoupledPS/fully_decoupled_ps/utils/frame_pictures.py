@@ -64,7 +64,7 @@ def draw_box_noise(
     seed: int = 0,
     read: Read = read_image,
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: frames with persons; their boxes dashed white, the noisy ones coloured."""
+    """(H, W, 3) uint8 RGB: frames with persons; true boxes dashed white, noisy ones coloured."""
     with_persons = [d for d in dicts if d["annotations"]]
     tiles = []
     with torch.random.fork_rng(devices=[]):
