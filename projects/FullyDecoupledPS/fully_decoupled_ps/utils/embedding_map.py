@@ -81,8 +81,10 @@ def draw_embedding_map(
         axes.scatter(*places[mine].T, s=38, c=colors[mine], label=label, **style)
     for person_id in np.unique(points.person_ids):
         x, y = np.median(places[points.person_ids == person_id], axis=0)
-        box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}
-        axes.text(x, y, str(person_id), ha="center", va="center", fontsize=9, bbox=box)
+        box = {"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5}
+        above = {"xytext": (0, 12), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(str(person_id), (x, y), fontsize=9, bbox=box, **above)
+    axes.margins(0.06)
     name = {"tsne": "t-SNE", "umap": "UMAP"}[method]
     persons = len(np.unique(points.person_ids))
     axes.set_title(f"{title}\n{name} of {len(points)} boxes of {persons} persons, by id")
