@@ -30,5 +30,9 @@ setup(
         # one needs libGL and GLib from the system, which servers and containers do not have.
         "opencv-python-headless>=4.6",
     ],
-    extras_require={"dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9"]},
+    extras_require={
+        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9"],
+        # an embedding map by UMAP in place of t-SNE (tools/visualize.py embedding --method umap)
+        "umap": ["umap-learn>=0.5"],
+    },
 )

@@ -97,4 +97,4 @@ def test_a_training_of_both_stages(tmp_path, restore_loggers):
     keys = {name.partition("/")[2] for name in found}
     # two iterations teach the detector nothing: there may be no detection on a labelled person
     assert {"detections", "worst_queries", "sna_boxes"} <= keys
-    assert set(map(tuple, found.values())) == {(1,)} or set(map(tuple, found.values())) == {(2,)}
+    assert list(found.values()) == [[2]] * len(found)  # as the scalars of this evaluation
