@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -134,21 +133,13 @@ def _content(s: ConvertedSet, names: Dict[str, str]) -> Dict[str, Any]:
 
 
 def to_xywh(box: Sequence[float]) -> List[float]:
-    """x0, y0, x1, y1 -> x, y, width, height, so that x + width gives x1 again to the last bit.
+    """x0, y0, x1, y1, none negative -> x, y, width, height; x + width gives x1 again, to the bit.
 
     >>> to_xywh([10.0, 20.0, 40.0, 80.5])
     [10, 20, 30, 60.5]
     """
     x0, y0, x1, y1 = box
-    return [_plain(v) for v in (x0, y0, _difference(x1, x0), _difference(y1, y0))]
-
-
-def _difference(end: float, start: float) -> float:
-    length = end - start
-    for candidate in (length, math.nextafter(length, math.inf), math.nextafter(length, 0.0)):
-        if start + candidate == end:
-            return candidate
-    return length
+    return [_plain(v) for v in (x0, y0, x1 - x0, y1 - y0)]
 
 
 def _plain(value: float) -> float:
