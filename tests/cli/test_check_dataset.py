@@ -92,7 +92,8 @@ def test_a_registered_name(tmp_path, capsys):
     "args, reason",
     [
         (["none.json"], "not found"),
-        (["nothing"], "neither a JSON file nor a registered dataset; registered are"),
+        (["coco_2017_val"], "neither a JSON file nor a registered dataset of person search"),
+        (["nothing"], "neither a JSON file nor a registered dataset of person search; registered"),
         (["SET", "--image-root", "none"], "image folder"),
         (["SET", "--sheet", "sheet.gif"], "ends in .png or .jpg"),
         (["SET", "--sheet", "none/sheet.png"], "there is no folder 'none'"),

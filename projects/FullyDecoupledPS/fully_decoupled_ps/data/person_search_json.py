@@ -165,7 +165,7 @@ def _parse(json_file: str) -> Dict[str, Any]:
     try:
         with open(json_file, encoding="utf-8") as f:
             content = json.load(f)
-    except ValueError as e:  # broken JSON, or not UTF-8
+    except (ValueError, OSError) as e:  # broken JSON, not UTF-8, or not to be opened
         raise UserError(f"{json_file}: not readable as JSON ({e}); correct the file") from e
     for field in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(field), list):

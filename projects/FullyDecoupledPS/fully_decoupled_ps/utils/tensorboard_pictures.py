@@ -8,7 +8,6 @@ import numpy as np
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetCatalog
 from detectron2.utils.events import EventStorage, get_event_storage
-from torch.utils.tensorboard import SummaryWriter
 
 from ..errors import UserError
 from ..evaluation import PersonSearchEvaluator
@@ -62,6 +61,8 @@ class EvaluatorWithPictures(PersonSearchEvaluator):
             for name, picture in pictures.items():
                 storage.put_image(name, picture.transpose(2, 0, 1))
             return results
+        from torch.utils.tensorboard import SummaryWriter  # takes long to import
+
         with SummaryWriter(self.output_dir) as writer:
             for name, picture in pictures.items():
                 writer.add_image(name, picture, 0, dataformats="HWC")

@@ -1,7 +1,6 @@
 """Writes the project's JSON from dataset dicts, and pictures beside it where that is asked for."""
 
 import json
-import logging
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -11,8 +10,6 @@ from typing import Any, Dict, List, Optional, Sequence
 from ...errors import UserError
 from ...files import replace_file
 from ..checks import repeated_ids, with_progress
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -92,7 +89,7 @@ def _copy(source: Path, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, part)
         os.replace(part, path)
-    except (OSError, shutil.SameFileError) as error:
+    except OSError as error:
         part.unlink(missing_ok=True)
         raise UserError(
             f"'{source}' can't be copied to '{path}' ({error}); make room, or leave "

@@ -4,6 +4,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
+from ..checks import with_progress
 from .findings import Findings
 
 MIN_WIDTH, MIN_HEIGHT = 8, 16  # pixels; under the stride of the re-id features
@@ -37,7 +38,11 @@ def inspect_boxes(dicts: List[Dict[str, Any]], findings: Findings) -> Summary:
     findings.warning(
         "boxes.duplicate",
         f"boxes that cover another box of their frame (IoU {DUPLICATE_IOU} or more)",
-        [place(d, i) for d in dicts for i in _duplicates(d["annotations"])],
+        [
+            place(d, i)
+            for d in with_progress(dicts, "comparing boxes")
+            for i in _duplicates(d["annotations"])
+        ],
     )
     wide = width > height
     if len(boxes) and wide.mean() > WIDE_SHARE:

@@ -101,15 +101,15 @@ Protocols = Optional[Dict[str, List[Dict[str, Any]]]]
 
 def _read_registered(inspection: Inspection, image_root: None, split: None) -> Protocols:
     name = inspection.source
-    if name not in DatasetCatalog.list():
-        known = [
-            n
-            for n in DatasetCatalog.list()
-            if MetadataCatalog.get(n).get("evaluator_type") == "person_search"
-        ]
+    known = [
+        n
+        for n in DatasetCatalog.list()
+        if MetadataCatalog.get(n).get("evaluator_type") == "person_search"
+    ]
+    if name not in known:
         raise UserError(
-            f"'{name}' is neither a JSON file nor a registered dataset; registered are "
-            f"{', '.join(known)}"
+            f"'{name}' is neither a JSON file nor a registered dataset of person search; "
+            f"registered are {', '.join(known)}"
         )
     metadata = MetadataCatalog.get(name)
     inspection.split = metadata.get("split", "train")

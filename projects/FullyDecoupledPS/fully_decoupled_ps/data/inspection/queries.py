@@ -49,7 +49,9 @@ def _inspect_protocol(
         if gallery is None:
             count = len(found - query_only - {query["image_id"]})
         else:
-            listed = galleries.setdefault(id(gallery), set(gallery))
+            if id(gallery) not in galleries:
+                galleries[id(gallery)] = set(gallery)
+            listed = galleries[id(gallery)]
             count = len(found & listed)
             if query["image_id"] in listed:
                 own.append(_place(query))
