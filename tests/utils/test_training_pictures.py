@@ -68,6 +68,16 @@ def test_a_detection_is_taken_once_and_the_best_one(made_up):
     assert sorted(labelled.features[:2].argmax(axis=1)) == [3, 9]
 
 
+def test_a_detection_that_fits_two_persons_is_the_nearer_one_s(made_up):
+    dataset, predictions = made_up.predictions()
+    dataset.ground_truth.boxes[1] = dataset.ground_truth.boxes[0] + [4, 0, 4, 0]
+    predictions.detections.boxes[0] = dataset.ground_truth.boxes[0]
+    predictions.detections.boxes[1] = [160, 10, 190, 70]  # leaves the first for both
+    labelled = labelled_features(dataset, predictions)
+    assert len(labelled) == 2 * NUM_FRAMES - 1
+    assert labelled.person_ids[labelled.frames == 0].tolist() == [2]
+
+
 def test_pairs_by_kind():
     """Persons 1, 1, 1 and 2; the first two rows are of one frame, and no pair."""
     rows = [[1, 0], [0.6, 0.8], [0.8, 0.6], [0, 1]]
