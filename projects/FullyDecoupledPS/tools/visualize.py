@@ -30,8 +30,8 @@ from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import dataset_of_predictions, load_predictions
 from fully_decoupled_ps.evaluation.predictions import Predictions
 from fully_decoupled_ps.evaluation.search_dataset import SearchDataset
-from fully_decoupled_ps.files import replace_file
 from fully_decoupled_ps.modeling import BoxNoise
+from fully_decoupled_ps.output_file import replace_file
 from fully_decoupled_ps.utils.alpha_curve import draw_alphas, read_alphas
 from fully_decoupled_ps.utils.embedding_map import METHODS, draw_embedding_map
 from fully_decoupled_ps.utils.frame_pictures import draw_box_noise, draw_detections

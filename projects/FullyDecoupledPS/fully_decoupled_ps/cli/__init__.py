@@ -1,1 +1,1 @@
-"""The subcommands of `person-search`, one module each."""
+"""The command ``person-search``: one module a subcommand."""

@@ -10,7 +10,7 @@ import sys
 from ..data.inspection import Inspection, format_inspection, inspect_dataset
 from ..data.inspection.findings import ERROR, WARNING
 from ..errors import UserError
-from ..files import replace_file
+from ..output_file import replace_file
 from ..utils.dataset_sheet import draw_dataset_sheet
 from ..utils.visualizer import encode_image
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from ...errors import UserError
-from ...files import replace_file
+from ...output_file import replace_file
 from ..checks import repeated_ids, with_progress
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Output files that a user names: whole under their name, or not there."""
 
 import os
 import tempfile
