@@ -40,5 +40,7 @@ setup(
     extras_require={
         "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9", *EXPORT],
         "export": EXPORT,
+        # an embedding map by UMAP in place of t-SNE (tools/visualize.py embedding --method umap)
+        "umap": ["umap-learn>=0.5"],
     },
 )

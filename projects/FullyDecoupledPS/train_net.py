@@ -44,6 +44,7 @@ from fully_decoupled_ps.files import drop_torn_line, tell_unwritable
 from fully_decoupled_ps.hooks import LeftOutImages, LossNormalizers, SeedIterations
 from fully_decoupled_ps.launch import ddp_on, launch
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
+from fully_decoupled_ps.modeling import BoxNoise
 from fully_decoupled_ps.resuming import (
     check_resumable,
     restore_optimizer,
@@ -54,6 +55,7 @@ from fully_decoupled_ps.run_log import log_begun_after
 from fully_decoupled_ps.solver import build_optimizer, scale_to_processes
 from fully_decoupled_ps.stopping_writers import StoppingWriter
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
+from fully_decoupled_ps.utils.tensorboard_pictures import EvaluatorWithPictures
 
 
 class Trainer(DefaultTrainer):
@@ -141,7 +143,10 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg, dataset_name):
         output_dir = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
-        return PersonSearchEvaluator(cfg, dataset_name, output_dir=output_dir)
+        if not cfg.TEST.SEARCH.PICTURES:
+            return PersonSearchEvaluator(cfg, dataset_name, output_dir=output_dir)
+        noise = None if cfg.SOLVER.STAGE == "detection" else BoxNoise(cfg)
+        return EvaluatorWithPictures(cfg, dataset_name, output_dir=output_dir, box_noise=noise)
 
 
 def load_config(args):

@@ -136,6 +136,26 @@ def test_listed_queries(root, content):
     ]  # fmt: skip
 
 
+def test_query_only_images_are_in_no_gallery(root, content):
+    content["images"][1]["query_only"] = True
+    assert [d.get("query_only") for d in load(root, content)] == [None, True, None, None]
+    galleries = [q["gallery"] for q in protocols(root, content)["multi_view"]]
+    assert galleries == [["hall", "3"], ["1"], ["hall", "3"], ["1"]]
+
+
+def test_repeated_ids_are_kept_where_the_file_allows_them(root, content, caplog):
+    content["annotations"][3]["person_id"] = 8
+    content["allow_repeated_ids"] = True
+    with caplog.at_level("WARNING"):
+        dicts = load(root, content)
+    assert [a["person_id"] for a in dicts[1]["annotations"]] == [8, 8]
+    assert "1 frames hold a person id twice" in caplog.text
+    content["allow_repeated_ids"] = False
+    assert "person_id 8 stands twice in image 2" in error_of(root, content)
+    content["allow_repeated_ids"] = "yes"
+    assert "allow_repeated_ids: 'yes' is neither true nor false" in error_of(root, content)
+
+
 def test_no_queries_at_all(root, content):
     content["queries"] = []
     assert protocols(root, content) == {"full": [], "multi_view": []}
@@ -205,6 +225,7 @@ FAULTS = [
     ("images.1.id", "1", "images[1], id: 1 stands there twice"),
     ("images.1.width", 0, "images[1]: width 0, height 100; both must be over 0"),
     ("images.1.width", 20.5, "images[1], width: 20.5 is not of type int"),
+    ("images.1.query_only", 1, "images[1], query_only: 1 is neither true nor false"),
     ("images.1.camera_id", "door", "images[1], camera_id: 'door' is not of type int"),
     ("annotations.3.image_id", 9, "annotations[3], image_id: 9 is not in 'images'"),
     ("annotations.3", {"bbox": [1, 1, 5, 5]}, "annotations[3]: no 'image_id'"),

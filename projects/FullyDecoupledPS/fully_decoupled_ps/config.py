@@ -199,6 +199,9 @@ def _add_test_config(cfg: CN) -> None:
     cfg.TEST.SEARCH.COCO_AP = False
     # mAP by pair of cameras and by box height, as tables and plots (not in the paper).
     cfg.TEST.SEARCH.BREAKDOWN = False
+    # Draw detections, SnA boxes, an embedding map, similarity histograms and the worst queries for
+    # TensorBoard at each evaluation.
+    cfg.TEST.SEARCH.PICTURES = False
     # Write predictions.npz, which tools/evaluate_predictions.py scores without the model.
     cfg.TEST.SEARCH.SAVE_PREDICTIONS = False
 

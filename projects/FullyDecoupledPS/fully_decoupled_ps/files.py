@@ -33,6 +33,21 @@ def atomic_write(path: str, mode: str = "w", **kwargs) -> Iterator:
     _sync_folder(os.path.dirname(path) or ".")
 
 
+def replace_file(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file that the user names, by :func:`atomic_write`; what was there stays until then.
+
+    Raises:
+        UserError: if it can't be written (disk full, no permission); nothing has changed.
+    """
+    try:
+        with atomic_write(os.fspath(path), "wb") as f:
+            f.write(content)
+    except OSError as error:
+        raise UserError(
+            f"'{path}' can't be written ({error.strerror}); make room or choose another place"
+        ) from error
+
+
 def _sync_folder(folder: str) -> None:
     """The new name is on the disk, too; not every file system can be asked to."""
     descriptor = os.open(folder, os.O_RDONLY)

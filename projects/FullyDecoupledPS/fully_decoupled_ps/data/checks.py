@@ -163,6 +163,26 @@ def _person_ids(dicts: List[Dict[str, Any]]) -> Set[int]:
     return {a["person_id"] for d in dicts for a in d.get("annotations", [])} - {-1}
 
 
+class Faults:
+    """What becomes of a fault of an entry: it is raised, or kept, and the entry left out.
+
+    Around the reading of each entry: ``with faults: ...``
+    """
+
+    def __init__(self, keep: bool = False) -> None:
+        self.keep = keep
+        self.kept: List[UserError] = []
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, fault: Any, traceback: Any) -> bool:
+        if self.keep and isinstance(fault, UserError):
+            self.kept.append(fault)
+            return True
+        return False
+
+
 class Oddities:
     """What a loader met and went on with: counted a kind, with the first place of each."""
 

@@ -1,6 +1,7 @@
 """SnA, the paper's augmentation of ground-truth boxes with spatial noise (section III-C)."""
 
 import torch
+from detectron2.config import configurable
 from detectron2.structures import Boxes
 
 from ..errors import UserError
@@ -14,6 +15,7 @@ class BoxNoise:
     by factors drawn uniformly from ``[1 - lambda2, 1 + lambda2]``. Copies are clipped to the image.
     """
 
+    @configurable
     def __init__(self, *, center_shift: float, scale: float, num_copies: int):
         """
         Args:
@@ -32,6 +34,15 @@ class BoxNoise:
         self.center_shift = center_shift
         self.scale = scale
         self.num_copies = num_copies
+
+    @classmethod
+    def from_config(cls, cfg):
+        noise = cfg.MODEL.REID.BOX_NOISE
+        return {
+            "center_shift": noise.CENTER_SHIFT,
+            "scale": noise.SCALE,
+            "num_copies": noise.NUM_COPIES,
+        }
 
     def __call__(self, boxes: Boxes, image_size: tuple[int, int]) -> Boxes:
         """

@@ -35,11 +35,7 @@ def build_training_parts(cfg, feature_dim: int) -> dict:
             momentum=reid.OIM.MOMENTUM,
         ),
         "losses": build_reid_losses(cfg),
-        "box_noise": BoxNoise(
-            center_shift=reid.BOX_NOISE.CENTER_SHIFT,
-            scale=reid.BOX_NOISE.SCALE,
-            num_copies=reid.BOX_NOISE.NUM_COPIES,
-        ),
+        "box_noise": BoxNoise(cfg),
     }
 
 

@@ -1,0 +1,116 @@
+"""Splits converted sequences into training and test sets, and chooses the queries."""
+
+import random
+from collections import Counter, defaultdict
+from typing import Any, Dict, List, Sequence, Set, Tuple
+
+from ...errors import UserError
+
+Dicts = List[Dict[str, Any]]
+
+
+def split_by_sequences(
+    converted: Dict[str, Dicts], *, test: Sequence[str] = (), share: float = 0.5, seed: int = 0
+) -> Tuple[Dicts, Dicts, List[str]]:
+    """
+    Args:
+        converted: dataset dicts by sequence.
+        test: the sequences for testing; none: `share` of them, drawn with `seed`, one at least.
+
+    Returns:
+        training and test dicts, and the names of the test sequences. A person of both keeps the
+        same id.
+
+    Raises:
+        UserError: an unknown name, or nothing would be left to train or to test.
+    """
+    names = list(converted)
+    unknown = [name for name in test if name not in converted]
+    if unknown:
+        raise UserError(
+            f"--test-sequences: '{unknown[0]}' is none of the sequences {', '.join(names)}"
+        )
+    if not test and len(names) > 1:
+        count = min(max(round(share * len(names)), 1), len(names) - 1)
+        test = random.Random(seed).sample(names, count)
+    if not test or len(set(test)) == len(names):
+        raise UserError(
+            f"--split sequences leaves nothing to {'test' if not test else 'train'} on, with "
+            f"{len(names)} sequence(s); use --split ids, or --split none"
+        )
+    train = [d for name in names if name not in test for d in converted[name]]
+    return train, [d for name in names if name in test for d in converted[name]], sorted(test)
+
+
+def split_by_ids(
+    converted: Dict[str, Dicts], share: float = 0.5
+) -> Tuple[Dicts, Dicts, Dict[str, int]]:
+    """
+    Each sequence is cut in time: its last `share` of frames are for testing. A person that is on
+    both sides belongs to the one where it has more boxes (training, if as many), and is unlabelled
+    on the other. So no frame and no id is in both.
+
+    Returns:
+        training and test dicts, and counts of what that has unlabelled.
+
+    Raises:
+        UserError: one side would have nobody labelled.
+    """
+    sides: Tuple[Dicts, Dicts] = ([], [])
+    for dicts in converted.values():
+        cut = len(dicts) - round(share * len(dicts))
+        sides[0].extend(dicts[:cut])
+        sides[1].extend(dicts[cut:])
+    boxes = [Counter(a["person_id"] for d in side for a in d["annotations"]) for side in sides]
+    counts: Counter = Counter()
+    for this, other in ((0, 1), (1, 0)):
+        lost: Set[int] = {
+            i
+            for i, n in boxes[this].items()
+            if i >= 0 and (n < boxes[other][i] or (this == 1 and n == boxes[other][i]))
+        }
+        for d in sides[this]:
+            for a in d["annotations"]:
+                if a["person_id"] in lost:
+                    a["person_id"] = -1
+                    counts["boxes of an id of the other split (kept, unlabelled)"] += 1
+    for side, name in zip(sides, ("train", "test")):
+        if not any(a["person_id"] >= 0 for d in side for a in d["annotations"]):
+            raise UserError(
+                f"--split ids leaves nobody to {name} on; change --test-share, or use another "
+                "--split"
+            )
+    return sides[0], sides[1], counts
+
+
+def choose_queries(dicts: Dicts, seed: int = 0) -> Tuple[Dicts, int]:
+    """
+    For each person that is in two frames or more, by rising id: one query a camera that sees it,
+    drawn with `seed` from its boxes there.
+
+    Returns:
+        the queries of a protocol, and how many persons have none.
+    """
+    rng = random.Random(seed)
+    seen: Dict[int, Dict[Any, List[Tuple[Dict, Dict]]]] = defaultdict(lambda: defaultdict(list))
+    for d in dicts:
+        for a in d["annotations"]:
+            if a["person_id"] >= 0:
+                seen[a["person_id"]][d.get("camera_id")].append((d, a))
+    queries, without = [], 0
+    for person_id in sorted(seen):
+        cameras = seen[person_id]
+        if sum(map(len, cameras.values())) < 2:
+            without += 1
+            continue
+        for camera in sorted(cameras, key=lambda c: (c is not None, c)):
+            d, a = rng.choice(cameras[camera])
+            queries.append(
+                {
+                    "image_id": d["image_id"],
+                    "bbox": list(a["bbox"]),
+                    "person_id": person_id,
+                    "gallery": None,
+                }
+            )
+    return queries, without

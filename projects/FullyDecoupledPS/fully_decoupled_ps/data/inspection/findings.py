@@ -1,0 +1,43 @@
+"""What is wrong with a dataset: errors and warnings, counted a kind, with the first places."""
+
+from dataclasses import dataclass
+from typing import List, Sequence
+
+ERROR = "error"  # training or evaluation would fail, or give wrong figures
+WARNING = "warning"  # it works; somebody should look
+
+MAX_PLACES = 100  # kept a finding, for the JSON report
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of fault."""
+
+    level: str  # ERROR or WARNING
+    kind: str  # a short name that stays the same, for scripts, as "boxes.tiny"
+    message: str  # what it is that `count` is of
+    count: int  # 0: of the dataset as a whole
+    places: Sequence[str]  # the first MAX_PLACES of them
+
+
+class Findings(List[Finding]):
+    """All findings of one inspection."""
+
+    def error(self, kind: str, message: str, places: Sequence[str]) -> None:
+        """An error at these places; none if there are none."""
+        self._add(ERROR, kind, message, places)
+
+    def warning(self, kind: str, message: str, places: Sequence[str]) -> None:
+        """A warning at these places; none if there are none."""
+        self._add(WARNING, kind, message, places)
+
+    def whole(self, level: str, kind: str, message: str) -> None:
+        """Something about the dataset as a whole."""
+        self.append(Finding(level, kind, message, 0, ()))
+
+    def _add(self, level: str, kind: str, message: str, places: Sequence[str]) -> None:
+        if places:
+            self.append(Finding(level, kind, message, len(places), tuple(places[:MAX_PLACES])))
+
+    def of(self, level: str) -> List[Finding]:
+        return [finding for finding in self if finding.level == level]

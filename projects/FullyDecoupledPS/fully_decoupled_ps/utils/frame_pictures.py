@@ -1,0 +1,86 @@
+"""Sample frames with what a detector found, or with the noisy boxes (SnA) that re-id trains on."""
+
+from typing import Any, Callable, Dict, List, Sequence
+
+import numpy as np
+import torch
+from detectron2.structures import Boxes
+
+from ..evaluation.predictions import Predictions
+from .frame_boxes import LabelledBox, draw_boxes, person_style, sample_frames, sheet
+from .visualizer import MISSED, QUERY, BoxStyle, read_image
+
+FRAMES = 6
+TILE_WIDTH = 640
+COLUMNS = 2
+GROUND_TRUTH = BoxStyle((255, 255, 255), dashed=True)  # beside noise of any colour
+
+Read = Callable[[str], np.ndarray]
+# n noisy copies: M boxes and the picture's (height, width) -> M * (n + 1) boxes, the M first
+BoxNoise = Callable[[Boxes, tuple], Boxes]
+
+
+def draw_detections(
+    dicts: Sequence[Dict[str, Any]],
+    predictions: Predictions,
+    title: str,
+    *,
+    score_thresh: float = 0.5,
+    frames: int = FRAMES,
+    seed: int = 0,
+    read: Read = read_image,
+) -> np.ndarray:
+    """
+    Args:
+        dicts: dataset dicts, in the order of the predictions.
+
+    Returns:
+        (H, W, 3) uint8 RGB: frames drawn with `seed`, of each camera in turn; detections blue with
+        their score, annotated persons dashed amber.
+    """
+    detections = predictions.detections
+    tiles = []
+    for i, d in sample_frames(dicts, seed)[:frames]:
+        rows = np.arange(detections.offsets[i], detections.offsets[i + 1])
+        rows = rows[detections.scores[rows] >= score_thresh]
+        boxes = [LabelledBox(a["bbox"], MISSED) for a in d["annotations"]]
+        boxes += [
+            LabelledBox(detections.boxes[k], QUERY, f"{detections.scores[k]:.2f}") for k in rows
+        ]
+        caption = (
+            f"{d['image_id']}: {len(rows)} detections, {len(d['annotations'])} persons annotated"
+        )
+        image = read(d["file_name"])
+        tiles.append((draw_boxes(image, boxes, TILE_WIDTH), caption))
+    return sheet(tiles, title, COLUMNS)
+
+
+def draw_box_noise(
+    dicts: Sequence[Dict[str, Any]],
+    box_noise: BoxNoise,
+    title: str,
+    *,
+    frames: int = FRAMES,
+    seed: int = 0,
+    read: Read = read_image,
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: frames with persons; true boxes dashed white, noisy ones coloured."""
+    with_persons = [d for d in dicts if d["annotations"]]
+    tiles = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for _, d in sample_frames(with_persons, seed)[:frames]:
+            image = read(d["file_name"])
+            noisy = _noisy_boxes(d, box_noise)
+            boxes = [LabelledBox(a["bbox"], GROUND_TRUTH) for a in d["annotations"]]
+            thin = [(box, person_style(k).color) for k, box in noisy]
+            caption = f"{d['image_id']}: {len(boxes)} persons, {len(noisy)} noisy boxes"
+            tiles.append((draw_boxes(image, boxes, TILE_WIDTH, thin), caption))
+    return sheet(tiles, title, COLUMNS)
+
+
+def _noisy_boxes(d: Dict[str, Any], box_noise: BoxNoise) -> List[tuple]:
+    """(place of the annotation, noisy box) of a frame."""
+    gt = Boxes(torch.tensor([a["bbox"] for a in d["annotations"]], dtype=torch.float32))
+    noisy = box_noise(gt, (d["height"], d["width"])).tensor[len(gt) :]
+    return [(k % len(gt), box.tolist()) for k, box in enumerate(noisy)]

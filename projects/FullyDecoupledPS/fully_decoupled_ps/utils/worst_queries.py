@@ -1,0 +1,61 @@
+"""The queries that fared worst, each beside its first hits."""
+
+from typing import Any, Callable, Dict, List, Sequence
+
+import numpy as np
+
+from ..errors import UserError
+from .frame_boxes import MARGIN, PAPER, text_line
+from .query_cards import place
+from .visualizer import ranked_montage, read_image
+
+COUNT = 8
+HITS = 10
+
+
+def worst_queries(queries: Sequence[Dict[str, Any]], count: int = COUNT) -> List[Dict[str, Any]]:
+    """The `count` of lowest AP, lowest first, of those that have somebody to find."""
+    return sorted((q for q in queries if q["num_gt"]), key=lambda q: q["ap"])[:count]
+
+
+def draw_worst_queries(
+    queries: Sequence[Dict[str, Any]],
+    title: str,
+    *,
+    count: int = COUNT,
+    hits: int = HITS,
+    read: Callable[[str], np.ndarray] = read_image,
+) -> np.ndarray:
+    """
+    Args:
+        queries: records of a `queries_<protocol>.json`.
+        read: returns the RGB frame of a `file_name`.
+
+    Returns:
+        (H, W, 3) uint8 RGB: a row a query, its picture and its first hits: green with a tick if
+        right, red with a cross if wrong, dashed where the person really stands.
+
+    Raises:
+        UserError: there is no query, or a picture can't be read.
+    """
+    worst = worst_queries(queries, count)
+    if not worst:
+        raise UserError("there is no query with somebody to find, so no worst one")
+    rows = [ranked_montage(q, q["hits"][:hits], read=read) for q in worst]
+    width = max(max(row.shape[1] for row in rows), 640) + 2 * MARGIN
+    parts = [text_line(title, width, 0.6)]
+    for query, row in zip(worst, rows):
+        parts.append(text_line("  " + _caption(query), width, 0.5))
+        band = np.full((row.shape[0] + MARGIN, width, 3), PAPER, np.uint8)
+        band[: row.shape[0], MARGIN : MARGIN + row.shape[1]] = row
+        parts.append(band)
+    return np.concatenate(parts)
+
+
+def _caption(query: Dict[str, Any]) -> str:
+    first = query["first_hit_rank"]
+    found = "never found" if first is None else f"first right hit at rank {first}"
+    return (
+        f"query {query['query_id']}, person {query['person_id']}, {place(query)}: "
+        f"AP {100 * query['ap']:.1f}, {found}, {query['num_tp']} of {query['num_gt']} detected"
+    )
