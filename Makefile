@@ -39,8 +39,11 @@ demo: setup  ## Train, search and score on a synthetic benchmark, and draw the r
 ablation: setup  ## Compare the training modes on the synthetic benchmark: about an hour
 	@$(RUN) $(PROJECT)/tools/ablation.py
 
-bench: setup  ## Time the evaluation on predictions of the benchmarks' sizes
+bench: setup  ## Time inference, training, evaluation and start: about an hour on a CPU
+	@$(RUN) $(PROJECT)/tools/benchmark.py inference --autocast auto --output output/benchmark_inference.json
+	@$(RUN) $(PROJECT)/tools/benchmark.py training --output output/benchmark_training.json
 	@$(RUN) $(PROJECT)/tools/benchmark_evaluation.py --output output/benchmark_evaluation.json
+	@$(RUN) $(PROJECT)/tools/benchmark_dataset.py --output output/benchmark_dataset.json
 
 test: setup  ## Run the tests
 	OMP_NUM_THREADS=2 $(RUN) -m pytest -q --durations=10
