@@ -7,12 +7,13 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, BoxMode, Instances
 
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.evaluation import PersonSearchEvaluator
+from fully_decoupled_ps.evaluation import PersonSearchEvaluator, load_predictions
 
 from . import reference
 from .worlds import frame, query
 
 NAME = "evaluator_test"
+IMAGES = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
 A = [0.0, 0.0, 100.0, 200.0]
 B = [300.0, 0.0, 400.0, 200.0]
 
@@ -148,6 +149,56 @@ def test_by_hand(dataset):
     assert results["search"] == pytest.approx({"mAP": 100, "top1": 100, "top5": 100, "top10": 100})
     assert set(results["detection"].values()) == {100.0}
     assert results["search_multi_view"]["mAP"] == pytest.approx(100)
+
+
+def run_with_unreadable(evaluator, image_id):
+    """As ``run``, but one image could not be read; what the model says of it must not count."""
+    evaluator.reset()
+    for d, output in zip(dicts(), outputs()):
+        frame_input, result = model_io(d, output)
+        if d["image_id"] == image_id:
+            frame_input = {k: d[k] for k in ("image_id", "file_name")} | {"unreadable": True}
+        evaluator.process([frame_input], [result])
+    return evaluator.evaluate()
+
+
+def test_persons_of_an_unreadable_frame_are_not_found(dataset, tmp_path):
+    """
+    Of c's two persons none is found, of six: recall and AP 4 / 6. Query 1 finds b of b and c: AP
+    1 / 2. Query 2 finds b: AP 1. Query 3 finds a and b of a, b and c: AP 2 / 3. Multi-view: query 1
+    finds nothing in c, query 3 finds a.
+    """
+    evaluator = PersonSearchEvaluator(dataset, output_dir=str(tmp_path), save=True)
+    results = run_with_unreadable(evaluator, "c.jpg")
+    assert results["detection"]["recall"] == pytest.approx(400 / 6)
+    assert results["detection"]["AP"] == pytest.approx(400 / 6)
+    assert results["search"]["mAP"] == pytest.approx(100 * (1 / 2 + 1 + 2 / 3) / 3)
+    assert results["search_multi_view"]["mAP"] == pytest.approx(50)
+    counts = json.loads((tmp_path / "metrics.json").read_text())["counts"]
+    assert counts["frames"] == 3 and counts["persons"] == 6 and counts["unreadable_frames"] == 1
+    assert counts["queries_in_unreadable_frames"] == {"full": 0, "multi_view": 0}
+
+    predictions = load_predictions(str(tmp_path / "predictions.npz"), IMAGES, dataset)
+    assert PersonSearchEvaluator(dataset).evaluate_predictions(predictions) == results
+
+
+def test_queries_of_an_unreadable_frame_are_left_out(dataset, tmp_path, caplog):
+    """a holds queries 1 and 2; query 3 finds b and c of a, b and c: AP 2 / 3."""
+    caplog.set_level("WARNING")
+    results = run_with_unreadable(PersonSearchEvaluator(dataset, output_dir=str(tmp_path)), "a.jpg")
+    assert results["search"]["mAP"] == pytest.approx(200 / 3)
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert content["counts"]["queries"] == {"full": 1, "multi_view": 1}
+    assert content["counts"]["queries_in_unreadable_frames"] == {"full": 2, "multi_view": 2}
+    queries = json.loads((tmp_path / "queries_full.json").read_text())["queries"]
+    assert [q["query_id"] for q in queries] == [2]
+    messages = [record.getMessage() for record in caplog.records]
+    assert "image '/frames/a.jpg' can't be read: nothing is found" in messages
+    assert any("1 frame(s) could not be read" in m and "(full: 2, multi" in m for m in messages)
+    # the next evaluation of the same evaluator is of all again
+    evaluator = PersonSearchEvaluator(dataset)
+    run_with_unreadable(evaluator, "a.jpg")
+    assert run(evaluator)["search"]["mAP"] == pytest.approx(100)
 
 
 def test_files(dataset, tmp_path):

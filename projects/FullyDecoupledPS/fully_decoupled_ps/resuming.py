@@ -31,7 +31,7 @@ def check_resumable(state: dict, stage: str, training_data: dict) -> None:
     if state.get("stage", stage) != stage:
         raise UserError(
             f"--resume: the checkpoint is of stage {state['stage']}, and SOLVER.STAGE is {stage}; "
-            f"leave --resume out, and name it with MODEL.WEIGHTS"
+            "leave --resume out, and name it with MODEL.WEIGHTS"
         )
     changes = differences(state.get("training_data", training_data), training_data)
     if changes:

@@ -80,12 +80,13 @@ class TrainLoader:
     ) -> None:
         """
         Args:
-            dicts: dataset dicts, with "width" and "height"
+            dicts: dataset dicts
             dataset_names: that the dicts are from
             mapper: see :class:`SeededItems`
             build_sampler: makes an endless sampler of the dicts' indices from a seed
             total_batch_size: of all processes
-            aspect_ratio_grouping: put no wide images with high ones into a batch
+            aspect_ratio_grouping: put no wide images with high ones into a batch; the dicts need
+                "width" and "height"
             num_workers: processes that load images
             seed: None draws one, the same in all processes, which must then all be here
 
@@ -108,8 +109,9 @@ class TrainLoader:
         self.fingerprint = fingerprint(dataset_names, dicts)
         self.num_left_out = 0
         self._files_left_out: set = set()
-        wide = np.array([d["width"] > d["height"] for d in dicts], dtype=np.uint8)
-        self.groups = wide if aspect_ratio_grouping else None
+        self.groups = None
+        if aspect_ratio_grouping:
+            self.groups = np.array([d["width"] > d["height"] for d in dicts], dtype=np.uint8)
         self.dicts = DatasetFromList(dicts, copy=False)
 
     @classmethod

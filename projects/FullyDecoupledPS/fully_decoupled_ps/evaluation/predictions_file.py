@@ -74,8 +74,14 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
     arrays = _read(path, names)
     count = len(arrays["image_ids"])
     records: List[Record] = [{"image_id": str(image_id)} for image_id in arrays["image_ids"]]
-    for record, unreadable in zip(records, arrays.get("unreadable", ())):
-        record["unreadable"] = bool(unreadable)
+    unreadable = arrays.get("unreadable", np.zeros(count, dtype=bool))
+    if unreadable.shape != (count,):
+        raise UserError(
+            f"{path}, array 'unreadable': it has shape {unreadable.shape} for {count} images; "
+            "write the file again"
+        )
+    for record, is_unreadable in zip(records, unreadable.tolist()):
+        record["unreadable"] = is_unreadable
     for name, offsets_name in {**_ROWS, **_FEATURES}.items():
         if name not in arrays:
             continue
