@@ -4,7 +4,8 @@ import pytest
 import torch
 from detectron2.utils.events import EventStorage
 
-from fully_decoupled_ps.modeling.activation_checkpointing import CheckpointedSequential
+from fully_decoupled_ps import UserError
+from fully_decoupled_ps.modeling.activation_checkpointing import STAGES, CheckpointedSequential
 from tests.testing import make_model, training_input
 
 BATCH = [training_input([0, 1, -1], seed=1), training_input([2, 0], seed=2)]
@@ -14,8 +15,8 @@ SIDE_NETS = {
 }
 
 
-def step(side_net, checkpointing):
-    opts = (*SIDE_NETS[side_net], "MODEL.REID.SIDE_NET.CHECKPOINTING", checkpointing)
+def step(side_net, stages):
+    opts = (*SIDE_NETS[side_net], "MODEL.REID.SIDE_NET.CHECKPOINTING", stages)
     model = make_model("reid", opts, train=True)
     remembered = set()
 
@@ -34,8 +35,8 @@ def step(side_net, checkpointing):
 
 @pytest.mark.parametrize("side_net", SIDE_NETS)
 def test_everything_is_equal_but_what_is_remembered(side_net):
-    losses, gradients, state, remembered = step(side_net, False)
-    other_losses, other_gradients, other_state, other_remembered = step(side_net, True)
+    losses, gradients, state, remembered = step(side_net, ())
+    other_losses, other_gradients, other_state, other_remembered = step(side_net, STAGES)
     assert other_remembered < 0.6 * remembered
     assert losses == other_losses
     for mine, other in ((gradients, other_gradients), (state, other_state)):
@@ -45,10 +46,16 @@ def test_everything_is_equal_but_what_is_remembered(side_net):
 
 
 def test_inference_computes_a_block_once():
-    model = make_model("reid", ("MODEL.REID.SIDE_NET.CHECKPOINTING", True))
+    model = make_model("reid", ("MODEL.REID.SIDE_NET.CHECKPOINTING", ("res3",)))
     stage = model.reid.side_net.res3
     assert isinstance(stage, CheckpointedSequential)
+    assert not isinstance(model.reid.side_net.res4, CheckpointedSequential)
     calls = []
     stage[0].register_forward_hook(lambda *args: calls.append(1))
     model([{"image": BATCH[0]["image"]}])
     assert calls == [1]
+
+
+def test_an_unknown_stage_is_refused():
+    with pytest.raises(UserError, match="'conv3' is no stage .* res3, res4, res5"):
+        make_model("reid", ("MODEL.REID.SIDE_NET.CHECKPOINTING", ("conv3",)))

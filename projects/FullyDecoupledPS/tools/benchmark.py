@@ -50,13 +50,17 @@ from fully_decoupled_ps.utils.allocator import keep_large_buffers
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "prw"
 MODELS = [f"{d}_R{depth}" for d in ("faster_rcnn", "retinanet", "fcos") for depth in (50, 34)]
-# What a step of training trains, and how many noisy copies of a box it has (0: as the config says).
+CHECKPOINTING = "MODEL.REID.SIDE_NET.CHECKPOINTING"
+ONE, NINE = ("MODEL.REID.BOX_NOISE.NUM_COPIES", 1), ("MODEL.REID.BOX_NOISE.NUM_COPIES", 9)
+# The stage that a step of training is of, and what the config says for it.
 STEPS = {
-    "detection": ("detection", 0),
-    "reid, n = 1": ("reid", 1),
-    "reid, n = 9": ("reid", 9),
-    "joint": ("joint", 0),
-    "hybrid": ("hybrid", 0),
+    "detection": ("detection", ()),
+    "reid, n = 1": ("reid", ONE),
+    "reid, n = 1, res3 again": ("reid", (*ONE, CHECKPOINTING, ("res3",))),
+    "reid, n = 9": ("reid", NINE),
+    "reid, n = 9, all again": ("reid", (*NINE, CHECKPOINTING, ("res3", "res4", "res5"))),
+    "joint": ("joint", ()),
+    "hybrid": ("hybrid", ()),
 }
 
 
@@ -145,9 +149,9 @@ def _prepare_inference(cfg, args, batch_size: int, autocast: str):
 def measure_training(config_file: str, args: argparse.Namespace) -> List[Dict[str, Any]]:
     """A record for each kind of step of one network."""
     prepare = {
-        name: partial(_prepare_step, config_file, args, stage, copies)
-        for name, (stage, copies) in STEPS.items()
-        if name.split(",")[0] in args.stages or stage == "detection"
+        name: partial(_prepare_step, config_file, args, stage, opts)
+        for name, (stage, opts) in STEPS.items()
+        if stage in ("detection", *args.stages)
     }
     device = torch.device(benchmark_config(config_file, "reid", args.opts).MODEL.DEVICE)
     seconds = time_in_turns({k: run() for k, run in prepare.items()}, args.rounds, device)
@@ -169,9 +173,8 @@ def measure_training(config_file: str, args: argparse.Namespace) -> List[Dict[st
     return records
 
 
-def _prepare_step(config_file: str, args: argparse.Namespace, stage: str, copies: int):
-    opts = [*args.opts, *(("MODEL.REID.BOX_NOISE.NUM_COPIES", copies) if copies else ())]
-    cfg = benchmark_config(config_file, stage, opts)
+def _prepare_step(config_file: str, args: argparse.Namespace, stage: str, opts: tuple):
+    cfg = benchmark_config(config_file, stage, [*args.opts, *opts])
     batch = training_batch(args.train_batch, args.train_size, args.persons)
     torch.manual_seed(0)
     return training_step(cfg, build_model(cfg), batch)

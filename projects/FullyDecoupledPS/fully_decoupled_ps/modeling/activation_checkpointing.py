@@ -1,11 +1,16 @@
 """Activation checkpointing: a side-net whose blocks are computed again rather than remembered."""
 
+from collections.abc import Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
+
+from ..errors import UserError
+
+STAGES = ("res3", "res4", "res5")
 
 
 class CheckpointedSequential(nn.Sequential):
@@ -29,12 +34,24 @@ class CheckpointedSequential(nn.Sequential):
         return x
 
 
-def checkpoint_stages(side_net: nn.Module) -> None:
-    """Make the stages conv3, conv4 and conv5 of a side-net :class:`CheckpointedSequential`.
+def checkpoint_stages(side_net: nn.Module, names: Sequence[str]) -> None:
+    """Make stages of a side-net :class:`CheckpointedSequential`.
 
     A stage that is no sequence of blocks, as OSNet's conv5 of one layer, stays as it is.
+
+    Args:
+        side_net: has ``res3``, ``res4``, ``res5``; changed in place.
+        names: of the stages.
+
+    Raises:
+        UserError: if a name is of no stage.
     """
-    for name in ("res3", "res4", "res5"):
+    for name in names:
+        if name not in STAGES:
+            raise UserError(
+                f"MODEL.REID.SIDE_NET.CHECKPOINTING: {name!r} is no stage of the side-net; "
+                f"stages are {', '.join(STAGES)}"
+            )
         stage = getattr(side_net, name)
         if isinstance(stage, nn.Sequential):
             setattr(side_net, name, CheckpointedSequential(*stage))

@@ -21,8 +21,7 @@ config and the shapes of the detector's maps ``res2``, ``res3``, ``res4``, and r
 def build_reid_side_net(cfg, detector_shapes: dict[str, ShapeSpec]) -> "SideNet":
     """The side-net that ``MODEL.REID.SIDE_NET.NAME`` names."""
     side_net = REID_SIDE_NET_REGISTRY.get(cfg.MODEL.REID.SIDE_NET.NAME)(cfg, detector_shapes)
-    if cfg.MODEL.REID.SIDE_NET.CHECKPOINTING:
-        checkpoint_stages(side_net)
+    checkpoint_stages(side_net, cfg.MODEL.REID.SIDE_NET.CHECKPOINTING)
     return side_net
 
 
