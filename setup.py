@@ -30,5 +30,12 @@ setup(
         # one needs libGL and GLib from the system, which servers and containers do not have.
         "opencv-python-headless>=4.6",
     ],
-    extras_require={"dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9"]},
+    entry_points={"console_scripts": ["person-search = fully_decoupled_ps.cli.main:main"]},
+    extras_require={
+        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9"],
+        # exact and approximate search of features, for `person-search` with an index in a folder
+        "search": ["faiss-cpu>=1.8"],
+        # the same with an index in Milvus; Milvus Lite is what the tests run it against
+        "milvus": ["pymilvus[milvus_lite]>=2.5"],
+    },
 )

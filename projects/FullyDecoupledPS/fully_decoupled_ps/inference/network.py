@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
@@ -65,14 +66,15 @@ class SearchNetwork:
     Attributes:
         fingerprint: of its weights and of what else its features depend on, 64 hexadecimal digits.
         dim: D, length of a feature.
-        location: where it was loaded from.
+        location, weights: where it was loaded from, as :func:`load_network` has them, absolute.
         mapper: :class:`InputMapper`.
         score_thresh: of the config, ``TEST.SEARCH.SCORE_THRESH``.
     """
 
-    def __init__(self, cfg: CfgNode, model: nn.Module, location: str):
+    def __init__(self, cfg: CfgNode, model: nn.Module, location: str, weights: str = ""):
         self.model = model.eval()
         self.location = location
+        self.weights = weights
         self.mapper = InputMapper(
             cfg.INPUT.FORMAT, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
         )
@@ -146,7 +148,6 @@ def load_network(location: str, weights: str = "", device: str = "") -> SearchNe
     config_file, checkpoint = _find_run(Path(location), weights)
     cfg = get_cfg()
     add_fully_decoupled_ps_config(cfg)
-    cfg.MODEL.DEVICE = ""
     merge_config(cfg, str(config_file))
     cfg.MODEL.DEVICE = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
@@ -157,12 +158,9 @@ def load_network(location: str, weights: str = "", device: str = "") -> SearchNe
     cfg.freeze()
     model = build_model(cfg)
     PersonSearchCheckpointer(model).load_trained(str(checkpoint))
-    return SearchNetwork(cfg, model, _description(location, weights))
-
-
-def _description(location: str, weights: str) -> str:
-    path = str(Path(location).absolute())
-    return f"{path} with {Path(weights).absolute()}" if weights else path
+    return SearchNetwork(
+        cfg, model, *(os.path.abspath(p) if p else "" for p in (location, weights))
+    )
 
 
 def _find_run(path: Path, weights: str) -> tuple[Path, Path]:

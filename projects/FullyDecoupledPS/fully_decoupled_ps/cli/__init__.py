@@ -1,0 +1,1 @@
+"""The command ``person-search``: one module a subcommand."""
