@@ -35,7 +35,7 @@ SIGHTINGS = 20
 # Length of the noise of one sighting, against the person's own direction of length 1.
 NOISE = 0.8
 BLOCK = 10_000
-PERSONS_A_FRAME = 5
+PERSONS_A_FRAME = 50
 RECALL_AT = 10
 
 
