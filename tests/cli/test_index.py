@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from fully_decoupled_ps.index import open_index
 from fully_decoupled_ps.inference import SearchNetwork, indexing, read_frame
+from fully_decoupled_ps.inference.stream import FileStream
 from tests.inference.tiny_run import make_run, save_picture, save_video
 
 from .command import index_args, run
@@ -190,6 +192,28 @@ def test_unreadable_files_are_listed(media, index_folder, run_folder, caplog):
     save_picture(media / "cam0" / "broken.jpg", seed=7)
     os.remove(media / "hall" / "broken.mp4")
     assert run(*args) == 0
+
+
+def test_nothing_that_can_be_read(tmp_path, index_folder, run_folder, capsys):
+    save_video(tmp_path / "v" / "empty.avi", num_frames=0)
+    assert run(*index_args(run_folder, index_folder, tmp_path / "v" / "empty.avi")) == 2
+    assert re.search(r"error: video .*empty.avi (has no frame|can't be opened)", _error(capsys))
+    (tmp_path / "v" / "broken.jpg").write_bytes(b"none")
+    assert run(*index_args(run_folder, index_folder, tmp_path / "v")) == 2
+    assert "(and 1 more files)" in _error(capsys)
+
+
+def _error(capsys):
+    return next(line for line in capsys.readouterr().err.splitlines() if "error:" in line)
+
+
+def test_a_worker_that_is_killed(media, index_folder, run_folder, monkeypatch, capsys):
+    def kill(self, job):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(FileStream, "_read", kill)
+    assert run(*index_args(run_folder, index_folder, media, "--workers", 1)) == 2
+    assert "a process that reads files was killed" in _error(capsys)
 
 
 def test_a_file_that_became_unreadable_keeps_its_persons(media, index_folder, run_folder):

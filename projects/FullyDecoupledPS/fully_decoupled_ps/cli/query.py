@@ -68,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
         queries = find_queries(args, index)
         features = [query.feature for query in queries]
         hits = index.search(features, args.top, filters, cws=args.cws)
-        _print(args, queries, hits)
+        # first, as a reader of what is printed may close the pipe
         _write_pictures(args, queries, hits)
+        _print(args, queries, hits)
     return 0
 
 
