@@ -107,6 +107,12 @@ def test_a_damaged_description_is_refused(index, folder, content):
         open_index(str(folder))
 
 
+def test_a_later_version_is_named(index, folder):
+    (folder / "index.json").write_text('{"version": 7, "something": "new"}')
+    with pytest.raises(UserError, match="is of version 7, and this code reads version 1; make it"):
+        open_index(str(folder))
+
+
 def test_damaged_records_are_refused(index, folder):
     fill(index)
     index.close()

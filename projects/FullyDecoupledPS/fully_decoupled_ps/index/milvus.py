@@ -36,6 +36,7 @@ from .records import (
     Person,
     Source,
     SourceState,
+    info_from_json,
 )
 
 # Milvus answers no query for more.
@@ -374,7 +375,7 @@ def open_milvus(location: str, create: IndexInfo | None = None) -> MilvusIndex:
         for kind in (SOURCES, FRAMES, PERSONS):  # a server that was started anew has not
             client.load_collection(index.name_of(kind))
     stored = index.get(SOURCES, [INFO_ID], ["source_id", "recipe"])[INFO_ID]["recipe"]
-    info = IndexInfo(**json.loads(stored))
+    info = info_from_json(stored)
     # all shards write to the same collections, so that their number is that of this run
     index.info = replace(info, num_shards=create.num_shards if create else 1)
     index.check_version()
