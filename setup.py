@@ -4,6 +4,11 @@ from setuptools import find_packages, setup
 
 SOURCE = "projects/FullyDecoupledPS"
 
+# Exact and approximate search of features, for `person-search` with an index in a folder.
+SEARCH = ["faiss-cpu>=1.9"]
+# The same with an index in Milvus, and Milvus' embedded form, which the tests use.
+MILVUS = ["pymilvus>=2.5", "milvus-lite>=2.4.11; sys_platform != 'win32'"]
+
 setup(
     name="fully-decoupled-ps",
     version="0.1.0",
@@ -34,10 +39,8 @@ setup(
     ],
     entry_points={"console_scripts": ["person-search = fully_decoupled_ps.cli.main:main"]},
     extras_require={
-        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9"],
-        # exact and approximate search of features, for `person-search` with an index in a folder
-        "search": ["faiss-cpu>=1.9"],
-        # the same with an index in Milvus, and its embedded form, which the tests use
-        "milvus": ["pymilvus>=2.5", "milvus-lite>=2.4.11; sys_platform != 'win32'"],
+        "search": SEARCH,
+        "milvus": MILVUS,
+        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9", *SEARCH, *MILVUS],
     },
 )
