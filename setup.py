@@ -10,6 +10,10 @@ EXPORT = [
     "onnxscript>=0.2",  # PyTorch's translation of what torch.export makes into ONNX
     "onnxruntime>=1.18",  # each file is run and compared before it stays
 ]
+# Exact and approximate search of features, for `person-search` with an index in a folder.
+SEARCH = ["faiss-cpu>=1.9"]
+# The same with an index in Milvus, and Milvus' embedded form, which the tests use.
+MILVUS = ["pymilvus>=2.5", "milvus-lite>=2.4.11; sys_platform != 'win32'"]
 
 setup(
     name="fully-decoupled-ps",
@@ -32,14 +36,19 @@ setup(
         "pycocotools>=2.0.2",  # Detectron2 imports it with its datasets
         "scipy>=1.9",  # the data sets' annotations are MATLAB files
         "scikit-learn>=1.1",  # average precision as the published numbers use it
+        "tabulate>=0.8",  # tables on the console, as Detectron2 prints them
+        "tqdm>=4.29",  # progress with time left; Detectron2 has it too
         "jinja2>=3.1",  # the report's page; torch has it too
         # Detectron2's visualizer and our synthetic frames. The headless build, because the other
         # one needs libGL and GLib from the system, which servers and containers do not have.
         "opencv-python-headless>=4.6",
     ],
+    entry_points={"console_scripts": ["person-search = fully_decoupled_ps.cli.main:main"]},
     extras_require={
-        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9", *EXPORT],
+        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9", *EXPORT, *SEARCH, *MILVUS],
         "export": EXPORT,
+        "search": SEARCH,
+        "milvus": MILVUS,
         # an embedding map by UMAP in place of t-SNE (tools/visualize.py embedding --method umap)
         "umap": ["umap-learn>=0.5"],
     },

@@ -91,7 +91,7 @@ def write_report(
     def read(file_name: str):
         return visualizer.read_image(find_image(file_name, image_root))
 
-    page = _template().render(
+    page = page_template("report.html").render(
         title=title,
         facts=facts or {},
         content=content,
@@ -194,7 +194,8 @@ def breakable(text: str) -> Markup:
     return Markup(re.sub(r"([_/-])", r"\1<wbr>", str(escape(text))))
 
 
-def _template() -> jinja2.Template:
+def page_template(name: str) -> jinja2.Template:
+    """A template of this package, for pages that are complete in themselves."""
     # autoescape: names of frames and datasets are other people's data
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
@@ -204,4 +205,4 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = breakable
-    return environment.get_template("report.html")
+    return environment.get_template(name)

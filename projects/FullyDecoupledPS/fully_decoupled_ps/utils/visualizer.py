@@ -188,22 +188,32 @@ def draw_frame(image: np.ndarray, hit: Record, width: int = 2 * CROP_SIZE[0]) ->
 
 
 def ranked_montage(
-    query: Record,
+    query: Union[Record, Sequence[Record]],
     hits: Sequence[Record],
     *,
     read: Callable[[str], np.ndarray] = read_image,
     size: Size = CROP_SIZE,
+    columns: Optional[int] = None,
 ) -> np.ndarray:
-    """One row: the query, then its hits in the given order, with rank, similarity and frame below.
+    """The query (or several of one person), then its hits in the given order, with captions.
 
-    `read` gets a record's `file_name` and returns its frame. The row is
-    `len(hits) + 1` crops wide; `encode_image` makes a file of it.
+    A caption has the rank, the similarity and the frame. `read` gets a record's `file_name` and
+    returns its frame. All are in one row, or in rows of `columns`; `encode_image` makes a file of
+    it.
     """
-    tiles = [_captioned(draw_query(read(query["file_name"]), query, size), "query", query)]
+    queries = [query] if isinstance(query, dict) else list(query)
+    tiles = [_captioned(draw_query(read(q["file_name"]), q, size), "query", q) for q in queries]
     for hit in hits:
         text = f"{hit['rank']}:  {hit['similarity']:.3f}"
         tiles.append(_captioned(draw_hit(read(hit["file_name"]), hit, size), text, hit))
-    gap = np.full((size[1] + CAPTION_HEIGHT, 6, 3), 255, np.uint8)
+    columns = min(columns or len(tiles), len(tiles))
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
+    rows = [_row(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    return np.concatenate(rows)
+
+
+def _row(tiles: Sequence[np.ndarray]) -> np.ndarray:
+    gap = np.full((tiles[0].shape[0], 6, 3), 255, np.uint8)
     row = [part for tile in tiles for part in (tile, gap)]
     return np.concatenate(row[:-1], axis=1)
 

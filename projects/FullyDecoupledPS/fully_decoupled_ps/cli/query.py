@@ -1,0 +1,127 @@
+"""Search an index for a person, shown in one picture or several.
+
+  person-search query a.jpg --box 100,50,180,260 --index DIR    the person in the box
+  person-search query a.jpg --point 140,120 --index DIR         the person detected there
+  person-search query crop.jpg --index DIR                      the whole picture is the person
+  person-search query --person 1234 --index DIR                 a person of the index
+
+Several pictures of one person, each with its --box or --point in the same order, are merged by
+their mean feature. A frame of a video is VIDEO#NUMBER, as hits are printed. Similarities are
+cosines, -1 to 1. They are no proof of identity.
+"""
+
+import argparse
+import csv
+import json
+import sys
+
+HELP = "search an index for a person in a picture"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from .common import add_filter_arguments, add_index_argument, add_model_arguments
+
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture, or VIDEO#NUMBER")
+    add_index_argument(parser)
+    add_query_arguments(parser)
+    add_model_arguments(parser, required=False)
+    parser.add_argument("--top", type=int, default=50, help="how many hits (default 50)")
+    parser.add_argument(
+        "--cws",
+        action="store_true",
+        help="multiply similarities by the detections' scores (class weighted similarity)",
+    )
+    add_filter_arguments(parser)
+    output = parser.add_argument_group("output")
+    kind = output.add_mutually_exclusive_group()
+    kind.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    kind.add_argument("--csv", action="store_true", help="print CSV instead of a table")
+    output.add_argument("--html", metavar="OUT", help="write a page with the hits' pictures")
+    output.add_argument("--montage", metavar="OUT.png", help="write a picture of the hits")
+
+
+def add_query_arguments(parser: argparse.ArgumentParser) -> None:
+    """What says who is searched, beside the pictures."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--box", action="append", default=[], metavar="x0,y0,x1,y1", help="the person's box"
+    )
+    where.add_argument(
+        "--point", action="append", default=[], metavar="x,y", help="a point on the person"
+    )
+    parser.add_argument(
+        "--person", action="append", type=int, default=[], help="id of a person of the index"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..index import open_index
+    from .common import read_filters
+    from .queries import check_output, check_queries, find_queries
+
+    check_queries(args)
+    check_output("--html", args.html, (".html", ".htm"))
+    check_output("--montage", args.montage, (".png", ".jpg", ".jpeg"))
+    filters = read_filters(args)
+    with open_index(args.index) as index:
+        _check_cameras(filters.cameras, index)
+        queries = find_queries(args, index)
+        features = [query.feature for query in queries]
+        hits = index.search(features, args.top, filters, cws=args.cws)
+        # first, as a reader of what is printed may close the pipe
+        _write_pictures(args, queries, hits)
+        _print(args, queries, hits)
+    return 0
+
+
+def _check_cameras(cameras, index) -> None:
+    from ..errors import UserError
+
+    known = index.cameras() if cameras else []
+    for camera in cameras:
+        if camera not in known:
+            raise UserError(
+                f"--camera {camera}: index {index.location} has no such camera; "
+                f"it has {', '.join(known[:20]) or 'none'}"
+            )
+
+
+def _print(args, queries, hits) -> None:
+    from tabulate import tabulate
+
+    from .queries import hit_rows
+
+    columns, rows = hit_rows(hits)
+    if args.json:
+        content = {
+            "index": args.index,
+            "queries": [{"image": q.name, "box": [round(v, 1) for v in q.box]} for q in queries],
+            "hits": [dict(zip(columns, row)) for row in rows],
+        }
+        print(json.dumps(content, indent=2))
+    elif args.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_flat(value) for value in row] for row in rows)
+    elif rows:
+        table = [[_flat(value) for value in row] for row in rows]
+        print(tabulate(table, columns, disable_numparse=True))
+    else:
+        print("No person of the index passes the filters.")
+
+
+def _flat(value):
+    return ",".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _write_pictures(args, queries, hits) -> None:
+    from ..utils.search_pages import write_montage, write_page
+    from .queries import picture_records
+
+    if not (args.html or args.montage):
+        return
+    records = picture_records(queries, hits)
+    if args.html:
+        write_page(args.html, *records, index=args.index)
+    if args.montage:
+        write_montage(args.montage, *records)

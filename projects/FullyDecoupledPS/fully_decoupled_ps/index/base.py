@@ -1,0 +1,282 @@
+"""The interface that every index has, wherever it keeps its data, and what they share."""
+
+from abc import ABC, abstractmethod
+from typing import Iterable, Sequence
+
+import numpy as np
+
+from ..errors import UserError
+from .records import (
+    INDEX_VERSION,
+    NO_FILTERS,
+    Counts,
+    Filters,
+    Frame,
+    Hit,
+    IndexInfo,
+    NewFrame,
+    Person,
+    Source,
+    SourceState,
+)
+
+# Candidates that class weighted similarity starts from; more are taken until no other can win.
+CWS_CANDIDATES = 1000
+
+
+def merge_features(features: np.ndarray) -> np.ndarray:
+    """(Q, D) features of one person -> (D,), their mean, L2-normalised, float32."""
+    mean = np.asarray(features, dtype=np.float32).reshape(-1, np.shape(features)[-1]).mean(axis=0)
+    return mean / max(float(np.linalg.norm(mean)), 1e-12)
+
+
+class PersonIndex(ABC):
+    """Persons that can be searched by their features; use it as a context manager, or close it.
+
+    Made by :func:`open_index`. Reading is possible while another process writes: what a method
+    returns is what was committed last; :meth:`refresh` takes note of it. An object serves one
+    thread at a time.
+
+    Attributes:
+        location: what it was opened by, a folder or ``milvus://HOST:PORT/COLLECTION``.
+        info: :class:`IndexInfo`.
+    """
+
+    location: str
+    info: IndexInfo
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what it holds; what is committed stays."""
+
+    @abstractmethod
+    def refresh(self) -> bool:
+        """Take note of what other processes committed; whether there was anything."""
+
+    @abstractmethod
+    def counts(self) -> Counts:
+        """How many files, frames and persons there are."""
+
+    @abstractmethod
+    def cameras(self) -> list[str]:
+        """The names of the cameras, sorted."""
+
+    @abstractmethod
+    def time_range(self) -> tuple[float, float] | None:
+        """First and last time of a frame, seconds since the epoch; None for an empty index."""
+
+    @abstractmethod
+    def frames(
+        self, filters: Filters = NO_FILTERS, offset: int = 0, limit: int = 50
+    ) -> list[Frame]:
+        """Frames by time, then path and number: ``limit`` of them after the first ``offset``.
+
+        Frames without a person are among them.
+        """
+
+    @abstractmethod
+    def count_frames(self, filters: Filters = NO_FILTERS) -> int:
+        """How many frames :meth:`frames` has to go through."""
+
+    @abstractmethod
+    def find_frames(self, path: str, number: int | None = None) -> list[Frame]:
+        """The frames of the file at ``path`` (absolute), or only frame ``number`` of it."""
+
+    @abstractmethod
+    def persons(self, frame_id: int) -> list[Person]:
+        """The persons of a frame, the best score first."""
+
+    @abstractmethod
+    def get_persons(self, person_ids: Sequence[int]) -> list[Person]:
+        """The persons of these ids, in their order.
+
+        Raises:
+            UserError: if there is none of an id.
+        """
+
+    @abstractmethod
+    def features(self, person_ids: Sequence[int]) -> np.ndarray:
+        """(N, D) float32 features of persons, in the order of their ids.
+
+        Raises:
+            UserError: if there is none of an id.
+        """
+
+    @abstractmethod
+    def nearest(
+        self, feature: np.ndarray, top: int, filters: Filters
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The persons most similar to one (D,) feature; :meth:`search` is what callers want.
+
+        Returns:
+            tuple: ids (K,) int64, similarities (K,) float32 descending, scores (K,) float32, with
+            K = ``top``, or fewer if no more pass the filters.
+        """
+
+    @abstractmethod
+    def forget(self, person_ids: Sequence[int]) -> int:
+        """Remove persons for good: their features are overwritten wherever they are kept.
+
+        Args:
+            person_ids: those that are not in the index are passed over.
+
+        Returns:
+            int: how many were removed.
+
+        Raises:
+            UserError: if another process writes to the index.
+        """
+
+    @abstractmethod
+    def writer(self, shard: int = 1) -> "IndexWriter":
+        """The one writer of shard ``shard``, from 1; a context manager.
+
+        Raises:
+            UserError: if another process writes to the shard.
+        """
+
+    def person(self, person_id: int) -> Person:
+        """The person of this id.
+
+        Raises:
+            UserError: if there is none.
+        """
+        return self.get_persons([person_id])[0]
+
+    def search(
+        self,
+        features: np.ndarray,
+        top: int = 50,
+        filters: Filters = NO_FILTERS,
+        *,
+        cws: bool = False,
+    ) -> list[Hit]:
+        """The persons most similar to one person.
+
+        Args:
+            features: (D,), or (Q, D) of Q pictures of the same person, which are merged by their
+                mean.
+            top: how many hits, at least 1.
+            filters: who is looked at.
+            cws: multiply similarities by the detections' scores (class weighted similarity).
+
+        Returns:
+            list: ``top`` hits or fewer, the most similar first.
+        """
+        if top < 1:
+            raise UserError(f"--top {top}: at least 1 hit has to be asked for")
+        feature = merge_features(features)
+        if len(feature) != self.info.dim:
+            raise UserError(
+                f"the feature has {len(feature)} values, those of the index {self.info.dim}; "
+                "use the model that made the index"
+            )
+        found = (
+            self._weighted(feature, top, filters) if cws else self.nearest(feature, top, filters)
+        )
+        ids, similarities = found[0], found[1]
+        persons = self.get_persons(ids.tolist())
+        return [
+            Hit(rank, person, float(similarity))
+            for rank, (person, similarity) in enumerate(zip(persons, similarities), start=1)
+        ]
+
+    def _weighted(self, feature: np.ndarray, top: int, filters: Filters):
+        """Like :meth:`nearest`, by similarity times score.
+
+        A score is at most 1, so that nobody beyond the candidates can come before one whose
+        product is at least the lowest similarity among them.
+        """
+        candidates = max(CWS_CANDIDATES, 4 * top)
+        while True:
+            ids, similarities, scores = self.nearest(feature, candidates, filters)
+            products = similarities * scores
+            order = np.argsort(-products, kind="stable")[:top]
+            complete = len(ids) < candidates
+            if complete or len(order) == top and products[order[-1]] >= max(similarities[-1], 0):
+                return ids[order], products[order], scores[order]
+            candidates *= 4
+
+    def check_model(self, fingerprint: str) -> None:
+        """Refuse features of another network than those in the index.
+
+        Raises:
+            UserError: if the fingerprint is not that of the index.
+        """
+        if fingerprint != self.info.fingerprint:
+            raise UserError(
+                f"--model: its fingerprint is {fingerprint[:12]}, but index {self.location} was "
+                f"made with {self.info.fingerprint[:12]} (from {self.info.model}); features of "
+                "two models can't be compared: use that model, or make a new index"
+            )
+
+    def check_version(self) -> None:
+        """Refuse an index of another version of this code.
+
+        Raises:
+            UserError: if its version is not :data:`INDEX_VERSION`.
+        """
+        if self.info.version != INDEX_VERSION:
+            raise UserError(
+                f"index {self.location} is of version {self.info.version}, and this code reads "
+                f"version {INDEX_VERSION}; make it again with `person-search index`"
+            )
+
+
+class IndexWriter(ABC):
+    """Adds files to one shard. Nothing is seen by readers, or outlives a kill, before a commit."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exception_type, *exception):
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the shard free. What is not committed is dropped."""
+
+    @abstractmethod
+    def states(self) -> dict[str, SourceState]:
+        """What the shard knows of every file, by path."""
+
+    @abstractmethod
+    def begin(self, source: Source) -> None:
+        """Start a file, or go on with a video behind the last frame that is in.
+
+        Persons of a file that has changed since, and of a picture, are removed.
+        """
+
+    @abstractmethod
+    def update(self, source: Source) -> None:
+        """Give a known file another camera or start time; its persons stay."""
+
+    @abstractmethod
+    def add(self, path: str, frame: NewFrame) -> None:
+        """Add the next frame of a file that was begun."""
+
+    @abstractmethod
+    def finish(self, path: str) -> None:
+        """Say that all frames of a file are in."""
+
+    @abstractmethod
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files with all their persons; their features are overwritten."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Make what was added, finished or removed last.
+
+        Raises:
+            UserError: if the disk is full; what was committed before is kept.
+        """
+
+    @abstractmethod
+    def optimize(self) -> None:
+        """Bring what speeds up searching up to date; can take minutes for a large shard."""

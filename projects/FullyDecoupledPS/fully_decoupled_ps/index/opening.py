@@ -1,0 +1,36 @@
+"""From what ``--index`` says to an index."""
+
+from pathlib import Path
+
+from ..errors import UserError
+from .base import PersonIndex
+from .records import IndexInfo
+
+MILVUS = "milvus://"
+
+
+def open_index(location: str, create: IndexInfo | None = None) -> PersonIndex:
+    """Open an index, or make it.
+
+    Args:
+        location: a folder, or ``milvus://HOST:PORT/COLLECTION``.
+        create: what a new index is to be, made if there is none; one that is there must have
+            features of the same network and the same number of shards. None: it must be there.
+
+    Raises:
+        UserError: if there is no index, or it is damaged, of another version, of another network,
+            or needs a package that is not installed.
+    """
+    if location.startswith(MILVUS):
+        from .milvus import open_milvus
+
+        return open_milvus(location, create)
+    try:
+        import faiss  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            "an index in a folder needs the package faiss-cpu: pip install faiss-cpu"
+        ) from error
+    from .local import open_local
+
+    return open_local(Path(location), create)

@@ -1,0 +1,16 @@
+"""Using a trained network on pictures and videos of one's own: loading it, reading, indexing."""
+
+from .files import MediaFile, find_files
+from .frames import read_frame, read_picture, sample_video
+from .network import Detections, SearchNetwork, load_network
+
+__all__ = [
+    "Detections",
+    "MediaFile",
+    "SearchNetwork",
+    "find_files",
+    "load_network",
+    "read_frame",
+    "read_picture",
+    "sample_video",
+]

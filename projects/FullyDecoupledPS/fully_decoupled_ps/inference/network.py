@@ -1,0 +1,196 @@
+"""A trained network, ready for pictures: boxes, scores and a feature for each person in them."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple, Sequence
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data import transforms as T
+from detectron2.modeling import build_model
+from torch import nn
+
+from ..checkpoint import PersonSearchCheckpointer
+from ..config import add_fully_decoupled_ps_config, merge_config
+from ..errors import UserError
+from ..modeling import IdentityMemory
+
+# Config keys that, with equal weights, change features; the fingerprint covers them.
+FINGERPRINT_KEYS = (
+    *("INPUT.FORMAT", "INPUT.MIN_SIZE_TEST", "INPUT.MAX_SIZE_TEST"),
+    *("MODEL.META_ARCHITECTURE", "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD", "MODEL.RESNETS"),
+    *("MODEL.BACKBONE.NAME", "MODEL.DETECTOR.NAME", "MODEL.COUPLED", "MODEL.COAT"),
+    *("MODEL.REID.SIDE_NET.NAME", "MODEL.REID.FUSION.NAME", "MODEL.REID.POOLING"),
+    *("MODEL.REID.POOLER_RESOLUTION", "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO"),
+)
+
+
+class Detections(NamedTuple):
+    """The R persons of a picture; boxes in its pixels, as x0, y0, x1, y1."""
+
+    boxes: np.ndarray  # (R, 4) float32
+    scores: np.ndarray  # (R,) float32, descending
+    features: np.ndarray  # (R, D) float32, L2-normalised
+    query_features: np.ndarray  # (Q, D) of the boxes that were asked for, L2-normalised
+
+
+class InputMapper:
+    """From a picture to the network's input, as in testing. Worker processes get a copy."""
+
+    def __init__(self, image_format: str, min_size: int, max_size: int):
+        """
+        Args:
+            image_format: "RGB" or "BGR", what the network was trained on.
+            min_size, max_size: the picture's shorter side becomes ``min_size``, but the longer one
+                no more than ``max_size``.
+        """
+        self.image_format = image_format
+        self.resize = T.ResizeShortestEdge([min_size, min_size], max_size)
+
+    def __call__(self, image: np.ndarray) -> dict:
+        """(H, W, 3) RGB uint8 -> the network's dict of ``image``, ``height`` and ``width``."""
+        height, width = image.shape[:2]
+        if self.image_format == "BGR":
+            image = image[:, :, ::-1]
+        resized = self.resize.get_transform(image).apply_image(image)
+        tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        return {"image": tensor, "height": height, "width": width}
+
+
+class SearchNetwork:
+    """A network in eval mode, with what a picture has to go through before it.
+
+    Attributes:
+        fingerprint: of its weights and of what else its features depend on, 64 hexadecimal digits.
+        dim: D, length of a feature.
+        location, weights: where it was loaded from, as :func:`load_network` has them, absolute.
+        mapper: :class:`InputMapper`.
+        score_thresh: of the config, ``TEST.SEARCH.SCORE_THRESH``.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module, location: str, weights: str = ""):
+        self.model = model.eval()
+        self.location = location
+        self.weights = weights
+        self.mapper = InputMapper(
+            cfg.INPUT.FORMAT, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+        )
+        self.score_thresh = cfg.TEST.SEARCH.SCORE_THRESH
+        self.fingerprint = fingerprint(cfg, model)
+        picture = np.zeros((64, 64, 3), dtype=np.uint8)
+        self.dim = self.detect(picture, boxes=[(0, 0, 64, 64)]).query_features.shape[1]
+
+    def detect(self, image: np.ndarray, boxes: Sequence[Sequence[float]] = ()) -> Detections:
+        """
+        Args:
+            image: (H, W, 3) RGB uint8.
+            boxes: Q boxes, in pixels of the image, whose features are wanted as well.
+        """
+        return self.run([{**self.mapper(image), "queries": boxes}])[0]
+
+    @torch.no_grad()
+    def run(self, inputs: list[dict]) -> list[Detections]:
+        """:class:`Detections` for each of the dicts that :attr:`mapper` makes.
+
+        Detections of any score; ``queries``, boxes in pixels of the original, are optional.
+        """
+        found = []
+        for x, output in zip(inputs, self.model(inputs), strict=True):
+            instances = output["instances"]
+            boxes = instances.pred_boxes.tensor
+            # the order of scores; no detector promises it
+            order = instances.scores.argsort(descending=True)
+            features = instances.reid_features
+            queries = output["query_features"] if "queries" in x else features[:0]
+            parts = (boxes[order], instances.scores[order], features[order], queries)
+            found.append(Detections(*(part.float().cpu().numpy() for part in parts)))
+        return found
+
+
+def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
+    """SHA-256 of the weights and of the config values that features depend on.
+
+    The identity memory is left out: it takes part in training only.
+    """
+    memories = tuple(
+        f"{name}." for name, module in model.named_modules() if isinstance(module, IdentityMemory)
+    )
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if name.startswith(memories) or name.endswith("num_batches_tracked"):
+            continue
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    for key in FINGERPRINT_KEYS:
+        value = cfg
+        for part in key.split("."):
+            value = value[part]
+        digest.update(f"{key} {json.dumps(value, sort_keys=True)}".encode())
+    return digest.hexdigest()
+
+
+def load_network(location: str, weights: str = "", device: str = "") -> SearchNetwork:
+    """Load a trained network.
+
+    Args:
+        location: the output folder of a training run, which holds ``config.yaml`` and its last
+            checkpoint; a checkpoint in such a folder; or a config yaml, together with ``weights``.
+        weights: a checkpoint to use instead.
+        device: "cpu", "cuda" or "cuda:N"; "": a GPU if there is one.
+
+    Raises:
+        UserError: if something of it is missing, or the checkpoint does not fit or has no re-id
+            part.
+    """
+    config_file, checkpoint = _find_run(Path(location), weights)
+    cfg = get_cfg()
+    add_fully_decoupled_ps_config(cfg)
+    merge_config(cfg, str(config_file))
+    cfg.MODEL.DEVICE = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device {device}: PyTorch sees no GPU; use --device cpu")
+    if cfg.SOLVER.STAGE == "detection":  # a leaf config's default; its features come after it
+        cfg.SOLVER.STAGE = "reid"
+    cfg.MODEL.REID.NUM_IDS = 0  # taken from the checkpoint
+    cfg.freeze()
+    model = build_model(cfg)
+    PersonSearchCheckpointer(model).load_trained(str(checkpoint))
+    return SearchNetwork(
+        cfg, model, *(os.path.abspath(p) if p else "" for p in (location, weights))
+    )
+
+
+def _find_run(path: Path, weights: str) -> tuple[Path, Path]:
+    """The config file and the checkpoint."""
+    if not path.exists():
+        raise UserError(
+            f"--model {path}: no such file or folder; name the output folder of a training run, "
+            "or a config yaml together with --weights"
+        )
+    if weights and not Path(weights).is_file():
+        raise UserError(f"--weights {weights}: no such file; name a checkpoint")
+    if path.is_file() and path.suffix in (".yaml", ".yml"):
+        if not weights:
+            raise UserError(f"--model {path} is a config; name its checkpoint with --weights FILE")
+        return path, Path(weights)
+    folder, checkpoint = (path, None) if path.is_dir() else (path.parent, path)
+    config_file = folder / "config.yaml"
+    if not config_file.is_file():
+        raise UserError(
+            f"--model {path}: {folder} holds no config.yaml; name the output folder of a training "
+            "run, such as output/demo/reid"
+        )
+    return config_file, Path(weights) if weights else checkpoint or _last_checkpoint(folder)
+
+
+def _last_checkpoint(folder: Path) -> Path:
+    pointer = folder / "last_checkpoint"
+    if not pointer.is_file():
+        raise UserError(
+            f"--model {folder} holds no checkpoint; finish its training, or name one with "
+            "--weights FILE"
+        )
+    return folder / pointer.read_text().strip()
