@@ -1,13 +1,28 @@
 """Running ``person-search`` in this process."""
 
 import json
+import time
 
 from fully_decoupled_ps.cli.main import main
+from fully_decoupled_ps.inference import SearchNetwork, indexing
 
 
 def run(*args):
     """The exit status."""
     return main([str(arg) for arg in args])
+
+
+def run_slowly(*args):
+    """For a process of its own: each batch takes a while, and is committed at once."""
+    network_run = SearchNetwork.run
+
+    def wait_and_run(self, inputs):
+        time.sleep(0.05)
+        return network_run(self, inputs)
+
+    SearchNetwork.run = wait_and_run
+    indexing.COMMIT_SECONDS = 0
+    return run(*args)
 
 
 def query_json(capsys, *args):

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from fully_decoupled_ps.index import open_index
-from fully_decoupled_ps.inference import SearchNetwork, indexing, read_frame
+from fully_decoupled_ps.inference import SearchNetwork, read_frame
 from fully_decoupled_ps.inference.stream import FileStream
 from tests.inference.tiny_run import make_run, save_picture, save_video
 
-from .command import index_args, run
+from .command import index_args, run, run_slowly
 
 
 @pytest.fixture
@@ -147,32 +147,25 @@ def test_stopping_loses_nothing(media, index_folder, tmp_path, run_folder, passe
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_killed_run_goes_on(tmp_path, index_folder, run_folder, monkeypatch):
+def test_a_killed_run_goes_on(tmp_path, index_folder, run_folder):
     """SIGKILL of the command, with a worker process that lives on for a while."""
     for i in range(20):
         save_picture(tmp_path / "many" / f"{i}.png", seed=i)
     args = index_args(run_folder, index_folder, tmp_path / "many", "--batch-size", 1)
-    network_run = SearchNetwork.run
-
-    def run_slowly(self, inputs):
-        time.sleep(0.02)
-        return network_run(self, inputs)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(SearchNetwork, "run", run_slowly)
-        patched.setattr(indexing, "COMMIT_SECONDS", 0)
-        process = multiprocessing.get_context("fork").Process(
-            target=run, args=(*args, "--workers", 1)
-        )
-        process.start()
-        done = 0
-        while done < 5 and process.is_alive():
-            if (index_folder / "shard-1-of-1" / "records.sqlite").exists():
-                with open_index(str(index_folder)) as index:
-                    done = index.counts().files
-        assert process.is_alive()
-        process.kill()
-        process.join()
+    # not forked: PyTorch's threads don't survive that
+    process = multiprocessing.get_context("spawn").Process(
+        target=run_slowly, args=(*args, "--workers", 1)
+    )
+    process.start()
+    done = 0
+    while done < 5 and process.is_alive():
+        time.sleep(0.01)
+        if (index_folder / "shard-1-of-1" / "records.sqlite").exists():
+            with open_index(str(index_folder)) as index:
+                done = index.counts().files
+    assert process.is_alive()
+    process.kill()
+    process.join()
     assert 5 <= done < 20
     assert run(*args) == 0
     whole = index_args(run_folder, tmp_path / "whole", tmp_path / "many", "--batch-size", 1)

@@ -15,6 +15,9 @@ from fully_decoupled_ps.index import Counts, open_index
 from .made_up_index import INFO, add_picture, all_persons, fill, frame
 
 SHARD = "shard-1-of-1"
+# Forked from a process that has only imported: PyTorch's threads, of other tests, don't survive it.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.index.made_up_index"])
 
 
 @pytest.fixture
@@ -59,10 +62,9 @@ def write_forever(folder, is_ready):
 
 def test_kills_at_any_moment_leave_it_whole(folder):
     counts = []
-    processes = multiprocessing.get_context("fork")  # starts at once: nothing is imported again
     for milliseconds in (0, 10, 40, 110, 200):
-        is_ready = processes.Event()
-        process = processes.Process(target=write_forever, args=(folder, is_ready))
+        is_ready = PROCESSES.Event()
+        process = PROCESSES.Process(target=write_forever, args=(folder, is_ready))
         process.start()
         assert is_ready.wait(60)
         time.sleep(milliseconds / 1000)
@@ -137,9 +139,8 @@ def test_two_writers(index, folder):
 
 
 def test_a_writer_in_another_process(folder):
-    processes = multiprocessing.get_context("fork")
-    is_ready = processes.Event()
-    process = processes.Process(target=write_forever, args=(folder, is_ready))
+    is_ready = PROCESSES.Event()
+    process = PROCESSES.Process(target=write_forever, args=(folder, is_ready))
     process.start()
     assert is_ready.wait(60)
     with open_index(str(folder)) as index:
