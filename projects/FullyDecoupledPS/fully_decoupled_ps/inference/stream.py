@@ -90,6 +90,8 @@ def stream(
     Raises:
         UserError: if one of them is killed.
     """
+    # OpenCV's threads don't survive a fork: a worker that ends them itself waits for them
+    cv2.setNumThreads(1)
     loader = DataLoader(
         FileStream(jobs, mapper, fps, batch_size),
         batch_size=None,  # they are batches already
@@ -112,4 +114,3 @@ def _start_worker(worker: int) -> None:
     # Ctrl-C reaches all processes of a terminal; the main one stops the others when it is ready to
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
