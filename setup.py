@@ -11,7 +11,10 @@ setup(
     license="Apache-2.0",
     package_dir={"": SOURCE},
     packages=find_packages(SOURCE, include=["fully_decoupled_ps", "fully_decoupled_ps.*"]),
-    package_data={"fully_decoupled_ps.utils": ["templates/*"]},
+    package_data={
+        "fully_decoupled_ps.utils": ["templates/*"],
+        "fully_decoupled_ps.web": ["templates/*"],
+    },
     python_requires=">=3.10",
     install_requires=[
         # Detectron2 is required too, but the package index does not have it under its own name:
@@ -35,6 +38,8 @@ setup(
         "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9"],
         # exact and approximate search of features, for `person-search` with an index in a folder
         "search": ["faiss-cpu>=1.8"],
+        # the page of `person-search serve`: its fields, its events, and their way to the browser
+        "serve": ["gradio>=6.31,<7"],
         # the same with an index in Milvus; Milvus Lite is what the tests run it against
         "milvus": ["pymilvus[milvus_lite]>=2.5"],
     },

@@ -11,7 +11,7 @@ from ..errors import UserError
 
 # Name of a subcommand -> its module here, which has HELP (one line), add_arguments(parser) and
 # run(args) -> exit status. A module imports what is slow or optional only in run.
-SUBCOMMANDS = {"index": "index", "query": "query", "forget": "forget"}
+SUBCOMMANDS = {"index": "index", "query": "query", "serve": "serve", "forget": "forget"}
 
 DESCRIPTION = """\
 Find a person in your own pictures and videos. Hits are similarities, no proof of identity;
