@@ -28,6 +28,8 @@ setup(
         "pycocotools>=2.0.2",  # Detectron2 imports it with its datasets
         "scipy>=1.9",  # the data sets' annotations are MATLAB files
         "scikit-learn>=1.1",  # average precision as the published numbers use it
+        "tabulate>=0.8",  # tables on the console, as Detectron2 prints them
+        "tqdm>=4.29",  # progress with time left; Detectron2 has it too
         "jinja2>=3.1",  # the report's page; torch has it too
         # Detectron2's visualizer and our synthetic frames. The headless build, because the other
         # one needs libGL and GLib from the system, which servers and containers do not have.

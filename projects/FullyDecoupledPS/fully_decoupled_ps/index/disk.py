@@ -1,4 +1,4 @@
-"""Writing to a disk that may be full, and so that a kill leaves the old or the new, never half."""
+"""Writing to a disk that may be full."""
 
 import errno
 import os
@@ -15,37 +15,27 @@ def explain_disk_errors(path):
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-            mend = "another program reads it for too long; end that, and run the command again"
-        elif "full" in str(error) or "disk I/O" in str(error):
-            mend = "free some space and run the same command again; what was committed is kept"
+        reason = str(error)
+        if "full" in reason or "disk I/O" in reason:
+            raise UserError(_full(path, reason)) from error
+        if "locked" in reason:
+            mend = "another program keeps it busy; end that, and run the same command again"
+        elif "readonly" in reason:
+            mend = "it can't be written to; check its permissions"
         else:
             mend = "restore the file from a backup, or delete the index and make it again"
-        raise UserError(f"{path}: {error}; {mend}") from error
+        raise UserError(f"{path}: {reason}; {mend}") from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise UserError(
-                f"{path} can't be written ({error.strerror}); check the disk"
-            ) from error
-        raise UserError(
-            f"the disk is full ({path}); free some space and run the same command again; "
-            "what was committed is kept"
-        ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise UserError(_full(path, error.strerror)) from error
+        raise UserError(f"{path} can't be written ({error.strerror}); check the disk") from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a small file beside its place, flush it, and move it there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with explain_disk_errors(path):
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _full(path, reason: str) -> str:
+    return (
+        f"the disk is full or fails ({path}: {reason}); free some space and run the same command "
+        "again; what was committed is kept"
+    )
 
 
 def sync_folder(folder: Path) -> None:

@@ -212,8 +212,9 @@ class ShardWriter(IndexWriter):
             return
         from .ivf import build_or_extend
 
-        ivf = build_or_extend(self.folder, self.records.get("ivf"), self.store, self.records)
-        if ivf != self.records.get("ivf"):
+        old = self.records.get("ivf")
+        ivf = build_or_extend(self.folder, old, self.store, self.records.all_rows())
+        if ivf != old:
             self.records.begin()
             self.records.set("ivf", ivf)
             self._end_transaction()

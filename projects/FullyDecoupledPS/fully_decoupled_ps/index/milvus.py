@@ -1,0 +1,441 @@
+"""An index in Milvus, for those who outgrow one machine: the same interface, through pymilvus.
+
+Milvus has no transactions. Ids come from the file's path and the frame's number, so that adding a
+frame twice leaves it there once; persons are added before their frame, and frames before their
+file is done. So a kill, or two writers, can cost work but leave nothing twice or half.
+"""
+
+import hashlib
+import json
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Iterable, Sequence
+
+import numpy as np
+
+from ..errors import UserError
+from .base import IndexWriter, PersonIndex
+from .milvus_collections import (
+    FRAMES,
+    INFO_ID,
+    PERSONS,
+    REWRITTEN,
+    SOURCES,
+    create_collection,
+    placeholder,
+    quoted,
+)
+from .records import (
+    NO_FILTERS,
+    Counts,
+    Filters,
+    Frame,
+    IndexInfo,
+    NewFrame,
+    Person,
+    Source,
+    SourceState,
+)
+
+# Milvus answers no query for more.
+MAX_RESULTS = 16_384
+BATCH = 1000
+PREFIX = "milvus://"
+
+FRAME_FIELDS = ["frame_id", "path", "number", "camera", "time", "width", "height"]
+PERSON_FIELDS = ["person_id", *FRAME_FIELDS, "x0", "y0", "x1", "y1", "score"]
+
+
+def stable_id(*parts) -> int:
+    """63 bits of a hash: the same for the same parts, in every process."""
+    digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+class MilvusIndex(PersonIndex):
+    """Three collections: persons (named as asked), and beside it frames and files."""
+
+    def __init__(self, client, location: str, collection: str, info: IndexInfo):
+        """Use :func:`open_milvus`."""
+        self.client = client
+        self.location = location
+        self.collection = collection
+        self.info = info
+        self._frames: list[Frame] | None = None
+        self.check_version()
+
+    def name_of(self, kind: str) -> str:
+        """The collection of persons, frames or sources."""
+        return self.collection + kind
+
+    def close(self) -> None:
+        self.client.close()
+
+    def refresh(self) -> bool:
+        had_frames, self._frames = self._frames is not None, None
+        return had_frames
+
+    # reading
+
+    @contextmanager
+    def errors(self):
+        """Turn what pymilvus raises into a :class:`UserError`."""
+        from pymilvus.exceptions import MilvusException
+
+        try:
+            yield
+        except MilvusException as error:
+            raise UserError(
+                f"{self.location}: Milvus says: {' '.join(str(error.message).split())}; see to the "
+                "server, and run the same command again"
+            ) from error
+
+    def query(self, kind: str, condition: str, fields: list[str]) -> list[dict]:
+        """All entities of a collection that fulfil a condition."""
+        with self.errors():
+            iterator = self.client.query_iterator(
+                self.name_of(kind), filter=condition, output_fields=fields, batch_size=BATCH
+            )
+            found = []
+            while batch := iterator.next():
+                found += batch
+            iterator.close()
+            return found
+
+    def get(self, kind: str, ids: Sequence[int], fields: list[str]) -> dict[int, dict]:
+        """Entities by id; those that are not there are left out."""
+        found, key = {}, fields[0]
+        with self.errors():
+            for start in range(0, len(ids), BATCH):
+                some = [int(i) for i in ids[start : start + BATCH]]
+                rows = self.client.get(self.name_of(kind), ids=some, output_fields=fields)
+                found.update({row[key]: row for row in rows})
+        return found
+
+    def _count(self, kind: str) -> int:
+        with self.errors():
+            name = self.name_of(kind)
+            return self.client.query(name, filter="", output_fields=["count(*)"])[0]["count(*)"]
+
+    def counts(self) -> Counts:
+        return Counts(self._count(SOURCES) - 1, self._count(FRAMES), self._count(PERSONS))
+
+    def all_frames(self) -> list[Frame]:
+        """All frames, in the order of :meth:`frames`; Milvus can't sort."""
+        if self._frames is None:
+            rows = self.query(FRAMES, "frame_id >= 0", FRAME_FIELDS)
+            frames = [_frame(row) for row in rows]
+            frames.sort(key=lambda f: (f.time, f.path, -1 if f.number is None else f.number))
+            self._frames = frames
+        return self._frames
+
+    def cameras(self) -> list[str]:
+        return sorted({frame.camera for frame in self.all_frames()})
+
+    def time_range(self) -> tuple[float, float] | None:
+        frames = self.all_frames()
+        return (frames[0].time, frames[-1].time) if frames else None
+
+    def _passing(self, filters: Filters) -> list[Frame]:
+        return [
+            frame
+            for frame in self.all_frames()
+            if (not filters.cameras or frame.camera in filters.cameras)
+            and (filters.start is None or frame.time >= filters.start)
+            and (filters.end is None or frame.time <= filters.end)
+        ]
+
+    def frames(
+        self, filters: Filters = NO_FILTERS, offset: int = 0, limit: int = 50
+    ) -> list[Frame]:
+        return self._passing(filters)[offset : offset + limit]
+
+    def count_frames(self, filters: Filters = NO_FILTERS) -> int:
+        return len(self._passing(filters))
+
+    def find_frames(self, path: str, number: int | None = None) -> list[Frame]:
+        return [
+            frame
+            for frame in self.all_frames()
+            if frame.path == path and number in (None, frame.number)
+        ]
+
+    def persons(self, frame_id: int) -> list[Person]:
+        rows = self.query(PERSONS, f"frame_id == {int(frame_id)}", PERSON_FIELDS)
+        return sorted((_person(row) for row in rows), key=lambda p: (-p.score, p.person_id))
+
+    def get_persons(self, person_ids: Sequence[int]) -> list[Person]:
+        found = self.get(PERSONS, person_ids, PERSON_FIELDS)
+        return [_person(self._found(found, person_id)) for person_id in person_ids]
+
+    def features(self, person_ids: Sequence[int]) -> np.ndarray:
+        found = self.get(PERSONS, person_ids, ["person_id", "feature"])
+        rows = [self._found(found, person_id)["feature"] for person_id in person_ids]
+        return np.array(rows, dtype=np.float32).reshape(-1, self.info.dim)
+
+    def _found(self, found: dict, person_id: int):
+        if person_id not in found:
+            raise UserError(
+                f"index {self.location} has no person {person_id}; "
+                "`person-search query` prints the ids of persons"
+            )
+        return found[person_id]
+
+    def nearest(self, feature: np.ndarray, top: int, filters: Filters):
+        with self.errors():
+            hits = self.client.search(
+                self.name_of(PERSONS),
+                [feature.astype(np.float32).tolist()],
+                limit=min(top, MAX_RESULTS),
+                filter=_condition(filters),
+                output_fields=["score"],
+                search_params={"metric_type": "IP"},
+            )[0]
+        ids = np.array([hit["person_id"] for hit in hits], dtype=np.int64)
+        similarities = np.array([hit["distance"] for hit in hits], dtype=np.float32)
+        scores = np.array([hit["entity"]["score"] for hit in hits], dtype=np.float32)
+        return ids, similarities, scores
+
+    # writing
+
+    def writer(self, shard: int = 1) -> "MilvusWriter":
+        return MilvusWriter(self)
+
+    def delete(self, kind: str, condition: str) -> None:
+        with self.errors():
+            self.client.delete(self.name_of(kind), filter=condition)
+
+    def forget(self, person_ids: Sequence[int]) -> int:
+        there = list(self.get(PERSONS, person_ids, ["person_id"]))
+        if not there:
+            return 0
+        with self.errors():
+            for start in range(0, len(there), BATCH):
+                self.client.delete(self.name_of(PERSONS), ids=there[start : start + BATCH])
+        self._rewrite()
+        return len(there)
+
+    def _rewrite(self) -> None:
+        """Copy the persons to a new collection, and drop the old one.
+
+        A deletion only hides an entity. Its bytes stay in Milvus' files until a compaction, which
+        need not come; those of a dropped collection are removed.
+        """
+        new, old = self.name_of(REWRITTEN), self.name_of(PERSONS)
+        with self.errors():
+            if self.client.has_collection(new):
+                self.client.drop_collection(new)
+            create_collection(self.client, new, PERSONS, self.info.dim)
+            fields = [*PERSON_FIELDS, "feature"]
+            iterator = self.client.query_iterator(
+                old, filter="person_id >= 0", output_fields=fields, batch_size=BATCH
+            )
+            while batch := iterator.next():
+                self.client.insert(new, [{key: row[key] for key in fields} for row in batch])
+            iterator.close()
+            self.client.flush(new)
+            self.client.drop_collection(old)
+            self.client.rename_collection(new, old)
+            self.client.load_collection(old)
+
+
+class MilvusWriter(IndexWriter):
+    """Collects what is added, and sends it at a commit."""
+
+    def __init__(self, index: MilvusIndex):
+        self.index = index
+        self._sources: dict[str, Source] = {}
+        self._done: set[str] = set()
+        self._frames: list[dict] = []
+        self._persons: list[dict] = []
+
+    def close(self) -> None:
+        self.index.refresh()
+
+    def states(self) -> dict[str, SourceState]:
+        states = {}
+        fields = [*Source.__dataclass_fields__, "is_done"]
+        for row in self.index.query(SOURCES, f"source_id != {INFO_ID}", fields):
+            source = Source(**{key: row[key] for key in Source.__dataclass_fields__})
+            last = None if row["is_done"] else self._last_number(source.path)
+            states[source.path] = SourceState(source, bool(row["is_done"]), last)
+        return states
+
+    def _last_number(self, path: str) -> int | None:
+        rows = self.index.query(FRAMES, f"path == {quoted(path)}", ["number"])
+        return max((row["number"] for row in rows if row["number"] >= 0), default=None)
+
+    def begin(self, source: Source) -> None:
+        known = self.states_of(source.path)
+        if known is not None and not known.same_content(source):
+            self.remove([source.path])
+        self._sources[source.path] = source
+        self._done.discard(source.path)
+
+    def states_of(self, path: str) -> Source | None:
+        """What is known of a file."""
+        fields = list(Source.__dataclass_fields__)
+        found = self.index.query(SOURCES, f"source_id == {stable_id(path)}", fields)
+        return Source(**{key: found[0][key] for key in fields}) if found else None
+
+    def update(self, source: Source) -> None:
+        before = self.states_of(source.path)
+        shift = source.start - before.start
+        condition = f"path == {quoted(source.path)}"
+        for kind, fields in (
+            (PERSONS, [*PERSON_FIELDS, "feature"]),
+            (FRAMES, FRAME_FIELDS),
+        ):
+            rows = self.index.query(kind, condition, fields)
+            for row in rows:
+                row.update(camera=source.camera, time=row["time"] + shift)
+            self._upsert(kind, [{key: row[key] for key in fields} for row in rows])
+        self._sources[source.path] = source
+        self._done.add(source.path)
+
+    def add(self, path: str, frame: NewFrame) -> None:
+        source = self._sources[path]
+        number = -1 if frame.number is None else frame.number
+        row = {
+            "frame_id": stable_id(path, number),
+            "path": path,
+            "number": number,
+            "camera": source.camera,
+            "time": source.start + frame.offset,
+            "width": frame.width,
+            "height": frame.height,
+        }
+        self._frames.append(row)
+        for i, (box, score, feature) in enumerate(
+            zip(frame.boxes.tolist(), frame.scores.tolist(), frame.features)
+        ):
+            self._persons.append(
+                {
+                    **row,
+                    "person_id": stable_id(path, number, i),
+                    **dict(zip(("x0", "y0", "x1", "y1"), box)),
+                    "score": score,
+                    "feature": feature.astype(np.float32).tolist(),
+                }
+            )
+
+    def finish(self, path: str) -> None:
+        self._done.add(path)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self.commit()
+            for kind in (PERSONS, FRAMES, SOURCES):
+                self.index.delete(kind, f"path == {quoted(path)}")
+
+    def commit(self) -> None:
+        self._upsert(PERSONS, self._persons)
+        self._upsert(FRAMES, self._frames)
+        rows = [
+            {"source_id": stable_id(path), **asdict(source), "is_done": int(path in self._done)}
+            for path, source in self._sources.items()
+        ]
+        self._upsert(SOURCES, rows)
+        self._persons, self._frames = [], []
+        self._sources = {p: s for p, s in self._sources.items() if p not in self._done}
+        self._done.clear()
+
+    def _upsert(self, kind: str, rows: list[dict]) -> None:
+        extra = {} if kind == PERSONS else placeholder()
+        with self.index.errors():
+            for start in range(0, len(rows), BATCH):
+                some = [{**row, **extra} for row in rows[start : start + BATCH]]
+                self.index.client.upsert(self.index.name_of(kind), some)
+
+    def optimize(self) -> None:
+        """Nothing to do: Milvus sees to its own index."""
+
+
+def open_milvus(location: str, create: IndexInfo | None = None) -> MilvusIndex:
+    """See :func:`open_index`."""
+    address, _, collection = location.removeprefix(PREFIX).rpartition("/")
+    if not address or not collection.isidentifier():
+        raise UserError(
+            f"--index {location}: write milvus://HOST:PORT/COLLECTION, the collection's name of "
+            "letters, digits and underscores"
+        )
+    client = _connect(location, address)
+    index = MilvusIndex(client, location, collection, create or IndexInfo("", 0, ""))
+    with index.errors():
+        _mend(index)
+        if not client.has_collection(collection):
+            if create is None:
+                raise UserError(
+                    f"--index {location}: there is no index; make one with "
+                    f"`person-search index PATHS --model RUN --index {location}`"
+                )
+            _create(index)
+        for kind in (SOURCES, FRAMES, PERSONS):  # a server that was started anew has not
+            client.load_collection(index.name_of(kind))
+    stored = index.get(SOURCES, [INFO_ID], ["source_id", "recipe"])[INFO_ID]["recipe"]
+    info = IndexInfo(**json.loads(stored))
+    # all shards write to the same collections, so that their number is that of this run
+    index.info = replace(info, num_shards=create.num_shards if create else 1)
+    index.check_version()
+    if create is not None:
+        index.check_model(create.fingerprint)
+    return index
+
+
+def _connect(location: str, address: str):
+    try:
+        from pymilvus import MilvusClient
+        from pymilvus.exceptions import MilvusException
+    except ImportError as error:
+        raise UserError(
+            "an index in Milvus needs the package pymilvus: pip install pymilvus"
+        ) from error
+    # a path is a database of the embedded Milvus Lite
+    uri = address if address.startswith("/") else f"http://{address}"
+    try:
+        return MilvusClient(uri)
+    except (MilvusException, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"--index {location}: no Milvus answers at {address} ({reason}); check the address, "
+            "and that the server runs"
+        ) from error
+
+
+def _mend(index: MilvusIndex) -> None:
+    """Finish :meth:`MilvusIndex._rewrite` if it was killed."""
+    client, new, old = index.client, index.name_of(REWRITTEN), index.name_of(PERSONS)
+    if client.has_collection(new) and not client.has_collection(old):
+        client.rename_collection(new, old)
+
+
+def _create(index: MilvusIndex) -> None:
+    for kind in (SOURCES, FRAMES, PERSONS):  # what is looked for at opening comes last
+        create_collection(index.client, index.name_of(kind), kind, index.info.dim)
+        if kind == SOURCES:
+            source = Source("", 0, 0, json.dumps(asdict(index.info)), "", 0.0)
+            row = {"source_id": INFO_ID, **asdict(source), "is_done": 1, **placeholder()}
+            index.client.upsert(index.name_of(SOURCES), [row])
+
+
+def _condition(filters: Filters) -> str:
+    terms = []
+    if filters.cameras:
+        terms.append(f"camera in [{', '.join(map(quoted, filters.cameras))}]")
+    if filters.start is not None:
+        terms.append(f"time >= {filters.start!r}")
+    if filters.end is not None:
+        terms.append(f"time <= {filters.end!r}")
+    if filters.min_score > 0:
+        terms.append(f"score >= {filters.min_score!r}")
+    return " and ".join(terms)
+
+
+def _frame(row: dict) -> Frame:
+    number = row["number"] if row["number"] >= 0 else None
+    return Frame(**{**{key: row[key] for key in FRAME_FIELDS}, "number": number})
+
+
+def _person(row: dict) -> Person:
+    box = (row["x0"], row["y0"], row["x1"], row["y1"])
+    return Person(row["person_id"], _frame(row), box, row["score"])

@@ -1,0 +1,98 @@
+"""Loading a trained network, its fingerprint, and what it says of a picture."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from fully_decoupled_ps import UserError
+from fully_decoupled_ps.inference import load_network
+from tests.testing import TINY, make_config, make_model
+
+from .tiny_run import make_run, picture
+
+
+def test_it_detects_and_embeds(network):
+    found = network.detect(picture(0), boxes=[(4, 6, 30, 60), (0, 0, 96, 64)])
+    assert 0 < len(found.boxes) == len(found.scores) == len(found.features)
+    assert (np.diff(found.scores) <= 0).all()
+    assert network.dim == found.features.shape[1] == 512
+    for features in (found.features, found.query_features):
+        np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
+    asked = network.detect(picture(0), boxes=found.boxes).query_features
+    np.testing.assert_allclose(asked, found.features, atol=1e-5)
+    assert found.boxes.max() > 64  # in pixels of the picture, which is wider than high
+
+
+def test_the_input_is_that_of_detectron2s_predictor(run_folder, network):
+    from detectron2.engine import DefaultPredictor
+
+    config = make_config("reid", (*TINY, "MODEL.REID.NUM_IDS", 4))
+    config.MODEL.WEIGHTS = str(run_folder / "model_final.pth")
+    config.DATASETS.TEST = ()
+    image = picture(0, size=(80, 200))
+    expected = DefaultPredictor(config)(image[:, :, ::-1])["instances"]  # it takes BGR
+    found = network.detect(image)
+    np.testing.assert_allclose(found.boxes, expected.pred_boxes.tensor, rtol=1e-4)
+    np.testing.assert_allclose(found.features, expected.reid_features, atol=1e-4)
+
+
+def test_a_network_of_bgr_gets_bgr(tmp_path, network):
+    bgr = load_network(str(make_run(tmp_path / "bgr", ("INPUT.FORMAT", "BGR"))), device="cpu")
+    swapped = np.ascontiguousarray(picture(0)[:, :, ::-1])
+    np.testing.assert_allclose(bgr.detect(swapped).boxes, network.detect(picture(0)).boxes)
+
+
+def test_other_ways_to_name_it(run_folder, network, tmp_path):
+    checkpoint = run_folder / "model_final.pth"
+    assert load_network(str(checkpoint)).fingerprint == network.fingerprint
+    config = tmp_path / "own.yaml"
+    shutil.copy(run_folder / "config.yaml", config)
+    loaded = load_network(str(config), str(checkpoint))
+    assert loaded.fingerprint == network.fingerprint
+    assert (loaded.location, loaded.weights) == (str(config), str(checkpoint))
+
+
+def test_the_fingerprint_is_of_what_features_depend_on(run_folder, network, tmp_path):
+    config = (run_folder / "config.yaml").read_text()
+
+    def with_config(name, text, state=None):
+        folder = shutil.copytree(run_folder, tmp_path / name)
+        (folder / "config.yaml").write_text(text)
+        if state is not None:
+            torch.save({"model": state}, folder / "model_final.pth")
+        return load_network(str(folder)).fingerprint
+
+    assert with_config("seed", config.replace("SEED: 1", "SEED: 2")) == network.fingerprint
+    larger = config.replace("MIN_SIZE_TEST: 64", "MIN_SIZE_TEST: 96")
+    assert larger != config and with_config("size", larger) != network.fingerprint
+    mean = config.replace("123.675", "120.0")
+    assert mean != config and with_config("mean", mean) != network.fingerprint
+    state = make_model("reid").state_dict()
+    state["reid.memory.lookup_table"] += 1
+    assert with_config("memory", config, state) == network.fingerprint
+    name = next(name for name in state if "res5" in name and name.endswith("weight"))
+    state[name].view(-1)[0] += 1e-3
+    assert with_config("weights", config, state) != network.fingerprint
+
+
+def test_mistakes(run_folder, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="--model nowhere: no such file or folder; name the output"):
+        load_network("nowhere")
+    with pytest.raises(UserError, match="holds no config.yaml; name the output folder"):
+        load_network(str(tmp_path))
+    with pytest.raises(UserError, match="--weights nowhere.pth: no such file"):
+        load_network(str(run_folder), "nowhere.pth")
+    with pytest.raises(UserError, match="is a config; name its checkpoint with --weights FILE"):
+        load_network(str(run_folder / "config.yaml"))
+    shutil.copy(run_folder / "config.yaml", tmp_path)
+    with pytest.raises(UserError, match="holds no checkpoint; finish its training, or name one"):
+        load_network(str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="--device cuda: PyTorch sees no GPU; use --device cpu"):
+        load_network(str(run_folder), device="cuda")
+    detector = make_model("detection").state_dict()
+    torch.save({"model": detector}, tmp_path / "detector.pth")
+    with pytest.raises(UserError, match="holds a detector only; train stage reid first"):
+        load_network(str(run_folder), str(tmp_path / "detector.pth"))

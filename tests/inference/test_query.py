@@ -1,0 +1,89 @@
+"""From a picture, a box or a point to the person who is searched."""
+
+import numpy as np
+import pytest
+
+from fully_decoupled_ps import UserError
+from fully_decoupled_ps.inference.query import (
+    distance_to_boxes,
+    parse_numbers,
+    query_at_point,
+    query_of_box,
+    read_named_frame,
+)
+
+from .tiny_run import picture, save_picture, save_video
+
+
+def test_a_box(network):
+    query = query_of_box(network, "a.jpg", picture(0), (4, 6, 30, 60))
+    expected = network.detect(picture(0), [(4, 6, 30, 60)]).query_features[0]
+    np.testing.assert_array_equal(query.feature, expected)
+
+
+def test_no_box_is_the_whole_picture(network):
+    query = query_of_box(network, "a.jpg", picture(0))
+    assert query.box == (0, 0, 96, 64)
+
+
+@pytest.mark.parametrize(
+    "box", [(-1, 0, 5, 5), (0, 0, 97, 5), (0, 60, 5, 65), (9, 0, 5, 5), (5, 5, 5, 9)]
+)
+def test_boxes_that_can_not_be(network, box):
+    text = ",".join(map(str, box))
+    with pytest.raises(UserError, match=f"box {text} is not in a.jpg, which is 96 x 64 pixels;"):
+        query_of_box(network, "a.jpg", picture(0), box)
+
+
+def test_a_point_takes_the_smallest_box_there(network):
+    found = network.detect(picture(0))
+    keep = found.scores >= 0.01
+    center = (found.boxes[0, :2] + found.boxes[0, 2:]) / 2
+    query = query_at_point(network, "a.jpg", picture(0), center, 0.01)
+    around = distance_to_boxes(center, found.boxes[keep]) == 0
+    areas = np.prod(found.boxes[keep][around][:, 2:] - found.boxes[keep][around][:, :2], axis=1)
+    size = (query.box[2] - query.box[0]) * (query.box[3] - query.box[1])
+    assert size == pytest.approx(areas.min(), rel=1e-4)
+    row = found.boxes.tolist().index(list(query.box))
+    np.testing.assert_array_equal(query.feature, found.features[row])
+
+
+def test_a_point_on_nobody(network, monkeypatch):
+    boxes = np.float32([[10, 10, 20, 30], [50, 10, 60, 30]])
+    found = network.detect(picture(0))
+    made_up = found._replace(
+        boxes=boxes, scores=np.float32([0.9, 0.8]), features=found.features[[0, 0]]
+    )
+    monkeypatch.setattr(network, "detect", lambda image: made_up)
+    with pytest.raises(UserError, match="nearest one is 5 pixels away, in the box 50,10,60,30"):
+        query_at_point(network, "a.jpg", picture(0), (63, 34), 0.5)
+    with pytest.raises(UserError, match="8 in a.jpg; the nearest one is 43 pixels away"):
+        query_at_point(network, "a.jpg", picture(0), (63, 8), 0.85)
+    with pytest.raises(UserError, match="nor anywhere else in it with a score of at least 0.95"):
+        query_at_point(network, "a.jpg", picture(0), (63, 34), 0.95)
+    for point in ((96, 3), (3, 64), (-1, 3)):
+        with pytest.raises(UserError, match="is not in a.jpg, which is 96 x 64 pixels"):
+            query_at_point(network, "a.jpg", picture(0), point, 0.5)
+
+
+def test_distances():
+    boxes = np.array([[10, 10, 20, 30]])
+    points = {(15, 20): 0, (10, 30): 0, (5, 20): 5, (15, 33): 3, (24, 33): 5}
+    for point, distance in points.items():
+        assert distance_to_boxes(point, boxes) == [distance]
+
+
+def test_numbers():
+    assert parse_numbers("--box", "1,2.5,3,4", 4) == (1, 2.5, 3, 4)
+    for text in ("1,2", "1,2,3,x", "", "1,2,3,nan"):
+        with pytest.raises(UserError, match="write it as x0,y0,x1,y1, in pixels of the picture"):
+            parse_numbers("--box", text, 4)
+    with pytest.raises(UserError, match="--point 1: write it as x,y, in"):
+        parse_numbers("--point", "1", 2)
+
+
+def test_names_of_frames(tmp_path):
+    video = save_video(tmp_path / "v.avi")
+    assert abs(read_named_frame(f"{video}#5").mean() - 100) < 15
+    save_picture(tmp_path / "odd#name.png", seed=1)
+    np.testing.assert_array_equal(read_named_frame(str(tmp_path / "odd#name.png")), picture(1))
