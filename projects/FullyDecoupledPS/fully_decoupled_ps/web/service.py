@@ -1,6 +1,5 @@
 """What the search page asks of an index and of a network."""
 
-import logging
 import math
 import threading
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from ..errors import UserError
 from ..index import Filters, Frame, Hit, Person, PersonIndex
 from ..inference import SearchNetwork
 from ..inference.query import Query, query_of_box
-
-logger = logging.getLogger(__name__)
 
 FRAMES_A_PAGE = 24
 # More hits than a page can show well; `person-search query` has no such limit.
@@ -38,6 +35,13 @@ class FramePage:
     number: int  # of the page, from 1
     num_pages: int  # at least 1
     num_frames: int  # on all pages
+
+
+@dataclass(frozen=True)
+class PersonQuery(Query):
+    """A person of the index; the picture is read where it is drawn, for it may be gone."""
+
+    person: Person
 
 
 class SearchService:
@@ -119,7 +123,7 @@ class SearchService:
         persons = self.index.persons(frame.frame_id)
         return FrameWithPersons(frame, tuple(p for p in persons if p.score >= min_score))
 
-    def query_of_person(self, person_id: int) -> Query:
+    def query_of_person(self, person_id: int) -> PersonQuery:
         """A person of the index.
 
         Raises:
@@ -129,8 +133,7 @@ class SearchService:
             self.index.refresh()
             person = self.index.person(person_id)
             feature = self.index.features([person_id])[0]
-        # the picture is read where it is drawn; it may be gone
-        return Query(person.frame.name, None, person.box, feature)
+        return PersonQuery(person.frame.name, None, person.box, feature, person)
 
     def detect(self, image: np.ndarray) -> np.ndarray:
         """(R, 4) boxes of the persons in a picture, (H, W, 3) RGB uint8, the best score first.
@@ -180,6 +183,6 @@ class SearchService:
             self.index.refresh()
             features = np.stack([query.feature for query in queries])
             hits = self.index.search(features, top + len(queries), filters, cws=cws)
-        searched = {(query.name, query.box) for query in queries}
-        others = [h for h in hits if (h.person.frame.name, h.person.box) not in searched]
+        searched = {q.person.person_id for q in queries if isinstance(q, PersonQuery)}
+        others = [hit for hit in hits if hit.person.person_id not in searched]
         return tuple(hit._replace(rank=rank) for rank, hit in enumerate(others[:top], start=1))

@@ -8,14 +8,13 @@ import jinja2
 import numpy as np
 from markupsafe import escape
 
-from ..errors import UserError
 from ..index import Filters, Frame, Hit
 from ..inference.files import format_time
-from ..inference.query import Query, read_named_frame
+from ..inference.query import Query
 from . import pictures
 from .filters import describe_filters
 from .grouping import HitGroup, group_hits
-from .service import FramePage, FrameWithPersons
+from .service import FramePage, FrameWithPersons, PersonQuery
 
 TEMPLATES = Path(__file__).parent / "templates"
 NOTHING_SEARCHED = "Nothing is searched yet: choose a person in a frame, or in an own picture."
@@ -165,9 +164,6 @@ def result_view(
 
 def _query_picture(query: Query) -> dict | None:
     image = query.image
-    if image is None:
-        try:
-            image = read_named_frame(query.name)
-        except UserError:
-            return None
-    return pictures.query_crop(image, query.box)
+    if isinstance(query, PersonQuery):
+        image, _ = pictures.read_indexed(query.person.frame)
+    return None if image is None else pictures.query_crop(image, query.box)
