@@ -25,7 +25,11 @@ UPLOAD_AGE = 600
 TIME_HINT = "2024-05-31 or 2024-05-31T18:30"
 
 # To the top of what is new, for eyes, keyboards and screen readers alike.
-FOCUS = "() => setTimeout(() => document.querySelector('#{} .ps-heading')?.focus(), 50)"
+FOCUS = """() => setTimeout(() => {{
+  const heading = document.querySelector('#{} .ps-heading');
+  heading?.focus();
+  heading?.scrollIntoView();
+}}, 50)"""
 SAVE_FILE = """(file) => {
   if (!file) return;
   const bytes = Uint8Array.from(atob(file.base64), (char) => char.charCodeAt(0));

@@ -109,13 +109,21 @@ def _theme() -> gr.themes.Base:
     )
 
 
+class _Server(uvicorn.Server):
+    """Ends without a word of the browsers that still are connected: they are cut off."""
+
+    async def shutdown(self, sockets=None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+
+
 def make_server(service: SearchService, host: str) -> uvicorn.Server:
     """A server whose ``run(sockets=[...])`` serves the page, and returns after ``should_exit``."""
     # a browser keeps a connection open, which a stop need not wait for
     config = uvicorn.Config(
         make_app(service, host), log_level="warning", timeout_graceful_shutdown=1
     )
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
 def address(bound: socket.socket, host: str) -> str:
