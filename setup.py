@@ -39,10 +39,10 @@ setup(
     extras_require={
         "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9"],
         # exact and approximate search of features, for `person-search` with an index in a folder
-        "search": ["faiss-cpu>=1.8"],
+        "search": ["faiss-cpu>=1.9"],
+        # the same with an index in Milvus, and its embedded form, which the tests use
+        "milvus": ["pymilvus>=2.5", "milvus-lite>=2.4.11; sys_platform != 'win32'"],
         # the page of `person-search serve`: its fields, its events, and their way to the browser
         "serve": ["gradio>=6.31,<7"],
-        # the same with an index in Milvus; Milvus Lite is what the tests run it against
-        "milvus": ["pymilvus[milvus_lite]>=2.5"],
     },
 )

@@ -99,11 +99,21 @@ def test_search_is_the_plain_ranking(index, filters, cws):
 
 
 def test_cws_looks_beyond_its_first_candidates(index, monkeypatch):
-    fill(index)
+    """Twelve are more similar than the one whose similarity times score is the highest."""
     monkeypatch.setattr("fully_decoupled_ps.index.base.CWS_CANDIDATES", 1)
-    feature = unit(1, seed=9)[0]
-    hits = index.search(feature, 1, cws=True)
-    assert [hits[0].person.person_id] == plain_ranking(index, feature, cws=True)[0][:1]
+    similarities = np.append(np.linspace(0.9, 0.7, 12), 0.5).astype(np.float32)
+    features = np.zeros((13, INFO.dim), dtype=np.float32)
+    features[:, 0], features[:, 1] = similarities, np.sqrt(1 - similarities**2)
+    scores = np.append(np.full(12, 0.3), 0.9).astype(np.float32)
+    made_up = replace(frame("a", persons=13), scores=scores, features=features)
+    with index.writer() as writer:
+        writer.begin(source("a"))
+        writer.add("a", made_up)
+        writer.finish("a")
+        writer.commit()
+    index.refresh()
+    hits = index.search(np.eye(INFO.dim, dtype=np.float32)[0], 2, cws=True)
+    assert [hit.similarity for hit in hits] == pytest.approx([0.45, 0.27], abs=1e-3)
 
 
 def test_queries_are_merged_by_their_mean(index):

@@ -35,26 +35,31 @@ def test_boxes_that_can_not_be(network, box):
         query_of_box(network, "a.jpg", picture(0), box)
 
 
-def test_a_point_takes_the_smallest_box_there(network):
-    found = network.detect(picture(0))
-    keep = found.scores >= 0.01
-    center = (found.boxes[0, :2] + found.boxes[0, 2:]) / 2
-    query = query_at_point(network, "a.jpg", picture(0), center, 0.01)
-    around = distance_to_boxes(center, found.boxes[keep]) == 0
-    areas = np.prod(found.boxes[keep][around][:, 2:] - found.boxes[keep][around][:, :2], axis=1)
-    size = (query.box[2] - query.box[0]) * (query.box[3] - query.box[1])
-    assert size == pytest.approx(areas.min(), rel=1e-4)
-    row = found.boxes.tolist().index(list(query.box))
-    np.testing.assert_array_equal(query.feature, found.features[row])
+@pytest.fixture
+def detections(network, monkeypatch):
+    """Makes the network detect these boxes, with these scores."""
+
+    def detect(boxes, scores):
+        found = network.detect(picture(0))
+        features = np.eye(len(boxes), network.dim, dtype=np.float32)
+        boxes, scores = np.float32(boxes), np.float32(scores)
+        made_up = found._replace(boxes=boxes, scores=scores, features=features)
+        monkeypatch.setattr(network, "detect", lambda image: made_up)
+
+    return detect
 
 
-def test_a_point_on_nobody(network, monkeypatch):
-    boxes = np.float32([[10, 10, 20, 30], [50, 10, 60, 30]])
-    found = network.detect(picture(0))
-    made_up = found._replace(
-        boxes=boxes, scores=np.float32([0.9, 0.8]), features=found.features[[0, 0]]
-    )
-    monkeypatch.setattr(network, "detect", lambda image: made_up)
+def test_a_point_takes_the_smallest_box_there(network, detections):
+    boxes = [[10, 10, 60, 60], [20, 20, 40, 50], [21, 21, 39, 49], [0, 0, 5, 5]]
+    detections(boxes, [0.9, 0.8, 0.3, 0.7])
+    query = query_at_point(network, "a.jpg", picture(0), (30, 30), 0.5)
+    assert query.box == (20, 20, 40, 50)
+    np.testing.assert_array_equal(query.feature, np.eye(network.dim)[1])
+    assert query_at_point(network, "a.jpg", picture(0), (10, 10), 0.5).box == (10, 10, 60, 60)
+
+
+def test_a_point_on_nobody(network, detections):
+    detections([[10, 10, 20, 30], [50, 10, 60, 30]], [0.9, 0.8])
     with pytest.raises(UserError, match="nearest one is 5 pixels away, in the box 50,10,60,30"):
         query_at_point(network, "a.jpg", picture(0), (63, 34), 0.5)
     with pytest.raises(UserError, match="8 in a.jpg; the nearest one is 43 pixels away"):

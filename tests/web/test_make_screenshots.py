@@ -38,7 +38,7 @@ def test_all_pictures_are_taken(world, tmp_path):
 
 def test_a_demo_that_was_not_run_is_told(tmp_path):
     with pytest.raises(UserError, match="no finished run of `make demo`"):
-        screenshots.index_demo(tmp_path, tmp_path)
+        screenshots.index_demo(tmp_path)
 
 
 def test_an_index_without_a_person_has_nothing_to_show(tmp_path):

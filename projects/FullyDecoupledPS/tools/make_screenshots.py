@@ -32,8 +32,9 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 DESKTOP, PHONE = {"width": 1120, "height": 800}, {"width": 400, "height": 800}
 MAX_BYTES = 300_000
 NUM_HITS = 19  # with the query two rows of a montage
-# Among so many persons one is chosen who is seen by many cameras.
-NUM_CANDIDATES = 200
+# In the first of so many frames somebody is chosen whom many cameras saw.
+NUM_FRAMES = 150
+ENOUGH_PERSONS = 5  # in a frame, to show how they are told apart
 SIMILAR = 0.6  # so that a hit probably is the person
 logger = logging.getLogger("make_screenshots")
 
@@ -98,19 +99,19 @@ def chromium():
             browser.close()
 
 
-def index_demo(run: Path, folder: Path) -> str:
-    """Index the synthetic test frames below ``folder``; returns the index's location."""
+def index_demo(run: Path) -> str:
+    """Index the synthetic test frames in the current folder; returns the index's location."""
     dataset, model = run / "datasets" / "synthetic", run / "reid"
     if not (dataset / "synthetic.json").is_file() or not (model / "last_checkpoint").is_file():
         raise UserError(f"--run {run} is no finished run of `make demo`; run that first")
     for record in load_prw(str(dataset), "test"):
-        camera = folder / "recordings" / f"camera-{record['camera_id']}"
+        camera = Path("recordings") / f"c{record['camera_id']}"
         camera.mkdir(parents=True, exist_ok=True)
         shutil.copy(record["file_name"], camera)
-    location = str(folder / "index")
+    location = "recordings-index"
     status = person_search(
         [
-            *("index", str(folder / "recordings"), "--model", str(model), "--index", location),
+            *("index", "recordings", "--model", str(model), "--index", location),
             *("--start", "2024-05-31T09:00", "--time-pattern", r"c\ds\d_(?P<seconds>\d+)"),
         ]
     )
@@ -120,15 +121,16 @@ def index_demo(run: Path, folder: Path) -> str:
 
 
 def choose_person(index: PersonIndex) -> Person:
-    """Somebody whom many cameras saw, as far as similarities tell."""
-    frames = index.frames(limit=NUM_CANDIDATES)
-    persons = [index.persons(frame.frame_id)[:1] for frame in frames]
-    best, most = None, -1
-    for person in (person for found in persons for person in found):
-        hits = index.search(index.features([person.person_id]), NUM_HITS)
-        cameras = {hit.person.frame.camera for hit in hits if hit.similarity >= SIMILAR}
-        if len(cameras) > most:
-            best, most = person, len(cameras)
+    """Somebody whom many cameras saw, as far as similarities tell, and who is not alone."""
+    best, most = None, (-1, -1)
+    for frame in index.frames(limit=NUM_FRAMES):
+        persons = index.persons(frame.frame_id)
+        for person in persons:
+            hits = index.search(index.features([person.person_id]), NUM_HITS)
+            cameras = {h.person.frame.camera for h in hits if h.similarity >= SIMILAR}
+            rating = len(cameras), min(len(persons), ENOUGH_PERSONS)
+            if rating > most:
+                best, most = person, rating
     if best is None:
         raise UserError(f"index {index.location} has no person; there is nothing to show")
     return best
@@ -205,9 +207,14 @@ def make_pictures(location: str, output: Path) -> None:
 def main(argv: Optional[List[str]] = None) -> int:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    output, run = args.output.absolute(), args.run.absolute()
     try:
-        with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
-            make_pictures(args.index or index_demo(args.run, Path(folder)), args.output)
+        if args.index:
+            make_pictures(args.index, output)
+        else:
+            with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
+                os.chdir(folder)  # so that the pictures show short names
+                make_pictures(index_demo(run), output)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -2,7 +2,8 @@
 
 Run again with the same --index, it reads only files that are new or have changed. It can be
 stopped with Ctrl-C, or killed, at any time; the next run goes on from there. Exit status: 0 if all
-files could be read, 1 if not (they are listed), 2 for a mistake in the command, 130 after Ctrl-C.
+files could be read, 1 if some could not (they are listed), 2 for a mistake in the command or if no
+file could be read, 130 after Ctrl-C.
 """
 
 import argparse
@@ -112,6 +113,8 @@ def _check_numbers(args: argparse.Namespace, error: type[Exception]) -> None:
 
 def _tell(report, index) -> int:
     """Log what was done; returns the exit status."""
+    from ..errors import UserError
+
     counts = index.counts()
     logger.info(
         "%d files read (%d frames, %d persons), %d unchanged, %d removed; "
@@ -129,6 +132,9 @@ def _tell(report, index) -> int:
         logger.info("Stopped; the same command goes on from here")
         return 128 + report.stopped_by
     if report.unreadable:
+        if not (report.added or report.unchanged):  # the command was of nothing else
+            first, *others = report.unreadable.values()
+            raise UserError(first + (f" (and {len(others)} more files)" if others else ""))
         logger.warning("%d files could not be read:", len(report.unreadable))
         for reason in report.unreadable.values():
             logger.warning("  %s", reason)

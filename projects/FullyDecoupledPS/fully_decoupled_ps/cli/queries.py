@@ -35,13 +35,17 @@ def check_queries(args: argparse.Namespace) -> None:
             )
 
 
-def check_writable(option: str, path: str | None) -> None:
-    """Refuse an output file, before any work, whose folder is not there.
+def check_output(option: str, path: str | None, endings: tuple[str, ...]) -> None:
+    """Refuse an output file, before any work, that has another ending, or whose folder is missing.
 
     Raises:
         UserError: see there.
     """
-    if path and not os.path.isdir(os.path.dirname(path) or "."):
+    if not path:
+        return
+    if not path.lower().endswith(endings):
+        raise UserError(f"{option} {path}: allowed endings are {', '.join(endings)}")
+    if not os.path.isdir(os.path.dirname(path) or "."):
         raise UserError(f"{option} {path}: there is no folder {os.path.dirname(path)}; make it")
 
 

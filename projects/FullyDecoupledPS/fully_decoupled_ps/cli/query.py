@@ -57,19 +57,20 @@ def add_query_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..index import open_index
     from .common import read_filters
-    from .queries import check_queries, check_writable, find_queries
+    from .queries import check_output, check_queries, find_queries
 
     check_queries(args)
-    check_writable("--html", args.html)
-    check_writable("--montage", args.montage)
+    check_output("--html", args.html, (".html", ".htm"))
+    check_output("--montage", args.montage, (".png", ".jpg", ".jpeg"))
     filters = read_filters(args)
     with open_index(args.index) as index:
         _check_cameras(filters.cameras, index)
         queries = find_queries(args, index)
         features = [query.feature for query in queries]
         hits = index.search(features, args.top, filters, cws=args.cws)
-        _print(args, queries, hits)
+        # first, as a reader of what is printed may close the pipe
         _write_pictures(args, queries, hits)
+        _print(args, queries, hits)
     return 0
 
 

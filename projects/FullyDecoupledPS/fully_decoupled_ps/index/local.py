@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import UserError
 from .base import IndexWriter, PersonIndex
 from .disk import explain_disk_errors, sync_folder
-from .records import NO_FILTERS, Counts, Filters, Frame, IndexInfo, Person
+from .records import NO_FILTERS, Counts, Filters, Frame, IndexInfo, Person, info_from_json
 from .shard import RECORDS_FILE, Shard, ShardWriter
 
 INFO_FILE = "index.json"
@@ -247,12 +247,9 @@ def _create(folder: Path, info: IndexInfo) -> None:
 
 def _read_info(path: Path) -> IndexInfo:
     try:
-        content = json.loads(path.read_text())
-        version = content["version"]
-        known = {key: content.get(key) for key in IndexInfo.__dataclass_fields__}
+        return info_from_json(path.read_text())
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"{path} is damaged ({error}); restore it from a backup, or delete the index and make "
             "it again"
         ) from error
-    return IndexInfo(**{**known, "version": version})

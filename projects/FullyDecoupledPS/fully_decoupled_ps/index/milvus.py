@@ -7,6 +7,7 @@ file is done. So a kill, or two writers, can cost work but leave nothing twice o
 
 import hashlib
 import json
+import logging
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Iterable, Sequence
@@ -35,6 +36,7 @@ from .records import (
     Person,
     Source,
     SourceState,
+    info_from_json,
 )
 
 # Milvus answers no query for more.
@@ -373,7 +375,7 @@ def open_milvus(location: str, create: IndexInfo | None = None) -> MilvusIndex:
         for kind in (SOURCES, FRAMES, PERSONS):  # a server that was started anew has not
             client.load_collection(index.name_of(kind))
     stored = index.get(SOURCES, [INFO_ID], ["source_id", "recipe"])[INFO_ID]["recipe"]
-    info = IndexInfo(**json.loads(stored))
+    info = info_from_json(stored)
     # all shards write to the same collections, so that their number is that of this run
     index.info = replace(info, num_shards=create.num_shards if create else 1)
     index.check_version()
@@ -390,12 +392,16 @@ def _connect(location: str, address: str):
         raise UserError(
             "an index in Milvus needs the package pymilvus: pip install pymilvus"
         ) from error
-    # a path is a database of the embedded Milvus Lite
-    uri = address if address.startswith("/") else f"http://{address}"
+    uri = f"http://{address}"
+    if address.startswith("/"):  # a database of the embedded Milvus Lite
+        uri = address
+        # it logs a traceback for what it lacks and pymilvus can do without, a common timestamp
+        logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     try:
         return MilvusClient(uri)
     except (MilvusException, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(getattr(error, "message", error)).split())
         raise UserError(
             f"--index {location}: no Milvus answers at {address} ({reason}); check the address, "
             "and that the server runs"

@@ -1,5 +1,6 @@
 """What an index holds and returns: frames, persons, hits; and what a search is restricted to."""
 
+import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +20,18 @@ class IndexInfo:
     weights: str = ""  # its checkpoint, if it is not the run's own
     num_shards: int = 1
     version: int = INDEX_VERSION
+
+
+def info_from_json(text: str) -> IndexInfo:
+    """What ``json.dumps(asdict(info))`` made; of another version nothing but the version is read.
+
+    Raises:
+        ValueError, TypeError, KeyError: if it is nothing of the kind.
+    """
+    content = json.loads(text)
+    if content["version"] != INDEX_VERSION:
+        return IndexInfo("", 0, "", version=content["version"])
+    return IndexInfo(**content)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from .disk import explain_disk_errors
 from .records import Counts, Filters, Frame, NewFrame, Person, Source, SourceState
 
 SCHEMA = """
-CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE sources (
+CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sources (
     source_id INTEGER PRIMARY KEY AUTOINCREMENT,
     path TEXT NOT NULL UNIQUE,
     size INTEGER NOT NULL,
@@ -26,7 +26,7 @@ CREATE TABLE sources (
     start REAL NOT NULL,
     is_done INTEGER NOT NULL
 );
-CREATE TABLE frames (
+CREATE TABLE IF NOT EXISTS frames (
     frame_id INTEGER PRIMARY KEY AUTOINCREMENT,
     source_id INTEGER NOT NULL REFERENCES sources ON DELETE CASCADE,
     number INTEGER,
@@ -34,19 +34,19 @@ CREATE TABLE frames (
     width INTEGER NOT NULL,
     height INTEGER NOT NULL
 );
-CREATE INDEX frames_of_source ON frames (source_id, number);
-CREATE TABLE persons (
+CREATE INDEX IF NOT EXISTS frames_of_source ON frames (source_id, number);
+CREATE TABLE IF NOT EXISTS persons (
     person_id INTEGER PRIMARY KEY AUTOINCREMENT,
     frame_id INTEGER NOT NULL REFERENCES frames ON DELETE CASCADE,
     feature_row INTEGER NOT NULL UNIQUE,
     x0 REAL NOT NULL, y0 REAL NOT NULL, x1 REAL NOT NULL, y1 REAL NOT NULL,
     score REAL NOT NULL
 );
-CREATE INDEX persons_of_frame ON persons (frame_id);
+CREATE INDEX IF NOT EXISTS persons_of_frame ON persons (frame_id);
 -- Rows of the feature file without a person; is_erased: whether they are zeros on the disk yet.
-CREATE TABLE free_rows (feature_row INTEGER PRIMARY KEY, is_erased INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS free_rows (feature_row INTEGER PRIMARY KEY, is_erased INTEGER NOT NULL);
 -- However a person goes, also by a cascade, its row is remembered.
-CREATE TRIGGER person_removed AFTER DELETE ON persons BEGIN
+CREATE TRIGGER IF NOT EXISTS person_removed AFTER DELETE ON persons BEGIN
     INSERT INTO free_rows VALUES (old.feature_row, 0);
 END;
 """
@@ -83,6 +83,7 @@ class Records:
             self._db.execute("PRAGMA secure_delete = ON")
             self._db.execute("PRAGMA synchronous = FULL")
             if not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+                # "if not exists": another process may be about to do the same
                 self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
 
     def close(self) -> None:

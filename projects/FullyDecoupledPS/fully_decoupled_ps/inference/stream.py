@@ -84,14 +84,28 @@ class FileStream(IterableDataset):
 
 def stream(
     jobs: list[Job], mapper: InputMapper, *, fps: float, batch_size: int, num_workers: int
-) -> DataLoader:
-    """Iterates over what :class:`FileStream` yields."""
-    return DataLoader(
+) -> Iterator[list[Sample | End]]:
+    """What :class:`FileStream` yields, by worker processes.
+
+    Raises:
+        UserError: if one of them is killed.
+    """
+    loader = DataLoader(
         FileStream(jobs, mapper, fps, batch_size),
         batch_size=None,  # they are batches already
         num_workers=min(num_workers, len(jobs)),
         worker_init_fn=_start_worker,
     )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            "a process that reads files was killed, perhaps for want of memory (or of /dev/shm in "
+            "a container); run the same command with fewer --workers, 0 for none, or a smaller "
+            "--batch-size: what was committed is kept"
+        ) from error
 
 
 def _start_worker(worker: int) -> None:

@@ -22,20 +22,18 @@ Read = Callable[[str], Optional[np.ndarray]]
 def write_montage(
     path: PathLike, queries: Sequence[Record], hits: Sequence[Record], read: Read
 ) -> Path:
-    """Write the queries, then the hits, in rows; PNG or what else `path` ends in.
+    """Write the queries, then the hits, in rows; as PNG, or as JPEG if `path` ends so.
 
     Args:
         queries, hits: records of `visualizer.ranked_montage`.
         read: the frame of a record's `file_name`, RGB; None if it is gone, which is drawn grey.
 
-    Raises UserError for an ending that is no picture's, and a file that can't be written.
+    Raises UserError for a file that can't be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise UserError(f"--montage {path}: allowed endings are .png and .jpg")
     frames = _Frames([*queries, *hits], read)
     montage = visualizer.ranked_montage(queries, hits, read=frames, columns=COLUMNS)
-    extension = ".png" if path.suffix.lower() == ".png" else ".jpg"
+    extension = ".jpg" if path.suffix.lower() in (".jpg", ".jpeg") else ".png"
     _write(path, visualizer.encode_image(montage, extension, 90))
     return path
 

@@ -1,0 +1,295 @@
+"""``person-search index``: what is read, what is not read again, and what goes wrong."""
+
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from fully_decoupled_ps.index import open_index
+from fully_decoupled_ps.inference import SearchNetwork, indexing, read_frame
+from fully_decoupled_ps.inference.stream import FileStream
+from tests.inference.tiny_run import make_run, save_picture, save_video
+
+from .command import index_args, run
+
+
+@pytest.fixture
+def media(tmp_path):
+    """Two cameras with two pictures each, and a video of ten frames, two seconds long."""
+    folder = tmp_path / "media"
+    for i in range(4):
+        path = save_picture(folder / f"cam{i % 2}" / f"{i}.png", seed=i)
+        os.utime(path, (1000 + i, 1000 + i))
+    os.utime(save_video(folder / "hall" / "v.avi"), (5000, 5000))
+    return folder
+
+
+@pytest.fixture
+def index_folder(tmp_path):
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Numbers of frames that the network ran on, a batch each."""
+    sizes = []
+    network_run = SearchNetwork.run
+
+    def count(self, inputs):
+        if "queries" not in inputs[0]:  # that is the probe of the dimension
+            sizes.append(len(inputs))
+        return network_run(self, inputs)
+
+    monkeypatch.setattr(SearchNetwork, "run", count)
+    return sizes
+
+
+def snapshot(folder):
+    """Everything in an index, by frame, without ids."""
+    with open_index(str(folder)) as index:
+        content = {}
+        for frame in index.frames(limit=1000):
+            persons = index.persons(frame.frame_id)
+            features = index.features([p.person_id for p in persons])
+            boxes = [np.round([*p.box, p.score], 2).tolist() for p in persons]
+            content[frame.name] = (frame.camera, frame.time, boxes, features.round(3).tolist())
+        return content
+
+
+def test_pictures_and_videos(media, index_folder, run_folder, network, caplog):
+    caplog.set_level("INFO")
+    assert run(*index_args(run_folder, index_folder, media)) == 0
+    assert "5 files read (6 frames, " in caplog.text
+    with open_index(str(index_folder)) as index:
+        frames = index.frames()
+        assert [(f.camera, f.number, f.time) for f in frames] == [
+            *[("cam0", None, 1000), ("cam1", None, 1001), ("cam0", None, 1002)],
+            *[("cam1", None, 1003), ("hall", 0, 5000), ("hall", 5, 5001)],
+        ]
+        for frame in (frames[0], frames[5]):
+            found = network.detect(read_frame(frame.path, frame.number))
+            keep = found.scores >= 0.01
+            assert keep.any()
+            persons = index.persons(frame.frame_id)
+            np.testing.assert_allclose([p.box for p in persons], found.boxes[keep], atol=1e-3)
+            features = index.features([p.person_id for p in persons])
+            np.testing.assert_allclose(features, found.features[keep], atol=1e-3)
+        assert (index.info.fingerprint, index.info.dim) == (network.fingerprint, 512)
+
+
+def test_worker_processes_change_nothing(media, tmp_path, run_folder, monkeypatch):
+    monkeypatch.setattr("fully_decoupled_ps.inference.stream._start_worker", None)
+    assert run(*index_args(run_folder, tmp_path / "a", media)) == 0
+    assert run(*index_args(run_folder, tmp_path / "b", media, "--workers", 2)) == 0
+    assert snapshot(tmp_path / "a") == snapshot(tmp_path / "b")
+
+
+def test_only_what_is_new_or_changed_is_read_again(media, index_folder, run_folder, passes):
+    args = index_args(run_folder, index_folder, media, "--batch-size", 1)
+    assert run(*args) == 0 and len(passes) == 6
+    before = snapshot(index_folder)
+    assert run(*args) == 0 and len(passes) == 6
+    assert snapshot(index_folder) == before
+    save_picture(media / "cam0" / "0.png", seed=9)
+    save_picture(media / "cam0" / "new.png", seed=10)
+    assert run(*args) == 0 and len(passes) == 8
+    after = snapshot(index_folder)
+    changed = str(media / "cam0" / "0.png")
+    assert after[changed] != before[changed]
+    assert {name for name in after if after[name] != before.get(name)} == {
+        changed,
+        str(media / "cam0" / "new.png"),
+    }
+    assert run(*args, "--score-thresh", "0.02") == 0 and len(passes) == 15
+    assert run(*args, "--score-thresh", "0.02", "--fps", "2") == 0 and len(passes) == 19
+
+
+def test_camera_and_time_are_changed_without_the_network(media, index_folder, run_folder, passes):
+    assert run(*index_args(run_folder, index_folder, media)) == 0
+    before = sum(passes)
+    patterns = ("--camera-pattern", r"media/(?P<camera>[a-z]+)", "--start", "2024-01-01")
+    assert run(*index_args(run_folder, index_folder, media, *patterns)) == 0
+    assert sum(passes) == before
+    with open_index(str(index_folder)) as index:
+        assert index.cameras() == ["cam", "hall"]
+        start, end = index.time_range()
+        assert end == start + 1
+
+
+def test_stopping_loses_nothing(media, index_folder, tmp_path, run_folder, passes, monkeypatch):
+    """Ctrl-C in the first pass of each run: it finishes its batch, and the next goes on."""
+    args = index_args(run_folder, index_folder, media, "--batch-size", 1)
+    counted_run = SearchNetwork.run
+
+    pressed = set()
+
+    def press_ctrl_c(self, inputs):
+        if "queries" not in inputs[0] and frames not in pressed:
+            pressed.add(frames)
+            os.kill(os.getpid(), signal.SIGINT)
+        return counted_run(self, inputs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SearchNetwork, "run", press_ctrl_c)
+        for frames in range(1, 7):
+            assert run(*args) == 130
+            with open_index(str(index_folder)) as index:
+                assert index.counts().frames == frames
+    assert run(*args) == 0
+    assert len(passes) == 6
+    assert run(*index_args(run_folder, tmp_path / "whole", media, "--batch-size", 1)) == 0
+    assert snapshot(index_folder) == snapshot(tmp_path / "whole")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_killed_run_goes_on(tmp_path, index_folder, run_folder, monkeypatch):
+    """SIGKILL of the command, with a worker process that lives on for a while."""
+    for i in range(20):
+        save_picture(tmp_path / "many" / f"{i}.png", seed=i)
+    args = index_args(run_folder, index_folder, tmp_path / "many", "--batch-size", 1)
+    network_run = SearchNetwork.run
+
+    def run_slowly(self, inputs):
+        time.sleep(0.02)
+        return network_run(self, inputs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SearchNetwork, "run", run_slowly)
+        patched.setattr(indexing, "COMMIT_SECONDS", 0)
+        process = multiprocessing.get_context("fork").Process(
+            target=run, args=(*args, "--workers", 1)
+        )
+        process.start()
+        done = 0
+        while done < 5 and process.is_alive():
+            if (index_folder / "shard-1-of-1" / "records.sqlite").exists():
+                with open_index(str(index_folder)) as index:
+                    done = index.counts().files
+        assert process.is_alive()
+        process.kill()
+        process.join()
+    assert 5 <= done < 20
+    assert run(*args) == 0
+    whole = index_args(run_folder, tmp_path / "whole", tmp_path / "many", "--batch-size", 1)
+    assert run(*whole) == 0
+    assert snapshot(index_folder) == snapshot(tmp_path / "whole")
+
+
+def test_unreadable_files_are_listed(media, index_folder, run_folder, caplog):
+    (media / "cam0" / "broken.jpg").write_bytes(b"none")
+    (media / "hall" / "broken.mp4").write_bytes(b"none")
+    args = index_args(run_folder, index_folder, media)
+    for _ in range(2):  # they are tried again
+        caplog.clear()
+        assert run(*args) == 1
+        assert "2 files could not be read:" in caplog.text
+        assert f"picture {media}/cam0/broken.jpg can't be read" in caplog.text
+        assert f"video {media}/hall/broken.mp4 can't be opened" in caplog.text
+    with open_index(str(index_folder)) as index:
+        assert index.counts().files == 5
+    save_picture(media / "cam0" / "broken.jpg", seed=7)
+    os.remove(media / "hall" / "broken.mp4")
+    assert run(*args) == 0
+
+
+def test_nothing_that_can_be_read(tmp_path, index_folder, run_folder, capsys):
+    save_video(tmp_path / "v" / "empty.avi", num_frames=0)
+    assert run(*index_args(run_folder, index_folder, tmp_path / "v" / "empty.avi")) == 2
+    assert re.search(r"error: video .*empty.avi (has no frame|can't be opened)", _error(capsys))
+    (tmp_path / "v" / "broken.jpg").write_bytes(b"none")
+    assert run(*index_args(run_folder, index_folder, tmp_path / "v")) == 2
+    assert "(and 1 more files)" in _error(capsys)
+
+
+def _error(capsys):
+    return next(line for line in capsys.readouterr().err.splitlines() if "error:" in line)
+
+
+def test_a_worker_that_is_killed(media, index_folder, run_folder, monkeypatch, capsys):
+    def kill(self, job):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(FileStream, "_read", kill)
+    assert run(*index_args(run_folder, index_folder, media, "--workers", 1)) == 2
+    assert "a process that reads files was killed" in _error(capsys)
+
+
+def test_a_file_that_became_unreadable_keeps_its_persons(media, index_folder, run_folder):
+    args = index_args(run_folder, index_folder, media)
+    assert run(*args) == 0
+    before = snapshot(index_folder)
+    (media / "cam1" / "1.png").write_bytes(b"none")
+    assert run(*args) == 1
+    assert snapshot(index_folder) == before
+
+
+def test_files_that_are_gone(media, index_folder, run_folder, caplog):
+    caplog.set_level("INFO")
+    args = index_args(run_folder, index_folder, media)
+    assert run(*args) == 0
+    os.remove(media / "cam0" / "0.png")
+    shutil.rmtree(media / "hall")
+    # not below what is named: nothing is known of it
+    assert run(*index_args(run_folder, index_folder, media / "cam1", "--prune")) == 0
+    assert len(snapshot(index_folder)) == 6
+    assert run(*args) == 0
+    assert f"2 files of the index are gone from the disk, {media}/cam0/0.png" in caplog.text
+    assert len(snapshot(index_folder)) == 6
+    assert run(*args, "--prune") == 0
+    assert sorted(name[-5:] for name in snapshot(index_folder)) == ["1.png", "2.png", "3.png"]
+
+
+def test_shards_have_each_file_once(media, index_folder, tmp_path, run_folder):
+    for i in (1, 2, 3):
+        args = index_args(run_folder, index_folder, media, "--shard", f"{i}/3")
+        assert run(*args) == 0
+    assert run(*index_args(run_folder, tmp_path / "whole", media)) == 0
+    assert snapshot(index_folder) == snapshot(tmp_path / "whole")
+
+
+def test_mistakes(media, index_folder, run_folder, tmp_path, capsys, caplog):
+    def error(*args):
+        capsys.readouterr()
+        assert run(*index_args(run_folder, index_folder, *args)) == 2
+        message = capsys.readouterr().err
+        assert message.startswith("error: ") and message.count("\n") == 1
+        assert not index_folder.exists()
+        return message
+
+    (tmp_path / "empty").mkdir()
+    assert "holds no picture" in error(tmp_path / "empty")
+    assert "nowhere: no such file or folder" in error(tmp_path / "nowhere")
+    assert "--fps 0.0: it has to be above 0" in error(media, "--fps", 0)
+    assert "--batch-size 0: it has to be 1 or more" in error(media, "--batch-size", 0)
+    assert "--workers -1: it has to be 0 or more" in error(media, "--workers", -1)
+    assert "scores are from 0 to 1" in error(media, "--score-thresh", 5)
+    for shard in ("3", "0/2", "3/2", "a/b"):
+        assert f"--shard {shard}: write i/n" in error(media, "--shard", shard)
+    assert "does not match" in error(media, "--camera-pattern", "(?P<camera>zzz)")
+    assert "is no time" in error(media, "--start", "soon")
+    assert "no such file or folder; name the output" in error(media, "--model", "nowhere")
+
+
+def test_a_second_writer_is_refused(media, index_folder, run_folder, capsys):
+    args = index_args(run_folder, index_folder, media)
+    assert run(*args) == 0
+    before = snapshot(index_folder)
+    save_picture(media / "cam0" / "new.png", seed=10)
+    with open_index(str(index_folder)) as index, index.writer():
+        capsys.readouterr()
+        assert run(*args) == 2
+        assert "another process" in capsys.readouterr().err
+    assert snapshot(index_folder) == before
+
+
+def test_another_model_is_refused(media, index_folder, run_folder, tmp_path, capsys):
+    assert run(*index_args(run_folder, index_folder, media)) == 0
+    other = make_run(tmp_path / "other", ("INPUT.MIN_SIZE_TEST", 48))
+    capsys.readouterr()
+    assert run(*index_args(other, index_folder, media)) == 2
+    assert "features of two models can't be compared" in capsys.readouterr().err
