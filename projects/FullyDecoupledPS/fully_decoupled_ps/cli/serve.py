@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         import gradio  # noqa: F401
     except ImportError as error:
         raise UserError(
-            'the search page needs the package gradio: pip install "gradio>=6"'
+            f'the search page needs the package gradio ({error}): pip install "gradio>=6.31,<7"'
         ) from error
     from ..web.server import bind, serve
     from ..web.service import SearchService

@@ -2,7 +2,7 @@
 
 import base64
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -187,6 +187,10 @@ class Handlers:
         earlier = search.earlier
         if search.queries:
             earlier = (*earlier, search.queries)[-MAX_EARLIER:]
+        if merge and any(
+            other.name == query.name and other.image is not None for other in search.queries
+        ):  # another picture of the same name: the montage reads pictures by name
+            query = replace(query, name=f"{query.name} ({len(search.queries) + 1})")
         queries = (*search.queries, query) if merge else (query,)
         return (*self._run(queries, earlier, options), *self._to_result())
 

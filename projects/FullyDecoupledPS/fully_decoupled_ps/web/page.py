@@ -81,18 +81,19 @@ class SearchPage:
                 self.start = gr.Textbox(label="From", placeholder=TIME_HINT, max_lines=1)
                 self.end = gr.Textbox(label="To", placeholder=TIME_HINT, max_lines=1)
                 self.min_score = gr.Number(0, label="Least score of a detection", step=0.05)
+            # a column each, for a form's fields would not wrap on a phone
             with gr.Row():
-                self.top = gr.Number(DEFAULT_TOP, label="Hits at most", precision=0)
-                self.cws = gr.Checkbox(
-                    label="Weigh by score",
-                    info="Similarities times the detections' scores",
-                    min_width=200,
-                )
-                self.merge = gr.Checkbox(
-                    label="Add to the search",
-                    info="The next person chosen is another view of the one searched",
-                    min_width=200,
-                )
+                with gr.Column(min_width=220):
+                    self.top = gr.Number(DEFAULT_TOP, label="Hits at most", precision=0)
+                with gr.Column(min_width=220):
+                    self.cws = gr.Checkbox(
+                        label="Weigh by score", info="Similarities times the detections' scores"
+                    )
+                with gr.Column(min_width=220):
+                    self.merge = gr.Checkbox(
+                        label="Add to the search",
+                        info="The next person chosen is another view of the one searched",
+                    )
             with gr.Row():
                 self.apply = gr.Button("Apply", variant="primary")
                 self.clear = gr.Button("Clear filters")
