@@ -37,7 +37,8 @@ setup(
     ],
     entry_points={"console_scripts": ["person-search = fully_decoupled_ps.cli.main:main"]},
     extras_require={
-        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9"],
+        # playwright drives the browser in which the search page is tested and pictured
+        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9", "playwright>=1.48"],
         # exact and approximate search of features, for `person-search` with an index in a folder
         "search": ["faiss-cpu>=1.9"],
         # the same with an index in Milvus, and its embedded form, which the tests use

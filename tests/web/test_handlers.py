@@ -4,8 +4,10 @@ import gradio as gr
 import numpy as np
 import pytest
 
+from fully_decoupled_ps.index import open_index
 from fully_decoupled_ps.web.handlers import ONE_RANKING, Handlers, Search, Upload, explained
 from fully_decoupled_ps.web.service import SearchService
+from tests.index import made_up_index
 
 from .made_up_world import OneFaceNetwork
 
@@ -58,6 +60,16 @@ def test_pictures_of_the_same_name_are_told_apart(handlers):
         upload = Upload("a.jpg", np.full((40, 30, 3), shade, np.uint8))
         search, *_ = handlers.search_whole_picture(search, *OPTIONS, upload, True)
     assert [query.name for query in search.queries] == ["a.jpg", "a.jpg (2)"]
+
+
+@pytest.mark.parametrize("number", [0, 10])
+def test_a_frame_of_a_video_is_opened(tmp_path, number):
+    with open_index(str(tmp_path / "index"), create=made_up_index.INFO) as index:
+        made_up_index.fill(index)
+        opened = Handlers(SearchService(index)).open_frame(
+            event(file="/data/v.mp4", number=str(number)), None
+        )
+    assert opened[0].number == number
 
 
 @pytest.mark.parametrize(

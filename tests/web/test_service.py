@@ -1,12 +1,15 @@
 """What the page asks of an index."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.index import NO_FILTERS, Filters
+from fully_decoupled_ps.index import NO_FILTERS, Filters, open_index
 from fully_decoupled_ps.web import service as service_module
 from fully_decoupled_ps.web.service import SearchService
+from tests.index import made_up_index
 
 from .made_up_world import OneFaceNetwork
 
@@ -76,11 +79,40 @@ def test_a_number_of_hits_out_of_range_is_refused(service, top):
         service.search([service.query_of_person(1)], NO_FILTERS, top, cws=False)
 
 
-def test_what_was_forgotten_is_told(service, index, tmp_path):
+def test_what_is_not_there_is_told(service):
     with pytest.raises(UserError, match="no person 99999"):
         service.query_of_person(99999)
     with pytest.raises(UserError, match="no frame of /nowhere.jpg"):
         service.find_frame("/nowhere.jpg", None)
+
+
+def test_what_others_commit_is_seen_at_once(tmp_path):
+    location = str(tmp_path / "index")
+    with open_index(location, create=made_up_index.INFO) as mine, open_index(location) as other:
+        service = SearchService(mine)
+        assert service.summary() == ((0, 0, 0), None)
+        made_up_index.fill(other)
+        assert service.summary()[0] == (5, 7, 14)
+        frames = [shown.frame for shown in service.frame_page(NO_FILTERS, 1).frames]
+        assert [f.number for f in frames] == [None] * 4 + [0, 10, 20]
+        assert service.find_frame("/data/v.mp4", 0).frame == frames[4]
+        query = service.query_of_person(1)
+        assert len(service.search([query], NO_FILTERS, 20, cws=False)) == 13
+        other.forget([1])
+        with pytest.raises(UserError, match="no person 1;"):
+            service.query_of_person(1)
+
+
+def test_many_visitors_at_once(service):
+    def visit(person_id):
+        page = service.frame_page(NO_FILTERS, 1)
+        query = service.query_of_person(person_id)
+        hits = service.search([query], NO_FILTERS, 3, cws=False)
+        return page.num_frames, [hit.person.person_id for hit in hits]
+
+    alone = [visit(i) for i in range(1, 21)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(visit, [*range(1, 21)] * 5)) == alone * 5
 
 
 def test_an_own_picture_needs_the_network(service, index):

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fully_decoupled_ps.index import NO_FILTERS, Filters
+from fully_decoupled_ps.index import NO_FILTERS, Filters, Frame, Person
 from fully_decoupled_ps.web import pictures, views
+from fully_decoupled_ps.web.service import FramePage, FrameWithPersons
+from tests.inference.tiny_run import save_video
 
 from .made_up_world import ODD_CAMERA
 
@@ -135,6 +137,21 @@ def test_the_marks_of_a_thumbnail_are_drawn(shown):
     image, _ = pictures.read_indexed(shown.frame)
     with_marks = pictures.thumbnail(image, shown.persons)["src"]
     assert with_marks != pictures.thumbnail(image, ())["src"]
+
+
+def test_a_frame_of_a_video_is_shown(tmp_path):
+    path = str(save_video(tmp_path / "v.avi"))
+    shown = []
+    for number in (0, 5):
+        frame = Frame(number + 1, path, number, "c1", 0.0, width=96, height=64)
+        person = Person(7, frame, (10.0, 10.0, 40.0, 60.0), 0.9)
+        shown.append(views.frame_view(FrameWithPersons(frame, (person,))))
+        assert Page(shown[-1]).images == 2
+        assert f"v.avi#{number}" in Page(shown[-1]).text
+    sources = [re.findall('src="([^"]+)"', html) for html in shown]
+    assert sources[0] != sources[1]
+    page = FramePage((FrameWithPersons(frame, ()),), 1, 1, 1)
+    assert Page(views.frame_list(page)).buttons[0]["data-number"] == "5"
 
 
 @pytest.mark.parametrize(
