@@ -4,6 +4,13 @@ from setuptools import find_packages, setup
 
 SOURCE = "projects/FullyDecoupledPS"
 
+# Exact and approximate search of features, for `person-search` with an index in a folder.
+SEARCH = ["faiss-cpu>=1.9"]
+# The same with an index in Milvus, and Milvus' embedded form, which the tests use.
+MILVUS = ["pymilvus>=2.5", "milvus-lite>=2.4.11; sys_platform != 'win32'"]
+# The page of `person-search serve`: its fields, its events, and their way to the browser.
+SERVE = ["gradio>=6.31,<7"]
+
 setup(
     name="fully-decoupled-ps",
     version="0.1.0",
@@ -37,13 +44,13 @@ setup(
     ],
     entry_points={"console_scripts": ["person-search = fully_decoupled_ps.cli.main:main"]},
     extras_require={
+        "search": SEARCH,
+        "milvus": MILVUS,
+        "serve": SERVE,
         # playwright drives the browser in which the search page is tested and pictured
-        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9", "playwright>=1.48"],
-        # exact and approximate search of features, for `person-search` with an index in a folder
-        "search": ["faiss-cpu>=1.9"],
-        # the same with an index in Milvus, and its embedded form, which the tests use
-        "milvus": ["pymilvus>=2.5", "milvus-lite>=2.4.11; sys_platform != 'win32'"],
-        # the page of `person-search serve`: its fields, its events, and their way to the browser
-        "serve": ["gradio>=6.31,<7"],
+        "dev": [
+            *("pytest>=8", "hypothesis>=6", "ruff>=0.9", "playwright>=1.48"),
+            *(*SEARCH, *MILVUS, *SERVE),
+        ],
     },
 )

@@ -136,6 +136,20 @@ def test_two_writers(index, folder):
     index.writer().close()
 
 
+def test_a_writer_in_another_process(folder):
+    processes = multiprocessing.get_context("fork")
+    is_ready = processes.Event()
+    process = processes.Process(target=write_forever, args=(folder, is_ready))
+    process.start()
+    assert is_ready.wait(60)
+    with open_index(str(folder)) as index:
+        with pytest.raises(UserError, match=rf"another process \(id {process.pid}\) is writing"):
+            index.writer()
+        process.kill()
+        process.join()
+        index.writer().close()
+
+
 def test_a_reader_follows_a_writer(index, folder):
     fill(index)
     wanted = frame("/data/new.jpg").features[0]

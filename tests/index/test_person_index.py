@@ -173,6 +173,16 @@ def test_an_interrupted_file_goes_on_where_it_stopped(index):
     assert [f.number for f in index.frames()] == [0, 7, 14]
 
 
+def test_an_interrupted_picture_is_not_there_twice(index):
+    for _ in range(2):
+        with index.writer() as writer:
+            writer.begin(source("/data/0.jpg"))
+            writer.add("/data/0.jpg", frame("/data/0.jpg"))
+            writer.commit()
+    index.refresh()
+    assert index.counts() == Counts(1, 1, 2)
+
+
 def test_another_camera_and_time_keep_the_persons(index):
     fill(index)
     before = all_persons(index)

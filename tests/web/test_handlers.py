@@ -1,5 +1,7 @@
 """Clicks without a browser: what they make of the values of the page's fields."""
 
+import re
+
 import gradio as gr
 import numpy as np
 import pytest
@@ -52,6 +54,16 @@ def test_filters_search_again_only_what_was_searched(handlers):
     assert len(nothing) == len(others) + 1
     assert {hit.person.frame.camera for hit in again.hits} == {"c1"}
     assert again.queries == first.queries
+
+
+def test_another_grouping_shows_the_same_hits(handlers):
+    assert handlers.show_again(Search(), 60.0) == gr.skip()
+    search, *_ = handlers.search_person(event(id="1"), Search(), ["c1"], *OPTIONS[1:], False)
+    grouped, ranked = (handlers.show_again(search, pause) for pause in (60.0, ONE_RANKING))
+    assert "Among camera c1; all times" in grouped
+    assert "Camera c1" in grouped and "Camera c1" not in ranked
+    ids = [sorted(re.findall(r'"person" data-id="(\d+)"', html)) for html in (grouped, ranked)]
+    assert ids[0] == ids[1] == sorted(str(hit.person.person_id) for hit in search.hits)
 
 
 def test_pictures_of_the_same_name_are_told_apart(handlers):

@@ -248,7 +248,10 @@ class IndexWriter(ABC):
 
     @abstractmethod
     def begin(self, source: Source) -> None:
-        """Start (or go on with) a file; persons of a file that has changed since are removed."""
+        """Start a file, or go on with a video behind the last frame that is in.
+
+        Persons of a file that has changed since, and of a picture, are removed.
+        """
 
     @abstractmethod
     def update(self, source: Source) -> None:

@@ -36,7 +36,7 @@ PERSONS_A_LIST = 1000
 TRAINING_A_LIST = 40
 # But at least so many, for the codes.
 MIN_TRAINING = 4096
-SHORTLISTS = (50, 100, 200, 500, 1000, 2000, 5000)
+SHORTLISTS = (200, 500, 1000, 2000, 5000)
 # With filters that let no more pass, these few are searched exactly.
 FEW_ROWS = 20_000
 # An index of a shard that has grown to more than so many times what it was trained on is rebuilt.

@@ -137,12 +137,13 @@ class ShardWriter(IndexWriter):
                     path.unlink()
 
     def close(self) -> None:
-        self.records.rollback()
-        # rows that were appended but never committed
-        self.store = open_store(self.records, self.folder, self.dim)
-        self.store.cut()
-        self.records.close()
-        self._lock.release()
+        try:
+            self.records.rollback()
+            # rows that were appended but never committed
+            open_store(self.records, self.folder, self.dim).cut()
+        finally:
+            self.records.close()
+            self._lock.release()
 
     def states(self) -> dict[str, SourceState]:
         return self.records.states()
@@ -150,7 +151,10 @@ class ShardWriter(IndexWriter):
     def begin(self, source: Source) -> None:
         self.records.begin()
         known = self.records.state_of(source.path)
-        if known is not None and not known.source.same_content(source):
+        if known is not None and not (
+            # a picture has no number to go on after
+            known.source.same_content(source) and known.last_number is not None
+        ):
             self.records.remove_source(source.path)
         self.records.put_source(source)
 

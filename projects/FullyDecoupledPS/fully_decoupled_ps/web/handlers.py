@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 
 from ..errors import UserError
-from ..index import Frame, Hit
+from ..index import NO_FILTERS, Filters, Frame, Hit
 from ..inference import read_picture
 from ..inference.query import Query, parse_numbers
 from . import views
@@ -30,6 +30,7 @@ class Search:
 
     queries: tuple[Query, ...] = ()  # of one person
     hits: tuple[Hit, ...] = ()
+    filters: Filters = NO_FILTERS  # that the hits passed
     earlier: tuple[tuple[Query, ...], ...] = ()  # the queries of the searches before
 
 
@@ -44,8 +45,9 @@ class Options(NamedTuple):
     cws: bool
     pause: float
 
-    def filters(self):
-        """
+    def filters(self) -> Filters:
+        """What is looked at.
+
         Raises:
             UserError: see :func:`make_filters`.
         """
@@ -104,6 +106,7 @@ class Handlers:
         return views.frame_list(page), page.number
 
     def open_frame(self, event: gr.EventData, min_score: float | None):
+        """The frame of a button: the state, its view, and what of the page is seen."""
         number = int(event.number) if event.number else None
         return self._show_frame(event.file, number, min_score)
 
@@ -141,6 +144,7 @@ class Handlers:
     # searching
 
     def search_person(self, event: gr.EventData, search: Search, *values):
+        """The person of a button."""
         *options, merge = values
         query = self.service.query_of_person(int(event.id))
         return self._add(search, query, Options(*options), merge)
@@ -153,10 +157,12 @@ class Handlers:
         return self._add(search, query, Options(*options), merge)
 
     def search_chosen_box(self, event: gr.EventData, search: Search, *values):
+        """The person that was detected in the uploaded picture."""
         *options, upload, merge = values
         return self.search_box(search, *options, upload, event.box, merge)
 
     def search_whole_picture(self, search: Search, *values):
+        """The uploaded picture is a crop of the person."""
         *options, upload, merge = values
         query = self.service.query_of_picture(*self._uploaded(upload))
         return self._add(search, query, Options(*options), merge)
@@ -174,9 +180,9 @@ class Handlers:
             return (gr.skip(),) * (3 + len(DOWNLOADS))
         return self._run(search.queries, search.earlier, Options(*values))
 
-    def show_again(self, search: Search, *values):
+    def show_again(self, search: Search, pause: float):
         """The same hits, grouped in another way."""
-        return self._view(search, Options(*values)) if search.queries else gr.skip()
+        return self._view(search, pause) if search.queries else gr.skip()
 
     def _uploaded(self, upload: Upload | None) -> Upload:
         if upload is None:
@@ -200,16 +206,17 @@ class Handlers:
     def _run(self, queries: tuple[Query, ...], earlier, options: Options):
         """The new state, its view, and what can be done with it."""
         top = 0 if options.top is None else int(options.top)
-        hits = self.service.search(queries, options.filters(), top, options.cws)
-        search = Search(queries, hits, earlier)
+        filters = options.filters()
+        hits = self.service.search(queries, filters, top, options.cws)
+        search = Search(queries, hits, filters, earlier)
         return (
-            *(search, self._view(search, options), gr.Button(interactive=bool(earlier))),
+            *(search, self._view(search, options.pause), gr.Button(interactive=bool(earlier))),
             *(gr.Button(interactive=True) for _ in DOWNLOADS),
         )
 
-    def _view(self, search: Search, options: Options) -> str:
-        pause = None if options.pause == ONE_RANKING else options.pause
-        return views.result_view(search.queries, search.hits, options.filters(), pause)
+    def _view(self, search: Search, pause: float) -> str:
+        seconds = None if pause == ONE_RANKING else pause
+        return views.result_view(search.queries, search.hits, search.filters, seconds)
 
     def download(self, label: str, search: Search) -> dict:
         """The result as a file, for the browser to save."""

@@ -151,7 +151,7 @@ class SearchPage:
             self._searches(part.person, do.search_person, [self.merge])
         self._searches(self.back.click, do.search_before, [])
         self._connect_upload()
-        self._on(self.grouping.change, do.show_again, [self.search, *self.options], self.result)
+        self._on(self.grouping.change, do.show_again, [self.search, self.grouping], self.result)
         for label, button in self.downloads.items():
             make = functools.partial(do.download, label)
             made = self._on(button.click, make, self.search, self.saved)
