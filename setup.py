@@ -14,6 +14,8 @@ EXPORT = [
 SEARCH = ["faiss-cpu>=1.9"]
 # The same with an index in Milvus, and Milvus' embedded form, which the tests use.
 MILVUS = ["pymilvus>=2.5", "milvus-lite>=2.4.11; sys_platform != 'win32'"]
+# The page of `person-search serve`: its fields, its events, and their way to the browser.
+SERVE = ["gradio>=6.31,<7"]
 
 setup(
     name="fully-decoupled-ps",
@@ -22,7 +24,10 @@ setup(
     license="Apache-2.0",
     package_dir={"": SOURCE},
     packages=find_packages(SOURCE, include=["fully_decoupled_ps", "fully_decoupled_ps.*"]),
-    package_data={"fully_decoupled_ps.utils": ["templates/*"]},
+    package_data={
+        "fully_decoupled_ps.utils": ["templates/*"],
+        "fully_decoupled_ps.web": ["templates/*"],
+    },
     python_requires=">=3.10",
     install_requires=[
         # Detectron2 is required too, but the package index does not have it under its own name:
@@ -51,5 +56,8 @@ setup(
         "milvus": MILVUS,
         # an embedding map by UMAP in place of t-SNE (tools/visualize.py embedding --method umap)
         "umap": ["umap-learn>=0.5"],
+        "serve": SERVE,
+        # drives the browser in which the search page is tested and pictured
+        "serve-dev": [*SERVE, "playwright>=1.48"],
     },
 )

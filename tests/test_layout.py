@@ -29,6 +29,7 @@ FORBIDDEN = {
     "utils": {"modeling", "cli"},
     "index": {"cli", "data", "evaluation", "inference", "modeling", "utils"},
     "inference": {"cli", "evaluation", "utils"},
+    "web": {"data", "evaluation", "modeling"},
 }
 PURE_LIBRARIES = {"numpy", "torch", "sklearn"}
 DATASET_NAME = re.compile(r"prw|cuhk|sysu", re.IGNORECASE)

@@ -14,6 +14,7 @@ from ..errors import UserError
 SUBCOMMANDS = {
     "index": "index",
     "query": "query",
+    "serve": "serve",
     "forget": "forget",
     "check-dataset": "check_dataset",
     "convert": "convert",
