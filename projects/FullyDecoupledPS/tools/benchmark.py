@@ -174,7 +174,9 @@ def measure_training(config_file: str, args: argparse.Namespace) -> List[Dict[st
 
 
 def _prepare_step(config_file: str, args: argparse.Namespace, stage: str, opts: tuple):
-    cfg = benchmark_config(config_file, stage, [*args.opts, *opts])
+    # at a rate of 0, since untrained weights diverge within a few steps
+    opts = [*args.opts, *opts, "SOLVER.BASE_LR", 0.0, "SOLVER.HYBRID_DETECTOR_LR", 0.0]
+    cfg = benchmark_config(config_file, stage, opts)
     batch = training_batch(args.train_batch, args.train_size, args.persons)
     torch.manual_seed(0)
     return training_step(cfg, build_model(cfg), batch)
