@@ -26,8 +26,7 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     """
     cfg.MODEL.META_ARCHITECTURE = "FullyDecoupledPersonSearch"
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-    # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): faster together
-    # with autocast.
+    # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): often faster.
     cfg.MODEL.CHANNELS_LAST = False
     # An image that is missing, damaged or cut short: "stop", or "skip" and count it.
     cfg.INPUT.UNREADABLE_IMAGES = "stop"
