@@ -29,6 +29,16 @@ def event_storage():
         yield storage
 
 
+@pytest.fixture(autouse=True)
+def log_levels():
+    """What a command sets for its process, which here is that of all tests, is taken back."""
+    logger = logging.getLogger("fully_decoupled_ps")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+    logging.disable(logging.NOTSET)
+
+
 @pytest.fixture
 def restore_loggers():
     """Take back what ``default_setup`` does to the loggers: handlers, no propagation."""
