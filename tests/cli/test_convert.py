@@ -47,7 +47,7 @@ def test_mot_end_to_end(sequences, tmp_path, capsys):
         assert run_command(*check, "--split", split, "--strict") == 0
 
 
-def test_the_result_trains(sequences, tmp_path):
+def test_the_result_trains(sequences, tmp_path, restore_loggers):
     out = tmp_path / "out"
     run_command("convert", "mot", *sequences, "--ids", "shared", "--output", out)
     with SmallRun(tmp_path) as run:
