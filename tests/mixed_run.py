@@ -10,7 +10,6 @@ import contextlib
 import io
 import json
 import os
-import runpy
 import signal
 import sys
 from pathlib import Path
@@ -21,9 +20,9 @@ from detectron2.engine import SimpleTrainer
 from PIL import Image
 
 from fully_decoupled_ps.data import register_person_search_json
-from tests.testing import CONFIGS, PROJECT, TINY, image
+from tests.small_run import run_train_net
+from tests.testing import CONFIGS, TINY, image
 
-TRAIN_NET = PROJECT / "train_net.py"
 FASTER_RCNN, RETINANET, FCOS = (
     CONFIGS / "prw" / f"{name}_R50.yaml" for name in ("faster_rcnn", "retinanet", "fcos")
 )
@@ -74,16 +73,7 @@ def registered(root):
 
 def train(folder, *args, config=FASTER_RCNN):
     """``python train_net.py`` with flags and options; returns its exit status."""
-    flags = [a for a in args if str(a).startswith("--")]
-    opts = [*OPTS, "OUTPUT_DIR", folder, *(a for a in args if a not in flags)]
-    argv, sys.argv = sys.argv, list(map(str, [TRAIN_NET, "--config-file", config, *flags, *opts]))
-    try:
-        runpy.run_path(str(TRAIN_NET), run_name="__main__")
-    except SystemExit as end:
-        return end.code
-    finally:
-        sys.argv = argv
-    return 0
+    return run_train_net(config, *OPTS, "OUTPUT_DIR", folder, *args)
 
 
 def _kill():

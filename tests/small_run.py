@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import runpy
 import sys
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -24,6 +25,21 @@ ANNOTATIONS = [
         {"image_id": i, "bbox": [60, 10 + i, 18, 40]},
     )
 ]
+
+
+def run_train_net(config, *args):
+    """``python train_net.py`` in this process, with flags and options; returns its exit status."""
+    command = PROJECT / "train_net.py"
+    flags = [a for a in args if str(a).startswith("--")]
+    opts = [a for a in args if a not in flags]
+    argv, sys.argv = sys.argv, list(map(str, [command, "--config-file", config, *flags, *opts]))
+    try:
+        runpy.run_path(str(command), run_name="__main__")
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = argv
+    return 0
 
 
 class SmallRun:

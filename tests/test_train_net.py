@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 import shutil
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from torch import nn
 
 from fully_decoupled_ps.data import register_prw
 from fully_decoupled_ps.modeling import REID_LOSS_REGISTRY
+from tests.small_run import run_train_net
 from tests.testing import CONFIGS, PROJECT, TINY, make_tiny_dataset
 
 TRAIN_NET = PROJECT / "train_net.py"
@@ -34,16 +34,7 @@ REID = ("SOLVER.STAGE", "reid", "SOLVER.MAX_ITER", 4, "SOLVER.STEPS", "(3,)")
 def run_in_process(folder, *args):
     """``python train_net.py ...`` with flags and options; returns its exit status."""
     config = CONFIGS / "prw" / "faster_rcnn_R50.yaml"
-    flags = [a for a in args if str(a).startswith("--")]
-    opts = [*OPTS, "OUTPUT_DIR", folder, *(a for a in args if a not in flags)]
-    argv, sys.argv = sys.argv, list(map(str, [TRAIN_NET, "--config-file", config, *flags, *opts]))
-    try:
-        runpy.run_path(str(TRAIN_NET), run_name="__main__")
-    except SystemExit as end:
-        return end.code
-    finally:
-        sys.argv = argv
-    return 0
+    return run_train_net(config, *OPTS, "OUTPUT_DIR", folder, *args)
 
 
 def load(path):

@@ -11,26 +11,33 @@ PARTIAL = ".part"
 
 
 @contextmanager
-def atomic_write(path: str, mode: str = "w", **kwargs) -> Iterator:
+def atomic_write(
+    path: str | os.PathLike, mode: str = "w", *, sync: bool = True, **kwargs
+) -> Iterator:
     """Open a file that appears under its name once it is whole and on the disk, or not at all.
 
     It is written aside, as ``path`` + ".part" in the same folder.
 
     Args:
         mode, kwargs: as for :func:`open`; a mode that writes.
+        sync: whether to wait until the disk has it. Of many files that can be made again it need
+            not: a kill leaves each whole or away all the same.
     """
+    path = os.fspath(path)
     partial = path + PARTIAL
     try:
         with open(partial, mode, **kwargs) as f:
             yield f
-            f.flush()
-            os.fsync(f.fileno())
+            if sync:
+                f.flush()
+                os.fsync(f.fileno())
         os.replace(partial, path)
     except BaseException:
         if os.path.exists(partial):
             os.remove(partial)
         raise
-    _sync_folder(os.path.dirname(path) or ".")
+    if sync:
+        _sync_folder(os.path.dirname(path) or ".")
 
 
 def replace_file(path: str | os.PathLike, content: bytes) -> None:
@@ -40,7 +47,7 @@ def replace_file(path: str | os.PathLike, content: bytes) -> None:
         UserError: if it can't be written (disk full, no permission); nothing has changed.
     """
     try:
-        with atomic_write(os.fspath(path), "wb") as f:
+        with atomic_write(path, "wb") as f:
             f.write(content)
     except OSError as error:
         raise UserError(

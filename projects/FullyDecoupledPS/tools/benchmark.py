@@ -27,6 +27,7 @@ import torchvision
 from detectron2.modeling import build_model
 
 from fully_decoupled_ps.benchmark.loader import loader_images_per_second
+from fully_decoupled_ps.benchmark.machine import processor_name
 from fully_decoupled_ps.benchmark.memory import peak_mebibytes
 from fully_decoupled_ps.benchmark.networks import (
     benchmark_config,
@@ -190,7 +191,7 @@ def environment(args: argparse.Namespace) -> Dict[str, Any]:
     has_cuda = torch.cuda.is_available()
     return {
         "command": " ".join(["python", "tools/benchmark.py", *sys.argv[1:]]),
-        "processor": _processor(),
+        "processor": processor_name(),
         "GPU": torch.cuda.get_device_name() if has_cuda else "none",
         "threads": torch.get_num_threads(),
         "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}, "
@@ -199,14 +200,6 @@ def environment(args: argparse.Namespace) -> Dict[str, Any]:
         **{k: v for k, v in vars(args).items() if k not in ("output", "opts")},
         "opts": list(map(str, args.opts)),
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:

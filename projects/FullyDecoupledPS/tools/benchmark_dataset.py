@@ -31,6 +31,7 @@ from scipy.io import savemat
 from tabulate import tabulate
 
 from fully_decoupled_ps import add_fully_decoupled_ps_config
+from fully_decoupled_ps.benchmark.machine import processor_name
 from fully_decoupled_ps.data import (
     TrainLoader,
     count_person_ids,
@@ -203,7 +204,7 @@ def main() -> None:
     print(tabulate(table, ["", *(row["layout"] for row in rows)], "pipe", floatfmt=",.2f"))
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        machine = {"processor": platform.processor(), "system": platform.platform()}
+        machine = {"processor": processor_name(), "system": platform.platform()}
         settings = {k: v for k, v in vars(args).items() if k not in ("output", "folder")}
         content = {**machine, **settings, "rows": rows}
         args.output.write_text(json.dumps(content, indent=2))

@@ -14,7 +14,6 @@ import argparse
 import importlib.util
 import json
 import logging
-import platform
 import sys
 import time
 from pathlib import Path
@@ -25,10 +24,11 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from tabulate import tabulate
 
+from fully_decoupled_ps.benchmark.machine import processor_name, resident_mebibytes
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.evaluation.predictions import collect_predictions
 
-STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+CLEAR_REFS = Path("/proc/self/clear_refs")
 REFERENCE = Path(__file__).parents[3] / "tests" / "evaluation" / "reference.py"
 
 
@@ -189,7 +189,7 @@ def time_product(name: str, records: List[Dict], repeat: int) -> Dict[str, Any]:
         if run == 0:
             # The flat copy of the predictions is theirs, what is above it is the evaluation's.
             features = predictions.detections.features.nbytes / 2**20
-            memory = peak_mebibytes() - before - features
+            memory = resident_mebibytes(peak=True) - before - features
     return {"seconds": min(seconds), "mebibytes": memory, "results": results}
 
 
@@ -225,21 +225,10 @@ def time_reference(name: str, records: List[Dict], queries: int) -> float:
 
 
 def reset_peak_mebibytes() -> float:
-    """What the process holds now; :func:`peak_mebibytes` counts from here. Linux only, else NaN."""
+    """What the process holds now; its peak counts from here. Linux only, else NaN."""
     if CLEAR_REFS.exists():
         CLEAR_REFS.write_text("5")
-    return _status("VmRSS")
-
-
-def peak_mebibytes() -> float:
-    return _status("VmHWM")
-
-
-def _status(field: str) -> float:
-    if not STATUS.exists():
-        return float("nan")
-    line = next(x for x in STATUS.read_text().splitlines() if x.startswith(field))
-    return int(line.split()[1]) / 1024
+    return resident_mebibytes()
 
 
 def run_case(case: Case, args: argparse.Namespace) -> Dict[str, Any]:
@@ -287,7 +276,7 @@ def main() -> None:
     print(tabulate(table, keys, tablefmt="pipe", floatfmt=".2f"))
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        machine = {"processor": platform.processor(), "threads": args.threads}
+        machine = {"processor": processor_name(), "threads": args.threads}
         args.output.write_text(json.dumps({"seed": args.seed, **machine, "cases": rows}, indent=2))
 
 

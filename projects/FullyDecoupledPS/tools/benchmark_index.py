@@ -15,8 +15,6 @@ random direction as the query, which is like nobody in the index.
 import argparse
 import json
 import logging
-import platform
-import resource
 import shutil
 import tempfile
 import time
@@ -27,6 +25,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
+from fully_decoupled_ps.benchmark.machine import processor_name, resident_mebibytes
 from fully_decoupled_ps.index import IndexInfo, NewFrame, Source, open_index
 from fully_decoupled_ps.index.exact import EXACT_LIMIT
 from fully_decoupled_ps.index.ivf import exact_neighbours
@@ -179,8 +178,8 @@ def main() -> None:
     print(tabulate(table, keys, tablefmt="pipe", floatfmt=".3g"))
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        machine = {"processor": platform.processor(), "threads": args.threads}
-        machine["peak_GiB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        machine = {"processor": processor_name(), "threads": args.threads}
+        machine["peak_GiB"] = resident_mebibytes(peak=True) / 2**10
         args.output.write_text(json.dumps({"seed": args.seed, **machine, "cases": rows}, indent=2))
 
 

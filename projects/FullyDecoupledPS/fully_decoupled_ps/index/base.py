@@ -203,6 +203,15 @@ class PersonIndex(ABC):
                 return ids[order], products[order], scores[order]
             candidates *= 4
 
+    def _found(self, found: dict, person_id: int):
+        """What was found of a person, of a dict by person id."""
+        if person_id not in found:
+            raise UserError(
+                f"index {self.location} has no person {person_id}; "
+                "`person-search query` prints the ids of persons"
+            )
+        return found[person_id]
+
     def check_model(self, fingerprint: str) -> None:
         """Refuse features of another network than those in the index.
 

@@ -140,14 +140,6 @@ class LocalIndex(PersonIndex):
         rows = [self._found(found, person_id) for person_id in person_ids]
         return np.stack(rows) if rows else np.zeros((0, self.info.dim), dtype=np.float32)
 
-    def _found(self, found: dict, person_id: int):
-        if person_id not in found:
-            raise UserError(
-                f"index {self.location} has no person {person_id}; "
-                "`person-search query` prints the ids of persons"
-            )
-        return found[person_id]
-
     def nearest(self, feature: np.ndarray, top: int, filters: Filters):
         each = []
         for n, shard in self._shards.items():

@@ -175,14 +175,6 @@ class MilvusIndex(PersonIndex):
         rows = [self._found(found, person_id)["feature"] for person_id in person_ids]
         return np.array(rows, dtype=np.float32).reshape(-1, self.info.dim)
 
-    def _found(self, found: dict, person_id: int):
-        if person_id not in found:
-            raise UserError(
-                f"index {self.location} has no person {person_id}; "
-                "`person-search query` prints the ids of persons"
-            )
-        return found[person_id]
-
     def nearest(self, feature: np.ndarray, top: int, filters: Filters):
         with self.errors():
             hits = self.client.search(

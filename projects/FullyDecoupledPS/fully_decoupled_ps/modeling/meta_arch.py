@@ -79,8 +79,8 @@ class ReIDBranch(nn.Module):
         """
         return self._pool(self.side_net(detector_maps), boxes)
 
-    def _pool(self, reid_map, boxes: list[Boxes]) -> torch.Tensor:
-        return self.head(reid_map, boxes, conv5=self.side_net.res5)
+    def _pool(self, reid_map, boxes: list[Boxes], counts: list[int] | None = None) -> torch.Tensor:
+        return self.head(reid_map, boxes, conv5=self.side_net.res5, counts=counts)
 
     def training_losses(self, detector_maps, gt_instances) -> dict[str, torch.Tensor]:
         """Losses on ground-truth boxes with spatial noise; then the memory is updated.
@@ -102,7 +102,7 @@ class ReIDBranch(nn.Module):
         reid_map = self.side_net(detector_maps)
         losses = {}
         if sum(counts):
-            embeddings = self.head(reid_map, boxes, conv5=self.side_net.res5, counts=counts)
+            embeddings = self._pool(reid_map, boxes, counts)
             all_ids = gather_rows(person_ids, counts)
             with full_precision(embeddings.device):
                 for loss in self.losses:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from ...errors import UserError
-from ...files import replace_file
+from ...files import atomic_write, replace_file
 from ..checks import repeated_ids, with_progress
 
 
@@ -84,13 +84,11 @@ def _name(d: Dict[str, Any], image_root: Optional[Path]) -> str:
 def _copy(source: Path, path: Path) -> None:
     if source == path:
         return
-    part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, part)
-        os.replace(part, path)
+        with open(source, "rb") as picture, atomic_write(path, "wb", sync=False) as f:
+            shutil.copyfileobj(picture, f)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise UserError(
             f"'{source}' can't be copied to '{path}' ({error}); make room, or leave "
             "--copy-images out"

@@ -1,7 +1,6 @@
 """Frames of a video as pictures."""
 
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Collection, Dict
@@ -9,6 +8,7 @@ from typing import Collection, Dict
 import cv2
 
 from ...errors import UserError
+from ...files import atomic_write
 from ..checks import SECONDS_BETWEEN_PROGRESS
 
 logger = logging.getLogger(__name__)
@@ -70,6 +70,5 @@ def _extract(capture: cv2.VideoCapture, paths: Dict[int, Path], name: str) -> Di
 
 def _write(frame, path: Path) -> None:
     encoded = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(encoded.tobytes())
-    os.replace(part, path)
+    with atomic_write(path, "wb", sync=False) as f:
+        f.write(encoded.tobytes())

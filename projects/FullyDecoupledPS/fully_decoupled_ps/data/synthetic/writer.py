@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import multiprocessing
-import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from scipy.io import loadmat, savemat
 
 from ...errors import UserError
+from ...files import atomic_write
 from .camera import CAMERAS, expose
 from .figure import draw_figure, sample_pose
 from .plan import DatasetPlan, FramePlan, PlacedFigure, SyntheticSpec, make_plan
@@ -75,9 +75,8 @@ def _paste_figure(image, thing: PlacedFigure, camera, spec, rng) -> Tuple[int, i
 
 def _write_bytes(path: Path, content: bytes) -> None:
     """Write a file that is either whole or not there."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    with atomic_write(path, "wb", sync=False) as f:
+        f.write(content)
 
 
 def _write_mat(path: Path, **arrays) -> None:
