@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.utils.cpp_extension  # noqa: F401 - says once, on stderr, that there is no CUDA
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import hooks
 from torch import nn
