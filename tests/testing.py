@@ -5,11 +5,10 @@ import functools
 from pathlib import Path
 
 import torch
-from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 
-from fully_decoupled_ps import add_fully_decoupled_ps_config, apply_stage, merge_config
+from fully_decoupled_ps import apply_stage, load_config
 from fully_decoupled_ps.data.synthetic import SyntheticSpec, make_synthetic_dataset
 
 PROJECT = Path(__file__).parent.parent / "projects" / "FullyDecoupledPS"
@@ -40,10 +39,8 @@ TINY = (*RESNET18, *FRUGAL, *TRAINABLE_NORM)
 
 def make_config(stage, opts=(), *, config_file=BASE_CONFIG):
     """The config of one stage, with ``opts`` as from the command line, and no weights to load."""
-    cfg = get_cfg()
-    add_fully_decoupled_ps_config(cfg)
     opts = ["SOLVER.STAGE", stage, "MODEL.WEIGHTS", "", *opts]
-    merge_config(cfg, str(config_file), opts)
+    cfg = load_config(str(config_file), opts)
     apply_stage(cfg, opts)
     return cfg
 

@@ -15,7 +15,6 @@ import weakref
 from types import MethodType
 
 import torch
-from detectron2.config import get_cfg
 from detectron2.engine import (
     DefaultTrainer,
     SimpleTrainer,
@@ -26,12 +25,7 @@ from detectron2.engine import (
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
-from fully_decoupled_ps import (
-    add_fully_decoupled_ps_config,
-    apply_stage,
-    check_config,
-    merge_config,
-)
+from fully_decoupled_ps import apply_stage, check_config, load_config
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
 from fully_decoupled_ps.data import (
     PersonSearchMapper,
@@ -149,22 +143,14 @@ class Trainer(DefaultTrainer):
         return EvaluatorWithPictures(cfg, dataset_name, output_dir=output_dir, box_noise=noise)
 
 
-def load_config(args):
-    """The config that the command line gives, of no stage yet."""
-    cfg = get_cfg()
-    add_fully_decoupled_ps_config(cfg)
-    merge_config(cfg, args.config_file, args.opts)
-    return cfg
-
-
 def device_of(args):
     """Where the network will be."""
-    return load_config(args).MODEL.DEVICE
+    return load_config(args.config_file, args.opts).MODEL.DEVICE
 
 
 def setup(args):
     """The checked and frozen config of one run."""
-    cfg = load_config(args)
+    cfg = load_config(args.config_file, args.opts)
     apply_stage(cfg, args.opts, eval_only=args.eval_only, resume=args.resume)
     # what the loaders count and find odd belongs into the log
     with log_begun_after(cfg.OUTPUT_DIR):

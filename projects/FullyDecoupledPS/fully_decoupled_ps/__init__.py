@@ -4,7 +4,7 @@ Importing this package registers the meta-architecture and the built-in datasets
 """
 
 from . import data, modeling
-from .config import add_fully_decoupled_ps_config, apply_stage, merge_config
+from .config import add_fully_decoupled_ps_config, apply_stage, load_config, merge_config
 from .data import builtin
 from .errors import UserError
 from .preflight import check_config
@@ -18,6 +18,7 @@ __all__ = [
     "builtin",
     "check_config",
     "data",
+    "load_config",
     "merge_config",
     "modeling",
 ]

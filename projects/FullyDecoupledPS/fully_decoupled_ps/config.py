@@ -8,6 +8,7 @@ from typing import Sequence
 import torch
 import yaml
 from detectron2.config import CfgNode as CN
+from detectron2.config import get_cfg
 
 from .errors import UserError
 
@@ -204,6 +205,18 @@ def _add_test_config(cfg: CN) -> None:
     cfg.TEST.SEARCH.PICTURES = False
     # Write predictions.npz, which tools/evaluate_predictions.py scores without the model.
     cfg.TEST.SEARCH.SAVE_PREDICTIONS = False
+
+
+def load_config(config_file: str = "", opts: Sequence[str] = ()) -> CN:
+    """Detectron2's and this project's defaults, a yaml and command-line options; of no stage yet.
+
+    Raises:
+        UserError: as :func:`merge_config`.
+    """
+    cfg = get_cfg()
+    add_fully_decoupled_ps_config(cfg)
+    merge_config(cfg, config_file, opts)
+    return cfg
 
 
 def merge_config(cfg: CN, config_file: str = "", opts: Sequence[str] = ()) -> None:

@@ -24,13 +24,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
-from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog
 from PIL import Image
 from scipy.io import savemat
 from tabulate import tabulate
 
-from fully_decoupled_ps import add_fully_decoupled_ps_config
+from fully_decoupled_ps import load_config
 from fully_decoupled_ps.benchmark.machine import processor_name
 from fully_decoupled_ps.data import (
     TrainLoader,
@@ -152,9 +151,8 @@ def measure(layout: str, root: Path, workers: int) -> Dict[str, float]:
         return row
     row["s to check"], _ = timed(lambda: count_person_ids(dicts) + has_contiguous_ids(dicts))
     dicts = None  # of which a training keeps none either
-    cfg = get_cfg()
-    add_fully_decoupled_ps_config(cfg)
-    cfg.merge_from_list(["DATASETS.TRAIN", ("benchmark",), "SOLVER.IMS_PER_BATCH", 8, "SEED", 0])
+    opts = ["DATASETS.TRAIN", ("benchmark",), "SOLVER.IMS_PER_BATCH", 8, "SEED", 0]
+    cfg = load_config(opts=opts)
     cfg.DATALOADER.NUM_WORKERS = 0
     row["s to build the loader"], loader = timed(lambda: TrainLoader(cfg, mapper=as_it_is))
     row["s to the first batch"], _ = timed(lambda: next(iter(loader)))

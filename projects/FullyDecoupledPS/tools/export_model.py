@@ -18,16 +18,10 @@ import sys
 from pathlib import Path
 
 import torch
-from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 
-from fully_decoupled_ps import (
-    UserError,
-    add_fully_decoupled_ps_config,
-    apply_stage,
-    merge_config,
-)
+from fully_decoupled_ps import UserError, apply_stage, load_config
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.data import PersonSearchMapper, get_protocols
 from fully_decoupled_ps.export import (
@@ -63,9 +57,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def setup(args: argparse.Namespace):
     """The config of the trained network, on the CPU."""
-    cfg = get_cfg()
-    add_fully_decoupled_ps_config(cfg)
-    merge_config(cfg, args.config_file, args.opts)
+    cfg = load_config(args.config_file, args.opts)
     if "SOLVER.STAGE" not in args.opts[::2] and cfg.SOLVER.STAGE == "detection":
         cfg.SOLVER.STAGE = "reid"
     cfg.MODEL.DEVICE = "cpu"

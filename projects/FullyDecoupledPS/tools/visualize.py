@@ -21,10 +21,9 @@ import sys
 from typing import List, Optional, Tuple
 
 import numpy as np
-from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from fully_decoupled_ps import add_fully_decoupled_ps_config, merge_config
+from fully_decoupled_ps.config import load_config
 from fully_decoupled_ps.data import register_person_search_json
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import dataset_of_predictions, load_predictions
@@ -177,10 +176,7 @@ def sna(args: argparse.Namespace) -> np.ndarray:
     if name not in DatasetCatalog.list():
         known = [n for n in DatasetCatalog.list() if MetadataCatalog.get(n).get("split") == "train"]
         raise UserError(f"dataset '{name}' is not registered; training sets are {', '.join(known)}")
-    cfg = get_cfg()
-    add_fully_decoupled_ps_config(cfg)
-    merge_config(cfg, args.config_file, args.opts)
-    noise = BoxNoise(cfg)
+    noise = BoxNoise(load_config(args.config_file, args.opts))
     title = args.title or (
         f"{name}: SnA, lambda1 = {noise.center_shift:g}, lambda2 = {noise.scale:g}, "
         f"n = {noise.num_copies}; true boxes dashed white"

@@ -3,14 +3,14 @@
 from typing import Callable, Dict, List, Sequence, Tuple
 
 import torch
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..config import add_fully_decoupled_ps_config, apply_stage, merge_config
+from ..config import apply_stage, load_config
 from ..solver import build_optimizer
 
 PARTS = {
@@ -27,12 +27,10 @@ def benchmark_config(config_file: str, stage: str, opts: Sequence = ()) -> CfgNo
     """The config of an untrained network of one stage.
 
     Raises:
-        UserError: as :func:`merge_config` and :func:`apply_stage`.
+        UserError: as :func:`load_config` and :func:`apply_stage`.
     """
-    cfg = get_cfg()
-    add_fully_decoupled_ps_config(cfg)
     opts = [*opts, "MODEL.WEIGHTS", "", "SOLVER.STAGE", stage]
-    merge_config(cfg, config_file, opts)
+    cfg = load_config(config_file, opts)
     apply_stage(cfg, opts)
     cfg.MODEL.REID.NUM_IDS = cfg.MODEL.REID.NUM_IDS or NUM_IDS
     return cfg

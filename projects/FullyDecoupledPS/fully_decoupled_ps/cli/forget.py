@@ -99,8 +99,9 @@ def _similar(args: argparse.Namespace, index) -> list[int]:
     from tabulate import tabulate
 
     from ..errors import UserError
+    from ..inference.hit_records import hit_rows
     from .common import read_filters
-    from .queries import check_queries, find_queries, hit_rows
+    from .queries import check_queries, find_queries
 
     check_queries(args)
     if args.min_similarity is None:

@@ -1,13 +1,11 @@
-"""What ``query`` and ``forget`` share: from options to features, and from hits to rows."""
+"""What ``query`` and ``forget`` share: from options to the persons asked for."""
 
 import argparse
 import os
-from pathlib import Path
 
 from ..errors import UserError
-from ..index import Hit, PersonIndex
-from ..inference import load_network, read_frame
-from ..inference.files import format_time
+from ..index import PersonIndex
+from ..inference import load_network
 from ..inference.query import (
     Query,
     parse_numbers,
@@ -15,8 +13,6 @@ from ..inference.query import (
     query_of_box,
     read_named_frame,
 )
-
-COLUMNS = ("rank", "similarity", "person", "score", "camera", "time", "frame", "box")
 
 
 def check_queries(args: argparse.Namespace) -> None:
@@ -85,56 +81,3 @@ def _of_index(index: PersonIndex, person_id: int) -> Query:
     feature = index.features([person_id])[0]
     # the file may be gone; it is needed only where pictures are drawn
     return Query(person.frame.name, None, person.box, feature)
-
-
-def hit_rows(hits: list[Hit]) -> tuple[tuple[str, ...], list[list]]:
-    """The columns, and a row for each hit, of JSON's types."""
-    rows = []
-    for hit in hits:
-        person, frame = hit.person, hit.person.frame
-        rows.append(
-            [
-                *(hit.rank, round(hit.similarity, 4), person.person_id, round(person.score, 4)),
-                *(frame.camera, format_time(frame.time), frame.name),
-                [round(value, 1) for value in person.box],
-            ]
-        )
-    return COLUMNS, rows
-
-
-def picture_records(queries: list[Query], hits: list[Hit]) -> tuple[list[dict], list[dict], dict]:
-    """What :mod:`..utils.search_pages` draws: records of queries and hits, and pictures by name."""
-    shown = [
-        {"file_name": q.name, "image_id": Path(q.name).name, "camera_id": None, "bbox": q.box}
-        for q in queries
-    ]
-    records = []
-    for hit in hits:
-        person, frame = hit.person, hit.person.frame
-        records.append(
-            {
-                **{"file_name": frame.name, "image_id": Path(frame.name).name},
-                **{"rank": hit.rank, "similarity": hit.similarity, "bbox": person.box},
-                **{"score": person.score, "camera_id": frame.camera},
-                **{"person_id": person.person_id, "time": format_time(frame.time)},
-            }
-        )
-    return shown, records, _Pictures(queries, hits)
-
-
-class _Pictures:
-    """Calls return the picture of a record's ``file_name``, RGB, or None if it is gone."""
-
-    def __init__(self, queries: list[Query], hits: list[Hit]):
-        self._images = {q.name: q.image for q in queries if q.image is not None}
-        self._frames = {hit.person.frame.name: hit.person.frame for hit in hits}
-
-    def __call__(self, name: str):
-        if name in self._images:
-            return self._images[name]
-        try:
-            if name in self._frames:
-                return read_frame(self._frames[name].path, self._frames[name].number)
-            return read_named_frame(name)
-        except UserError:
-            return None

@@ -89,7 +89,7 @@ def _check_cameras(cameras, index) -> None:
 def _print(args, queries, hits) -> None:
     from tabulate import tabulate
 
-    from .queries import hit_rows
+    from ..inference.hit_records import hit_rows
 
     columns, rows = hit_rows(hits)
     if args.json:
@@ -115,8 +115,8 @@ def _flat(value):
 
 
 def _write_pictures(args, queries, hits) -> None:
+    from ..inference.hit_records import picture_records
     from ..utils.search_pages import write_montage, write_page
-    from .queries import picture_records
 
     if not (args.html or args.montage):
         return

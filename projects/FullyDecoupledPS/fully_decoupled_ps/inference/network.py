@@ -8,15 +8,16 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 import torch
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from torch import nn
 
 from ..checkpoint import PersonSearchCheckpointer
-from ..config import add_fully_decoupled_ps_config, merge_config
+from ..config import load_config
 from ..errors import UserError
 from ..modeling import IdentityMemory
+from ..preflight import check_parts
 
 # Config keys that, with equal weights, change features; the fingerprint covers them.
 FINGERPRINT_KEYS = (
@@ -80,8 +81,7 @@ class SearchNetwork:
         )
         self.score_thresh = cfg.TEST.SEARCH.SCORE_THRESH
         self.fingerprint = fingerprint(cfg, model)
-        picture = np.zeros((64, 64, 3), dtype=np.uint8)
-        self.dim = self.detect(picture, boxes=[(0, 0, 64, 64)]).query_features.shape[1]
+        self.dim = model.reid.feature_dim
 
     def detect(self, image: np.ndarray, boxes: Sequence[Sequence[float]] = ()) -> Detections:
         """
@@ -146,15 +146,14 @@ def load_network(location: str, weights: str = "", device: str = "") -> SearchNe
             part.
     """
     config_file, checkpoint = _find_run(Path(location), weights)
-    cfg = get_cfg()
-    add_fully_decoupled_ps_config(cfg)
-    merge_config(cfg, str(config_file))
+    cfg = load_config(str(config_file))
     cfg.MODEL.DEVICE = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {device}: PyTorch sees no GPU; use --device cpu")
     if cfg.SOLVER.STAGE == "detection":  # a leaf config's default; its features come after it
         cfg.SOLVER.STAGE = "reid"
     cfg.MODEL.REID.NUM_IDS = 0  # taken from the checkpoint
+    check_parts(cfg)
     cfg.freeze()
     model = build_model(cfg)
     PersonSearchCheckpointer(model).load_trained(str(checkpoint))

@@ -73,6 +73,11 @@ class CoatReIDBranch(nn.Module):
         number = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS) - 1
         return {"side_net": side_net, "stages": [build_branch() for _ in range(number)]}
 
+    @property
+    def feature_dim(self) -> int:
+        """S * D, the length of a person's feature."""
+        return sum(stage.feature_dim for stage in self.stages)
+
     def embed(self, reid_map, detections, queries: list[Boxes]) -> tuple[torch.Tensor, ...]:
         """
         Args:

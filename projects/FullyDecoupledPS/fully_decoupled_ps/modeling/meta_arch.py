@@ -68,6 +68,11 @@ class ReIDBranch(nn.Module):
             **build_training_parts(cfg, side_net.feature_dim),
         }
 
+    @property
+    def feature_dim(self) -> int:
+        """D, the length of an embedding."""
+        return self.head.feature_dim
+
     def forward(self, detector_maps: dict[str, torch.Tensor], boxes: list[Boxes]) -> torch.Tensor:
         """
         Args:

@@ -1,5 +1,6 @@
 """An evaluator that also draws pictures for TensorBoard (TEST.SEARCH.PICTURES)."""
 
+import functools
 import logging
 import os
 from typing import Any, Callable, Dict, List, Optional
@@ -75,12 +76,9 @@ class EvaluatorWithPictures(PersonSearchEvaluator):
             "detections": lambda: draw_detections(dicts, predictions, name, score_thresh=thresh)
         }
         if predictions.searchable:
-            pictures["embedding"] = lambda: draw_embedding_map(
-                labelled_features(self.dataset, predictions, thresh), name
-            )
-            pictures["similarities"] = lambda: draw_similarity_histograms(
-                labelled_features(self.dataset, predictions, thresh), name
-            )
+            labelled = functools.cache(lambda: labelled_features(self.dataset, predictions, thresh))
+            pictures["embedding"] = lambda: draw_embedding_map(labelled(), name)
+            pictures["similarities"] = lambda: draw_similarity_histograms(labelled(), name)
             pictures["worst_queries"] = lambda: draw_worst_queries(self._main_queries(), name)
         if self.box_noise is not None and self.train_set is not None and training:
             pictures["sna_boxes"] = lambda: draw_box_noise(

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
-from ..cli.queries import hit_rows, picture_records
 from ..index import Hit
+from ..inference.hit_records import hit_rows, picture_records
 from ..inference.query import Query
 from ..utils.search_pages import write_montage, write_page
 
