@@ -16,6 +16,8 @@ SEARCH = ["faiss-cpu>=1.9"]
 MILVUS = ["pymilvus>=2.5", "milvus-lite>=2.4.11; sys_platform != 'win32'"]
 # The page of `person-search serve`: its fields, its events, and their way to the browser.
 SERVE = ["gradio>=6.31,<7"]
+# Playwright drives the browser in which the page is tested and pictured.
+TEST = ["pytest>=8", "hypothesis>=6", "ruff>=0.9", "playwright>=1.48"]
 
 setup(
     name="fully-decoupled-ps",
@@ -50,14 +52,12 @@ setup(
     ],
     entry_points={"console_scripts": ["person-search = fully_decoupled_ps.cli.main:main"]},
     extras_require={
-        "dev": ["pytest>=8", "hypothesis>=6", "ruff>=0.9", *EXPORT, *SEARCH, *MILVUS],
+        "dev": [*TEST, *EXPORT, *SEARCH, *MILVUS, *SERVE],
         "export": EXPORT,
         "search": SEARCH,
         "milvus": MILVUS,
         # an embedding map by UMAP in place of t-SNE (tools/visualize.py embedding --method umap)
         "umap": ["umap-learn>=0.5"],
         "serve": SERVE,
-        # drives the browser in which the search page is tested and pictured
-        "serve-dev": [*SERVE, "playwright>=1.48"],
     },
 )

@@ -70,6 +70,5 @@ def test_an_optional_package_that_is_missing(package, location, message, monkeyp
 
 @pytest.mark.parametrize("location", ["milvus://", "milvus://host:1", "milvus://host:1/a b"])
 def test_addresses_that_are_none(location, capsys):
-    pytest.importorskip("pymilvus")
     assert main(["query", "--person", "1", "--index", location]) == 2
     assert "write milvus://HOST:PORT/COLLECTION" in capsys.readouterr().err

@@ -6,9 +6,6 @@ import sys
 
 import pytest
 
-pytest.importorskip("gradio", reason="needs the extra serve")
-
-
 from fully_decoupled_ps.cli import serve
 from fully_decoupled_ps.cli.main import main
 from fully_decoupled_ps.index import IndexInfo, open_index

@@ -7,9 +7,6 @@ import shutil
 import cv2
 import pytest
 
-pytest.importorskip("gradio", reason="needs the extra serve")
-
-
 from fully_decoupled_ps.index import open_index
 from fully_decoupled_ps.web.service import SearchService
 

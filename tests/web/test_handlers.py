@@ -2,11 +2,9 @@
 
 import re
 
+import gradio as gr
 import numpy as np
 import pytest
-
-gr = pytest.importorskip("gradio", reason="needs the extra serve")
-
 
 from fully_decoupled_ps.index import open_index
 from fully_decoupled_ps.web.handlers import ONE_RANKING, Handlers, Search, Upload, explained

@@ -4,9 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("gradio", reason="needs the extra serve")
-
-
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.index import open_index
 

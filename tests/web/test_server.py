@@ -2,11 +2,8 @@
 
 import socket
 
+import httpx  # Gradio brings it
 import pytest
-
-pytest.importorskip("gradio", reason="needs the extra serve")
-httpx = pytest.importorskip("httpx")  # Gradio brings it
-
 
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.web.server import address, bind, is_loopback
