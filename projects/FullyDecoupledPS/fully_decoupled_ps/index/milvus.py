@@ -2,7 +2,7 @@
 
 Milvus has no transactions. Ids come from the file's path and the frame's number, so that adding a
 frame twice leaves it there once; persons are added before their frame, and frames before their
-file is done. So a kill, or two writers, can cost work but leave nothing twice or half.
+file is done. So a kill can cost work but leave nothing twice or half.
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from .milvus_collections import (
     placeholder,
     quoted,
 )
+from .milvus_lease import WriterLease
 from .records import (
     NO_FILTERS,
     Counts,
@@ -55,7 +56,7 @@ def stable_id(*parts) -> int:
 
 
 class MilvusIndex(PersonIndex):
-    """Three collections: persons (named as asked), and beside it frames and files."""
+    """Collections: persons (named as asked), and beside it frames, files and writers' leases."""
 
     def __init__(self, client, location: str, collection: str, info: IndexInfo):
         """Use :func:`open_milvus`."""
@@ -193,7 +194,7 @@ class MilvusIndex(PersonIndex):
     # writing
 
     def writer(self, shard: int = 1) -> "MilvusWriter":
-        return MilvusWriter(self)
+        return MilvusWriter(self, shard)
 
     def delete(self, kind: str, condition: str) -> None:
         with self.errors():
@@ -203,13 +204,17 @@ class MilvusIndex(PersonIndex):
         there = list(self.get(PERSONS, person_ids, ["person_id"]))
         if not there:
             return 0
-        with self.errors():
-            for start in range(0, len(there), BATCH):
-                self.client.delete(self.name_of(PERSONS), ids=there[start : start + BATCH])
-        self._rewrite()
+        lease = WriterLease(self, shard=0, num_shards=0)
+        try:
+            with self.errors():
+                for start in range(0, len(there), BATCH):
+                    self.client.delete(self.name_of(PERSONS), ids=there[start : start + BATCH])
+            self._rewrite(lease)
+        finally:
+            lease.release()
         return len(there)
 
-    def _rewrite(self) -> None:
+    def _rewrite(self, lease: WriterLease) -> None:
         """Copy the persons to a new collection, and drop the old one.
 
         A deletion only hides an entity. Its bytes stay in Milvus' files until a compaction, which
@@ -228,6 +233,7 @@ class MilvusIndex(PersonIndex):
                 self.client.insert(new, [{key: row[key] for key in fields} for row in batch])
             iterator.close()
             self.client.flush(new)
+            lease.check()
             self.client.drop_collection(old)
             self.client.rename_collection(new, old)
             self.client.load_collection(old)
@@ -236,14 +242,16 @@ class MilvusIndex(PersonIndex):
 class MilvusWriter(IndexWriter):
     """Collects what is added, and sends it at a commit."""
 
-    def __init__(self, index: MilvusIndex):
+    def __init__(self, index: MilvusIndex, shard: int):
         self.index = index
+        self._lease = WriterLease(index, shard, index.info.num_shards)
         self._sources: dict[str, Source] = {}
         self._done: set[str] = set()
         self._frames: list[dict] = []
         self._persons: list[dict] = []
 
     def close(self) -> None:
+        self._lease.release()
         self.index.refresh()
 
     def states(self) -> dict[str, SourceState]:
@@ -319,6 +327,7 @@ class MilvusWriter(IndexWriter):
     def remove(self, paths: Iterable[str]) -> None:
         for path in paths:
             self.commit()
+            self._lease.check()
             for kind in (PERSONS, FRAMES, SOURCES):
                 self.index.delete(kind, f"path == {quoted(path)}")
 
@@ -335,6 +344,7 @@ class MilvusWriter(IndexWriter):
         self._done.clear()
 
     def _upsert(self, kind: str, rows: list[dict]) -> None:
+        self._lease.check()
         extra = {} if kind == PERSONS else placeholder()
         with self.index.errors():
             for start in range(0, len(rows), BATCH):

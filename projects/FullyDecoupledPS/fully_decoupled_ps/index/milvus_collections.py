@@ -4,6 +4,8 @@ import json
 
 # What follows the name of the index in that of a collection.
 PERSONS, FRAMES, SOURCES = "", "_frames", "_sources"
+# Of the writers; see milvus_lease.
+LEASES = "_leases"
 # The persons while they are copied.
 REWRITTEN = "_rewritten"
 # Of the entity among the sources that holds the index's own description.
@@ -23,15 +25,20 @@ def quoted(text: str) -> str:
 
 
 def create_collection(client, name: str, kind: str, dim: int) -> None:
-    """Make and load a collection of persons, frames or sources, unless it is there."""
+    """Make and load a collection of persons, frames, sources or leases, unless it is there."""
     from pymilvus import DataType
 
     if client.has_collection(name):
         return
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-    key = {PERSONS: "person_id", FRAMES: "frame_id", SOURCES: "source_id"}[kind]
+    key = {
+        PERSONS: "person_id",
+        FRAMES: "frame_id",
+        SOURCES: "source_id",
+        LEASES: "writer_id",
+    }[kind]
     schema.add_field(key, DataType.INT64, is_primary=True)
-    if kind != SOURCES:
+    if kind in (PERSONS, FRAMES):
         _add_frame_fields(schema, DataType, with_id=kind == PERSONS)
     if kind == PERSONS:
         for field in ("x0", "y0", "x1", "y1", "score"):
@@ -41,6 +48,10 @@ def create_collection(client, name: str, kind: str, dim: int) -> None:
         schema.add_field("placeholder", DataType.FLOAT_VECTOR, dim=2)
     if kind == SOURCES:
         _add_source_fields(schema, DataType)
+    if kind == LEASES:
+        for field in ("shard", "num_shards", "beat"):
+            schema.add_field(field, DataType.INT64)
+        schema.add_field("holder", DataType.VARCHAR, max_length=MAX_NAME)
     parameters = client.prepare_index_params()
     vector = "feature" if kind == PERSONS else "placeholder"
     parameters.add_index(vector, index_type="AUTOINDEX", metric_type="IP")
