@@ -181,7 +181,7 @@ def test_unreadable_files_are_listed(media, index_folder, run_folder, caplog):
     for _ in range(2):  # they are tried again
         caplog.clear()
         assert run(*args) == 1
-        assert "2 files could not be read:" in caplog.text
+        assert "2 file(s) could not be read:" in caplog.text
         assert f"picture {media}/cam0/broken.jpg can't be read" in caplog.text
         assert f"video {media}/hall/broken.mp4 can't be opened" in caplog.text
     with open_index(str(index_folder)) as index:

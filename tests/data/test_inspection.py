@@ -5,8 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
+from fully_decoupled_ps.data import register_person_search_json
 from fully_decoupled_ps.data.checks import person
 from fully_decoupled_ps.data.inspection import (
     Findings,
@@ -294,6 +296,23 @@ def test_all_faults_are_told_at_once_and_by_kind(root):
     text = format_inspection(inspection)
     assert "annotations[0], bbox" in text and "annotations[1], bbox" in text
     assert "4 errors" in text
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_registered_file_is_read_past_its_first_fault(root, split):
+    content = copy.deepcopy(CONTENT)
+    content["annotations"][0]["bbox"] = [10, 20, 0, 60]
+    content["annotations"][3]["bbox"] = [300, 20, 10, 60]
+    name = f"inspected_{split}"
+    register_person_search_json(name, write(root, content), str(root), split)
+    try:
+        inspection = inspect_dataset(name)
+    finally:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    errors = {f.kind for f in inspection.findings if f.level == "error"}
+    assert {"boxes.empty", "boxes.outside"} <= errors and "ids.gaps" not in errors
+    assert inspection.split == split and inspection.summary["frames"] == len(CONTENT["images"])
 
 
 def test_ids_twice_in_a_frame_are_an_error_unless_the_file_allows_them(root):

@@ -135,7 +135,7 @@ def _tell(report, index) -> int:
         if not (report.added or report.unchanged):  # the command was of nothing else
             first, *others = report.unreadable.values()
             raise UserError(first + (f" (and {len(others)} more files)" if others else ""))
-        logger.warning("%d files could not be read:", len(report.unreadable))
+        logger.warning("%d file(s) could not be read:", len(report.unreadable))
         for reason in report.unreadable.values():
             logger.warning("  %s", reason)
         return 1

@@ -82,7 +82,7 @@ def register_person_search_json(
     DatasetCatalog.register(name, lambda: load_person_search_json(json_file, image_root, split))
     metadata = MetadataCatalog.get(name)
     metadata.set(thing_classes=["person"], evaluator_type="person_search", root=image_root)
-    metadata.set(split=split)
+    metadata.set(split=split, json_file=json_file)
     if split == "test":
         metadata.set(protocols_fn=lambda: load_person_search_json_protocols(json_file, image_root))
 

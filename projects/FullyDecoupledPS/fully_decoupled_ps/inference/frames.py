@@ -5,6 +5,7 @@ from typing import Iterator, NamedTuple
 import cv2
 import numpy as np
 from detectron2.data import detection_utils as utils
+from PIL import UnidentifiedImageError
 
 from ..data.dataset_mapper import UNREADABLE
 from ..errors import UserError
@@ -30,7 +31,8 @@ def read_picture(path: str) -> np.ndarray:
     try:
         return np.ascontiguousarray(utils.read_image(path, format="RGB"))
     except (*UNREADABLE, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = "it is of no known format" if isinstance(error, UnidentifiedImageError) else error
+        reason = " ".join(str(reason).split())
         raise UserError(
             f"picture {path} can't be read ({reason}); restore the file, or name another"
         ) from error

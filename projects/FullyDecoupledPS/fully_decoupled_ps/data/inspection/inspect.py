@@ -77,8 +77,10 @@ def inspect_dataset(
             "which has its own: leave them out"
         )
     inspection = Inspection(source)
-    read = _read_json if is_file else _read_registered
-    protocols = read(inspection, image_root, split)
+    if is_file:
+        protocols = _read_json(inspection, source, image_root, split)
+    else:
+        protocols = _read_registered(inspection)
     if protocols is None:
         return inspection
     dicts, findings = inspection.dicts, inspection.findings
@@ -88,7 +90,8 @@ def inspect_dataset(
     summary["queries"] = inspect_queries(dicts, protocols, findings)
     if inspection.split == "test" and not any(protocols.values()):
         findings.whole(ERROR, "queries.none", "there is no query; one needs a person in two images")
-    if inspection.split == "train" and not is_file and not summary["contiguous_ids"]:
+    is_json = is_file or "json_file" in MetadataCatalog.get(source).as_dict()
+    if inspection.split == "train" and not is_json and not summary["contiguous_ids"]:
         findings.whole(ERROR, "ids.gaps", "person ids are not numbered from 0 without a gap")
     opened = inspect_pictures(dicts, findings, sample=sample, workers=workers, seed=seed)
     summary.update(opened)
@@ -99,7 +102,7 @@ def inspect_dataset(
 Protocols = Optional[Dict[str, List[Dict[str, Any]]]]
 
 
-def _read_registered(inspection: Inspection, image_root: None, split: None) -> Protocols:
+def _read_registered(inspection: Inspection) -> Protocols:
     name = inspection.source
     known = [
         n
@@ -119,6 +122,8 @@ def _read_registered(inspection: Inspection, image_root: None, split: None) -> P
             f"dataset '{name}': folder '{root}' not found; put the dataset there, or set "
             "DETECTRON2_DATASETS to the folder that holds it"
         )
+    if "json_file" in metadata.as_dict():  # reading it tells all faults, and loading it the first
+        return _read_json(inspection, metadata.json_file, root, inspection.split)
     try:
         inspection.dicts = DatasetCatalog.get(name)
         protocols = get_protocols(name) if inspection.split == "test" else {}
@@ -129,9 +134,8 @@ def _read_registered(inspection: Inspection, image_root: None, split: None) -> P
 
 
 def _read_json(
-    inspection: Inspection, image_root: Optional[str], split: Optional[str]
+    inspection: Inspection, file: str, image_root: Optional[str], split: Optional[str]
 ) -> Protocols:
-    file = inspection.source
     root = image_root if image_root is not None else os.path.dirname(os.path.abspath(file))
     content = read_faulty_json(file, root)
     inspection.dicts = content.dicts
