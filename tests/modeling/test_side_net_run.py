@@ -37,6 +37,52 @@ def test_on_a_cpu_it_is_computed_at_the_start():
     assert run.stream is None and run.result() == {"res2": 2}
 
 
+class StandInStream:
+    """Writes down who waits for whom, where there is no GPU to do it."""
+
+    def __init__(self, name, events):
+        self.name, self.events = name, events
+        self.device = torch.device("cuda")
+
+    def wait_stream(self, other):
+        self.events.append(f"{self.name} waits for {other.name}")
+
+    def __enter__(self):
+        self.events.append(f"on {self.name}")
+
+    def __exit__(self, *exception):
+        self.events.append(f"off {self.name}")
+
+
+class RecordedOutput:
+    def __init__(self, events):
+        self.events = events
+
+    def record_stream(self, stream):
+        self.events.append(f"output is kept for {stream.name}")
+
+
+def test_streams_wait_for_what_they_read(monkeypatch):
+    events = []
+    main, side = StandInStream("main", events), StandInStream("side", events)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: side)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: main)
+
+    def side_net(maps):
+        events.append("side-net")
+        return [RecordedOutput(events)]
+
+    run = SideNetRun(side_net, torch.device("cuda"))
+    run.start("maps")
+    events.append("detector")
+    run.result()
+    assert events == [
+        "side waits for main", "on side", "side-net", "off side", "detector",
+        "main waits for side", "output is kept for main",
+    ]  # fmt: skip
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_cuda_its_own_stream_changes_no_bit(monkeypatch):
     model = make_model("reid").cuda()
