@@ -45,3 +45,9 @@ def test_an_index_without_a_person_has_nothing_to_show(tmp_path):
     with open_index(str(tmp_path / "index"), create=INFO) as index:
         with pytest.raises(UserError, match="has no person"):
             screenshots.choose_person(index)
+
+
+def test_a_command_that_fails_is_told(tmp_path):
+    with pytest.raises(UserError, match="check-dataset synthetic_train .* failed; see above"):
+        screenshots.draw_training(tmp_path / "no run", tmp_path)
+    assert not list(tmp_path.glob("*.png"))

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Take the documentation's pictures of a search: the page of person-search serve, and a montage.
+"""Take the documentation's pictures: the page of person-search serve, a montage, a sheet, a map.
 
     make demo
     python make_screenshots.py --output docs/images
 
 It indexes the synthetic test frames with the network that `make demo` trained, and drives the page
-in headless Chromium. With --index it takes them of an index that is there; its persons will be
-recognisable in them.
+in headless Chromium. Then it draws the training frames as person-search check-dataset shows them,
+and what tools/visualize.py makes of that network. With --index it takes only the pictures of the
+page and the montage, of an index that is there; its persons will be recognisable in them.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import io
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -28,6 +30,8 @@ from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.index import Person, PersonIndex, open_index
 from fully_decoupled_ps.web.service import SearchService
 
+PROJECT = Path(__file__).resolve().parent.parent
+CONFIG = PROJECT / "configs" / "synthetic" / "faster_rcnn_R18.yaml"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DESKTOP, PHONE = {"width": 1120, "height": 800}, {"width": 400, "height": 800}
 MAX_BYTES = 300_000
@@ -36,6 +40,7 @@ NUM_HITS = 19  # with the query two rows of a montage
 NUM_FRAMES = 150
 ENOUGH_PERSONS = 5  # in a frame, to show how they are told apart
 SIMILAR = 0.6  # so that a hit probably is the person
+SHEET_FRAMES = 6
 logger = logging.getLogger("make_screenshots")
 
 
@@ -199,9 +204,47 @@ def make_pictures(location: str, output: Path) -> None:
         with served(SearchService(index), Path(folder)) as url:
             shots = list(take_screenshots(browser, url, person))
         for name, png in (*shots, ("query-montage", montage.read_bytes())):
-            path = output / f"{name}.png"
-            path.write_bytes(shrink(png))
-            logger.info("%s: %d KB", path, path.stat().st_size // 1000)
+            write_picture(output / f"{name}.png", png)
+
+
+def write_picture(path: Path, png: bytes) -> None:
+    path.write_bytes(shrink(png))
+    logger.info("%s: %d KB", path, path.stat().st_size // 1000)
+
+
+def draw_training(run: Path, output: Path) -> None:
+    """Write the pictures of the demo's training data, and of what its network learnt from them.
+
+    Raises:
+        UserError: if a command fails; it has said why.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        sheet, embedding = Path(folder, "sheet.png"), Path(folder, "embedding.png")
+        predictions = Path(folder, "reid", "inference", "synthetic_test", "predictions.npz")
+        for command in (
+            [
+                *("-m", "fully_decoupled_ps.cli.main", "check-dataset", "synthetic_train"),
+                *("--sheet", sheet, "--sheet-frames", SHEET_FRAMES),
+            ],
+            [
+                *(PROJECT / "train_net.py", "--config-file", CONFIG, "--eval-only"),
+                *("SOLVER.STAGE", "reid", "MODEL.WEIGHTS", run / "reid" / "model_final.pth"),
+                *("OUTPUT_DIR", folder, "TEST.SEARCH.SAVE_PREDICTIONS", True),
+            ],
+            [
+                *(PROJECT / "tools" / "visualize.py", "embedding", predictions),
+                *("--output", embedding),
+            ],
+        ):
+            done = subprocess.run(
+                [sys.executable, *map(str, command)],
+                env={**os.environ, "DETECTRON2_DATASETS": str(run / "datasets")},
+                stdout=subprocess.DEVNULL,
+            )
+            if done.returncode:
+                raise UserError(f"{' '.join(map(str, command))} failed; see above")
+        write_picture(output / "dataset-sheet.png", sheet.read_bytes())
+        write_picture(output / "training-embedding.png", embedding.read_bytes())
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -215,6 +258,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
                 os.chdir(folder)  # so that the pictures show short names
                 make_pictures(index_demo(run), output)
+                draw_training(run, output)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
