@@ -36,7 +36,7 @@ setup: $(STAMPS)/detectron2-$(DETECTRON2) $(STAMPS)/project  ## Make the environ
 demo: setup  ## Train, search and score on a synthetic benchmark, and draw the report
 	@$(RUN) $(PROJECT)/tools/demo.py
 
-ablation: setup  ## Compare the training modes on the synthetic benchmark: about an hour
+ablation: setup  ## Compare the training modes on the synthetic benchmark: over two hours
 	@$(RUN) $(PROJECT)/tools/ablation.py
 
 bench: setup  ## Time inference, training, evaluation and start: about an hour on a CPU

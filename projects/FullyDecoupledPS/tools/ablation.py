@@ -21,8 +21,9 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 from tabulate import tabulate
@@ -66,6 +67,7 @@ VARIANTS = {
     "no_fusion": Variant("no side-fusion", "reid", ("MODEL.REID.FUSION.NAME", "NoFusion")),
     "no_sna": Variant("no SnA", "reid", ("MODEL.REID.BOX_NOISE.NUM_COPIES", 0)),
 }
+BASE = "incremental"  # what the others are compared with
 
 
 def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
@@ -76,7 +78,7 @@ def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--iterations", type=int, default=250, help="of each net (default: 250)")
+    parser.add_argument("--iterations", type=int, default=600, help="of each net (default: 600)")
     parser.add_argument("--batch", type=int, default=4, help="frames (default: 4)")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
     return parser.parse_args(arguments)
@@ -107,7 +109,9 @@ class Runs:
         if record.exists():
             found = json.loads(record.read_text())
             if found["command"] == command:
-                self._say(f"{detector}, seed {seed}, {name}: done before")
+                with self.lock:  # it says nothing of how long the others take
+                    self.total -= 1
+                    print(f"{detector}, seed {seed}, {name}: done before", flush=True)
                 return found
         folder.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
@@ -163,35 +167,50 @@ def run_all(args: argparse.Namespace) -> List[Dict]:
         return found + [future.result() for future in rest]
 
 
+def mean_and_spread(values: List[float]) -> Tuple[float, float]:
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
 def summarise(results: List[Dict]) -> List[Dict]:
     """Mean and standard deviation over the seeds: a dict for each detector and variant."""
+    by_run = {(r["detector"], r["variant"], r["seed"]): r["metrics"] for r in results}
     rows = []
-    for detector in DETECTORS:
-        for name, variant in VARIANTS.items():
-            mine = [r for r in results if (r["detector"], r["variant"]) == (detector, name)]
-            if not mine:
-                continue
-            row = {"detector": DETECTORS[detector], "training": variant.title, "seeds": len(mine)}
-            for metric, (task, key) in METRICS.items():
-                values = [r["metrics"][task][key] for r in mine]
-                spread = statistics.stdev(values) if len(values) > 1 else 0.0
-                row[metric] = (statistics.fmean(values), spread)
-            rows.append(row)
+    for detector, name in product(DETECTORS, VARIANTS):
+        seeds = [seed for d, n, seed in by_run if (d, n) == (detector, name)]
+        if not seeds:
+            continue
+        title = VARIANTS[name].title
+        row = {"detector": DETECTORS[detector], "training": title, "seeds": len(seeds)}
+        for metric, (task, key) in METRICS.items():
+            values = {seed: by_run[detector, name, seed][task][key] for seed in seeds}
+            row[metric] = mean_and_spread(list(values.values()))
+            pairs = [
+                value - by_run[detector, BASE, seed][task][key]
+                for seed, value in values.items()
+                if name != BASE and (detector, BASE, seed) in by_run
+            ]
+            if pairs:
+                row[f"{metric}, difference"] = mean_and_spread(pairs)
+        rows.append(row)
     return rows
+
+
+def format_table(rows: List[Dict], suffix: str = "", form: str = "{:.1f} ± {:.1f}") -> str:
+    """Of the metrics, or with a suffix of what is beside them."""
+    titles = {f"{metric}{suffix}": metric for metric in METRICS}
+    body = [
+        [row["detector"], row["training"], row["seeds"], *(form.format(*row[t]) for t in titles)]
+        for row in rows
+        if all(t in row for t in titles)
+    ]
+    headers = ["detector", "training", "seeds", *titles.values()]
+    return tabulate(body, headers=headers, tablefmt="github")
 
 
 def write_summary(args: argparse.Namespace, results: List[Dict]) -> str:
     """Write results.json, ablation.md and ablation.png; returns the table."""
     rows = summarise(results)
-    table = tabulate(
-        [
-            [row["detector"], row["training"], row["seeds"]]
-            + ["{:.1f} ± {:.1f}".format(*row[metric]) for metric in METRICS]
-            for row in rows
-        ],
-        headers=["detector", "training", "seeds", *METRICS],
-        tablefmt="github",
-    )
+    table = format_table(rows)
     facts = {
         "command": " ".join(["python", "tools/ablation.py", *sys.argv[1:]]),
         "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
@@ -201,6 +220,13 @@ def write_summary(args: argparse.Namespace, results: List[Dict]) -> str:
         "frames a batch": args.batch,
     }
     lines = [table, "", "Mean and standard deviation over the seeds, in percent.", ""]
+    differences = format_table(rows, ", difference", "{:+.1f} ± {:.1f}")
+    lines += [
+        f"Difference to {VARIANTS[BASE].title} training of the same seed:",
+        "",
+        differences,
+        "",
+    ]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     (args.output_dir / "ablation.md").write_text("\n".join(lines) + "\n")
     kept = [{k: v for k, v in r.items() if k != "command"} for r in results]
