@@ -96,8 +96,8 @@ def test_the_command(what, tmp_path, capsys):
         assert all(PARTS < r["parts ms"].keys() for r in records)
         assert "re-id: side-net" in printed
     else:
-        steps = ["detection", "reid, n = 1", "reid, n = 1, res3 again", "reid, n = 9"]
-        steps += ["reid, n = 9, all again", "joint"]
+        steps = ["detection", "reid, n = 1", "reid, n = 1, res3 again", "reid, n = 1, all again"]
+        steps += ["reid, n = 9", "reid, n = 9, all again", "joint"]
         assert [r["step"] for r in records] == steps and records[0]["ratio"] == 1
         assert all(step in printed for step in steps)
 

@@ -44,6 +44,9 @@ from .records import (
 MAX_RESULTS = 16_384
 BATCH = 1000
 PREFIX = "milvus://"
+# No pings while there is nothing to ask: a server may take them for an attack, and close the
+# connection, of which gRPC writes lines to the console.
+GRPC_OPTIONS = {"grpc.keepalive_permit_without_calls": False}
 
 FRAME_FIELDS = ["frame_id", "path", "number", "camera", "time", "width", "height"]
 PERSON_FIELDS = ["person_id", *FRAME_FIELDS, "x0", "y0", "x1", "y1", "score"]
@@ -363,11 +366,23 @@ def open_milvus(location: str, create: IndexInfo | None = None) -> MilvusIndex:
             f"--index {location}: write milvus://HOST:PORT/COLLECTION, the collection's name of "
             "letters, digits and underscores"
         )
-    client = _connect(location, address)
-    index = MilvusIndex(client, location, collection, create or IndexInfo("", 0, ""))
+    index = MilvusIndex(
+        _connect(location, address), location, collection, create or IndexInfo("", 0, "")
+    )
+    try:
+        _open(index, create)
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def _open(index: MilvusIndex, create: IndexInfo | None) -> None:
+    """Make the collections if they are not there, and read and check the index's description."""
+    client, location = index.client, index.location
     with index.errors():
         _mend(index)
-        if not client.has_collection(collection):
+        if not client.has_collection(index.collection):
             if create is None:
                 raise UserError(
                     f"--index {location}: there is no index; make one with "
@@ -383,7 +398,6 @@ def open_milvus(location: str, create: IndexInfo | None = None) -> MilvusIndex:
     index.check_version()
     if create is not None:
         index.check_model(create.fingerprint)
-    return index
 
 
 def _connect(location: str, address: str):
@@ -401,7 +415,7 @@ def _connect(location: str, address: str):
         logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
     try:
-        return MilvusClient(uri)
+        return MilvusClient(uri, grpc_options=GRPC_OPTIONS)
     except (MilvusException, ValueError, OSError) as error:
         reason = " ".join(str(getattr(error, "message", error)).split())
         raise UserError(

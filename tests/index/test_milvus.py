@@ -1,4 +1,4 @@
-"""One writer a shard in Milvus: who is refused, who takes over, who finds out."""
+"""What only an index in Milvus has: one writer a shard by leases, and a connection to close."""
 
 import importlib.util
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.index import milvus_lease, open_index
+from fully_decoupled_ps.index import milvus, milvus_lease, open_index
 from fully_decoupled_ps.index.milvus_lease import WriterLease
 
 from .made_up_index import INFO, add_picture, all_persons, fill
@@ -115,3 +115,20 @@ def test_a_refused_writer_leaves_no_lease(index, other):
             other.writer()
         assert len(other.query("_leases", "writer_id >= 0", ["writer_id"])) == 1
     assert other.query("_leases", "writer_id >= 0", ["writer_id"]) == []
+
+
+def test_an_index_that_is_refused_leaves_no_connection(index, tmp_path, monkeypatch):
+    closed = []
+    connect = milvus._connect
+
+    def remember(location, address):
+        client = connect(location, address)
+        close = client.close
+        monkeypatch.setattr(client, "close", lambda: (closed.append(location), close()))
+        return client
+
+    monkeypatch.setattr(milvus, "_connect", remember)
+    other = f"milvus://{tmp_path}/lite.db/others"
+    with pytest.raises(UserError, match="there is no index"):
+        open_index(other)
+    assert closed == [other]
