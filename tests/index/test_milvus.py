@@ -21,7 +21,7 @@ BEAT = 0.05
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
     monkeypatch.setattr(milvus_lease, "BEAT", BEAT)
-    monkeypatch.setattr(milvus_lease, "PATIENCE", 20 * BEAT)
+    monkeypatch.setattr(milvus_lease, "PATIENCE", 60 * BEAT)
 
 
 @pytest.fixture
@@ -96,17 +96,28 @@ def test_the_lease_of_a_killed_writer_is_taken_over(index, other):
     killed.close()
 
 
-def test_a_writer_that_was_taken_for_dead_stops(index, other):
+def test_a_writer_that_was_taken_for_dead_stops(index, other, monkeypatch):
     """Its server was away for a while, and another writer has begun."""
+    monkeypatch.setattr(milvus_lease, "PATIENCE", 1000)  # it need not wait so long to know
     with index.writer() as writer:
         add_picture(writer, "/data/new.jpg")
         other.delete("_leases", "writer_id >= 0")
         deadline = time.monotonic() + 10
-        while not writer._lease._is_lost and time.monotonic() < deadline:
+        while not writer._lease.is_lost and time.monotonic() < deadline:
             time.sleep(BEAT)
         with pytest.raises(UserError, match="another process may write to it by now"):
             writer.commit()
     assert other.counts().persons == 0
+
+
+def test_a_writer_that_could_not_renew_its_lease_stops(index, monkeypatch):
+    with index.writer() as writer:
+        stand_still(writer._lease)
+        add_picture(writer, "/data/new.jpg")
+        monkeypatch.setattr(milvus_lease, "PATIENCE", 0)  # so much time is over
+        with pytest.raises(UserError, match="was not reached for 0 s"):
+            writer.commit()
+    assert index.counts().persons == 0
 
 
 def test_a_refused_writer_leaves_no_lease(index, other):

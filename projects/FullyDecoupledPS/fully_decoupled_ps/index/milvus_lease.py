@@ -40,7 +40,8 @@ class WriterLease:
         """
         self.index = index
         self._name = index.name_of(LEASES)
-        self._is_lost = False
+        self._is_removed = False
+        self._renewed = time.monotonic()
         self._ended = threading.Event()
         with index.errors():
             create_collection(index.client, self._name, LEASES, 0)
@@ -81,7 +82,7 @@ class WriterLease:
         )
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            time.sleep(min(BEAT, PATIENCE) / 5)
+            time.sleep(BEAT / 5)
             now = self.index.get(LEASES, [other["writer_id"]], FIELDS).get(other["writer_id"])
             if now is None:
                 return
@@ -95,17 +96,21 @@ class WriterLease:
     def _renew(self) -> None:
         from pymilvus.exceptions import MilvusException
 
-        renewed = time.monotonic()
         while not self._ended.wait(BEAT):
             try:
                 if not self.index.client.get(self._name, ids=[self._row["writer_id"]]):
-                    self._is_lost = True
+                    self._is_removed = True
                     return
                 self._row["beat"] += 1
                 self.index.client.upsert(self._name, [self._row])
-                renewed = time.monotonic()
+                self._renewed = time.monotonic()
             except MilvusException:  # a server that is away for a moment
-                self._is_lost = time.monotonic() - renewed > PATIENCE
+                logger.debug("the lease was not renewed", exc_info=True)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another may have taken over, for whatever reason this was not renewed."""
+        return self._is_removed or time.monotonic() - self._renewed > PATIENCE
 
     def check(self) -> None:
         """Call before writing.
@@ -113,7 +118,7 @@ class WriterLease:
         Raises:
             UserError: if another may write by now, because this lease could not be renewed.
         """
-        if self._is_lost:
+        if self.is_lost:
             raise UserError(
                 f"index {self.index.location} was not reached for {PATIENCE:g} s, and another "
                 "process may write to it by now; what was written before is kept: run the same "
