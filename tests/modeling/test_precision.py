@@ -149,8 +149,9 @@ def test_training_in_bfloat16(stage):
         seen[model] = losses
     for name, loss in seen[exact].items():
         assert loss != seen[rounded][name]
-        # loosely: proposals differ a little, and with them which are drawn
-        assert torch.allclose(loss, seen[rounded][name], rtol=0.5, atol=0.1), name
+        # loosely for boxes: proposals differ a little, and with them which few are drawn
+        bounds = {"rtol": 0.5} if name == "loss_box_reg" else {"rtol": 0.1, "atol": 0.05}
+        assert torch.allclose(loss, seen[rounded][name], **bounds), name
 
 
 def test_losses_and_memory_see_float32_alone(monkeypatch):
