@@ -46,12 +46,12 @@ from fully_decoupled_ps.benchmark.tables import (
 )
 from fully_decoupled_ps.benchmark.timing import Breakdown, median_ratio, time_in_turns
 from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
 from fully_decoupled_ps.modeling.precision import choose_autocast
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "prw"
 MODELS = [f"{d}_R{depth}" for d in ("faster_rcnn", "retinanet", "fcos") for depth in (50, 34)]
-ALL_STAGES = ("res3", "res4", "res5")
 CHECKPOINTING = "MODEL.REID.SIDE_NET.CHECKPOINTING"
 ONE, NINE = ("MODEL.REID.BOX_NOISE.NUM_COPIES", 1), ("MODEL.REID.BOX_NOISE.NUM_COPIES", 9)
 # The stage that a step of training is of, and what the config says for it.
@@ -59,9 +59,9 @@ STEPS = {
     "detection": ("detection", ()),
     "reid, n = 1": ("reid", ONE),
     "reid, n = 1, res3 again": ("reid", (*ONE, CHECKPOINTING, ("res3",))),
-    "reid, n = 1, all again": ("reid", (*ONE, CHECKPOINTING, ALL_STAGES)),
+    "reid, n = 1, all again": ("reid", (*ONE, CHECKPOINTING, STAGES)),
     "reid, n = 9": ("reid", NINE),
-    "reid, n = 9, all again": ("reid", (*NINE, CHECKPOINTING, ALL_STAGES)),
+    "reid, n = 9, all again": ("reid", (*NINE, CHECKPOINTING, STAGES)),
     "joint": ("joint", ()),
     "hybrid": ("hybrid", ()),
 }

@@ -1,6 +1,7 @@
 """Hits as rows of a table, and as the records that pages and montages are drawn from."""
 
 from pathlib import Path
+from typing import Callable
 
 from ..errors import UserError
 from ..index import Hit
@@ -26,7 +27,9 @@ def hit_rows(hits: list[Hit]) -> tuple[tuple[str, ...], list[list]]:
     return COLUMNS, rows
 
 
-def picture_records(queries: list[Query], hits: list[Hit]) -> tuple[list[dict], list[dict], dict]:
+def picture_records(
+    queries: list[Query], hits: list[Hit]
+) -> tuple[list[dict], list[dict], Callable]:
     """What :mod:`..utils.search_pages` draws: records of queries and hits, and pictures by name."""
     shown = [
         {"file_name": q.name, "image_id": Path(q.name).name, "camera_id": None, "bbox": q.box}
