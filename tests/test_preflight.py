@@ -70,6 +70,23 @@ def test_a_set_without_labelled_persons_trains_a_detector_only(sets, register):
         check("reid", "DATASETS.TRAIN", ("nobody",))
 
 
+def test_a_detector_is_not_trained_on_nothing(sets, register):
+    register("empty", [])
+    register("background", [(), ()])
+    with refused("empty has no image; take it out of DATASETS.TRAIN"):
+        check("detection", "DATASETS.TRAIN", ("made_up_train", "empty"))
+    with refused("background: no image has a box; stage detection needs"):
+        check("detection", "DATASETS.TRAIN", ("background",))
+    check("detection", "DATASETS.TRAIN", ("background", "made_up_train"))
+
+
+@pytest.mark.parametrize("eval_only", [False, True])
+def test_a_test_set_without_images_is_refused_before_training(sets, register, eval_only):
+    register("empty", [], queries=True)
+    with refused("empty has no image; take it out of DATASETS.TEST"):
+        check("reid", "DATASETS.TEST", ("empty",), eval_only=eval_only)
+
+
 def test_a_set_whose_ids_have_gaps_is_refused_before_they_index_the_memory(sets, register):
     register("gaps", [(0, 5), (5, -1)])
     check("detection", "DATASETS.TRAIN", ("gaps",))

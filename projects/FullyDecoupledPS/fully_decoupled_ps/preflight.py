@@ -1,5 +1,7 @@
 """Checks of a whole config before any long work: device, parts, weights, data, identities."""
 
+from typing import Sequence
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -47,6 +49,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     if cfg.DATASETS.TEST:
         for name in cfg.DATASETS.TEST:
             get_protocols(name)
+        _images_of("DATASETS.TEST", cfg.DATASETS.TEST)
     if eval_only:
         if not cfg.DATASETS.TEST:
             raise UserError("DATASETS.TEST is empty; name a test set to evaluate on")
@@ -154,10 +157,29 @@ def _check_weights(cfg: CfgNode) -> None:
         )
 
 
+def _images_of(key: str, names: Sequence[str]) -> dict[str, list[dict]]:
+    """The dataset dicts by name; of no set there may be none."""
+    sets = {name: DatasetCatalog.get(name) for name in names}
+    for name, dicts in sets.items():
+        if not dicts:
+            raise UserError(f"{name} has no image; take it out of {key}, or add images")
+    return sets
+
+
+def _check_boxes(cfg: CfgNode) -> None:
+    """What Detectron2 would assert when it builds the loader."""
+    sets = _images_of("DATASETS.TRAIN", cfg.DATASETS.TRAIN)
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and not any(
+        d.get("annotations") for dicts in sets.values() for d in dicts
+    ):
+        raise UserError(
+            f"{', '.join(sets)}: no image has a box; stage detection needs annotations of persons"
+        )
+
+
 def _check_identities(cfg: CfgNode) -> None:
     if cfg.SOLVER.STAGE == "detection":
-        for name in cfg.DATASETS.TRAIN:
-            DatasetCatalog.get(name)
+        _check_boxes(cfg)
         return
     if len(cfg.DATASETS.TRAIN) != 1:
         raise UserError(

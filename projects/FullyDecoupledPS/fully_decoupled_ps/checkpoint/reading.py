@@ -88,7 +88,10 @@ def read_checkpoint(path: str) -> dict:
 def unreadable(path: str, error: Exception) -> UserError:
     """The one line for a file that is missing, cut short or of another kind."""
     reason = " ".join(str(error).split())
-    return UserError(f"checkpoint {path} can't be read: {reason or type(error).__name__}")
+    return UserError(
+        f"checkpoint {path} can't be read: {reason or type(error).__name__}; it is damaged or of "
+        "another kind: take a whole one, .pth as training writes it or Detectron2's .pkl"
+    )
 
 
 def _read_pickle(path: str):
