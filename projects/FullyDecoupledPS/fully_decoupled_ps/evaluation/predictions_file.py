@@ -106,6 +106,8 @@ def _read(path: str, names: Sequence[str]) -> Dict[str, np.ndarray]:
             arrays = {name: file[name] for name in names if name in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
+        if "pickle" in reason:  # NumPy advises to load it unsafely
+            reason = "it holds more than plain arrays"
         raise UserError(f"{path}: not a readable .npz file ({reason}); write it again") from error
     for name in names:
         if name not in arrays and name not in _OPTIONAL:
