@@ -12,6 +12,8 @@ EXPORT = [
 ]
 # Exact and approximate search of features, for `person-search` with an index in a folder.
 SEARCH = ["faiss-cpu>=1.9"]
+# Pictures of iPhones (HEIC).
+HEIC = ["pillow-heif>=0.22"]
 # The same with an index in Milvus, and Milvus' embedded form, which the tests use.
 MILVUS = ["pymilvus>=2.5", "milvus-lite>=2.4.11; sys_platform != 'win32'"]
 # The page of `person-search serve`: its fields, its events, and their way to the browser.
@@ -46,14 +48,17 @@ setup(
         "tabulate>=0.8",  # tables on the console, as Detectron2 prints them
         "tqdm>=4.29",  # progress with time left; Detectron2 has it too
         "jinja2>=3.1",  # the report's page; torch has it too
+        "pillow>=11.3",  # pictures of all formats; the first release whose wheels read AVIF
+        "av>=14",  # PyAV: videos by FFmpeg's decoders, frames by their presentation time stamps
         # Detectron2's visualizer and our synthetic frames. The headless build, because the other
         # one needs libGL and GLib from the system, which servers and containers do not have.
         "opencv-python-headless>=4.6",
     ],
     entry_points={"console_scripts": ["person-search = fully_decoupled_ps.cli.main:main"]},
     extras_require={
-        "dev": [*TEST, *EXPORT, *SEARCH, *MILVUS, *SERVE],
+        "dev": [*TEST, *EXPORT, *HEIC, *SEARCH, *MILVUS, *SERVE],
         "export": EXPORT,
+        "heic": HEIC,
         "search": SEARCH,
         "milvus": MILVUS,
         # an embedding map by UMAP in place of t-SNE (tools/visualize.py embedding --method umap)
