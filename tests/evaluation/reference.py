@@ -69,11 +69,11 @@ def search_query(frames, query, cws=False, context=None):
 
 
 def revise_by_context(by_image, query, similarities, cws, k1, k2):
-    """CBGM: try all ways to pair the people around the query with those in a gallery frame."""
+    """CBGM in its published steps, see context_matching.py; Kuhn-Munkres by trying all pairings."""
     own = [
         (score, feature)
         for box, score, feature in by_image[query["image_id"]]["dets"]
-        if iou(box, query["bbox"]) <= 0.4
+        if iou(box, query["bbox"]) <= 0.5
     ]
     around = sorted(own, key=lambda det: -det[0])[: k2 - 1]
     people = [query["feature"]] + [feature for _, feature in around]
@@ -82,17 +82,23 @@ def revise_by_context(by_image, query, similarities, cws, k1, k2):
     for image_id in {image_id for _, image_id in ranked[:k1]}:
         frame = by_image[image_id]
         graph = [similarities_to(person, frame, cws) for person in people]
-        best, partner = -np.inf, None
-        pairs = min(len(people), len(frame["dets"]))
-        for rows in itertools.combinations(range(len(people)), pairs):
-            for columns in itertools.permutations(range(len(frame["dets"])), pairs):
-                total = sum(graph[r][c] for r, c in zip(rows, columns))
-                if total > best:
-                    best, partner = total, dict(zip(rows, columns)).get(0)
-        if partner is not None:
-            revised[image_id] = list(similarities[image_id])
-            revised[image_id][partner] = best
+        pairs = best_pairing(graph)
+        for row, column in pairs:
+            if row == 0:
+                revised[image_id] = list(similarities[image_id])
+                revised[image_id][column] = max(graph[r][c] for r, c in pairs)
     return revised
+
+
+def best_pairing(graph):
+    """The pairs (row, column) of highest sum; all of the rows or all of the columns are paired."""
+    size = min(len(graph), len(graph[0]))
+    pairings = [
+        list(zip(rows, columns))
+        for rows in itertools.combinations(range(len(graph)), size)
+        for columns in itertools.permutations(range(len(graph[0])), size)
+    ]
+    return max(pairings, key=lambda pairs: sum(float(graph[r][c]) for r, c in pairs))
 
 
 def _score(y_true, y_score, num_gt):
