@@ -79,7 +79,7 @@ def uint16(*xywh) -> np.ndarray:
     return np.array([xywh], dtype=np.uint16)
 
 
-ABSENT = np.zeros((0, 0))
+ABSENT = np.zeros((1, 0), dtype=np.uint16)
 HARD = np.array([[0]], dtype=np.uint8)
 
 # image: (size, boxes of x, y, w, h)

@@ -31,7 +31,7 @@ from fully_decoupled_ps.data.conversion import (
 from fully_decoupled_ps.data.conversion.json_file import to_xywh
 from fully_decoupled_ps.data.conversion.mot_sequence import read_ground_truth
 from fully_decoupled_ps.errors import UserError
-from tests.data.layouts import write_cuhk_sysu, write_image, write_prw
+from tests.data.layouts import write_cuhk_sysu, write_cuhk_test, write_image, write_prw
 from tests.data.mot_layout import FRAME_SIZE, write_sequence, write_video
 
 
@@ -59,6 +59,19 @@ def test_cuhk_sysu_comes_back_the_same(tmp_path, size):
         assert loaded == load_cuhk_sysu(str(root), split, size)
     (queries,) = load_person_search_json_protocols(str(out / "test.json"), str(root)).values()
     assert queries == load_cuhk_sysu_protocols(str(root), size)[f"gallery_{size}"]
+
+
+def test_another_box_in_the_querys_own_frame_survives(tmp_path):
+    root = write_cuhk_sysu(tmp_path / "CUHK-SYSU")
+    gallery = [("s11.jpg", (100, 20, 30, 60)), ("s13.jpg", None)]
+    write_cuhk_test(root, 50, {"p1": ("s11.jpg", (20, 20, 30, 60), gallery)})
+    write_sets(tmp_path, convert_cuhk_sysu(root, ["test"], 50), root)
+    first = load_person_search_json(str(tmp_path / "test.json"), str(root), "test")[0]
+    assert [(a["person_id"], a["bbox"]) for a in first["annotations"]] == [
+        (-1, [20, 20, 50, 80]),
+        (1, [100, 20, 130, 80]),
+    ]
+    assert first["queries"] == [[20, 20, 50, 80]]
 
 
 def test_a_box_s_corners_survive_to_the_last_bit():

@@ -30,18 +30,20 @@ def listed_gallery(frames, query):
     ]
 
 
-def similarities_to(feature, frame, cws=False):
-    """The similarity of a feature to every detection of a frame."""
-    values = [np.float32(np.dot(feature, det_feature)) for _, _, det_feature in frame["dets"]]
-    scores = [np.float32(score) for _, score, _ in frame["dets"]]
+def similarities_to(feature, frame, cws=False, dtype=np.float32):
+    """The similarity of a feature to every detection of a frame, computed in ``dtype``."""
+    feature = np.asarray(feature, dtype=dtype)
+    dets = [np.asarray(det_feature, dtype=dtype) for _, _, det_feature in frame["dets"]]
+    values = [dtype(np.dot(feature, det_feature)) for det_feature in dets]
+    scores = [dtype(score) for _, score, _ in frame["dets"]]
     return [value * score if cws else value for value, score in zip(values, scores)]
 
 
-def search_query(frames, query, cws=False, context=None):
+def search_query(frames, query, cws=False, context=None, dtype=np.float32):
     """-> {"ap", "first_hit_rank", "num_gt", "num_tp"} of one query; ``context``: (k1, k2)."""
     by_image = {frame["image_id"]: frame for frame in frames}
     gallery = listed_gallery(frames, query)
-    similarities = {i: similarities_to(query["feature"], by_image[i], cws) for i in gallery}
+    similarities = {i: similarities_to(query["feature"], by_image[i], cws, dtype) for i in gallery}
     if context:
         similarities = revise_by_context(by_image, query, similarities, cws, *context)
     y_true, y_score, num_gt, seen = [], [], 0, set()
