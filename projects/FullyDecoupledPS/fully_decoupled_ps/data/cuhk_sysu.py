@@ -5,8 +5,8 @@ CVPR 2017. 18,184 street photos and film frames; no cameras.
 train: 11,206 frames, 55,272 boxes, 5,532 ids.
 test: 6,978 frames, 40,871 boxes; 2,900 queries, each with its own list of gallery frames, in six
 sizes. What the lists hold is kept: a query's own frame, and frames that stand there twice. Where a
-list has the query's own frame, what it says of that frame is the ground truth there: the listed box,
-even if it is another one than the query's, or nobody.
+list has the query's own frame, what it says of that frame is the ground truth there: the listed
+box, even if it is another one than the query's, or nobody.
 """
 
 import os

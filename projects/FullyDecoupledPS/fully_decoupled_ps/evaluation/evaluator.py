@@ -76,9 +76,9 @@ class PersonSearchEvaluator(DatasetEvaluator):
         """
         self.dataset = SearchDataset(dataset_name)
         self.options = EvaluationOptions(
-            score_threshs=tuple(dict.fromkeys([score_thresh, *more_score_threshs])),
+            score_threshs=_checked_threshs([score_thresh, *more_score_threshs]),
             cws=cws,
-            cbgm=None if not cbgm else tuple(cbgm),
+            cbgm=_checked_cbgm(cbgm),
             gallery_sizes=tuple(gallery_sizes),
             gt_boxes=gt_boxes,
             coco_ap=coco_ap,
@@ -181,6 +181,25 @@ class PersonSearchEvaluator(DatasetEvaluator):
         with tell_unwritable(self.output_dir):
             report(dataset, scores, self.options, self.output_dir)
         return OrderedDict(scores.metrics())
+
+
+def _checked_threshs(threshs: Sequence[float]) -> Tuple[float, ...]:
+    """Each once."""
+    for thresh in threshs:
+        if not 0 <= thresh <= 1:
+            raise UserError(f"a score threshold of {thresh} leaves no figure; give 0 to 1")
+    return tuple(dict.fromkeys(threshs))
+
+
+def _checked_cbgm(cbgm: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
+    if not cbgm:
+        return None
+    if len(cbgm) != 2 or any(k != int(k) or k < 1 for k in cbgm):
+        raise UserError(
+            f"CBGM (k1, k2) is {tuple(cbgm)}; give two whole numbers of 1 or more, such as "
+            "(30, 4), or () to leave it out"
+        )
+    return int(cbgm[0]), int(cbgm[1])
 
 
 def _empty_record(image_id: str) -> Record:

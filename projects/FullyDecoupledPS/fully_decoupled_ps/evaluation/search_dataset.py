@@ -133,10 +133,13 @@ class SearchDataset:
         boxes = np.array([q["bbox"] for q in queries], dtype=np.float64).reshape(-1, 4)
         rows = _rows_of_boxes(predictions, frames, boxes)
         if (rows < 0).any():
-            query = queries[int(np.argmin(rows))]
+            worst = int(np.argmin(rows))
+            count = (rows < 0).sum()
             raise UserError(
-                f"image '{query['image_id']}': no feature was predicted for the query box "
-                f"{list(query['bbox'])}; run inference with the dataset's queries"
+                f"image '{queries[worst]['image_id']}': no feature was predicted for the query box "
+                f"{list(queries[worst]['bbox'])}, as for {count} of {len(rows)} queries; "
+                f"{_nearest_box(predictions, frames[worst], boxes[worst])}; run inference with the "
+                "dataset's queries"
             )
         return SearchProtocol(
             name,
@@ -166,3 +169,19 @@ def _rows_of_boxes(predictions: Predictions, frames: np.ndarray, boxes: np.ndarr
     found = np.full(len(frames), -1)
     found[asked[same]] = rows[same]
     return found
+
+
+def _nearest_box(predictions: Predictions, frame: int, box: np.ndarray) -> str:
+    """What the predictions have in place of a query box."""
+    start, end = predictions.query_offsets[frame : frame + 2]
+    if start == end:
+        return "the predictions have no query box in this image"
+    there = predictions.query_boxes[start:end].astype(np.float64)
+    off = np.abs(there - box).max(axis=1)
+    nearest = int(np.argmin(off))
+    corners = ", ".join(f"{v:g}" for v in there[nearest])
+    return (
+        f"the nearest of {end - start} predicted there is [{corners}], {off[nearest]:.3g} pixels "
+        f"off, where up to {BOX_TOLERANCE} is the same box: take x0, y0, x1, y1, clipped to the "
+        'image, as the dataset\'s "queries" have them'
+    )
