@@ -15,7 +15,8 @@ def evaluate_detection(
 
     A detection is right when it and a ground-truth box overlap each other best in their frame
     (the first of equal ones) with an IoU of at least ``iou_thresh``; so neither matches twice, and
-    of several detections on one person one is right and the others are wrong.
+    of several detections on one person one is right and the others are wrong. All detections count;
+    SeqNet's code leaves out those with a score below 0.01, which no detector here gives.
 
     Returns:
         ``recall`` = right detections / ground-truth boxes, ``AP`` = scikit-learn's average

@@ -30,6 +30,7 @@ def report(
         _log_table(f"{title} on {dataset.name}, in percent", rows)
     _warn_of_unreadable_frames(dataset.name, scores.counts)
     _warn_of_queries_without_ground_truth(dataset.name, scores.counts)
+    _warn_of_idle_thresholds(dataset.name, scores, options)
     tables = _breakdowns(dataset, scores) if options.breakdown else {}
     sizes = _gallery_size_rows(dataset, scores)
     if len(sizes) > 1:
@@ -110,6 +111,20 @@ def _warn_of_queries_without_ground_truth(name: str, counts: Dict[str, Any]) -> 
                 "%s, protocol %s: %d of %d queries have no ground truth in their gallery (%s)",
                 name, protocol, n, counts["queries"][protocol], fate,
             )  # fmt: skip
+
+
+def _warn_of_idle_thresholds(name: str, scores: Scores, options: EvaluationOptions) -> None:
+    """Two thresholds below the lowest score that was predicted give the same figures."""
+    if scores.searched is None or not len(scores.searched):
+        return
+    lowest = scores.searched.scores.min()
+    idle = sorted(t for t in options.score_threshs if t <= lowest)
+    if len(idle) > 1:
+        logger.warning(
+            "%s: the lowest score predicted is %.3g, so that figures with the score thresholds %s "
+            "are the same; lower the detector's own SCORE_THRESH_TEST to tell them apart",
+            name, lowest, ", ".join(f"{t:g}" for t in idle),
+        )  # fmt: skip
 
 
 def _log_table(title: str, rows: List[Dict[str, Any]]) -> None:
