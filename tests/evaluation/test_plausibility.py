@@ -58,14 +58,20 @@ def sizes(boxes):
         (lambda b: np.c_[(b[:, :2] + b[:, 2:]) / 2, sizes(b)], "centre x, centre y, width, height"),
         (lambda b: b[:, [1, 0, 3, 2]], "y0, x0, y1, x1"),
         (lambda b: b / (WIDTH, HEIGHT, WIDTH, HEIGHT), "shares of the picture's width and height"),
-        (lambda b: b * 1500 / WIDTH, "resized by 0.7"),
-        (lambda b: b * 1.5, "resized by 1.5"),
+        (lambda b: b * 1500 / WIDTH, "resized by about 0.7"),
+        (lambda b: b * 1.5, "resized by about 1.5"),
     ],
 )
 def test_another_notation_or_scale_is_refused_by_name(change, reading):
     with pytest.raises(UserError, match="original picture") as error:
         check_plausible(*made_up(change))
     assert reading in str(error.value) and "of 60 persons" in str(error.value)
+
+
+def test_a_scale_that_fits_a_little_better_is_told(caplog):
+    """0.97: boxes at the left and the top still overlap their persons by one half."""
+    check_plausible(*made_up(lambda b: b * 0.97))
+    assert "resized by about 0.9" in caplog.text
 
 
 def test_a_bad_detector_is_no_other_notation():
