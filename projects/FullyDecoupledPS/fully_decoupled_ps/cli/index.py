@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="TIME",
-        help="time of each file's first frame, or what the group seconds counts from",
+        help="time of each file's first frame, or what the group seconds counts from, as 2024-05-31 "
+        "or 2024-05-31T18:30",
     )
     parser.add_argument(
         "--prune", action="store_true", help="remove files that are gone from the folders named"
@@ -70,8 +71,9 @@ def run(args: argparse.Namespace) -> int:
     from ..errors import UserError
     from ..index import IndexInfo, open_index
     from ..inference import find_files, load_network
-    from ..inference.files import PathReader, parse_time
+    from ..inference.files import PathReader
     from ..inference.indexing import IndexingOptions, index_files, parse_shard
+    from ..inference.times import parse_time
 
     _check_numbers(args, UserError)
     shard, num_shards = parse_shard(args.shard)
