@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="TIME",
-        help="time of each file's first frame, or what the group seconds counts from, as 2024-05-31 "
-        "or 2024-05-31T18:30",
+        help="time of each file's first frame, or what the group seconds counts from, as "
+        "2024-05-31 or 2024-05-31T18:30",
     )
     parser.add_argument(
         "--prune", action="store_true", help="remove files that are gone from the folders named"

@@ -11,9 +11,8 @@ MICROSECOND = timedelta(microseconds=1)
 
 _BASIC_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)(?=$|[T ])", re.ASCII | re.IGNORECASE)
 _ZONE = r"(?:\s?(?P<zone>Z|[+-]\d\d(?::?\d\d)?))?"
-_CLOCK = (
-    rf"(?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:[.,](?P<part>\d+))?)?{_ZONE})?"
-)
+_SECOND = r"(?P<second>\d\d)(?:[.,](?P<part>\d+))?"
+_CLOCK = rf"(?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?{_SECOND})?{_ZONE})?"
 _DATE = re.compile(
     rf"(?P<year>\d{{4}})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d)(?:[T ]{_CLOCK})?)?)?",
     re.ASCII | re.IGNORECASE,
