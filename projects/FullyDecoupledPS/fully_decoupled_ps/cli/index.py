@@ -2,13 +2,14 @@
 
 Run again with the same --index, it reads only files that are new or have changed. It can be
 stopped with Ctrl-C, or killed, at any time; the next run goes on from there. Exit status: 0 if all
-files could be read, 1 if some could not (they are listed), 2 for a mistake in the command or if no
-file could be read, 130 after Ctrl-C.
+files could be read, 1 if some could not, or some of the index can't be reached (they are listed), 2
+for a mistake in the command or if no file could be read, 130 after Ctrl-C.
 """
 
 import argparse
 import logging
 import os
+from collections import Counter
 
 HELP = "make or extend an index of the persons in pictures and videos"
 
@@ -50,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "2024-05-31 or 2024-05-31T18:30",
     )
     parser.add_argument(
-        "--prune", action="store_true", help="remove files that are gone from the folders named"
+        "--prune",
+        action="store_true",
+        help="remove files that are gone from the folders named; those that can't be reached, and "
+        "those of a folder that is empty all at once, are told and kept",
     )
     parser.add_argument(
         "--shard",
@@ -130,6 +134,8 @@ def _tell(report, index) -> int:
             "--prune removes them",
             *(len(report.gone), report.gone[0]),
         )
+    if report.unreachable:
+        _tell_unreachable(report.unreachable, index)
     if report.stopped_by:
         logger.info("Stopped; the same command goes on from here")
         return 128 + report.stopped_by
@@ -140,5 +146,14 @@ def _tell(report, index) -> int:
         logger.warning("%d file(s) could not be read:", len(report.unreadable))
         for reason in report.unreadable.values():
             logger.warning("  %s", reason)
-        return 1
-    return 0
+    return 1 if report.unreadable or report.unreachable else 0
+
+
+def _tell_unreachable(unreachable: dict[str, str], index) -> None:
+    logger.warning("%d file(s) of the index can't be reached and are kept:", len(unreachable))
+    for reason, count in Counter(unreachable.values()).items():
+        logger.warning("  %d: %s", count, reason)
+    logger.warning(
+        "If they are gone for good: person-search forget --index %s --frame FILE_OR_FOLDER",
+        index.location,
+    )

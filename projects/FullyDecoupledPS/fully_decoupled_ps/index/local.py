@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import UserError
 from .base import IndexWriter, PersonIndex
-from .disk import explain_disk_errors, sync_folder
+from .disk import explain_disk_errors, is_there, sync_folder
 from .records import NO_FILTERS, Counts, Filters, Frame, IndexInfo, Person, info_from_json
 from .shard import RECORDS_FILE, Shard, ShardWriter
 
@@ -48,7 +48,7 @@ class LocalIndex(PersonIndex):
         """Those that are there by now; other processes may be about to start theirs."""
         for shard in range(1, self.info.num_shards + 1):
             folder = self._shard_folder(shard)
-            if shard not in self._shards and (folder / RECORDS_FILE).exists():
+            if shard not in self._shards and is_there(folder / RECORDS_FILE):
                 self._shards[shard] = Shard(folder, self.info.dim)
 
     def close(self) -> None:
@@ -187,9 +187,9 @@ def _frame_order(frame: Frame) -> tuple:
 def open_local(folder: Path, create: IndexInfo | None = None) -> LocalIndex:
     """See :func:`open_index`."""
     path = folder / INFO_FILE
-    if create is not None and not path.exists():
+    if create is not None and not is_there(path):
         _create(folder, create)
-    if not path.exists():
+    if not is_there(path):
         raise UserError(
             f"--index {folder}: there is no index; make one with "
             f"`person-search index PATHS --model RUN --index {folder}`"

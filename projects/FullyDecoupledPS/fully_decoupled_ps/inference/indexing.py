@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..index import IndexWriter, NewFrame, PersonIndex, Source, SourceState
 from .files import MediaFile, PathReader
 from .frames import count_samples
+from .missing import MissingFiles, find_missing
 from .network import Detections, SearchNetwork
 from .stopping import StopRequest
 from .stream import End, Job, Sample, stream
@@ -34,7 +35,7 @@ class IndexingOptions:
     batch_size: int = 4
     num_workers: int = 2
     shard: int = 1  # of index.info.num_shards, from 1
-    prune: bool = False  # remove files that are gone from the folders named
+    prune: bool = False  # remove files that are gone for certain from the folders named
 
 
 @dataclass
@@ -47,6 +48,7 @@ class IndexingReport:
     frames: int = 0
     persons: int = 0
     gone: list[str] = field(default_factory=list)  # in the index, but not on the disk any more
+    unreachable: dict[str, str] = field(default_factory=dict)  # in the index; path -> why
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
     stopped_by: int = 0  # signal number, 0 if the run went to its end
 
@@ -58,7 +60,7 @@ class _Plan:
     jobs: list[Job]
     sources: dict[str, Source]
     updates: list[Source]
-    gone: list[str]
+    missing: MissingFiles = field(default_factory=MissingFiles)
 
 
 def index_files(
@@ -76,7 +78,8 @@ def index_files(
         network: detects and embeds.
         files: of all shards; those of other shards are passed over.
         folders: what was named on the command line; files of the index below these that are not
-            there any more are reported, and removed with ``options.prune``.
+            there any more are reported, and removed with ``options.prune`` if they are gone for
+            certain (see :mod:`.missing`).
         reader: camera and time of a file.
         options: see there.
 
@@ -88,10 +91,13 @@ def index_files(
     sources = {f.path: _source(f, reader, options) for f in mine}
     with index.writer(options.shard) as writer:
         plan = _make_plan(mine, sources, writer.states(), folders)
-        report = IndexingReport(unchanged=len(mine) - len(plan.jobs), gone=plan.gone)
-        if options.prune and plan.gone:
-            writer.remove(plan.gone)
-            report.pruned, report.gone = len(plan.gone), []
+        gone = plan.missing.gone
+        report = IndexingReport(
+            unchanged=len(mine) - len(plan.jobs), gone=gone, unreachable=plan.missing.unreachable
+        )
+        if options.prune and gone:
+            writer.remove(gone)
+            report.pruned, report.gone = len(gone), []
         for source in plan.updates:
             writer.update(source)
         writer.commit()
@@ -129,7 +135,7 @@ def _make_plan(
     states: dict[str, SourceState],
     folders: Sequence[str],
 ) -> _Plan:
-    plan = _Plan(jobs=[], sources=sources, updates=[], gone=[])
+    plan = _Plan(jobs=[], sources=sources, updates=[])
     for file in files:
         source, state = sources[file.path], states.get(file.path)
         if state is None or not state.source.same_content(source):
@@ -138,10 +144,7 @@ def _make_plan(
             plan.jobs.append(Job(file, after=state.last_number))
         elif state.source != source:
             plan.updates.append(source)
-    roots = tuple(os.path.join(os.path.abspath(folder), "") for folder in folders)
-    plan.gone = sorted(
-        path for path in states if path.startswith(roots) and not os.path.exists(path)
-    )
+    plan.missing = find_missing(states.keys() - sources.keys(), folders)
     return plan
 
 
