@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "those of a folder that is empty all at once, are told and kept",
     )
     parser.add_argument(
+        "--forgotten-from",
+        metavar="INDEX",
+        help="keep out who was forgotten from another index, such as one of another model",
+    )
+    parser.add_argument(
         "--shard",
         default="1/1",
         metavar="i/n",
@@ -73,9 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..errors import UserError
-    from ..index import IndexInfo, open_index
+    from ..index import IndexInfo, open_index, read_tombstones
     from ..inference import find_files, load_network
     from ..inference.files import PathReader
+    from ..inference.forgetting import take_over_tombstones
     from ..inference.indexing import IndexingOptions, index_files, parse_shard
     from ..inference.times import parse_time
 
@@ -83,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     shard, num_shards = parse_shard(args.shard)
     start = None if args.start is None else parse_time(args.start)
     reader = PathReader(args.camera_pattern, args.time_pattern, start)
+    forgotten = read_tombstones(args.forgotten_from) if args.forgotten_from else []
     files = find_files(args.paths)
     for file in files:  # before the network is loaded: a pattern that does not fit
         reader.camera(file), reader.time(file)
@@ -101,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
     )
     folders = [path for path in args.paths if os.path.isdir(path)]
     with open_index(args.index, create=info) as index:
+        take_over_tombstones(index, forgotten)
         report = index_files(index, network, files, folders, reader, options)
         return _tell(report, index)
 
@@ -128,6 +136,11 @@ def _tell(report, index) -> int:
         *(report.added, report.frames, report.persons, report.unchanged, report.pruned),
         *(index.location, *counts),
     )
+    if report.left_out:
+        logger.info(
+            "%d persons were left out who were forgotten (person-search forget --list)",
+            report.left_out,
+        )
     if report.gone:
         logger.info(
             "%d files of the index are gone from the disk, %s for one; they are kept, and "

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..index import IndexWriter, NewFrame, PersonIndex, Source, SourceState
 from .files import MediaFile, PathReader
+from .forgetting import ForgottenPersons, complete_tombstones
 from .frames import count_samples
 from .missing import MissingFiles, find_missing
 from .network import Detections, SearchNetwork
@@ -47,6 +48,7 @@ class IndexingReport:
     pruned: int = 0
     frames: int = 0
     persons: int = 0
+    left_out: int = 0  # persons who were forgotten
     gone: list[str] = field(default_factory=list)  # in the index, but not on the disk any more
     unreachable: dict[str, str] = field(default_factory=dict)  # in the index; path -> why
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
@@ -90,6 +92,7 @@ def index_files(
     mine = [f for f in files if shard_of(f.path, shards) == options.shard]
     sources = {f.path: _source(f, reader, options) for f in mine}
     with index.writer(options.shard) as writer:
+        complete_tombstones(index)
         plan = _make_plan(mine, sources, writer.states(), folders)
         gone = plan.missing.gone
         report = IndexingReport(
@@ -102,7 +105,7 @@ def index_files(
             writer.update(source)
         writer.commit()
         with StopRequest() as stop:
-            _run(writer, network, plan, options, report, stop)
+            _run(writer, network, plan, options, report, stop, ForgottenPersons(index))
             report.stopped_by = stop.signal_number
         if not report.stopped_by:
             writer.optimize()
@@ -148,7 +151,15 @@ def _make_plan(
     return plan
 
 
-def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopRequest) -> None:
+def _run(
+    writer: IndexWriter,
+    network,
+    plan: _Plan,
+    options,
+    report,
+    stop: StopRequest,
+    forgotten: ForgottenPersons,
+) -> None:
     """Read, detect, add; a commit every few seconds."""
     if not plan.jobs:
         return
@@ -173,7 +184,9 @@ def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopR
                     if item.path not in begun:
                         begun.add(item.path)
                         writer.begin(plan.sources[item.path])
-                    frame = _frame(item, next(found), options.score_thresh)
+                        forgotten.begin(plan.sources[item.path])
+                    frame, left_out = _frame(item, next(found), options.score_thresh, forgotten)
+                    report.left_out += left_out
                     writer.add(item.path, frame)
                     report.frames += 1
                     report.persons += len(frame.scores)
@@ -188,9 +201,14 @@ def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopR
     writer.commit()
 
 
-def _frame(sample: Sample, found: Detections, score_thresh: float) -> NewFrame:
+def _frame(
+    sample: Sample, found: Detections, score_thresh: float, forgotten: ForgottenPersons
+) -> tuple[NewFrame, int]:
+    """The frame, and how many persons are left out because they were forgotten."""
     keep = found.scores >= score_thresh
-    return NewFrame(
+    left_out = keep & forgotten.among(sample.path, sample.number, found.boxes)
+    keep &= ~left_out
+    frame = NewFrame(
         number=sample.number,
         offset=sample.offset,
         width=sample.inputs["width"],
@@ -199,6 +217,7 @@ def _frame(sample: Sample, found: Detections, score_thresh: float) -> NewFrame:
         scores=found.scores[keep],
         features=found.features[keep].astype(np.float16),
     )
+    return frame, int(left_out.sum())
 
 
 def _end_file(end: End, writer: IndexWriter, plan: _Plan, begun: set, report) -> None:
