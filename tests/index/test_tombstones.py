@@ -132,15 +132,12 @@ def test_nobody_is_forgotten_while_another_shard_is_written(tmp_path):
 
 def test_files_are_removed_or_read_again(index):
     fill(index)
-    assert sorted(index.sources()) == [
-        f"/data/{name}" for name in ("0.jpg", "1.jpg", "2.jpg", "3.jpg", "v.mp4")
-    ]
+    assert sorted(index.sources()) == [*(f"/data/{i}.jpg" for i in range(4)), "/data/v.mp4"]
     before = index.sources()["/data/v.mp4"]
     index.read_again(["/data/v.mp4", "/data/none.jpg"])
     index.remove_files(["/data/1.jpg"])
     assert index.counts().files == 4 and index.counts().persons == 12
     assert not index.sources()["/data/v.mp4"].same_content(before)
-    assert index.sources()["/data/0.jpg"].same_content(before) is False
     assert replace(index.sources()["/data/v.mp4"], recipe=before.recipe) == before
 
 
