@@ -1,5 +1,6 @@
 """``person-search forget``: who goes, who stays, and who does not come back."""
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -242,3 +243,23 @@ def test_mistakes(index_folder, persons, capsys):
     assert "commands of their own; name one" in error("--list", "--person", first.person_id)
     with open_index(str(index_folder)) as index, index.writer():
         assert "another process" in error("--person", first.person_id)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("milvus_lite"), reason="Milvus Lite is missing")
+def test_nobody_comes_back_to_an_index_in_milvus(pictures, run_folder, tmp_path, capsys):
+    location = f"milvus://{tmp_path}/lite.db/persons"
+    args = index_args(run_folder, location, tmp_path / "media" / "cam0")
+    assert run(*args) == 0
+    path = str(pictures[0])
+    before = boxes_in(location, path)
+    with open_index(location) as index:
+        person = next(p for p in all_persons(index) if p.frame.path == path)
+    assert run("forget", "--index", location, "--person", person.person_id) == 0
+    os.utime(path, (500, 500))
+    assert run(*args) == 0
+    found = boxes_in(location, path)
+    assert found and set(found) < set(before) and overlapping(found, person.box) == []
+    (row,) = listed(capsys, location)
+    assert run("forget", "--index", location, "--undo", row[0]) == 0
+    assert run(*args) == 0
+    assert boxes_in(location, path) == before

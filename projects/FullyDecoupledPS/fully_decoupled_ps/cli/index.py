@@ -15,6 +15,9 @@ HELP = "make or extend an index of the persons in pictures and videos"
 
 logger = logging.getLogger(__name__)
 
+# Why files can't be reached is told for so many folders.
+MAX_REASONS = 20
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from .common import add_index_argument, add_model_arguments
@@ -164,8 +167,11 @@ def _tell(report, index) -> int:
 
 def _tell_unreachable(unreachable: dict[str, str], index) -> None:
     logger.warning("%d file(s) of the index can't be reached and are kept:", len(unreachable))
-    for reason, count in Counter(unreachable.values()).items():
+    reasons = Counter(unreachable.values()).most_common()
+    for reason, count in reasons[:MAX_REASONS]:
         logger.warning("  %d: %s", count, reason)
+    if len(reasons) > MAX_REASONS:
+        logger.warning("  and %d more reasons of the kind", len(reasons) - MAX_REASONS)
     logger.warning(
         "If they are gone for good: person-search forget --index %s --frame FILE_OR_FOLDER",
         index.location,

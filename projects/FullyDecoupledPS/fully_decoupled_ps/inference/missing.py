@@ -102,7 +102,7 @@ def _is_here(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise Unreachable(f"{path} can't be reached: {error.strerror}") from error
+        raise _unreachable(path, error) from error
     return True
 
 
@@ -117,4 +117,9 @@ def _check_reachable(path: str) -> None:
         if os.path.islink(path):
             raise Unreachable(f"{path} is a link to what is not there") from error
     except OSError as error:
-        raise Unreachable(f"{path} can't be reached: {error.strerror}") from error
+        raise _unreachable(path, error) from error
+
+
+def _unreachable(path: str, error: OSError) -> Unreachable:
+    """The same words for all files of a folder."""
+    return Unreachable(f"files in {os.path.dirname(path)} can't be reached: {error.strerror}")
