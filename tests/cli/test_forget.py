@@ -213,12 +213,17 @@ def test_frames_of_a_video(index_folder, run_folder, tmp_path):
     assert set(persons_by_frame().values()) == {0}
 
 
-def test_files_that_are_gone_are_removed_by_their_folder(index_folder, tmp_path):
-    for path in (tmp_path / "media" / "cam1").iterdir():
-        path.unlink()
-    assert run("forget", "--index", index_folder, "--frame", tmp_path / "media" / "cam1") == 1
+def test_files_that_are_gone_are_removed_by_their_folder(index_folder, again, tmp_path):
+    folder = tmp_path / "media" / "cam1"
+    os.rename(folder, tmp_path / "away")
+    assert run("forget", "--index", index_folder, "--frame", folder) == 1
     with open_index(str(index_folder)) as index:
         assert index.counts().files == 2 and index.cameras() == ["cam0"]
+    os.rename(tmp_path / "away", folder)  # they were not gone after all
+    again()
+    with open_index(str(index_folder)) as index:
+        assert index.counts().files == 4
+        assert {person.frame.camera for person in all_persons(index)} == {"cam0"}
 
 
 def test_mistakes(index_folder, persons, capsys):
