@@ -238,6 +238,28 @@ def test_files_that_are_gone(media, index_folder, run_folder, caplog):
     assert sorted(name[-5:] for name in snapshot(index_folder)) == ["1.png", "2.png", "3.png"]
 
 
+def test_files_that_can_not_be_reached_are_kept(media, index_folder, run_folder, caplog):
+    """As when a disk is not mounted: the folder is there, and empty."""
+    args = index_args(run_folder, index_folder, media)
+    assert run(*args) == 0
+    before = snapshot(index_folder)
+    os.remove(media / "cam0" / "0.png")
+    os.rename(media / "cam1", media.parent / "away")
+    os.mkdir(media / "cam1")
+    for options in ((), ("--prune",)):
+        caplog.clear()
+        assert run(*args, *options) == 1
+        assert "2 file(s) of the index can't be reached and are kept:" in caplog.text
+        assert f"2: {media}/cam1 is empty; is a disk or a share not mounted?" in caplog.text
+        assert f"person-search forget --index {index_folder} --frame" in caplog.text
+    gone = str(media / "cam0" / "0.png")
+    assert snapshot(index_folder) == {k: v for k, v in before.items() if k != gone}
+    os.rmdir(media / "cam1")
+    os.rename(media.parent / "away", media / "cam1")
+    assert run(*args, "--prune") == 0
+    assert set(snapshot(index_folder)) == before.keys() - {gone}
+
+
 def test_shards_have_each_file_once(media, index_folder, tmp_path, run_folder):
     for i in (1, 2, 3):
         args = index_args(run_folder, index_folder, media, "--shard", f"{i}/3")

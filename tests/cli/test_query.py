@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fully_decoupled_ps.index import open_index
+from fully_decoupled_ps.inference.times import format_time
 from tests.inference.tiny_run import make_run
 
 from .command import query_json, run
@@ -101,7 +102,7 @@ def test_filters(index_folder, person, capsys):
     everybody = hits()
     assert {hit["camera"] for hit in hits("--camera", "cam1")} == {"cam1"}
     assert len(hits("--camera", "cam0", "--camera", "cam1")) == len(everybody)
-    frames = {hit["frame"][-5:] for hit in hits("--from", "101", "--to", "102")}
+    frames = {hit["frame"][-5:] for hit in hits("--from", "101s", "--to", "102s")}
     assert frames == {"1.png", "2.png"}
     middle = np.median([hit["score"] for hit in everybody])
     some = hits("--min-score", middle)
@@ -122,10 +123,16 @@ def test_table_and_csv(index_folder, person, capsys):
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert len(rows) == 2 and rows[0]["person"] == str(person.person_id)
     assert [float(v) for v in rows[0]["box"].split(",")] == pytest.approx(person.box, abs=0.06)
-    assert run(*args, "--min-score", 2) == 0
-    assert capsys.readouterr().out == "No person of the index passes the filters.\n"
-    assert run(*args, "--min-score", 2, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["hits"] == []
+
+
+def test_filters_that_let_nobody_pass(index_folder, person, capsys, caplog):
+    args = ("query", "--person", person.person_id, "--index", index_folder, "--from", "2024")
+    capsys.readouterr()
+    for output, expected in (((), ""), (("--csv",), "rank,"), (("--json",), "{")):
+        caplog.clear()
+        assert run(*args, *output) == 0
+        assert capsys.readouterr().out.startswith(expected)
+        assert f"Nobody passes the filters; its frames are from {format_time(100)}" in caplog.text
 
 
 def test_pictures(index_folder, person, tmp_path, capsys):
@@ -167,7 +174,8 @@ def test_mistakes(index_folder, person, run_folder, tmp_path, capsys):
     assert "there is no index; make one with" in error(*one, index=tmp_path / "none")
     assert "has no such camera; it has cam0, cam1" in error(*one, "--camera", "x")
     assert "'noon' is no time" in error(*one, "--from", "noon")
-    assert "--to 100 is before --from 2024" in error(*one, "--from", "2024-01-01", "--to", "100")
+    assert "--to 100s is before --from 2024" in error(*one, "--from", "2024-01-01", "--to", "100s")
+    assert "--min-score nan: scores are from 0 to 1" in error(*one, "--min-score", "nan")
     assert "there is no folder" in error(*one, "--html", tmp_path / "none" / "out.html")
     assert "allowed endings are .png, .jpg" in error(*one, "--montage", tmp_path / "out.pdf")
     assert "--top 0: at least 1" in error(*one, "--top", 0)
@@ -186,5 +194,8 @@ def test_a_model_that_has_moved(index_folder, person, run_folder, tmp_path, caps
     (index_folder / "index.json").write_text(json.dumps(info))
     args = ("query", person.frame.path, "--index", index_folder)
     assert run(*args) == 2
-    assert "not at /gone/reid any more; say with --model" in capsys.readouterr().err
+    assert (
+        "not at /gone/reid any more, or can't be reached there; say with --model"
+        in capsys.readouterr().err
+    )
     assert run(*args, "--model", run_folder) == 0

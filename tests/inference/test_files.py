@@ -7,7 +7,7 @@ import pytest
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.inference import find_files
-from fully_decoupled_ps.inference.files import PathReader, format_time, parse_time
+from fully_decoupled_ps.inference.files import PathReader
 
 
 def touch(path):
@@ -87,11 +87,12 @@ def test_patterns_that_can_not_be(file):
         reader.time(file)
 
 
-def test_times():
-    assert parse_time("2024-05-31T18:30") == datetime(2024, 5, 31, 18, 30).timestamp()
-    assert parse_time("2024-05-31") == datetime(2024, 5, 31).timestamp()
-    assert parse_time("12.5") == 12.5
-    assert format_time(parse_time("2024-05-31T18:30:05")) == "2024-05-31 18:30:05"
-    assert format_time(1e18) == "1000000000000000000 s"
-    with pytest.raises(UserError, match="'yesterday' is no time; write it as 2024-05-31,"):
-        parse_time("yesterday")
+def test_a_time_whose_hour_is_missing_keeps_its_minutes(file):
+    pattern = r"_(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)-\d\d(?P<minute>\d\d)"
+    assert PathReader(time_pattern=pattern).time(file) == datetime(2024, 5, 31, 0, 30).timestamp()
+
+
+def test_seconds_that_are_no_number(tmp_path):
+    file = find_files([str(touch(tmp_path / "c_nan.jpg"))])[0]
+    with pytest.raises(UserError, match="nan is no number of seconds; mend the pattern"):
+        PathReader(time_pattern="_(?P<seconds>[a-z]+)[.]jpg").time(file)

@@ -34,9 +34,15 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="start",
         metavar="TIME",
-        help="only from this local time on: 2024-05-31, 2024-05-31T18:30, or seconds since 1970",
+        help="only from this time on: a year, a month (2024-05), a day (2024-05-31 or 20240531) or "
+        "a time (2024-05-31T18:30), local, or with +02:00 or Z; or seconds since 1970, 1700000000s",
     )
-    group.add_argument("--to", dest="end", metavar="TIME", help="only up to this time")
+    group.add_argument(
+        "--to",
+        dest="end",
+        metavar="TIME",
+        help="only up to this time, all of it included: of 2024-05-31 the whole day",
+    )
     group.add_argument(
         "--min-score", type=float, default=0.0, help="only detections of at least this score"
     )
@@ -46,13 +52,8 @@ def read_filters(args: argparse.Namespace):
     """:class:`Filters` of :func:`add_filter_arguments`'s options.
 
     Raises:
-        UserError: if a time is none, or the last one is before the first.
+        UserError: if a time is none, the last one is before the first, or the score out of range.
     """
-    from ..errors import UserError
-    from ..index import Filters
-    from ..inference.files import parse_time
+    from ..inference.filters import make_filters
 
-    start, end = (None if t is None else parse_time(t) for t in (args.start, args.end))
-    if start is not None and end is not None and end < start:
-        raise UserError(f"--to {args.end} is before --from {args.start}; swap them")
-    return Filters(tuple(args.camera), start, end, args.min_score)
+    return make_filters(args.camera, args.start, args.end, args.min_score)

@@ -2,17 +2,21 @@
 
 Run again with the same --index, it reads only files that are new or have changed. It can be
 stopped with Ctrl-C, or killed, at any time; the next run goes on from there. Exit status: 0 if all
-files could be read, 1 if some could not (they are listed), 2 for a mistake in the command or if no
-file could be read, 130 after Ctrl-C.
+files could be read, 1 if some could not, or some of the index can't be reached (they are listed), 2
+for a mistake in the command or if no file could be read, 130 after Ctrl-C.
 """
 
 import argparse
 import logging
 import os
+from collections import Counter
 
 HELP = "make or extend an index of the persons in pictures and videos"
 
 logger = logging.getLogger(__name__)
+
+# Why files can't be reached is told for so many folders.
+MAX_REASONS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start",
         metavar="TIME",
-        help="time of each file's first frame, or what the group seconds counts from",
+        help="time of each file's first frame, or what the group seconds counts from, as "
+        "2024-05-31 or 2024-05-31T18:30",
     )
     parser.add_argument(
-        "--prune", action="store_true", help="remove files that are gone from the folders named"
+        "--prune",
+        action="store_true",
+        help="remove files that are gone from the folders named; those that can't be reached, and "
+        "those of a folder that is empty all at once, are told and kept",
+    )
+    parser.add_argument(
+        "--forgotten-from",
+        metavar="INDEX",
+        help="keep out who was forgotten from another index, such as one of another model",
     )
     parser.add_argument(
         "--shard",
@@ -68,15 +81,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..errors import UserError
-    from ..index import IndexInfo, open_index
+    from ..index import IndexInfo, open_index, read_tombstones
     from ..inference import find_files, load_network
-    from ..inference.files import PathReader, parse_time
+    from ..inference.files import PathReader
+    from ..inference.forgetting import take_over_tombstones
     from ..inference.indexing import IndexingOptions, index_files, parse_shard
+    from ..inference.times import parse_time
 
     _check_numbers(args, UserError)
     shard, num_shards = parse_shard(args.shard)
     start = None if args.start is None else parse_time(args.start)
     reader = PathReader(args.camera_pattern, args.time_pattern, start)
+    forgotten = read_tombstones(args.forgotten_from) if args.forgotten_from else []
     files = find_files(args.paths)
     for file in files:  # before the network is loaded: a pattern that does not fit
         reader.camera(file), reader.time(file)
@@ -95,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
     )
     folders = [path for path in args.paths if os.path.isdir(path)]
     with open_index(args.index, create=info) as index:
+        take_over_tombstones(index, forgotten)
         report = index_files(index, network, files, folders, reader, options)
         return _tell(report, index)
 
@@ -122,12 +139,19 @@ def _tell(report, index) -> int:
         *(report.added, report.frames, report.persons, report.unchanged, report.pruned),
         *(index.location, *counts),
     )
+    if report.left_out:
+        logger.info(
+            "%d persons were left out who were forgotten (person-search forget --list)",
+            report.left_out,
+        )
     if report.gone:
         logger.info(
             "%d files of the index are gone from the disk, %s for one; they are kept, and "
             "--prune removes them",
             *(len(report.gone), report.gone[0]),
         )
+    if report.unreachable:
+        _tell_unreachable(report.unreachable, index)
     if report.stopped_by:
         logger.info("Stopped; the same command goes on from here")
         return 128 + report.stopped_by
@@ -138,5 +162,17 @@ def _tell(report, index) -> int:
         logger.warning("%d file(s) could not be read:", len(report.unreadable))
         for reason in report.unreadable.values():
             logger.warning("  %s", reason)
-        return 1
-    return 0
+    return 1 if report.unreadable or report.unreachable else 0
+
+
+def _tell_unreachable(unreachable: dict[str, str], index) -> None:
+    logger.warning("%d file(s) of the index can't be reached and are kept:", len(unreachable))
+    reasons = Counter(unreachable.values()).most_common()
+    for reason, count in reasons[:MAX_REASONS]:
+        logger.warning("  %d: %s", count, reason)
+    if len(reasons) > MAX_REASONS:
+        logger.warning("  and %d more reasons of the kind", len(reasons) - MAX_REASONS)
+    logger.warning(
+        "If they are gone for good: person-search forget --index %s --frame FILE_OR_FOLDER",
+        index.location,
+    )

@@ -62,8 +62,8 @@ def find_queries(args: argparse.Namespace, index: PersonIndex) -> list[Query]:
     if not args.model:
         if not os.path.exists(location):
             raise UserError(
-                f"the network that made the index is not at {location} any more; say with --model "
-                "where it is"
+                f"the network that made the index is not at {location} any more, or can't be "
+                "reached there; say with --model where it is"
             )
         weights = weights or index.info.weights
     network = load_network(location, weights, args.device)

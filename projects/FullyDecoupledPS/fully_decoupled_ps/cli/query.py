@@ -13,9 +13,12 @@ cosines, -1 to 1. They are no proof of identity.
 import argparse
 import csv
 import json
+import logging
 import sys
 
 HELP = "search an index for a person in a picture"
+
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +59,7 @@ def add_query_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..index import open_index
+    from ..inference.filters import check_cameras, describe_range
     from .common import read_filters
     from .queries import check_output, check_queries, find_queries
 
@@ -64,26 +68,16 @@ def run(args: argparse.Namespace) -> int:
     check_output("--montage", args.montage, (".png", ".jpg", ".jpeg"))
     filters = read_filters(args)
     with open_index(args.index) as index:
-        _check_cameras(filters.cameras, index)
+        check_cameras(filters.cameras, index)
         queries = find_queries(args, index)
         features = [query.feature for query in queries]
         hits = index.search(features, args.top, filters, cws=args.cws)
         # first, as a reader of what is printed may close the pipe
         _write_pictures(args, queries, hits)
         _print(args, queries, hits)
+        if not hits:
+            logger.warning("Nobody passes the filters; %s", describe_range(index))
     return 0
-
-
-def _check_cameras(cameras, index) -> None:
-    from ..errors import UserError
-
-    known = index.cameras() if cameras else []
-    for camera in cameras:
-        if camera not in known:
-            raise UserError(
-                f"--camera {camera}: index {index.location} has no such camera; "
-                f"it has {', '.join(known[:20]) or 'none'}"
-            )
 
 
 def _print(args, queries, hits) -> None:
@@ -106,8 +100,6 @@ def _print(args, queries, hits) -> None:
     elif rows:
         table = [[_flat(value) for value in row] for row in rows]
         print(tabulate(table, columns, disable_numparse=True))
-    else:
-        print("No person of the index passes the filters.")
 
 
 def _flat(value):

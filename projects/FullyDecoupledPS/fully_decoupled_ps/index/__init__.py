@@ -9,7 +9,7 @@
 """
 
 from .base import IndexWriter, PersonIndex, merge_features
-from .opening import open_index
+from .opening import open_index, read_tombstones
 from .records import (
     INDEX_VERSION,
     NO_FILTERS,
@@ -23,6 +23,7 @@ from .records import (
     Source,
     SourceState,
 )
+from .tombstones import Tombstone
 
 __all__ = [
     "INDEX_VERSION",
@@ -38,6 +39,8 @@ __all__ = [
     "PersonIndex",
     "Source",
     "SourceState",
+    "Tombstone",
     "merge_features",
     "open_index",
+    "read_tombstones",
 ]

@@ -22,6 +22,7 @@ from .milvus_collections import (
     PERSONS,
     REWRITTEN,
     SOURCES,
+    TOMBSTONES,
     create_collection,
     placeholder,
     quoted,
@@ -39,6 +40,7 @@ from .records import (
     SourceState,
     info_from_json,
 )
+from .tombstones import Tombstone, age
 
 # Milvus answers no query for more.
 MAX_RESULTS = 16_384
@@ -68,6 +70,7 @@ class MilvusIndex(PersonIndex):
         self.collection = collection
         self.info = info
         self._frames: list[Frame] | None = None
+        self._tombstones: list[Tombstone] | None = None
         self.check_version()
 
     def name_of(self, kind: str) -> str:
@@ -79,6 +82,7 @@ class MilvusIndex(PersonIndex):
 
     def refresh(self) -> bool:
         had_frames, self._frames = self._frames is not None, None
+        self._tombstones = None
         return had_frames
 
     # reading
@@ -203,12 +207,47 @@ class MilvusIndex(PersonIndex):
         with self.errors():
             self.client.delete(self.name_of(kind), filter=condition)
 
-    def forget(self, person_ids: Sequence[int]) -> int:
+    def sources(self) -> dict[str, Source]:
+        fields = list(Source.__dataclass_fields__)
+        rows = self.query(SOURCES, f"source_id != {INFO_ID}", fields)
+        return {row["path"]: Source(**{key: row[key] for key in fields}) for row in rows}
+
+    def tombstones(self) -> list[Tombstone]:
+        if self._tombstones is None:
+            rows = []
+            with self.errors():
+                if self.client.has_collection(self.name_of(TOMBSTONES)):
+                    self.client.load_collection(self.name_of(TOMBSTONES))
+                    rows = self.query(TOMBSTONES, "tombstone_id >= 0", ["content"])
+            self._tombstones = sorted(
+                (Tombstone.from_json(row["content"]) for row in rows), key=age
+            )
+        return self._tombstones
+
+    def put_tombstones(self, added: Iterable[Tombstone], removed: Iterable[int] = ()) -> None:
+        name, removed = self.name_of(TOMBSTONES), list(removed)
+        rows = [
+            {"tombstone_id": t.tombstone_id, "content": t.to_json(), **placeholder()} for t in added
+        ]
+        with self.errors():
+            create_collection(self.client, name, TOMBSTONES, 0)
+            self.client.load_collection(name)
+            for start in range(0, len(rows), BATCH):
+                self.client.upsert(name, rows[start : start + BATCH])
+            for start in range(0, len(removed), BATCH):
+                self.client.delete(name, ids=removed[start : start + BATCH])
+        self._tombstones = None
+
+    def forget(self, person_ids: Sequence[int], tombstones: Sequence[Tombstone] = ()) -> int:
         there = list(self.get(PERSONS, person_ids, ["person_id"]))
-        if not there:
+        if not there and not tombstones:
             return 0
         lease = WriterLease(self, shard=0, num_shards=0)
         try:
+            if tombstones:
+                self.put_tombstones(tombstones)
+            if not there:
+                return 0
             with self.errors():
                 for start in range(0, len(there), BATCH):
                     self.client.delete(self.name_of(PERSONS), ids=there[start : start + BATCH])
@@ -248,6 +287,7 @@ class MilvusWriter(IndexWriter):
     def __init__(self, index: MilvusIndex, shard: int):
         self.index = index
         self._lease = WriterLease(index, shard, index.info.num_shards)
+        index.refresh()  # nobody is forgotten from now on
         self._sources: dict[str, Source] = {}
         self._done: set[str] = set()
         self._frames: list[dict] = []

@@ -6,12 +6,14 @@ import json
 PERSONS, FRAMES, SOURCES = "", "_frames", "_sources"
 # Of the writers; see milvus_lease.
 LEASES = "_leases"
+# Who was forgotten.
+TOMBSTONES = "_forgotten"
 # The persons while they are copied.
 REWRITTEN = "_rewritten"
 # Of the entity among the sources that holds the index's own description.
 INFO_ID = 0
 # Milvus counts bytes.
-MAX_PATH, MAX_NAME, MAX_RECIPE = 8192, 1024, 8192
+MAX_PATH, MAX_NAME, MAX_RECIPE, MAX_TOMBSTONE = 8192, 1024, 8192, 65535
 
 
 def placeholder() -> dict:
@@ -25,7 +27,7 @@ def quoted(text: str) -> str:
 
 
 def create_collection(client, name: str, kind: str, dim: int) -> None:
-    """Make and load a collection of persons, frames, sources or leases, unless it is there."""
+    """Make and load a collection of one of the kinds above, unless it is there."""
     from pymilvus import DataType
 
     if client.has_collection(name):
@@ -36,6 +38,7 @@ def create_collection(client, name: str, kind: str, dim: int) -> None:
         FRAMES: "frame_id",
         SOURCES: "source_id",
         LEASES: "writer_id",
+        TOMBSTONES: "tombstone_id",
     }[kind]
     schema.add_field(key, DataType.INT64, is_primary=True)
     if kind in (PERSONS, FRAMES):
@@ -52,6 +55,8 @@ def create_collection(client, name: str, kind: str, dim: int) -> None:
         for field in ("shard", "num_shards", "beat"):
             schema.add_field(field, DataType.INT64)
         schema.add_field("holder", DataType.VARCHAR, max_length=MAX_NAME)
+    if kind == TOMBSTONES:
+        schema.add_field("content", DataType.VARCHAR, max_length=MAX_TOMBSTONE)
     parameters = client.prepare_index_params()
     vector = "feature" if kind == PERSONS else "placeholder"
     parameters.add_index(vector, index_type="AUTOINDEX", metric_type="IP")

@@ -1,10 +1,13 @@
 """What an index holds and returns: frames, persons, hits; and what a search is restricted to."""
 
 import json
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+
+from ..errors import UserError
 
 # Of the layout on disk (or in Milvus); an index of another version is refused.
 INDEX_VERSION = 1
@@ -79,6 +82,16 @@ class Filters:
     start: float | None = None  # seconds since the epoch, included
     end: float | None = None  # seconds since the epoch, included
     min_score: float = 0.0  # of a detection; takes no part where frames are listed
+
+    def __post_init__(self):
+        """
+        Raises:
+            UserError: if a bound is no number: it would let everybody pass.
+        """
+        for name in ("start", "end", "min_score"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise UserError(f"filter {name} {value}: it has to be a finite number")
 
     def __bool__(self) -> bool:
         return self != NO_FILTERS

@@ -1,5 +1,6 @@
 """Which pictures and videos there are, and what their paths say of camera and time."""
 
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Sequence
 
 from ..errors import UserError
+from .times import local_seconds
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 VIDEOS = frozenset(
@@ -130,10 +132,13 @@ class PathReader:
         groups = _match("--time-pattern", self.time_pattern, file.path)
         try:
             if "seconds" in groups:
-                return (self.start or 0.0) + float(groups["seconds"])
-            parts = [int(groups[part]) for part in TIME_PARTS if groups.get(part) is not None]
-            return datetime(*parts).timestamp()
-        except (ValueError, OverflowError) as error:
+                seconds = float(groups["seconds"])
+                if not math.isfinite(seconds):
+                    raise ValueError(f"{groups['seconds']} is no number of seconds")
+                return (self.start or 0.0) + seconds
+            parts = {part: int(groups[part]) for part in TIME_PARTS if groups.get(part)}
+            return local_seconds(datetime(**parts))
+        except (TypeError, ValueError, OverflowError) as error:
             raise UserError(f"--time-pattern: {file.path}: {error}; mend the pattern") from error
 
 
@@ -161,36 +166,3 @@ def _match(option: str, pattern: re.Pattern, path: str) -> dict:
             "files by a command of their own"
         )
     return match.groupdict()
-
-
-def parse_time(text: str) -> float:
-    """Seconds since the epoch from an option: such a number, or local time in ISO 8601.
-
-    >>> parse_time("1700000000.5")
-    1700000000.5
-
-    Raises:
-        UserError: if it is neither.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError) as error:
-        raise UserError(
-            f"{text!r} is no time; write it as 2024-05-31, 2024-05-31T18:30 or "
-            "2024-05-31T18:30:05, or in seconds since 1970"
-        ) from error
-
-
-def format_time(seconds: float) -> str:
-    """Local time, to the second, for people.
-
-    Numbers too small or large for a date are given as they are.
-    """
-    try:
-        return datetime.fromtimestamp(seconds).isoformat(sep=" ", timespec="seconds")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:.0f} s"

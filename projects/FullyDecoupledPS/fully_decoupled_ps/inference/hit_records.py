@@ -5,9 +5,9 @@ from typing import Callable
 
 from ..errors import UserError
 from ..index import Hit
-from .files import format_time
 from .frames import read_frame
 from .query import Query, read_named_frame
+from .times import format_time
 
 COLUMNS = ("rank", "similarity", "person", "score", "camera", "time", "frame", "box")
 

@@ -14,7 +14,9 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..index import IndexWriter, NewFrame, PersonIndex, Source, SourceState
 from .files import MediaFile, PathReader
+from .forgetting import ForgottenPersons, complete_tombstones
 from .frames import count_samples
+from .missing import MissingFiles, find_missing
 from .network import Detections, SearchNetwork
 from .stopping import StopRequest
 from .stream import End, Job, Sample, stream
@@ -34,7 +36,7 @@ class IndexingOptions:
     batch_size: int = 4
     num_workers: int = 2
     shard: int = 1  # of index.info.num_shards, from 1
-    prune: bool = False  # remove files that are gone from the folders named
+    prune: bool = False  # remove files that are gone for certain from the folders named
 
 
 @dataclass
@@ -46,7 +48,9 @@ class IndexingReport:
     pruned: int = 0
     frames: int = 0
     persons: int = 0
+    left_out: int = 0  # persons who were forgotten
     gone: list[str] = field(default_factory=list)  # in the index, but not on the disk any more
+    unreachable: dict[str, str] = field(default_factory=dict)  # in the index; path -> why
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
     stopped_by: int = 0  # signal number, 0 if the run went to its end
 
@@ -58,7 +62,7 @@ class _Plan:
     jobs: list[Job]
     sources: dict[str, Source]
     updates: list[Source]
-    gone: list[str]
+    missing: MissingFiles = field(default_factory=MissingFiles)
 
 
 def index_files(
@@ -76,7 +80,8 @@ def index_files(
         network: detects and embeds.
         files: of all shards; those of other shards are passed over.
         folders: what was named on the command line; files of the index below these that are not
-            there any more are reported, and removed with ``options.prune``.
+            there any more are reported, and removed with ``options.prune`` if they are gone for
+            certain (see :mod:`.missing`).
         reader: camera and time of a file.
         options: see there.
 
@@ -87,16 +92,20 @@ def index_files(
     mine = [f for f in files if shard_of(f.path, shards) == options.shard]
     sources = {f.path: _source(f, reader, options) for f in mine}
     with index.writer(options.shard) as writer:
+        complete_tombstones(index)
         plan = _make_plan(mine, sources, writer.states(), folders)
-        report = IndexingReport(unchanged=len(mine) - len(plan.jobs), gone=plan.gone)
-        if options.prune and plan.gone:
-            writer.remove(plan.gone)
-            report.pruned, report.gone = len(plan.gone), []
+        gone = plan.missing.gone
+        report = IndexingReport(
+            unchanged=len(mine) - len(plan.jobs), gone=gone, unreachable=plan.missing.unreachable
+        )
+        if options.prune and gone:
+            writer.remove(gone)
+            report.pruned, report.gone = len(gone), []
         for source in plan.updates:
             writer.update(source)
         writer.commit()
         with StopRequest() as stop:
-            _run(writer, network, plan, options, report, stop)
+            _run(writer, network, plan, options, report, stop, ForgottenPersons(index))
             report.stopped_by = stop.signal_number
         if not report.stopped_by:
             writer.optimize()
@@ -129,7 +138,7 @@ def _make_plan(
     states: dict[str, SourceState],
     folders: Sequence[str],
 ) -> _Plan:
-    plan = _Plan(jobs=[], sources=sources, updates=[], gone=[])
+    plan = _Plan(jobs=[], sources=sources, updates=[])
     for file in files:
         source, state = sources[file.path], states.get(file.path)
         if state is None or not state.source.same_content(source):
@@ -138,14 +147,19 @@ def _make_plan(
             plan.jobs.append(Job(file, after=state.last_number))
         elif state.source != source:
             plan.updates.append(source)
-    roots = tuple(os.path.join(os.path.abspath(folder), "") for folder in folders)
-    plan.gone = sorted(
-        path for path in states if path.startswith(roots) and not os.path.exists(path)
-    )
+    plan.missing = find_missing(states.keys() - sources.keys(), folders)
     return plan
 
 
-def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopRequest) -> None:
+def _run(
+    writer: IndexWriter,
+    network,
+    plan: _Plan,
+    options,
+    report,
+    stop: StopRequest,
+    forgotten: ForgottenPersons,
+) -> None:
     """Read, detect, add; a commit every few seconds."""
     if not plan.jobs:
         return
@@ -170,7 +184,9 @@ def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopR
                     if item.path not in begun:
                         begun.add(item.path)
                         writer.begin(plan.sources[item.path])
-                    frame = _frame(item, next(found), options.score_thresh)
+                        forgotten.begin(plan.sources[item.path])
+                    frame, left_out = _frame(item, next(found), options.score_thresh, forgotten)
+                    report.left_out += left_out
                     writer.add(item.path, frame)
                     report.frames += 1
                     report.persons += len(frame.scores)
@@ -185,9 +201,14 @@ def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopR
     writer.commit()
 
 
-def _frame(sample: Sample, found: Detections, score_thresh: float) -> NewFrame:
+def _frame(
+    sample: Sample, found: Detections, score_thresh: float, forgotten: ForgottenPersons
+) -> tuple[NewFrame, int]:
+    """The frame, and how many persons are left out because they were forgotten."""
     keep = found.scores >= score_thresh
-    return NewFrame(
+    left_out = keep & forgotten.among(sample.path, sample.number, found.boxes)
+    keep &= ~left_out
+    frame = NewFrame(
         number=sample.number,
         offset=sample.offset,
         width=sample.inputs["width"],
@@ -196,6 +217,7 @@ def _frame(sample: Sample, found: Detections, score_thresh: float) -> NewFrame:
         scores=found.scores[keep],
         features=found.features[keep].astype(np.float16),
     )
+    return frame, int(left_out.sum())
 
 
 def _end_file(end: End, writer: IndexWriter, plan: _Plan, begun: set, report) -> None:

@@ -29,7 +29,7 @@ class FramePicture(NamedTuple):
 def read_indexed(frame: Frame) -> FramePicture:
     """The picture that boxes of ``frame`` are drawn on; never raises for a file that is gone."""
     if not os.path.exists(frame.path):
-        return FramePicture(None, "Missing: the file was moved or deleted since it was indexed.")
+        return FramePicture(None, "Missing: the file is not there any more, or can't be reached.")
     try:
         image = read_frame(frame.path, frame.number)
     except UserError:

@@ -9,8 +9,8 @@ import numpy as np
 from markupsafe import escape
 
 from ..index import Filters, Frame, Hit
-from ..inference.files import format_time
 from ..inference.query import Query
+from ..inference.times import format_time
 from . import pictures
 from .filters import describe_filters
 from .grouping import HitGroup, group_hits
