@@ -67,7 +67,12 @@ def test_pictures(pictures, annotated, options, expected):
         (named([0, 1, 2]), [1, 2], {}, "can be the pictures of these numbers, or"),
         (named([1, 3, 5]), [1, 3], {}, "can be the pictures of these numbers, or"),
         (named([0, 1, 3]), [1, 3], {}, "can be the pictures of these numbers, or"),
-        (named([1, 2, 4]), [1, 2, 3], {}, "1 of the annotated numbers have no picture, the first 3"),
+        (
+            named([1, 2, 4]),
+            [1, 2, 3],
+            {},
+            "1 of the annotated numbers have no picture, the first 3",
+        ),
         (named([1, 2]), [1, 50], {}, "frames 1 to 50 of gt.txt (2 with a box) do not fit the 2"),
         (named([0, 5, 10]), [1, 2], {}, "do not fit the 3 pictures"),
         ([Path("1.jpg"), Path("1.png")], [1], {}, "'1.jpg' and '1.png' have one number"),
