@@ -123,6 +123,17 @@ def test_prw_and_cuhk_sysu(tmp_path, capsys):
         assert run_command(*check) == 0
 
 
+def test_copies_in_a_benchmark_s_layout_are_told(tmp_path, capsys):
+    root = write_prw(tmp_path / "PRW")
+    command = ["convert", "prw", root, "--force", "--output", tmp_path / "out"]
+    assert run_command(*command) == 0
+    assert "WARNING" not in capsys.readouterr().out
+    one, other = sorted((root / "frames").iterdir())[:2]
+    other.write_bytes(one.read_bytes())
+    assert run_command(*command) == 0
+    assert "WARNING: 1 pictures are there more than once, as '" in capsys.readouterr().out
+
+
 def test_a_file_that_nothing_is_known_of_is_refused(sequences, tmp_path, capsys):
     assert run_command("convert", "mot", *sequences, "--output", tmp_path / "out") == 2
     assert "say --format cvat (from 0), mot15, mot17" in capsys.readouterr().err

@@ -26,7 +26,7 @@ from ..data.conversion import (
     make_sets,
     write_sets,
 )
-from ..data.conversion.assemble import QUERY_RULE, count_boxes
+from ..data.conversion.assemble import QUERY_RULE, count_boxes, warn_of_copies
 from ..data.conversion.layouts import SPLITS
 from ..errors import UserError
 from .convert_arguments import add_arguments
@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         sets, root = convert_cuhk_sysu(args.root, names, args.gallery_size), args.root
     else:
         sets, root = _convert_mot(args) if args.format == "mot" else _convert_coco(args)
+    if args.format in ("prw", "cuhk-sysu"):
+        warn_of_copies(sets)
     output = Path(os.path.abspath(args.output))
     root = write_sets(output, sets, root and Path(os.path.abspath(root)), args.copy_images)
     print(_summary(sets))

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence
 
+from ..duplicates import groups_of_copies
 from .frames import Converted, drop_copies, numbered_anew
 from .json_file import ConvertedSet
 from .split import choose_queries, split_by_ids, split_by_sequences
@@ -62,6 +63,16 @@ def make_sets(
     if train is not None:
         sets.insert(0, ConvertedSet("train", train, None, info))
     return sets
+
+
+def warn_of_copies(sets: Sequence[ConvertedSet]) -> None:
+    """For benchmarks' layouts, whose pictures are kept as they are: warns of the same one twice."""
+    groups = groups_of_copies(dict.fromkeys(d["file_name"] for s in sets for d in s.dicts))
+    for s in sets if groups else ():
+        s.info["warnings"] = [
+            f"{len(groups)} pictures are there more than once, as '{groups[0][0]}' and "
+            f"'{groups[0][1]}'; their people are split from themselves, or found in a copy"
+        ]
 
 
 def _warnings(
