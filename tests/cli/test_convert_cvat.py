@@ -34,7 +34,7 @@ def test_mot_export(tmp_path, capsys, step):
     tracks = [Track(RED, 20, occluded=(1, 2, 5)), Track(GREEN, 80), VEHICLE, CROWD]
     write_mot(tmp_path / "site" / "cam1", tracks, LABELS, step=step)
     tracks = [Track(BLUE, 20), Track(CYAN, 80, ignored=True)]
-    write_mot(tmp_path / "site" / "cam2", tracks, LABELS, step=step)
+    write_mot(tmp_path / "site" / "cam2", tracks, LABELS, step=step, empty=2)
     out = tmp_path / "out"
     command = ["convert", "mot", tmp_path / "site", "--output", out, "--split", "none"]
     assert run_command(*command) == 0

@@ -55,9 +55,17 @@ def frame_name(k: int, step: int = 1) -> str:
 
 
 def write_mot(
-    folder: Path, tracks: Sequence[Track], labels: Sequence[str], frames: int = 8, step: int = 1
+    folder: Path,
+    tracks: Sequence[Track],
+    labels: Sequence[str],
+    frames: int = 8,
+    step: int = 1,
+    empty: int = 0,
 ) -> Path:
+    """Args: frames: with everybody, then `empty` ones with nobody; step: between their numbers."""
     lines = []
+    for k in range(frames, frames + empty):
+        draw(folder / "img1" / frame_name(k, step), [], k)
     for k in range(frames):
         draw(folder / "img1" / frame_name(k, step), tracks, k)
         for number, track in enumerate(tracks, 1):

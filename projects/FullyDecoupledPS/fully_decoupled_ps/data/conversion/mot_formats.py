@@ -8,7 +8,7 @@ from typing import Dict, Sequence, Tuple
 import numpy as np
 
 from ...errors import UserError
-from .mot_table import CLASS, COLUMNS, FLAG, VISIBILITY, MotTable, check_whole
+from .mot_table import CLASS, COLUMNS, FLAG, VISIBILITY, MotTable
 
 MOT_CLASSES = (
     "pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non motorized vehicle",
@@ -124,7 +124,10 @@ def interpret(table: MotTable, fmt: MotFormat) -> np.ndarray:
     given = rows[:, :last]
     whole[:, : given.shape[1]] = given
     for i in np.flatnonzero(whole[:, CLASS] % 1)[:1]:
-        check_whole(whole[i, CLASS], f"{whole[i, CLASS]:g}", table.where(i, CLASS))
+        raise UserError(
+            f"{table.where(i, CLASS)}: {whole[i, CLASS]:g} is no whole number; correct it, or say "
+            "another --format"
+        )
     shares = whole[:, VISIBILITY]
     for i in np.flatnonzero((shares < 0) | (shares > 1))[:1]:
         raise UserError(

@@ -1,10 +1,9 @@
 """gt.txt as a table: every field read as what it is, or refused by line and column."""
 
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from ...errors import UserError
 
 COLUMNS = ("frame", "id", "x", "y", "w", "h", "flag", "class", "visibility")
 FRAME, ID, X, Y, WIDTH, HEIGHT, FLAG, CLASS, VISIBILITY = range(len(COLUMNS))
-WHOLE = (FRAME, ID, CLASS)  # columns of whole numbers
 MOST_COLUMNS = 10
 MAX_WHOLE = 2**53  # beyond it a number is no longer exact where programs compute with floats
 
@@ -38,7 +36,8 @@ class MotTable:
 
     def where(self, row: int, column: int) -> str:
         """The place of a field, for an error."""
-        return f"{self.path}, line {self.lines[row]}, column {column + 1} ({COLUMNS[column]})"
+        name = (*COLUMNS, "unused")[column]
+        return f"{self.path}, line {self.lines[row]}, column {column + 1} ({name})"
 
 
 def read_table(path: Path) -> MotTable:
@@ -47,9 +46,10 @@ def read_table(path: Path) -> MotTable:
         UserError: no file, no rows, rows of different length, or a field that is empty or not the
             number that its column needs; it names line and column.
     """
+    lines = _text(path).splitlines()
     rows: List[List[float]] = []
-    lines, written = [], set()
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    numbers, written = [], set()
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         fields = _split(line)
@@ -61,14 +61,19 @@ def read_table(path: Path) -> MotTable:
         if rows and len(fields) != len(rows[0]):
             raise UserError(
                 f"{path}, line {number}: {len(fields)} columns, and {len(rows[0])} in line "
-                f"{lines[0]}; a field is missing or one too many, correct it"
+                f"{numbers[0]}; a field is missing or one too many, correct it"
             )
-        rows.append(_row(fields, f"{path}, line {number}"))
-        lines.append(number)
+        rows.append([_number(text) for text in fields])
+        numbers.append(number)
         written.update(fields[VISIBILITY : VISIBILITY + 1])
     if not rows:
         raise UserError(f"{path}: no row; give the sequence's ground truth")
-    return MotTable(path, np.array(rows, dtype=np.float64), np.array(lines), frozenset(written))
+    table = MotTable(path, np.array(rows), np.array(numbers), frozenset(written))
+    for i, column, reason in _faults(table.rows):
+        text = _split(lines[numbers[i] - 1])[column][:40]
+        reason = reason.format(repr(text)) if text else "empty; give a number"
+        raise UserError(f"{table.where(i, column)}: {reason}")
+    return table
 
 
 def _text(path: Path) -> str:
@@ -90,47 +95,27 @@ def _split(line: str) -> Sequence[str]:
     return line.split()
 
 
-def _row(fields: Sequence[str], where: str) -> List[float]:
-    values = []
-    for column, text in enumerate(fields):
-        name = COLUMNS[column] if column < len(COLUMNS) else "unused"
-        place = f"{where}, column {column + 1} ({name})"
-        # the class column holds a coordinate in MOT15's files, so it is checked by format
-        values.append(_number(text, place, whole=column in (FRAME, ID)))
-    for column in (WIDTH, HEIGHT):
-        if values[column] < 0:
-            raise UserError(
-                f"{where}, column {column + 1} ({COLUMNS[column]}): {fields[column]}; a box has "
-                "no negative size (width and height, not its other corner), correct it"
-            )
-    if values[ID] < -1:
-        raise UserError(f"{where}, column 2 (id): {fields[ID]}; give 0 or more, or -1 (unknown)")
-    return values
-
-
-def _number(text: str, place: str, whole: bool) -> float:
-    if not text:
-        raise UserError(f"{place}: empty; give a number")
+def _number(text: str) -> float:
+    """NaN for what is no number; Python's own readings of "1_0" and "infinity" are none."""
     try:
-        value = float(text) if re.fullmatch(r"[-+.\deE]+", text) else math.nan
+        return float(text) if "_" not in text else math.nan
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UserError(f"{place}: '{text[:40]}' is no number; correct it (a heading: remove it)")
-    if whole:
-        check_whole(value, text, place)
-    return value
+        return math.nan
 
 
-def check_whole(value: float, text: str, place: str) -> None:
-    """Raises UserError for a number that is no whole one, or too large to be kept exactly."""
-    if value != int(value):
-        raise UserError(f"{place}: {text} is no whole number; correct it")
-    if abs(value) >= MAX_WHOLE:
-        raise UserError(f"{place}: {text} is too large; give less than 2^53 ({MAX_WHOLE})")
+def _faults(rows: np.ndarray) -> Iterator[Tuple[int, int, str]]:
+    """(row, column, what is wrong with its text), the first of each kind.
 
-
-def box_corners(row: np.ndarray, first_pixel: int) -> Tuple[float, float, float, float]:
-    """x0, y0, x1, y1 of a row, where the upper left pixel is (0, 0)."""
-    x, y = row[X] - first_pixel, row[Y] - first_pixel
-    return x, y, x + row[WIDTH], y + row[HEIGHT]
+    A class is checked where the format is known: the column holds a coordinate in MOT15's files.
+    """
+    whole = rows[:, [FRAME, ID]]
+    for columns, bad, reason in (
+        (range(rows.shape[1]), ~np.isfinite(rows), "{} is no number; correct it (a heading: out)"),
+        ((FRAME, ID), whole != np.trunc(whole), "{} is no whole number; correct it"),
+        ((FRAME, ID), abs(whole) >= MAX_WHOLE, "{} is too large; give less than 2^53"),
+        ((ID,), rows[:, [ID]] < -1, "{}; give 0 or more, or -1 (unknown)"),
+        ((WIDTH, HEIGHT), rows[:, [WIDTH, HEIGHT]] < 0,
+         "{}; a box has no negative size (width and height, not its other corner), correct it"),
+    ):  # fmt: skip
+        for i, k in np.argwhere(bad)[:1]:
+            yield int(i), columns[k], reason
