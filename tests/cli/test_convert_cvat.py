@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from fully_decoupled_ps.data import load_person_search_json
 from tests.cli.run_command import run_command
@@ -46,7 +47,7 @@ def test_mot_export(tmp_path, capsys, step):
     assert len({name for name, *_ in found}) == 16
     printed = capsys.readouterr().out
     assert "cam1, cam2: read as cvat (gt/labels.txt is there): x and y count from 0" in printed
-    assert "cam1, cam2: pictures are paired with frames in the order of their names" in printed
+    assert "cam1, cam2: pictures go by the order of their names" in printed
     assert "8  boxes of class 1 (car) (no person)" in printed
     assert "WARNING: no test person is seen by two cameras" in printed
 
@@ -86,6 +87,18 @@ def test_a_sequence_twice_is_refused(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "cam1/img1/frame_000000.PNG' and '" in error and "are the same picture" in error
     assert not (tmp_path / "out" / "test.json").exists()
+
+
+def test_pictures_smaller_than_those_annotated_are_told(tmp_path, capsys):
+    folder = write_mot(tmp_path / "cam1", [Track(RED, 20), Track(GREEN, 250)], LABELS)
+    for picture in (folder / "img1").iterdir():
+        Image.open(picture).resize((160, 90)).save(picture)
+    command = ["convert", "mot", folder, "--split", "none", "--output"]
+    assert run_command(*command, tmp_path / "out") == 0
+    assert "WARNING: 8 boxes, and 8 inside, are outside their picture" in capsys.readouterr().out
+    (folder / "seqinfo.ini").write_text("[Sequence]\nimWidth=320\nimHeight=180\n")
+    assert run_command(*command, tmp_path / "other") == 2
+    assert "has 160 x 90 pixels, and seqinfo.ini says 320 x 180" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ids", [(7, 12, 3), ("7", "12", "3"), (7.0, 12.0, 3.0)])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence
 
 from ..duplicates import groups_of_copies
-from .frames import Converted, drop_copies, numbered_anew
+from .frames import OUTSIDE, Converted, drop_copies, numbered_anew
 from .json_file import ConvertedSet
 from .split import choose_queries, split_by_ids, split_by_sequences
 
@@ -85,6 +85,12 @@ def _warnings(
             f"--ids shared: the ids of each of {', '.join(anew)} are numbered without a gap, as "
             "CVAT and trackers number the tracks of each sequence anew; then different people "
             "were merged here. See docs/train-for-your-site.md for ids that hold across cameras"
+        )
+    boxes = sum(len(d["annotations"]) for own in converted.dicts.values() for d in own)
+    if converted.counts[OUTSIDE] > 0.1 * (boxes + converted.counts[OUTSIDE]):
+        found.append(
+            f"{converted.counts[OUTSIDE]} boxes, and {boxes} inside, are outside their picture: "
+            "are the pictures smaller than those that were annotated?"
         )
     cameras: Dict[int, set] = {}
     for d in test:

@@ -27,6 +27,7 @@ class Converted:
     ids: Dict[str, set]
 
 
+OUTSIDE = "boxes outside their picture, or of no size"
 REPEATED = "boxes of an id that their frame has twice (kept, unlabelled)"
 
 
@@ -42,7 +43,7 @@ def place_box(
     x0, y0, x1, y1 = box
     clipped = [max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))]
     if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
-        counts["boxes outside their picture, or of no size"] += 1
+        counts[OUTSIDE] += 1
         return None
     counts["boxes cut at the border (kept)"] += clipped != list(box)
     return clipped

@@ -12,6 +12,7 @@ from ...errors import UserError
 from ..checks import image_size, with_progress
 from ..class_names import Kind
 from .classes import ClassChoice
+from .frame_count import count_frames
 from .frames import (
     Converted,
     Dicts,
@@ -23,7 +24,7 @@ from .mot_frames import pair_pictures, pair_video
 from .mot_rows import MotRules, RowReader
 from .mot_sequence import MotSequence
 from .mot_table import CLASS, FRAME, ID, MotTable, read_table
-from .video import count_frames, extract_frames
+from .video import extract_frames
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ def _read(sequence: MotSequence, rules: MotRules, assumed: Dict[str, List[str]])
     says = fmt.says
     if rules.zero_based:
         says = says.replace("x and y count from 1", "x and y count from 0 (as told)")
+    if sequence.labels:
+        says += "; classes are the lines of gt/labels.txt"
     assumed.setdefault(f"read as {fmt.name} ({by}): {says}", []).append(sequence.name)
     rows = interpret(table, fmt)
     names = read_labels(sequence.labels) if sequence.labels else fmt.classes
@@ -122,6 +125,12 @@ def _convert(
     for number in with_progress(sorted(frames), f"{sequence.name}: reading frames"):
         where = f"{sequence.ground_truth}, frame {number}"
         width, height = image_size(str(frames[number]), where)
+        if sequence.frame_size not in (None, (width, height)):
+            raise UserError(
+                f"{where}: '{frames[number]}' has {width} x {height} pixels, and seqinfo.ini says "
+                f"{sequence.frame_size[0]} x {sequence.frame_size[1]}; boxes would be misplaced, "
+                "give the pictures that were annotated"
+            )
         made = [make(row, width, height) for row in rows[numbers == number]]
         dicts.append(
             {
@@ -148,7 +157,7 @@ def _choose_frames(
         paired = pair_pictures(
             sequence.pictures, annotated, sequence.name, in_order=in_order, **options
         )
-        how, there = f"pictures are paired with frames {paired.how}", list(paired.pictures)
+        how, there = paired.how, list(paired.pictures)
         counts["pictures that are no frame of gt.txt, as told"] += len(sequence.pictures) - len(
             there
         )

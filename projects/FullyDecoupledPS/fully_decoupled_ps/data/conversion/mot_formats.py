@@ -45,8 +45,8 @@ FORMATS = {
         MotFormat(
             "cvat", (6, 7, 8, 9, 10),
             "x and y count from 0; frame n is the picture of that number where names are numbers, "
-            "else the n-th picture; classes are the lines of gt/labels.txt; a visibility of 0 that "
-            "is never between 0 and 1 is a tick at 'occluded', and such persons are kept",
+            "else the n-th picture; if all visibilities are 0 or 1, they are the tick at "
+            "'occluded', and such persons are kept",
             first_pixel=0, classes={1: "person"},
         ),
         MotFormat("mot15", (6, 7, 10), f"{_FROM_1}; no classes, all are persons", has_class=False),

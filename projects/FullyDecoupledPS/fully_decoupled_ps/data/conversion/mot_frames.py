@@ -89,9 +89,11 @@ def pair_pictures(
     else:
         by_order = by_order and count in (last, length)
     if by_number:
-        return Pairing(dict(sorted(zip(numbers, pictures))), "by the numbers in their names")
+        return Pairing(
+            dict(sorted(zip(numbers, pictures))), "pictures go by the numbers in their names"
+        )
     if by_order:
-        return Pairing(dict(enumerate(pictures, 1)), "in the order of their names")
+        return Pairing(dict(enumerate(pictures, 1)), "pictures go by the order of their names")
     raise UserError(
         f"{where}: frames {first} to {last} of gt.txt ({len(annotated)} with a box) do not fit "
         f"the {count} pictures from '{pictures[0].name}' to '{pictures[-1].name}'"
@@ -161,7 +163,7 @@ def _as_told(
             f"--first-frame {numbering.first} --frame-step {numbering.step}; correct them"
         )
     return Pairing(
-        found, f"frame n is number {numbering.first} + {numbering.step} (n - 1), as told"
+        found, f"frame n is picture {numbering.first} + {numbering.step} (n - 1), as told"
     )
 
 

@@ -49,7 +49,16 @@ class MotSequence:
     @property
     def length(self) -> Optional[int]:
         """How many frames it has by seqinfo.ini."""
-        text = (self.seqinfo or {}).get("seqlength", "")
+        return self._number("seqlength")
+
+    @property
+    def frame_size(self) -> Optional[Tuple[int, int]]:
+        """Width and height in pixels by seqinfo.ini."""
+        width, height = self._number("imwidth"), self._number("imheight")
+        return (width, height) if width and height else None
+
+    def _number(self, key: str) -> Optional[int]:
+        text = (self.seqinfo or {}).get(key, "")
         return int(text) if text.isdecimal() else None
 
 

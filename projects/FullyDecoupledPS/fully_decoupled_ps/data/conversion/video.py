@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Collection, Dict
 
-import av
 import cv2
 
 from ...errors import UserError
@@ -73,16 +72,3 @@ def _write(frame, path: Path) -> None:
     encoded = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     with atomic_write(path, "wb", sync=False) as f:
         f.write(encoded.tobytes())
-
-
-def count_frames(video: Path) -> int:
-    """How many frames a video has, by decoding none of them.
-
-    Raises:
-        UserError: the video can't be read.
-    """
-    try:
-        with av.open(str(video)) as container:
-            return sum(p.size > 0 for p in container.demux(container.streams.video[0]))
-    except (av.error.FFmpegError, OSError, IndexError) as error:
-        raise UserError(f"video '{video}' can't be read ({error}); give another file") from error
