@@ -74,8 +74,9 @@ def drop_copies(converted: Mapping[str, Dicts], counts: Counter) -> Dict[str, Di
         converted: dataset dicts by sequence.
 
     Returns:
-        the same without frames whose picture is that of an earlier frame of their sequence, as
-        where a camera stood still, or of another sequence with nobody in it.
+        the same without frames whose picture is that of an earlier one with other boxes, which
+        can't both be right. With the same persons at the same places both stay: a camera or its
+        video stood still.
 
     Raises:
         UserError: two sequences have the same picture with people in it: each would be split
@@ -93,8 +94,12 @@ def drop_copies(converted: Mapping[str, Dicts], counts: Counter) -> Dict[str, Di
                 "from themselves, leave one of the two out"
             )
         kept = next((path for path in group if owner[path][1]["annotations"]), group[0])
-        dropped.update(path for path in group if path != kept)
-    counts["frames whose picture is the same, byte by byte, as another's"] += len(dropped)
+        same = [owner[path][1]["annotations"] == owner[kept][1]["annotations"] for path in group]
+        counts["frames whose picture is the same, byte by byte, as another's (kept)"] += (
+            sum(same) - 1
+        )
+        dropped.update(path for path, equal in zip(group, same) if not equal)
+    counts["frames whose picture is the same as another's, with other boxes"] += len(dropped)
     return {
         name: [d for d in dicts if d["file_name"] not in dropped]
         for name, dicts in converted.items()
