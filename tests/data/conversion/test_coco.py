@@ -82,18 +82,23 @@ def test_classes_crowds_and_ignored_boxes(tmp_path):
         (1, 90, {"person_id": 3, "ignore": 1}),
         (1, 130, {"person_id": 4, "category_id": 2}),
         (1, 160, {"person_id": 5, "category_id": 3}),
-        (1, 20, {"person_id": 6, "bbox": [20, 20, 30, 10]}),
+        (1, 20, {"person_id": 6, "bbox": [20, 20, 30, 10], "attributes": {"rotation": 30.0}}),
         (1, 20, {"person_id": 7, "bbox": [250, 20, 30, 60]}),
     ]
     folder = write(tmp_path / "a", entries, ["Person", "car", "staff"])
     with pytest.raises(UserError, match="nothing is known of class 'staff'"):
         convert(folder)
+    with pytest.raises(
+        UserError, match="no file has a class 'stuff'; there are Person, car, staff"
+    ):
+        convert(folder, classes=ClassChoice(persons=["stuff"]))
     converted = convert(folder, classes=ClassChoice(persons=["staff"]))
     assert ids(converted) == {"a": [[1, "ignore", "ignore", 5, "ignore"]]}
     assert +converted.counts == {
         "boxes marked as crowd or to be ignored (kept as ignore regions)": 2,
         "boxes of class 'car' (no person)": 1,
         "boxes lower than 16 pixels (kept as ignore regions)": 1,
+        "rotated boxes (taken as if upright)": 1,
         "boxes outside their picture, or of no size": 1,
         "frames before the first or after the last annotated one": 2,
     }

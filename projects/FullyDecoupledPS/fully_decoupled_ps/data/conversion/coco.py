@@ -48,33 +48,43 @@ def convert_coco(sequences: Sequence[CocoSequence], rules: CocoRules) -> Convert
         UserError: an entry can't be understood, or no person is left.
     """
     counts: Counter = Counter()
+    _check_choice(sequences, rules.classes)
     attribute: Optional[str] = rules.id_attribute
-    if not any(_has(a, attribute) for s in sequences for a in s.content["annotations"]):
-        attribute = None
-        assumed = (
-            f"no box has an attribute '{rules.id_attribute}': a track_id is a person, another one "
-            "in each file"
-        )
+    if any(_has(a, attribute) for s in sequences for a in s.content["annotations"]):
+        assumed = [f"the attribute '{attribute}' says who it is, the same in all files"]
+        identities = [_identities(s, attribute) for s in sequences]
     else:
-        assumed = f"the attribute '{attribute}' says who it is, the same in all files"
-    identities = [_identities(s, attribute) for s in sequences]
-    if attribute is None:  # the k-th file's ids: k, then the track's number
-        width = max((len(str(i)) for ids in identities for i in ids if i is not None), default=1)
-        identities = [
-            [None if i is None else k * 10**width + i for i in ids]
-            for k, ids in enumerate(identities, 1)
+        assumed = [
+            f"no box has an attribute '{attribute}': a track_id is a person, another one in each "
+            "file"
         ]
+        identities = _distinct_tracks([_identities(s, None) for s in sequences])
     number = numbers_of(i for ids in identities for i in ids if i is not None)
+    if any(isinstance(identity, str) for identity in number):
+        names = ", ".join(f"{n} {who}" for who, n in list(number.items())[:5])
+        assumed.append(f"names were numbered in alphabetical order: {names} ...")
     converted = {}
     for sequence, ids in zip(sequences, identities):
         numbers = [-1 if i is None else number[i] for i in ids]
         converted[sequence.name] = _convert(sequence, numbers, rules, counts)
     require_somebody(converted, counts)
-    said = [assumed]
-    if any(isinstance(identity, str) for identity in number):
-        names = ", ".join(f"{n} {who}" for who, n in list(number.items())[:5])
-        said.append(f"names were numbered in alphabetical order: {names} ...")
-    return Converted(converted, counts, said, {})
+    return Converted(converted, counts, assumed, {})
+
+
+def _check_choice(sequences: Sequence[CocoSequence], choice: ClassChoice) -> None:
+    categories = [c for s in sequences for c in s.content["categories"]]
+    names = sorted({str(c.get("name")) for c in categories})
+    unused = choice.unused([*names, *(str(c.get("id")) for c in categories)])
+    if unused:
+        raise UserError(f"no file has a class '{unused[0]}'; there are {', '.join(names)}")
+
+
+def _distinct_tracks(tracks: Sequence[List[Optional[int]]]) -> List[List[Optional[int]]]:
+    """The k-th file's ids, from 1, are k followed by the track's number, as wide as the widest."""
+    width = max((len(str(i)) for ids in tracks for i in ids if i is not None), default=1)
+    return [
+        [None if i is None else k * 10**width + i for i in ids] for k, ids in enumerate(tracks, 1)
+    ]
 
 
 def _has(annotation: Dict[str, Any], attribute: str) -> bool:
@@ -200,6 +210,7 @@ def _annotation(
     placed = place_box(box, d["width"], d["height"], counts)
     if placed is None:
         return None
+    counts["rotated boxes (taken as if upright)"] += bool(attributes.get("rotation"))
     if any(flags):
         reason = "boxes marked as crowd or to be ignored"
     elif kind is Kind.IGNORED:
