@@ -26,6 +26,7 @@ OF_CVAT = [Path("img1/frame_000000.PNG"), Path("img1/frame_000005.PNG")]
         ("1,1,2,3,4,5,1,1,1.0", ["cam1"], False, True, NUMBERED, None),
         ("1,1,2,3,4,5,1,1,1", ["cam1"], False, False, NUMBERED, None),
         ("1,1,2,3,4,5", ["cam1"], False, False, [], None),
+        ("1,1,2,3,4,5,1,1,1", ["MOT17-02"], True, False, NUMBERED, None),
     ],
 )
 def test_recognised_or_asked(tmp_path, row, names, labels, seqinfo, pictures, expected):
@@ -33,7 +34,7 @@ def test_recognised_or_asked(tmp_path, row, names, labels, seqinfo, pictures, ex
     path.write_text(f"{row}\n{row}\n")
     args = read_table(path), names, labels, seqinfo, pictures
     if expected is None:
-        with pytest.raises(UserError, match="say --format cvat"):
+        with pytest.raises(UserError, match="say --format"):
             recognise(*args)
     else:
         assert recognise(*args)[0] is FORMATS[expected]

@@ -88,6 +88,11 @@ def recognise(
     columns = table.rows.shape[1]
     for name in names:
         for pattern, kind in SEQUENCE_NAMES:
+            if pattern.match(name) and has_labels:
+                raise UserError(
+                    f"{table.path}: the name '{name}' is the MOT challenge's, and gt/labels.txt is "
+                    f"CVAT's; say --format {kind} (x and y from 1) or cvat (from 0)"
+                )
             if pattern.match(name):
                 return FORMATS[kind], f"it is called '{name}'"
     if has_labels:
