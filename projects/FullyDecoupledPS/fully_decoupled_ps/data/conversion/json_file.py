@@ -110,7 +110,8 @@ def _content(s: ConvertedSet, names: Dict[str, str]) -> Dict[str, Any]:
         images.append(image)
         for a in d["annotations"]:
             entry = {"image_id": d["image_id"], "bbox": to_xywh(a["bbox"])}
-            annotations.append({**entry, "person_id": a["person_id"]})
+            crowd = {"iscrowd": 1} if a.get("iscrowd") else {}
+            annotations.append({**entry, "person_id": a["person_id"], **crowd})
     content: Dict[str, Any] = {"info": s.info, "images": images, "annotations": annotations}
     if s.queries is not None:
         content["queries"] = [
