@@ -32,7 +32,7 @@ from fully_decoupled_ps.data.conversion import (
 )
 from fully_decoupled_ps.data.conversion.json_file import to_xywh
 from fully_decoupled_ps.errors import UserError
-from tests.data.layouts import write_cuhk_sysu, write_cuhk_test, write_image, write_prw
+from tests.data.layouts import write_cuhk_sysu, write_cuhk_test, write_prw
 from tests.data.mot_layout import FRAME_SIZE, write_sequence, write_video
 
 
