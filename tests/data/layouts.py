@@ -8,13 +8,13 @@ from scipy.io import savemat
 
 
 def write_image(path: Path, width: int, height: int, orientation: int = 1) -> None:
-    """A JPEG with a red upper left quarter; `orientation` is the EXIF value."""
+    """A JPEG with a red upper left quarter, no copy of another; `orientation` is the EXIF value."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", (width, height), (90, 120, 150))
     image.paste((255, 0, 0), (0, 0, width // 2, height // 2))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image.save(path, exif=exif)
+    image.save(path, exif=exif, comment=str(path).encode())
 
 
 def cell(items) -> np.ndarray:

@@ -1,25 +1,18 @@
 """Which annotations of a file in the manner of COCO are persons: `categories` read by name."""
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence
 
 from ..errors import UserError
+from .class_names import Kind, kind_of_class, plain_name
 from .json_fields import get
-
-# As words apart, in lower case.
-PERSON_NAMES = ("person", "persons", "people", "pedestrian", "pedestrians")
-REGION_NAMES = (
-    *("crowd", "ignore", "ignored", "ignore region", "ignore regions"),
-    *("ignored region", "ignored regions", "dontcare", "dont care", "don't care"),
-)
-PERSON, REGION = "person", "region"
 
 
 class AnnotationClasses:
-    """Says of an annotation whether it is a person, a region to ignore, or something else.
+    """Says what the class of an annotation is for person search.
 
-    * A file without `categories`, or with a single one that has no name, holds persons only.
-    * Of others, those named in `PERSON_NAMES` are persons, in whatever case; `person_classes`
-      chooses others in their place. Those named in `REGION_NAMES` are regions.
+    A file without `categories`, or with a single one that has no name, holds persons only. Of
+    others, the names are read as :func:`.class_names.kind_of_class` does; `person_classes` are
+    persons as well. What is of an unknown class is no person.
     """
 
     def __init__(self, content: Dict[str, Any], json_file: str, person_classes: Sequence[str]):
@@ -27,46 +20,45 @@ class AnnotationClasses:
         Raises:
             UserError: no class is known to be a person, or a chosen one is not in the file.
         """
-        self._name_of: Optional[Dict[str, str]] = None  # by id; None: all are persons
         where = f"{json_file}, categories"
-        names = _names(content.get("categories") or [], where)
-        chosen = {_plain(name) for name in person_classes}
-        listed = ", ".join(repr(name) for name in names.values()) or "none"
+        self._names = _names(content.get("categories") or [], where)  # by category id
+        names = list(self._names.values())
+        listed = ", ".join(map(repr, names)) or "none"
         for name in person_classes:
-            if _plain(name) not in map(_plain, names.values()):
+            if plain_name(name) not in map(plain_name, names):
                 raise UserError(f"{where}: there is no class {name!r}; its classes are {listed}")
         if not names:
             _refuse_unnamed(content["annotations"], where)
-        elif len(names) > 1 or any(names.values()):
-            self._name_of = names
-        self._persons = chosen or set(PERSON_NAMES)
-        if self._name_of is not None and not self._persons & set(map(_plain, names.values())):
-            raise UserError(
-                f"{where}: no class is named person or pedestrian, but {listed}; say which are "
-                "persons: person_classes of register_person_search_json, --person-class of "
-                "check-dataset"
-            )
+        self._kinds: Dict[str, Kind] = {}  # by category id; empty: all are persons
+        if len(names) > 1 or any(names):
+            self._kinds = {
+                i: kind_of_class(name, person_classes) or Kind.OTHER
+                for i, name in self._names.items()
+            }
+            if Kind.PERSON not in self._kinds.values():
+                raise UserError(
+                    f"{where}: no class is named person or pedestrian, but {listed}; say which are "
+                    "persons: person_classes of register_person_search_json, --person-class of "
+                    "check-dataset"
+                )
 
-    def kind_of(self, annotation: Dict[str, Any], where: str) -> str:
-        """`PERSON`, `REGION`, or the name of another class.
-
-        Raises:
-            UserError: its category is not in the file.
-        """
-        if self._name_of is None:
-            return PERSON
-        if len(self._name_of) == 1 and annotation.get("category_id") is None:
-            return PERSON
+    def kind_of(self, annotation: Dict[str, Any], where: str) -> Kind:
+        """Raises UserError when the annotation's category is not in the file."""
+        if not self._kinds:
+            return Kind.PERSON
+        if len(self._kinds) == 1 and annotation.get("category_id") is None:
+            return Kind.PERSON
         category = str(get(annotation, "category_id", (int, str), where))
-        if category not in self._name_of:
+        if category not in self._kinds:
             raise UserError(
                 f"{where}, category_id: {category} is not in 'categories' "
-                f"({', '.join(self._name_of)}); add or correct it"
+                f"({', '.join(self._kinds)}); add or correct it"
             )
-        name = self._name_of[category]
-        if _plain(name) in self._persons:
-            return PERSON
-        return REGION if _plain(name) in REGION_NAMES else f"class {name!r}"
+        return self._kinds[category]
+
+    def name_of(self, annotation: Dict[str, Any]) -> str:
+        """The name of its class, of an annotation that :meth:`kind_of` knows."""
+        return self._names[str(get(annotation, "category_id", (int, str), ""))]
 
 
 def _names(categories: Any, where: str) -> Dict[str, str]:
@@ -83,7 +75,7 @@ def _names(categories: Any, where: str) -> Dict[str, str]:
 
 def _refuse_unnamed(annotations: List[Any], where: str) -> None:
     """Several classes, of which nothing says what they are."""
-    ids = {a.get("category_id") for a in annotations if isinstance(a, dict) and _is_id(a)}
+    ids = {a.get("category_id") for a in annotations if isinstance(a, dict) and _has_category(a)}
     if len(ids) > 1:
         shown = ", ".join(sorted(map(str, ids))[:5])
         raise UserError(
@@ -92,9 +84,5 @@ def _refuse_unnamed(annotations: List[Any], where: str) -> None:
         )
 
 
-def _is_id(annotation: Dict[str, Any]) -> bool:
+def _has_category(annotation: Dict[str, Any]) -> bool:
     return isinstance(annotation.get("category_id"), (int, str))
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())

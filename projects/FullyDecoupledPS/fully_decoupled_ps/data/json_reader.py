@@ -19,7 +19,8 @@ from .checks import (
     repeated_ids,
     with_progress,
 )
-from .json_classes import PERSON, REGION, AnnotationClasses
+from .class_names import Kind
+from .json_classes import AnnotationClasses
 from .json_fields import box, flag, get, person_id, switch
 from .json_identities import Identities
 from .protocols import add_query, choose_queries, multi_view
@@ -135,19 +136,22 @@ class JsonReader:
     def _load_annotation(self, annotation: Any, where: str) -> None:
         d = self._image_of(annotation, where, "annotations")
         kind = self.classes.kind_of(annotation, where)
-        if kind not in (PERSON, REGION):
-            self.oddities.add(f"annotations of {kind} left out", where)
-            self.left_out[kind] += 1
+        if kind is Kind.OTHER:
+            name = self.classes.name_of(annotation)
+            self.oddities.add(f"annotations of class {name!r} left out", where)
+            self.left_out[name] += 1
             return
         # both are read, so that a wrong one is found
         switches = [switch(annotation, field, where) for field in ("iscrowd", "ignore")]
-        is_region = kind == REGION or any(switches)
+        is_region = kind is Kind.IGNORED or any(switches)
         corners = box(annotation, d, where, self.oddities, clip=self.clip or is_region)
         if is_region:
             d.setdefault("ignore_regions", []).append(corners)
             self.oddities.add(REGIONS, where)
         else:
-            d["annotations"].append(person(corners, self.identities.of(annotation, where)))
+            labelled = kind is Kind.PERSON
+            identity = self.identities.of(annotation, where) if labelled else -1
+            d["annotations"].append(person(corners, identity))
 
     def _check_repeated_ids(self, dicts: List[Dict]) -> None:
         allowed = self._flag("allow_repeated_ids")

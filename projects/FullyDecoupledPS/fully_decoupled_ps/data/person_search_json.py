@@ -39,9 +39,10 @@ def load_person_search_json(
             symbolic link that lies in it
         split: "train" makes the ids contiguous from 0; "test" keeps them, and gives frames their
             "queries"
-        person_classes: names of the categories that are persons; default those named so, see
+        person_classes: names of categories that are persons, beside those named so; see
             :class:`.json_classes.AnnotationClasses`
-        id_attribute: the attribute that holds the identity, see :class:`.json_identities.Identities`
+        id_attribute: the attribute that holds the identity; see
+            :class:`.json_identities.Identities`
 
     Raises:
         UserError: something is missing, unreadable or wrong; one line that names file and field,
