@@ -90,11 +90,14 @@ class Trainer(DefaultTrainer):
         ]
 
     def resume_or_load(self, resume=True):
+        if not (resume and self.checkpointer.has_checkpoint()):
+            self.checkpointer.new_training_data = self.train_loader.fingerprint
         super().resume_or_load(resume)
-        if self.cfg.SOLVER.STAGE in ("reid", "hybrid"):
+        starts_from_detector = not self.checkpointer.has_loaded_reid
+        if self.cfg.SOLVER.STAGE in ("reid", "hybrid") and starts_from_detector:
             warn_of_other_data(self.checkpointer.training_data, self.train_loader.fingerprint)
         model = self.checkpointer.model
-        if model.reid is not None and not self.checkpointer.has_loaded_reid:
+        if model.reid is not None and starts_from_detector:
             weights = self.cfg.MODEL.REID.SIDE_NET.WEIGHTS
             initialize_side_net(model.reid.side_net, weights, model.detector)
 
