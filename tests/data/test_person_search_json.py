@@ -185,10 +185,11 @@ def test_crowds_and_what_is_to_be_ignored_are_regions(root, content):
     content["annotations"][1].update(ignore=1, bbox=[-50, -5, 300, 200])  # over all borders
     content["annotations"][2].update(iscrowd=1, category_id=2)  # of cars
     content["annotations"][3].update(iscrowd=0, ignore=0)
+    content["annotations"][6]["attributes"] = {"is_crowd": True}
     dicts = load(root, content)
     assert dicts[0]["annotations"] == [] and len(dicts[1]["annotations"]) == 2
     assert dicts[0]["ignore_regions"] == [[10, 20, 40, 80], [0, 0, 200, 100]]
-    assert not any("ignore_regions" in d for d in dicts[1:])
+    assert [d.get("ignore_regions") for d in dicts[1:]] == [None, [[0, 20, 9.5, 100]], None]
 
 
 def test_classes_without_a_person_need_a_choice(root, content):
@@ -199,6 +200,7 @@ def test_classes_without_a_person_need_a_choice(root, content):
     path = write(root, content)
     dicts = load_person_search_json(path, str(root), person_classes=["Player"])
     assert sum(len(d["annotations"]) for d in dicts) == 7
+    assert load(root, {**content, "person_classes": ["Player"]}) == dicts
     with pytest.raises(UserError, match="no class 'goalie'; its classes are 'player', 'ball'"):
         load_person_search_json(path, str(root), person_classes=["goalie"])
     with_classes(content, "car")
@@ -232,6 +234,9 @@ def test_identities_in_attributes(root, content):
     for a in content["annotations"]:
         a["attributes"]["track_id"] = a["attributes"].pop("person_id")
     assert ids(id_attribute="track_id") == expected
+    content["id_attribute"] = "track_id"
+    assert ids() == expected
+    del content["id_attribute"]
     with pytest.raises(UserError, match="no.* attribute 'pid'.*are occluded, track_id"):
         ids(id_attribute="pid")
     for a in content["annotations"]:

@@ -39,7 +39,7 @@ class AnnotationClasses:
                 raise UserError(
                     f"{where}: no class is named person or pedestrian, but {listed}; say which are "
                     "persons: person_classes of register_person_search_json, --person-class of "
-                    "check-dataset"
+                    'check-dataset, or "person_classes": [...] beside the lists'
                 )
 
     def kind_of(self, annotation: Dict[str, Any], where: str) -> Kind:

@@ -41,12 +41,25 @@ def flag(entry: Dict, field: str, where: str) -> bool:
     return value
 
 
-def switch(entry: Dict, field: str, where: str) -> bool:
-    """A field that may be absent, and is 0 or 1, as COCO's iscrowd."""
-    value = entry.get(field)
-    if value not in (None, 0, 1):
-        raise UserError(f"{where}, {field}: {value!r} is neither 0 nor 1; correct it")
-    return bool(value)
+def attributes(annotation: Dict) -> Dict[str, Any]:
+    """What an annotation tool exports of its own beside COCO's fields; empty if nothing."""
+    found = annotation.get("attributes")
+    return found if isinstance(found, dict) else {}
+
+
+def is_ignored(annotation: Dict, where: str) -> bool:
+    """Whether it is a region, as COCO's iscrowd, a benchmark's ignore or an attribute says."""
+    own = attributes(annotation)
+    marks = {
+        "iscrowd": annotation.get("iscrowd"),
+        "ignore": annotation.get("ignore"),
+        "attributes.is_crowd": own.get("is_crowd"),
+        "attributes.ignored": own.get("ignored"),
+    }
+    for field, value in marks.items():
+        if value not in (None, 0, 1):
+            raise UserError(f"{where}, {field}: {value!r} is neither 0 nor 1; correct it")
+    return any(marks.values())
 
 
 def person_id(value: Any, where: str, *, text: bool = False) -> int:

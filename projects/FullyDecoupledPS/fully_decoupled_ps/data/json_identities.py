@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any, Dict, List, Optional
 
 from ..errors import UserError
-from .json_fields import person_id
+from .json_fields import attributes, person_id
 
 PERSON_ID = "person_id"
 # Top-level fields of an annotation that are no identity.
@@ -32,7 +32,7 @@ class Identities:
         self.candidates: List[str] = []
         names: Counter = Counter()
         for entry in entries:
-            names.update(k for k, v in _attributes(entry).items() if v not in (None, ""))
+            names.update(k for k, v in attributes(entry).items() if v not in (None, ""))
         tops = {k for e in entries for k in e if k.endswith("_id") and k not in NO_IDENTITY}
         if id_attribute is not None:
             if not names[id_attribute] and id_attribute not in tops | {PERSON_ID}:
@@ -51,14 +51,9 @@ class Identities:
         """-1 where nobody knows who it is; UserError for what is no id."""
         if self.attribute is None:
             return person_id(annotation.get(PERSON_ID), f"{where}, {PERSON_ID}")
-        attributes = _attributes(annotation)
-        if self.attribute in attributes:
+        own = attributes(annotation)
+        if self.attribute in own:
             where = f"{where}, attributes.{self.attribute}"
-            return person_id(attributes[self.attribute], where, text=True)
+            return person_id(own[self.attribute], where, text=True)
         value = annotation.get(self.attribute)
         return person_id(value, f"{where}, {self.attribute}", text=True)
-
-
-def _attributes(annotation: Dict[str, Any]) -> Dict[str, Any]:
-    attributes = annotation.get("attributes")
-    return attributes if isinstance(attributes, dict) else {}

@@ -21,7 +21,7 @@ from .checks import (
 )
 from .class_names import Kind
 from .json_classes import AnnotationClasses
-from .json_fields import box, flag, get, person_id, switch
+from .json_fields import box, flag, get, is_ignored, person_id
 from .json_identities import Identities
 from .protocols import add_query, choose_queries, multi_view
 
@@ -51,8 +51,10 @@ class JsonReader:
     ):
         self.json_file, self.image_root = json_file, image_root
         self.content = _parse(json_file)
-        self.classes = AnnotationClasses(self.content, json_file, person_classes)
-        self.identities = Identities(self.content["annotations"], json_file, id_attribute)
+        classes = person_classes or self._field("person_classes", list, [])
+        attribute = id_attribute or self._field("id_attribute", str, None)
+        self.classes = AnnotationClasses(self.content, json_file, classes)
+        self.identities = Identities(self.content["annotations"], json_file, attribute)
         self.faults, self.oddities = Faults(), Oddities()
         self.by_id: Dict[str, Dict[str, Any]] = {}
         self.left_out: Counter = Counter()
@@ -103,6 +105,12 @@ class JsonReader:
                 "shows where"
             )
 
+    def _field(self, field: str, kind: type, default: Any) -> Any:
+        """One that may stand beside the lists."""
+        if self.content.get(field) is None:
+            return default
+        return get(self.content, field, kind, self.json_file)
+
     def _flag(self, field: str) -> bool:
         return flag(self.content, field, self.json_file)
 
@@ -141,9 +149,7 @@ class JsonReader:
             self.oddities.add(f"annotations of class {name!r} left out", where)
             self.left_out[name] += 1
             return
-        # both are read, so that a wrong one is found
-        switches = [switch(annotation, field, where) for field in ("iscrowd", "ignore")]
-        is_region = kind is Kind.IGNORED or any(switches)
+        is_region = kind is Kind.IGNORED or is_ignored(annotation, where)
         corners = box(annotation, d, where, self.oddities, clip=self.clip or is_region)
         if is_region:
             d.setdefault("ignore_regions", []).append(corners)
