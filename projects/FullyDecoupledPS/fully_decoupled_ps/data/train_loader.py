@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Sampler
 from ..errors import UserError
 from .dataset_mapper import PersonSearchMapper
 from .fingerprint import fingerprint
+from .ignore_regions import with_regions_apart
 from .train_stream import BatchStream, SeededItems
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class TrainLoader:
         self.seed = comm.shared_random_seed() if seed is None else seed
         self.first_iteration = 0
         self.fingerprint = fingerprint(dataset_names, dicts)
+        dicts = [with_regions_apart(d) for d in dicts]
         self.has_ignore_regions = any(d.get("ignore_regions") for d in dicts)
         self.num_left_out = 0
         self._files_left_out: set = set()

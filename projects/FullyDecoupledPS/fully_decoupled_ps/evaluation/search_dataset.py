@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 from detectron2.data import DatasetCatalog
 
-from ..data import get_protocols
+from ..data import get_protocols, with_regions_apart
 from ..errors import UserError
 from .frame_tables import Detections, GroundTruth, rows_of_frames, to_offsets
 from .predictions import Predictions
@@ -39,7 +39,7 @@ class SearchDataset:
         self.protocols: Dict[str, List[Dict[str, Any]]] = get_protocols(name)
         self.query_ids = {protocol: range(len(qs)) for protocol, qs in self.protocols.items()}
         self.num_queries_left_out = dict.fromkeys(self.protocols, 0)
-        self.dicts: List[Dict[str, Any]] = DatasetCatalog.get(name)
+        self.dicts: List[Dict[str, Any]] = list(map(with_regions_apart, DatasetCatalog.get(name)))
         self.image_ids = [d["image_id"] for d in self.dicts]
         self.cameras = [d.get("camera_id") for d in self.dicts]
         self._frame_of_image = {image_id: i for i, image_id in enumerate(self.image_ids)}

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...errors import UserError
+from ..ignore_regions import with_regions_apart
 from ..person_search_json import read_faulty_json
 from ..protocols import get_protocols
 from .boxes import inspect_boxes
@@ -132,7 +133,7 @@ def _read_registered(inspection: Inspection) -> Protocols:
         options = metadata.json_options
         return _read_json(inspection, metadata.json_file, root, inspection.split, options)
     try:
-        inspection.dicts = DatasetCatalog.get(name)
+        inspection.dicts = [with_regions_apart(d) for d in DatasetCatalog.get(name)]
         protocols = get_protocols(name) if inspection.split == "test" else {}
     except UserError as e:  # of its files, the first fault
         inspection.findings.error("files", "files that can't be loaded", [str(e)])
