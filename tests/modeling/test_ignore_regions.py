@@ -99,7 +99,9 @@ def test_a_person_in_a_region_is_still_learned(name):
     """All negative examples are gone; what is left are those of the person."""
     model = build(name)
     found, expected = losses(model, [frame(WHOLE)]), losses(model, [frame()])
-    assert all(0 < found[k] < expected[k] for k in BACKGROUND[name] if k != "loss_cls")
+    # RoI heads take a mean over their examples; the others divide by a number that stays
+    summed = [k for k in BACKGROUND[name] if name == "retinanet_R50" or k != "loss_cls"]
+    assert all(0 < found[k] < expected[k] for k in summed)
     boxes = [k for k in expected if "reg" in k or "loc" in k]
     assert boxes and any(found[k] > 0 for k in boxes)
 
