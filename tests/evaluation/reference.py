@@ -115,14 +115,16 @@ def _score(y_true, y_score, num_gt):
 
 
 def mean_over_queries(results, skip_without_ground_truth):
-    """-> {"mAP", "top1", "top5", "top10"} in percent."""
+    """-> {"mAP", "top1", "top5", "top10"} in percent; nothing over no query."""
     if skip_without_ground_truth:
         results = [r for r in results if r["num_gt"] > 0]
     n = len(results)
-    means = {"mAP": 100 * sum(r["ap"] for r in results) / n if n else 0.0}
+    if n == 0:
+        return {}
+    means = {"mAP": 100 * sum(r["ap"] for r in results) / n}
     for k in (1, 5, 10):
         hits = [r for r in results if r["first_hit_rank"] and r["first_hit_rank"] <= k]
-        means[f"top{k}"] = 100 * len(hits) / n if n else 0.0
+        means[f"top{k}"] = 100 * len(hits) / n
     return means
 
 

@@ -44,6 +44,8 @@ def _add_detector_config(cfg: CN) -> None:
     cfg.MODEL.DETECTOR = CN()
     # A name in Detectron2's META_ARCH_REGISTRY.
     cfg.MODEL.DETECTOR.NAME = "GeneralizedRCNN"
+    # Detectron2's "RPN", which knows of regions to ignore as well.
+    cfg.MODEL.PROPOSAL_GENERATOR.NAME = "PersonRPN"
     # Height and width of RoIAlign's output in PersonRes5ROIHeads. A key of its own, because the
     # default of MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION is an int, which a yaml can't make a pair.
     cfg.MODEL.DETECTOR.POOLER_RESOLUTION = (16, 8)

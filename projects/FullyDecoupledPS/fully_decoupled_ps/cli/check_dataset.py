@@ -29,6 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split", choices=("train", "test"),
         help="what a JSON file is for (default: test if it lists queries, else train)",
     )  # fmt: skip
+    add(
+        "--person-class", action="append", default=[], metavar="NAME",
+        help="a category of a JSON file that is persons, beside person and pedestrian; "
+        "may be repeated",
+    )  # fmt: skip
+    add("--id-attribute", metavar="NAME", help="a JSON file's field that holds the identity")
+    add(
+        "--against", metavar="NAME|JSON",
+        help="a set that should share no picture with this one, as the training set",
+    )  # fmt: skip
     add("--sample", type=_positive, metavar="N", help="open N pictures (default: all)")
     add("--seed", type=int, default=0, help="draws the sample and the sheet (default: 0)")
     add(
@@ -56,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
         args.dataset,
         image_root=args.image_root,
         split=args.split,
+        person_classes=args.person_class,
+        id_attribute=args.id_attribute,
+        against=args.against,
         sample=args.sample,
         workers=args.workers,
         seed=args.seed,

@@ -8,6 +8,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
+from detectron2.structures import Boxes
 from PIL import Image
 
 from ..errors import UserError
@@ -26,6 +27,7 @@ class PersonSearchMapper(DatasetMapper):
 
     * training: `instances.gt_person_ids`, int64 (N,), -1 for unlabelled persons, beside
       `gt_boxes` and `gt_classes`. Persons that a crop removes are left out of all three.
+      `ignore_regions`, float32 (R, 4) boxes in the network's pixels, of frames that have regions.
     * inference: `queries`, float32 (Q, 4), the frame's query boxes as x0, y0, x1, y1 in the
       coordinates of the original image, for frames that hold queries. With `query_all_boxes`
       the frame's ground-truth boxes follow them.
@@ -92,6 +94,11 @@ class PersonSearchMapper(DatasetMapper):
         person_ids = [annotation.get("person_id", -1) for annotation in annotations]
         instances.gt_person_ids = torch.tensor(person_ids, dtype=torch.int64)
         dataset_dict["instances"] = utils.filter_empty_instances(instances)
+        regions = np.asarray(dataset_dict.pop("ignore_regions", []), dtype=np.float64)
+        if len(regions):
+            moved = Boxes(torch.as_tensor(transforms.apply_box(regions), dtype=torch.float32))
+            moved.clip(image_shape)
+            dataset_dict["ignore_regions"] = moved[moved.nonempty()].tensor
 
 
 def _blank(dataset_dict: Dict[str, Any]) -> Dict[str, Any]:

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Sampler
 from ..errors import UserError
 from .dataset_mapper import PersonSearchMapper
 from .fingerprint import fingerprint
+from .ignore_regions import with_regions_apart
 from .train_stream import BatchStream, SeededItems
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class TrainLoader:
         first_iteration: whose batch comes first; read when the first batch is asked for.
         seed: of the stream; may be set until then.
         fingerprint: of the frames, see :func:`.fingerprint.fingerprint`.
+        has_ignore_regions: whether a frame has regions that a detector is to ignore.
         num_left_out: items replaced so far because their images can't be read, in this process.
     """
 
@@ -107,6 +109,8 @@ class TrainLoader:
         self.seed = comm.shared_random_seed() if seed is None else seed
         self.first_iteration = 0
         self.fingerprint = fingerprint(dataset_names, dicts)
+        dicts = [with_regions_apart(d) for d in dicts]
+        self.has_ignore_regions = any(d.get("ignore_regions") for d in dicts)
         self.num_left_out = 0
         self._files_left_out: set = set()
         self.groups = None

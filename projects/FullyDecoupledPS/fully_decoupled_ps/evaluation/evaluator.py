@@ -149,7 +149,8 @@ class PersonSearchEvaluator(DatasetEvaluator):
             {"detection": {"AP", "recall", ...}, "search": {"mAP", "top1", "top5", "top10"}, ...}
             in percent. "search" is the dataset's first protocol, "search_<name>" any other, with
             "_cws" appended for CWS, "_cbgm", "_score<threshold>" and "_gt_boxes" likewise. Without
-            features only "detection". In all processes but the first one, an empty dict.
+            features only "detection"; a search over no query has no figure. In all processes but
+            the first one, an empty dict.
 
         Raises:
             UserError: predictions that would give wrong figures.
