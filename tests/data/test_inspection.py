@@ -140,6 +140,28 @@ def test_copies_of_a_picture(tmp_path):
     assert not {"d.jpg", "e.jpg"} & set(findings[0].places)
 
 
+@pytest.mark.parametrize(
+    "cameras, persons, kind",
+    [
+        ([3, 3], [[(BOX, 1)], [(BOX, 1)]], ("warning", "images.still")),
+        ([3, 4], [[(BOX, 1)], [(BOX, 1)]], ("error", "images.copies")),
+        ([3, 3], [[(BOX, 1)], [(BOX, 2)]], ("error", "images.copies")),
+        ([None, None], [[(BOX, 1)], [(BOX, 1)]], ("error", "images.copies")),
+    ],
+)
+def test_equal_frames_of_a_still_camera(tmp_path, cameras, persons, kind):
+    """Only of one camera, and with the same persons in the same boxes."""
+    write_image(tmp_path / "a.jpg", 200, 100)
+    shutil.copy(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    dicts = [
+        {**frame(name, *boxes, file_name=str(tmp_path / f"{name}.jpg")), "camera_id": camera}
+        for name, boxes, camera in zip("ab", persons, cameras)
+    ]
+    findings = Findings()
+    inspect_copies(dicts, findings)
+    assert [(f.level, f.kind) for f in findings] == [kind]
+
+
 def test_pictures_that_two_sets_share(tmp_path):
     """Of three pictures one is in the other set, and one is a copy of another's there."""
     for name in "abcd":

@@ -1,5 +1,6 @@
 """The same picture more than once: its persons would be others, or be found in themselves."""
 
+import os
 from collections import defaultdict
 from typing import Any, Dict, List, Sequence
 
@@ -14,7 +15,8 @@ def inspect_copies(
 ) -> None:
     """
     Finds one file under several image ids, and files with the same bytes, links among them.
-    That nobody is annotated in any of them makes a warning of it.
+    It is a warning if nobody is annotated in any of them, or if they are one camera's and have
+    the same persons in the same boxes: a camera with a still view gives such frames.
 
     Args:
         others: dataset dicts of a set that should share no picture with this one.
@@ -32,7 +34,11 @@ def inspect_copies(
     )  # fmt: skip
     _tell(
         findings, "images.copies", "pictures that are there more than once (the same bytes)",
-        frames, [files for files in own if len(files) > 1],
+        frames, [files for files in own if len(files) > 1 and not _is_still(files, frames)],
+    )  # fmt: skip
+    findings.warning(
+        "images.still", "equal pictures of one camera with equal annotations",
+        [_equal(files) for files in own if len(files) > 1 and _is_still(files, frames)],
     )  # fmt: skip
     shared = [file for file in frames if file in other_files]
     shared += [
@@ -59,6 +65,19 @@ def _tell(
         f"{message}, without a person",
         [_equal(g) for g, matters in zip(groups, with_persons) if not matters],
     )
+
+
+def _is_still(files: Sequence[str], frames: Dict[str, Dicts]) -> bool:
+    """Whether these are frames of one camera in which the same persons stand in the same boxes."""
+    dicts = [d for file in files for d in frames[file]]
+    cameras = {d.get("camera_id") for d in dicts}
+    persons = {
+        tuple(sorted((a["person_id"], *map(float, a["bbox"])) for a in d["annotations"]))
+        for d in dicts
+    }
+    is_one_camera = len(cameras) == 1 and None not in cameras
+    are_copies = len({os.path.realpath(file) for file in files}) == len(files)  # no links
+    return is_one_camera and are_copies and len(persons) == 1 and () not in persons
 
 
 def _matters(d: Dict[str, Any]) -> bool:
