@@ -290,7 +290,7 @@ def build_from_git(folder: Path, url: str) -> Path:
     pip = [sys.executable, "-m", "pip"]
     tools = [*pip, "install", "--quiet", *BUILD_TOOLS]
     build = [*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    build += ["--wheel-dir", str(folder), f"detectron2 @ {url}"]
+    build += ["--wheel-dir", str(folder), url]
     if any(subprocess.run(command).returncode for command in (tools, build)):
         raise BuildError(
             f"pip could not build {url}; its message is above. It needs git, a C++ compiler and "
