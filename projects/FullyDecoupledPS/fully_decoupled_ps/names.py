@@ -58,6 +58,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c in keep or not _is_unseen(c) else _escape(c) for c in text)
 
 
+def printable_value(value):
+    """:func:`printable` of text that a template is given (Jinja's ``finalize``); else as it is."""
+    return printable(value, keep="\n\t") if type(value) is str else value
+
+
 def _is_unseen(character: str) -> bool:
     # letters of some scripts need the joiners, and emojis the tags: format characters stay,
     # but for those of the direction

@@ -13,8 +13,11 @@ from ..errors import UserError
 from ..files import replace_file
 from ..utils.dataset_sheet import draw_dataset_sheet
 from ..utils.visualizer import encode_image
+from .common import MAX_SEED, whole_number
 
 HELP = "check a dataset before training: counts, ids, boxes, pictures, queries"
+
+_positive = whole_number(1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what a JSON file is for (default: test if it lists queries, else train)",
     )  # fmt: skip
     add("--sample", type=_positive, metavar="N", help="open N pictures (default: all)")
-    add("--seed", type=int, default=0, help="draws the sample and the sheet (default: 0)")
+    add(
+        "--seed", type=whole_number(0, MAX_SEED), default=0, metavar="N",
+        help="draws the sample and the sheet (default: 0)",
+    )  # fmt: skip
     add(
         "--workers", type=_positive, default=os.cpu_count() or 1, metavar="N",
         help="processes that open pictures (default: one a CPU)",
@@ -65,12 +71,6 @@ def run(args: argparse.Namespace) -> int:
         _write_sheet(args, inspection)
     levels = {finding.level for finding in inspection.findings}
     return int(ERROR in levels or (args.strict and WARNING in levels))
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
-    return int(text)
 
 
 def _check_sheet_path(path: str) -> None:

@@ -22,7 +22,7 @@ MAX_HITS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .common import add_filter_arguments, add_index_argument, add_model_arguments
+    from .common import add_filter_arguments, add_index_argument, add_model_arguments, number
     from .query import add_query_arguments
 
     add_index_argument(parser)
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_query_arguments(parser)
     parser.add_argument(
         "--min-similarity",
-        type=float,
+        type=number(-1, 1),
         metavar="S",
         help="with --query: how similar, -1 to 1",
     )
@@ -74,16 +74,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _in_frames(names: list[str], index) -> list[int]:
-    import os
-
     from ..errors import UserError
 
     ids = []
     for name in names:
+        frames = _find_frames(index, name, None)
         path, mark, number = name.rpartition("#")
-        is_numbered = bool(mark) and number.isdecimal()
-        path = os.path.abspath(path if is_numbered else name)
-        frames = index.find_frames(path, int(number) if is_numbered else None)
+        if not frames and mark and number.isdecimal():
+            frames = _find_frames(index, path, int(number))
         if not frames:
             raise UserError(
                 f"--frame {name}: index {index.location} has no such frame; name it as `query` "
@@ -94,12 +92,20 @@ def _in_frames(names: list[str], index) -> list[int]:
     return ids
 
 
+def _find_frames(index, path: str, number: int | None) -> list:
+    """Those of a file, also if it is named by a link to it."""
+    import os
+
+    path = os.path.abspath(path)
+    return index.find_frames(path, number) or index.find_frames(os.path.realpath(path), number)
+
+
 def _similar(args: argparse.Namespace, index) -> list[int]:
     """Print, and return the ids of, those at least as similar as asked."""
     from tabulate import tabulate
 
     from ..errors import UserError
-    from ..inference.hit_records import hit_rows
+    from ..inference.hit_records import text_rows
     from .common import read_filters
     from .queries import check_queries, find_queries
 
@@ -110,7 +116,6 @@ def _similar(args: argparse.Namespace, index) -> list[int]:
     features = [query.feature for query in find_queries(asked, index)]
     hits = index.search(features, MAX_HITS, read_filters(args))
     hits = [hit for hit in hits if hit.similarity >= args.min_similarity]
-    columns, rows = hit_rows(hits)
-    table = [[*row[:-1], ",".join(map(str, row[-1]))] for row in rows]
-    print(tabulate(table, columns, disable_numparse=True))
+    columns, rows = text_rows(hits)
+    print(tabulate(rows, columns, disable_numparse=True))
     return [hit.person.person_id for hit in hits]

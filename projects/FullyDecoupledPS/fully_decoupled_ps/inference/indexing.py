@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..index import IndexWriter, NewFrame, PersonIndex, Source, SourceState
 from .files import MediaFile, PathReader
 from .frames import count_samples
+from .links import OtherNames
 from .network import Detections, SearchNetwork
 from .stopping import StopRequest
 from .stream import End, Job, Sample, stream
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds of work that a kill can cost.
 COMMIT_SECONDS = 2.0
+# Each is a folder with files of its own, which every search opens.
+MAX_SHARDS = 1000
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class IndexingReport:
     persons: int = 0
     gone: list[str] = field(default_factory=list)  # in the index, but not on the disk any more
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
+    other_names: set[str] = field(default_factory=set)  # links to files in by a better name
+    superseded: list[str] = field(default_factory=list)  # such names, removed from the index
     stopped_by: int = 0  # signal number, 0 if the run went to its end
 
 
@@ -87,8 +92,12 @@ def index_files(
     mine = [f for f in files if shard_of(f.path, shards) == options.shard]
     sources = {f.path: _source(f, reader, options) for f in mine}
     with index.writer(options.shard) as writer:
-        plan = _make_plan(mine, sources, writer.states(), folders)
+        states = writer.states()
+        others = OtherNames(files, states, index)
+        mine = [f for f in mine if f.path not in others.passed_over]
+        plan = _make_plan(mine, sources, states, folders)
         report = IndexingReport(unchanged=len(mine) - len(plan.jobs), gone=plan.gone)
+        report.other_names = others.passed_over
         if options.prune and plan.gone:
             writer.remove(plan.gone)
             report.pruned, report.gone = len(plan.gone), []
@@ -99,9 +108,23 @@ def index_files(
             _run(writer, network, plan, options, report, stop)
             report.stopped_by = stop.signal_number
         if not report.stopped_by:
+            _remove_superseded(others.superseded, index, writer, report)
             writer.optimize()
     index.refresh()
     return report
+
+
+def _remove_superseded(superseded: dict[str, str], index, writer: IndexWriter, report) -> None:
+    """Remove files that are in by a better name too: only then, so that nobody gets lost."""
+    if superseded:
+        index.refresh()
+        report.superseded = [
+            path
+            for path, better in superseded.items()
+            if better not in report.unreadable and index.find_frames(better)
+        ]
+        writer.remove(report.superseded)
+        writer.commit()
 
 
 def shard_of(path: str, num_shards: int) -> int:
@@ -149,9 +172,7 @@ def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopR
     """Read, detect, add; a commit every few seconds."""
     if not plan.jobs:
         return
-    total = sum(
-        count_samples(j.file.path, options.fps) if j.file.is_video else 1 for j in plan.jobs
-    )
+    total = sum(_count_samples(job, options.fps) for job in plan.jobs)
     batches = stream(
         plan.jobs,
         network.mapper,
@@ -183,6 +204,13 @@ def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopR
             if stop:
                 return
     writer.commit()
+
+
+def _count_samples(job: Job, fps: float) -> int:
+    try:
+        return count_samples(job.file.path, fps) if job.file.is_video else 1
+    except Exception:  # whatever a decoder raises; it is told when the file is read
+        return 1
 
 
 def _frame(sample: Sample, found: Detections, score_thresh: float) -> NewFrame:
@@ -217,8 +245,10 @@ def parse_shard(text: str) -> tuple[int, int]:
     """
     try:
         shard, count = (int(part) for part in text.split("/"))
-        if 1 <= shard <= count:
+        if 1 <= shard <= count <= MAX_SHARDS:
             return shard, count
     except ValueError:
         pass
-    raise UserError(f"--shard {text}: write i/n with i from 1 to n, such as 1/4")
+    raise UserError(
+        f"--shard {text}: write i/n with i from 1 to n, and n at most {MAX_SHARDS}, such as 1/4"
+    )

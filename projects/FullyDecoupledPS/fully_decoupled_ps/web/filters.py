@@ -6,6 +6,7 @@ from typing import Sequence
 from ..errors import UserError
 from ..index import Filters
 from ..inference.files import format_time, parse_time
+from ..names import decode_name, printable
 
 
 def make_filters(
@@ -13,7 +14,7 @@ def make_filters(
 ) -> Filters:
     """
     Args:
-        cameras: any of these; none: all.
+        cameras: any of these, as :func:`encode_name` writes them; none: all.
         start, end: local time as :func:`parse_time` reads it; empty: no bound.
         min_score: least score of a detection, 0 to 1.
 
@@ -27,7 +28,7 @@ def make_filters(
     score = 0.0 if min_score is None else float(min_score)
     if not 0 <= score <= 1:
         raise UserError(f"Least score {score:g}: scores are from 0 to 1")
-    return Filters(tuple(cameras or ()), first, last, score)
+    return Filters(tuple(map(decode_name, cameras or ())), first, last, score)
 
 
 def _time(field: str, text: str | None) -> float | None:
@@ -49,7 +50,9 @@ def describe_filters(filters: Filters) -> str:
     'cameras c1, c2; all times; scores from 0.5'
     """
     if filters.cameras:
-        cameras = f"camera{'s' * (len(filters.cameras) > 1)} {', '.join(filters.cameras)}"
+        cameras = (
+            f"camera{'s' * (len(filters.cameras) > 1)} {', '.join(map(printable, filters.cameras))}"
+        )
     else:
         cameras = "all cameras"
     bounds = [

@@ -1,0 +1,45 @@
+"""One file with several names: through symbolic links, and across runs that name different ones."""
+
+from typing import Container, Iterable
+
+from ..index import PersonIndex
+from .files import MediaFile
+from .finding import RealPaths
+
+
+class OtherNames:
+    """Which name counts of a file that has several, of those of this run and of the index.
+
+    The real path if it is among them, else one that the index has already, else the first.
+
+    Attributes:
+        passed_over: names of this run whose file is in the index by a better one.
+        superseded: names in the index -> the better name; to be removed once that is in.
+    """
+
+    def __init__(self, files: Iterable[MediaFile], known: Container[str], index: PersonIndex):
+        """
+        Args:
+            files: of this run, of all shards.
+            known: the paths that the shard has.
+            index: asked for real paths that another shard has.
+        """
+        real_path = RealPaths()
+        in_run = {real_path(file.path): file.path for file in files}
+        names = {real: {path} for real, path in in_run.items()}
+        for path in known:
+            real = real_path(path)
+            if real in names:
+                names[real].add(path)
+        self.passed_over: set[str] = set()
+        self.superseded: dict[str, str] = {}
+        for real, path in in_run.items():
+            group = names[real]
+            if path != real and index.find_frames(real):
+                group.add(real)
+            if len(group) == 1:
+                continue
+            best = min(group, key=lambda name: (name != real, name not in known, name))
+            if path != best:
+                self.passed_over.add(path)
+            self.superseded.update({n: best for n in group if n != best and n in known})
