@@ -148,7 +148,7 @@ def _tell(report, found, index) -> int:
         return 0
     if not (report.added or report.unchanged or report.other_names):
         raise _nothing_read(unreadable)  # the command was of nothing else
-    logger.warning("%d file(s) or folder(s) could not be read:", len(unreadable))
+    logger.warning("%d file(s) could not be read:", len(unreadable))
     for reason in unreadable.values():
         logger.warning("  %s", reason)
     return 1
