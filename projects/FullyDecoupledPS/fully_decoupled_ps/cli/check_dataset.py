@@ -11,6 +11,7 @@ from ..data.inspection import Inspection, format_inspection, inspect_dataset
 from ..data.inspection.findings import ERROR, WARNING
 from ..errors import UserError
 from ..files import replace_file
+from ..names import printable
 from ..utils.dataset_sheet import draw_dataset_sheet
 from ..utils.visualizer import encode_image
 from .common import MAX_SEED, whole_number
@@ -66,7 +67,10 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         seed=args.seed,
     )
-    print(_as_json(inspection) if args.json else format_inspection(inspection))
+    if args.json:
+        print(_as_json(inspection))
+    else:
+        print(printable(format_inspection(inspection), keep="\n"))
     if args.sheet:
         _write_sheet(args, inspection)
     levels = {finding.level for finding in inspection.findings}

@@ -47,7 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--split", choices=(*SPLITS, "both"), default="both", help="default: both"
         )
     sysu.add_argument(
-        "--gallery-size", type=int, choices=GALLERY_SIZES, default=100, help="default: 100"
+        "--gallery-size",
+        type=whole_number(1),
+        choices=GALLERY_SIZES,
+        default=100,
+        help="default: 100",
     )
     _add_mot_arguments(mot)
     for format_parser in (prw, sysu, mot):
