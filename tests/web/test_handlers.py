@@ -1,6 +1,7 @@
 """Clicks without a browser: what they make of the values of the page's fields."""
 
 import base64
+import html
 import json
 import re
 
@@ -104,7 +105,7 @@ def test_a_mistake_is_shown_in_its_own_words(handlers, call, message):
 
 def test_names_that_are_no_utf8_come_back_with_a_click(tmp_path):
     """What is sent to the browser is valid Unicode, and shows the name."""
-    path, camera = "/data/\udce9\x1b\n.jpg", "caf\udce9"
+    path, camera = "/data/\udce9\x1b\r\n.jpg", "caf\udce9"
     with open_index(str(tmp_path / "index"), create=made_up_index.INFO) as index:
         with index.writer() as writer:
             made_up_index.add_picture(writer, path, camera=camera)
@@ -116,7 +117,7 @@ def test_names_that_are_no_utf8_come_back_with_a_click(tmp_path):
         filters = ([value], "", "", 0)
         listed, _, accordion, *_ = handlers.list_frames(*filters)
         (file,) = re.findall('data-file="([^"]*)"', listed)
-        frame, view, *_ = handlers.open_frame(event(file=file, number=""), 0)
+        frame, view, *_ = handlers.open_frame(event(file=html.unescape(file), number=""), 0)
         assert (frame.path, frame.camera) == (path, camera)
         options = (*filters, 5, False, ONE_RANKING)
         search, result, *_ = handlers.search_person(event(id="1"), Search(), *options, False)
@@ -124,7 +125,7 @@ def test_names_that_are_no_utf8_come_back_with_a_click(tmp_path):
         for shown in (value, listed, accordion.label, view, result):
             shown.encode()
         assert r"/data/\xe9\x1b" in view and r"camera caf\xe9" in accordion.label
-        assert r"\xe9\x1b" in result and "\x1b" not in result
+        assert r"\xe9\x1b" in result and "\x1b" not in result.replace(file, "")
         for label in ("CSV", "JSON", "Web page", "Montage"):
             saved = base64.b64decode(handlers.download(label, search)["base64"])
             if label == "JSON":

@@ -60,7 +60,8 @@ def short_name(frame: Frame) -> str:
 
 def name_attribute(name: str) -> Markup:
     """A name as a value of an attribute that comes back with a click; see :func:`decode_name`."""
-    return escape(encode_name(name))
+    # a browser would make a line end of it
+    return escape(encode_name(name)).replace("\r", Markup("&#13;"))
 
 
 def header(location: str, counts: tuple[int, int, int], times) -> str:
