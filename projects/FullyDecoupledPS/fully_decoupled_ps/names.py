@@ -63,6 +63,12 @@ def printable_value(value):
     return printable(value, keep="\n\t") if type(value) is str else value
 
 
+def take_all_names(stream) -> None:
+    """Let a text stream escape what its encoding has not, instead of raising an exception."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
 def _is_unseen(character: str) -> bool:
     # letters of some scripts need the joiners, and emojis the tags: format characters stay,
     # but for those of the direction

@@ -9,7 +9,7 @@ import sys
 from typing import Sequence
 
 from ..errors import UserError
-from ..names import printable
+from ..names import printable, take_all_names
 
 # Name of a subcommand -> its module here, which has HELP (one line), add_arguments(parser) and
 # run(args) -> exit status. A module imports what is slow or optional only in run.
@@ -38,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parse(argv)
     # a terminal or pipe of any encoding takes every name
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    take_all_names(sys.stdout)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_PrintableFormatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
