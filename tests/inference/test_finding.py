@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from fully_decoupled_ps import UserError
+from fully_decoupled_ps.index import IndexInfo
 from fully_decoupled_ps.inference import find_files, finding
 from fully_decoupled_ps.inference.files import MediaFile
 from fully_decoupled_ps.inference.links import OtherNames
@@ -174,6 +175,8 @@ def test_nothing_to_find(tmp_path):
 
 class _Index:
     """Knows of real paths that another shard has."""
+
+    info = IndexInfo("a" * 64, 16, "/runs/reid", num_shards=2)
 
     def __init__(self, *paths):
         self.paths = paths

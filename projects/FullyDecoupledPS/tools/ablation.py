@@ -243,8 +243,6 @@ def write_summary(args: argparse.Namespace, results: List[Dict]) -> str:
 def main(arguments: Optional[List[str]] = None) -> int:
     args = parse_args(arguments)
     try:
-        if args.iterations < 1 or args.batch < 1 or args.jobs < 1:
-            raise UserError("--iterations, --batch and --jobs must be 1 or more")
         print(write_summary(args, run_all(args)))
     except UserError as error:
         print(f"ablation: {error}", file=sys.stderr)

@@ -70,6 +70,7 @@ class MilvusIndex(PersonIndex):
         self.collection = collection
         self.info = info
         self._frames: list[Frame] | None = None
+        self._by_path: dict[str, list[Frame]] | None = None
         self.check_version()
 
     def name_of(self, kind: str) -> str:
@@ -80,7 +81,7 @@ class MilvusIndex(PersonIndex):
         self.client.close()
 
     def refresh(self) -> bool:
-        had_frames, self._frames = self._frames is not None, None
+        had_frames, self._frames, self._by_path = self._frames is not None, None, None
         return had_frames
 
     # reading
@@ -164,11 +165,11 @@ class MilvusIndex(PersonIndex):
         return len(self._passing(filters))
 
     def find_frames(self, path: str, number: int | None = None) -> list[Frame]:
-        return [
-            frame
-            for frame in self.all_frames()
-            if frame.path == path and number in (None, frame.number)
-        ]
+        if self._by_path is None:
+            self._by_path = {}
+            for frame in self.all_frames():
+                self._by_path.setdefault(frame.path, []).append(frame)
+        return [f for f in self._by_path.get(path, ()) if number in (None, f.number)]
 
     def persons(self, frame_id: int) -> list[Person]:
         rows = self.query(PERSONS, f"frame_id == {int(frame_id)}", PERSON_FIELDS)

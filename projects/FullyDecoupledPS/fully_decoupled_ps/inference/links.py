@@ -31,11 +31,12 @@ class OtherNames:
             real = real_path(path)
             if real in names:
                 names[real].add(path)
+        has_other_shards = index.info.num_shards > 1
         self.passed_over: set[str] = set()
         self.superseded: dict[str, str] = {}
         for real, path in in_run.items():
             group = names[real]
-            if path != real and index.find_frames(real):
+            if path != real and has_other_shards and index.find_frames(real):
                 group.add(real)
             if len(group) == 1:
                 continue
