@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fully_decoupled_ps.index import open_index
-from fully_decoupled_ps.inference import SearchNetwork, indexing, read_frame, stream
+from fully_decoupled_ps.inference import SearchNetwork, finding, indexing, read_frame, stream
 from fully_decoupled_ps.inference.stream import FileStream
 from tests.inference.tiny_run import make_run, save_picture, save_video
 
@@ -364,3 +364,23 @@ def test_a_name_in_the_index_stays_until_the_better_one_is_in(media, index_folde
     after = snapshot(index_folder)
     assert len(after) == 6
     assert after[str(media / "latest.png")] == before[str(media / "latest.png")]
+
+
+def test_previews_that_an_old_version_took_are_told_and_pruned(
+    media, index_folder, run_folder, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    preview = save_picture(media / "cam0" / "@eaDir" / "0.png" / "thumb.png", seed=0)
+    args = index_args(run_folder, index_folder, media)
+    with monkeypatch.context() as patched:
+        patched.setattr(finding, "LITTER", frozenset())
+        assert run(*args) == 0
+    assert len(snapshot(index_folder)) == 7
+    assert run(*args) == 0
+    assert f"1 files of the index are in folders that are passed over now, {preview}" in caplog.text
+    assert len(snapshot(index_folder)) == 7
+    assert run(*args, "--prune") == 0
+    assert len(snapshot(index_folder)) == 6 and str(preview) not in snapshot(index_folder)
+    # who names such a folder means it
+    assert run(*index_args(run_folder, index_folder, preview.parent, "--prune")) == 0
+    assert len(snapshot(index_folder)) == 7

@@ -140,6 +140,12 @@ def _tell(report, found, index) -> int:
             "--prune removes them",
             *(len(report.gone), report.gone[0]),
         )
+    if report.litter:
+        logger.info(
+            "%d files of the index are in folders that are passed over now, %s for one; they are "
+            "kept, and --prune removes them",
+            *(len(report.litter), report.litter[0]),
+        )
     if report.stopped_by:
         logger.info("Stopped; the same command goes on from here")
         return 128 + report.stopped_by

@@ -80,6 +80,17 @@ def find_files(paths: Sequence[str]) -> FoundFiles:
     return finder.result()
 
 
+def is_litter(path: str, folders: Sequence[str]) -> bool:
+    """Whether a file in one of the folders is in one of :data:`LITTER`, so that it isn't found."""
+    for folder in folders:
+        root = os.path.join(os.path.abspath(folder), "")
+        if path.startswith(root):
+            parents = os.path.dirname(path[len(root) :]).lower().split(os.sep)
+            if LITTER.intersection(parents):
+                return True
+    return False
+
+
 def _list(endings) -> str:
     return " ".join(sorted(endings))
 

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..index import IndexWriter, NewFrame, PersonIndex, Source, SourceState
 from .files import MediaFile, PathReader
+from .finding import is_litter
 from .frames import count_samples
 from .links import OtherNames
 from .network import Detections, SearchNetwork
@@ -53,6 +54,7 @@ class IndexingReport:
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
     other_names: set[str] = field(default_factory=set)  # links to files in by a better name
     superseded: list[str] = field(default_factory=list)  # such names, removed from the index
+    litter: list[str] = field(default_factory=list)  # in the index, but passed over nowadays
     stopped_by: int = 0  # signal number, 0 if the run went to its end
 
 
@@ -98,9 +100,15 @@ def index_files(
         plan = _make_plan(mine, sources, states, folders)
         report = IndexingReport(unchanged=len(mine) - len(plan.jobs), gone=plan.gone)
         report.other_names = others.passed_over
+        report.litter = sorted(
+            path for path in states.keys() - set(plan.gone) if is_litter(path, folders)
+        )
+        if options.prune and report.litter:
+            writer.remove(report.litter)
+            report.pruned, report.litter = len(report.litter), []
         if options.prune and plan.gone:
             writer.remove(plan.gone)
-            report.pruned, report.gone = len(plan.gone), []
+            report.pruned, report.gone = report.pruned + len(plan.gone), []
         for source in plan.updates:
             writer.update(source)
         writer.commit()
@@ -108,23 +116,10 @@ def index_files(
             _run(writer, network, plan, options, report, stop)
             report.stopped_by = stop.signal_number
         if not report.stopped_by:
-            _remove_superseded(others.superseded, index, writer, report)
+            report.superseded = others.remove_superseded(index, writer, report.unreadable)
             writer.optimize()
     index.refresh()
     return report
-
-
-def _remove_superseded(superseded: dict[str, str], index, writer: IndexWriter, report) -> None:
-    """Remove files that are in by a better name too: only then, so that nobody gets lost."""
-    if superseded:
-        index.refresh()
-        report.superseded = [
-            path
-            for path, better in superseded.items()
-            if better not in report.unreadable and index.find_frames(better)
-        ]
-        writer.remove(report.superseded)
-        writer.commit()
 
 
 def shard_of(path: str, num_shards: int) -> int:

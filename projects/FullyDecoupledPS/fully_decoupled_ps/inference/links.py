@@ -2,7 +2,7 @@
 
 from typing import Container, Iterable
 
-from ..index import PersonIndex
+from ..index import IndexWriter, PersonIndex
 from .files import MediaFile
 from .finding import RealPaths
 
@@ -44,3 +44,26 @@ class OtherNames:
             if path != best:
                 self.passed_over.add(path)
             self.superseded.update({n: best for n in group if n != best and n in known})
+
+    def remove_superseded(
+        self, index: PersonIndex, writer: IndexWriter, unreadable: Container[str]
+    ) -> list[str]:
+        """Remove from the index what is in by a better name too: only then, lest anybody is lost.
+
+        Args:
+            unreadable: paths that this run could not read whole.
+
+        Returns:
+            list: the paths removed.
+        """
+        if not self.superseded:
+            return []
+        index.refresh()
+        removed = [
+            path
+            for path, better in self.superseded.items()
+            if better not in unreadable and index.find_frames(better)
+        ]
+        writer.remove(removed)
+        writer.commit()
+        return removed

@@ -121,4 +121,6 @@ def read_named_frame(name: str) -> np.ndarray:
     path, mark, number = name.rpartition("#")
     if mark and number.isdecimal() and not os.path.exists(name):
         return read_frame(path, int(number))
+    if os.path.exists(name) and not os.path.isfile(name):  # opening a pipe would wait for ever
+        raise UserError(f"{name} is a folder, a pipe or a device; name a picture")
     return read_frame(name, None)
