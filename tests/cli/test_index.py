@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fully_decoupled_ps.index import open_index
-from fully_decoupled_ps.inference import SearchNetwork, read_frame
+from fully_decoupled_ps.inference import SearchNetwork, finding, indexing, read_frame, stream
 from fully_decoupled_ps.inference.stream import FileStream
 from tests.inference.tiny_run import make_run, save_picture, save_video
 
@@ -197,7 +197,7 @@ def test_nothing_that_can_be_read(tmp_path, index_folder, run_folder, capsys):
     assert re.search(r"error: video .*empty.avi (has no frame|can't be opened)", _error(capsys))
     (tmp_path / "v" / "broken.jpg").write_bytes(b"none")
     assert run(*index_args(run_folder, index_folder, tmp_path / "v")) == 2
-    assert "(and 1 more files)" in _error(capsys)
+    assert "(and 1 more, listed above)" in _error(capsys)
 
 
 def _error(capsys):
@@ -280,11 +280,7 @@ def test_mistakes(media, index_folder, run_folder, tmp_path, capsys, caplog):
     (tmp_path / "empty").mkdir()
     assert "holds no picture" in error(tmp_path / "empty")
     assert "nowhere: no such file or folder" in error(tmp_path / "nowhere")
-    assert "--fps 0.0: it has to be above 0" in error(media, "--fps", 0)
-    assert "--batch-size 0: it has to be 1 or more" in error(media, "--batch-size", 0)
-    assert "--workers -1: it has to be 0 or more" in error(media, "--workers", -1)
-    assert "scores are from 0 to 1" in error(media, "--score-thresh", 5)
-    for shard in ("3", "0/2", "3/2", "a/b"):
+    for shard in ("3", "0/2", "3/2", "a/b", "1/1001"):
         assert f"--shard {shard}: write i/n" in error(media, "--shard", shard)
     assert "does not match" in error(media, "--camera-pattern", "(?P<camera>zzz)")
     assert "is no time" in error(media, "--start", "soon")
@@ -309,3 +305,104 @@ def test_another_model_is_refused(media, index_folder, run_folder, tmp_path, cap
     capsys.readouterr()
     assert run(*index_args(other, index_folder, media)) == 2
     assert "features of two models can't be compared" in capsys.readouterr().err
+
+
+def test_what_is_passed_over_is_told(media, index_folder, run_folder, caplog):
+    caplog.set_level("INFO")
+    for name in ("a.txt", "b.TXT", "Thumbs.db", "cam0/@eaDir/0.png/thumb.png", "cam0/._0.png"):
+        path = media / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1")
+    args = index_args(run_folder, index_folder, media)
+    assert run(*args) == 0
+    assert "passed over: 2 .txt, 1 .db, 1 folder(s) @eaDir, 1 hidden file(s)" in caplog.text
+    (media / "cam9").symlink_to("/nowhere/cam9")
+    (media / "cam0" / "empty.jpg").touch()
+    assert run(*args) == 1
+    assert "2 file(s) could not be read:" in caplog.text
+    assert f"{media}/cam9 can't be read (a link to /nowhere/cam9" in caplog.text
+    assert f"{media}/cam0/empty.jpg is empty" in caplog.text
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), SyntaxError("broken PNG"), RecursionError()])
+def test_no_exception_of_a_decoder_ends_a_run(
+    media, index_folder, run_folder, caplog, monkeypatch, error
+):
+    def read(path):
+        if path.endswith("1.png"):
+            raise error
+        return read_picture(path)
+
+    read_picture = stream.read_picture
+    monkeypatch.setattr(stream, "read_picture", read)
+    monkeypatch.setattr(indexing, "count_samples", lambda *_: 1 / 0)
+    assert run(*index_args(run_folder, index_folder, media)) == 1
+    assert f"{media}/cam1/1.png: {error!r}" in caplog.text
+    assert len(snapshot(index_folder)) == 5
+
+
+def test_a_file_with_several_names_is_in_once(media, index_folder, run_folder, passes, caplog):
+    caplog.set_level("INFO")
+    link = media / "hall" / "latest.png"
+    link.symlink_to("../cam0/0.png")
+    real = str(media / "cam0" / "0.png")
+
+    def run_on(*paths):
+        assert run(*index_args(run_folder, index_folder, *paths, "--batch-size", 1)) == 0
+        return set(snapshot(index_folder))
+
+    assert run_on(link) == {str(link)}  # as old versions had it, too
+    before = snapshot(index_folder)[str(link)]
+    assert run_on(media / "cam0") == {real, str(media / "cam0" / "2.png")}
+    assert "1 links were removed from the index" in caplog.text
+    assert snapshot(index_folder)[real][2:] == before[2:] and len(passes) == 3
+    assert run_on(link) == run_on(media / "cam0") == {real, str(media / "cam0" / "2.png")}
+    assert f"1 links were passed over, {link} for one" in caplog.text
+    assert len(passes) == 3
+
+
+def test_links_in_other_shards_are_in_once(media, index_folder, run_folder):
+    links = media.parent / "links"
+    links.mkdir()
+    for i in range(4):
+        (links / f"{i}.png").symlink_to(media / f"cam{i % 2}" / f"{i}.png")
+
+    def run_on(path):
+        for i in (1, 2, 3, 1, 2, 3):
+            assert run(*index_args(run_folder, index_folder, path, "--shard", f"{i}/3")) == 0
+        return len(snapshot(index_folder))
+
+    assert run_on(links) == 4
+    assert run_on(media) == 6  # with two frames of the video
+    assert run_on(links) == 6
+
+
+def test_a_name_in_the_index_stays_until_the_better_one_is_in(media, index_folder, run_folder):
+    (media / "latest.png").symlink_to("cam0/0.png")
+    assert run(*index_args(run_folder, index_folder, media / "latest.png")) == 0
+    before = snapshot(index_folder)
+    (media / "cam0" / "0.png").write_bytes(b"none")
+    assert run(*index_args(run_folder, index_folder, media)) == 1
+    after = snapshot(index_folder)
+    assert len(after) == 6
+    assert after[str(media / "latest.png")] == before[str(media / "latest.png")]
+
+
+def test_previews_that_an_old_version_took_are_told_and_pruned(
+    media, index_folder, run_folder, monkeypatch, caplog
+):
+    caplog.set_level("INFO")
+    preview = save_picture(media / "cam0" / "@eaDir" / "0.png" / "thumb.png", seed=0)
+    args = index_args(run_folder, index_folder, media)
+    with monkeypatch.context() as patched:
+        patched.setattr(finding, "LITTER", frozenset())
+        assert run(*args) == 0
+    assert len(snapshot(index_folder)) == 7
+    assert run(*args) == 0
+    assert f"1 files of the index are in folders that are passed over now, {preview}" in caplog.text
+    assert len(snapshot(index_folder)) == 7
+    assert run(*args, "--prune") == 0
+    assert len(snapshot(index_folder)) == 6 and str(preview) not in snapshot(index_folder)
+    # who names such a folder means it
+    assert run(*index_args(run_folder, index_folder, preview.parent, "--prune")) == 0
+    assert len(snapshot(index_folder)) == 7

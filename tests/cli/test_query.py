@@ -162,6 +162,8 @@ def test_mistakes(index_folder, person, run_folder, tmp_path, capsys):
     image, box = person.frame.path, ("--box", box_text(person))
     assert "nobody is asked for; name a picture, or a person" in error()
     assert "--box is given 1 times for 2 pictures; give one for each" in error(image, image, *box)
+    os.mkfifo(tmp_path / "pipe.png")  # whoever opens it waits for ever
+    assert "is a folder, a pipe or a device" in error(tmp_path / "pipe.png")
     assert "box 0,0,500,5 is not in" in error(image, "--box", "0,0,500,5")
     assert "--box 1,2: write it as x0,y0,x1,y1" in error(image, "--box", "1,2")
     strict = run_with_threshold(run_folder, tmp_path / "strict", 0.99)
@@ -175,10 +177,8 @@ def test_mistakes(index_folder, person, run_folder, tmp_path, capsys):
     assert "has no such camera; it has cam0, cam1" in error(*one, "--camera", "x")
     assert "'noon' is no time" in error(*one, "--from", "noon")
     assert "--to 100s is before --from 2024" in error(*one, "--from", "2024-01-01", "--to", "100s")
-    assert "--min-score nan: scores are from 0 to 1" in error(*one, "--min-score", "nan")
     assert "there is no folder" in error(*one, "--html", tmp_path / "none" / "out.html")
     assert "allowed endings are .png, .jpg" in error(*one, "--montage", tmp_path / "out.pdf")
-    assert "--top 0: at least 1" in error(*one, "--top", 0)
 
 
 def test_another_model_is_refused(index_folder, person, tmp_path, capsys):

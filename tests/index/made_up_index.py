@@ -1,5 +1,6 @@
 """Made-up persons in an index: what tests of all kinds of index share."""
 
+import os
 import zlib
 
 import numpy as np
@@ -22,7 +23,7 @@ def source(path, camera="c1", start=100.0, size=10):
 
 def frame(path, number=None, persons=2, offset=0.0, seed=0):
     """A frame whose persons depend on nothing but the arguments."""
-    key = zlib.crc32(f"{path} {number} {seed}".encode())
+    key = zlib.crc32(os.fsencode(f"{path} {number} {seed}"))
     generator = np.random.default_rng(key)
     corner = generator.uniform(0, 50, (persons, 2))
     return NewFrame(

@@ -249,3 +249,47 @@ def test_an_index_of_another_model_or_version_is_refused(location, monkeypatch):
     monkeypatch.setattr("fully_decoupled_ps.index.base.INDEX_VERSION", 2)
     with pytest.raises(UserError, match="of version 1, and this code reads version 2; make it"):
         open_index(location)
+
+
+NAMES = (
+    "caf\udce9.jpg",  # Latin-1
+    "café.jpg",  # NFC and NFD are two names
+    "cafe\u0301.jpg",
+    "\udcff\udce9\udc80.jpg",
+    "\U0010fee9.jpg",  # itself of the characters that bytes are stored as
+    "a\nb\x1b[31m\t.jpg",
+    "100% #1 \"it's\" \\ 'x'.jpg",
+    "صورة.jpg",
+    "日本🙂.jpg",
+    "x" * 250 + ".jpg",
+)
+
+
+def test_names_come_back_as_they_are(index, location):
+    """Of files and cameras; any bytes but NUL and / can be in them."""
+    with index.writer() as writer:
+        for i, name in enumerate(NAMES):
+            add_picture(writer, f"/data/{name}", camera=f"c {name}", start=100.0 + i)
+        writer.commit()
+        assert set(writer.states()) == {f"/data/{name}" for name in NAMES}
+        assert {state.source.camera for state in writer.states().values()} == {
+            f"c {name}" for name in NAMES
+        }
+    with open_index(location) as again:
+        assert [frame.path for frame in again.frames()] == [f"/data/{name}" for name in NAMES]
+        assert set(again.cameras()) == {f"c {name}" for name in NAMES}
+        for i, name in enumerate(NAMES):
+            (frame,) = again.find_frames(f"/data/{name}")
+            assert (frame.path, frame.time) == (f"/data/{name}", 100.0 + i)
+            assert again.frames(Filters(cameras=(f"c {name}",))) == [frame]
+            ids = [person.person_id for person in again.persons(frame.frame_id)]
+            hits = again.search(again.features(ids[:1]), 1, Filters(cameras=(f"c {name}",)))
+            assert (hits[0].person.person_id, hits[0].person.frame.path) == (ids[0], frame.path)
+        with again.writer() as writer:
+            writer.update(replace(source(f"/data/{NAMES[0]}"), camera="c \udcfe"))
+            writer.remove([f"/data/{NAMES[5]}"])
+            writer.commit()
+        again.refresh()
+        assert again.find_frames(f"/data/{NAMES[0]}")[0].camera == "c \udcfe"
+        assert again.find_frames(f"/data/{NAMES[5]}") == []
+        assert again.counts().files == len(NAMES) - 1

@@ -1,5 +1,6 @@
 """Loading a trained network, its fingerprint, and what it says of a picture."""
 
+import re
 import shutil
 
 import numpy as np
@@ -96,3 +97,16 @@ def test_mistakes(run_folder, tmp_path, monkeypatch):
     torch.save({"model": detector}, tmp_path / "detector.pth")
     with pytest.raises(UserError, match="holds a detector only; train stage reid first"):
         load_network(str(run_folder), str(tmp_path / "detector.pth"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("SCORE_THRESH", ".nan"), ("SCORE_THRESH", "1.5"), ("MAX_SIZE_TEST", "0")],
+)
+def test_numbers_of_the_config_that_let_nothing_or_all_pass(run_folder, tmp_path, key, value):
+    config = (run_folder / "config.yaml").read_text()
+    changed = re.sub(f"  {key}: .*", f"  {key}: {value}", config)
+    assert changed != config
+    (tmp_path / "own.yaml").write_text(changed)
+    with pytest.raises(UserError, match=key):
+        load_network(str(tmp_path / "own.yaml"), str(run_folder / "model_final.pth"))

@@ -1,5 +1,8 @@
 """Clicks without a browser: what they make of the values of the page's fields."""
 
+import base64
+import html
+import json
 import re
 
 import gradio as gr
@@ -98,3 +101,34 @@ def test_a_mistake_is_shown_in_its_own_words(handlers, call, message):
     with pytest.raises(gr.Error, match=message) as raised:
         explained(lambda: call(handlers))()
     assert not raised.value.print_exception
+
+
+def test_names_that_are_no_utf8_come_back_with_a_click(tmp_path):
+    """What is sent to the browser is valid Unicode, and shows the name."""
+    path, camera = "/data/\udce9\x1b\r\n.jpg", "caf\udce9"
+    with open_index(str(tmp_path / "index"), create=made_up_index.INFO) as index:
+        with index.writer() as writer:
+            made_up_index.add_picture(writer, path, camera=camera)
+            writer.commit()
+        handlers = Handlers(SearchService(index))
+        _, cameras = handlers.start_page()
+        ((label, value),) = cameras.choices
+        assert label == r"caf\xe9"
+        filters = ([value], "", "", 0)
+        listed, _, accordion, *_ = handlers.list_frames(*filters)
+        (file,) = re.findall('data-file="([^"]*)"', listed)
+        frame, view, *_ = handlers.open_frame(event(file=html.unescape(file), number=""), 0)
+        assert (frame.path, frame.camera) == (path, camera)
+        options = (*filters, 5, False, ONE_RANKING)
+        search, result, *_ = handlers.search_person(event(id="1"), Search(), *options, False)
+        assert {hit.person.frame.path for hit in search.hits} == {path}
+        for shown in (value, listed, accordion.label, view, result):
+            shown.encode()
+        assert r"/data/\xe9\x1b" in view and r"camera caf\xe9" in accordion.label
+        assert r"\xe9\x1b" in result and "\x1b" not in result.replace(file, "")
+        for label in ("CSV", "JSON", "Web page", "Montage"):
+            saved = base64.b64decode(handlers.download(label, search)["base64"])
+            if label == "JSON":
+                assert {hit["frame"] for hit in json.loads(saved)["hits"]} == {path}
+            elif label != "Montage":
+                assert r"\xe9\x1b" in saved.decode()

@@ -39,6 +39,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     """
     _check_device(cfg)
     check_parts(cfg)
+    check_test_numbers(cfg)
     precision_from_config(cfg)  # refuses a type that the device has not
     if cfg.TEST.IMS_PER_BATCH < 1:
         raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; it must be 1 or more")
@@ -120,6 +121,25 @@ def check_parts(cfg: CfgNode) -> None:
             if name not in registry:
                 registered = ", ".join(known for known, _ in registry)
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
+
+
+def check_test_numbers(cfg: CfgNode) -> None:
+    """Refuse numbers, of what is read in testing and in searching, that let nothing or all pass.
+
+    Raises:
+        UserError: names the key and what is allowed.
+    """
+    search = cfg.TEST.SEARCH
+    for key, values in (
+        ("TEST.SEARCH.SCORE_THRESH", [search.SCORE_THRESH]),
+        ("TEST.SEARCH.MORE_SCORE_THRESHS", search.MORE_SCORE_THRESHS),
+    ):
+        for value in values:
+            if not 0 <= value <= 1:  # nan is not
+                raise UserError(f"{key}: {value} is no score; scores are from 0 to 1")
+    for key, least in (("MIN_SIZE_TEST", 0), ("MAX_SIZE_TEST", 1)):
+        if cfg.INPUT[key] < least:
+            raise UserError(f"INPUT.{key} is {cfg.INPUT[key]}; it must be {least} or more")
 
 
 def _check_choice(key: str, value: str, allowed) -> None:

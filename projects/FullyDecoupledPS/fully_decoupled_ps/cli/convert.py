@@ -27,10 +27,13 @@ from ..data.conversion import (
 from ..data.conversion.layouts import SPLITS
 from ..data.cuhk_sysu import GALLERY_SIZES
 from ..errors import UserError
+from .common import MAX_SEED, number, whole_number
 
 HELP = "convert PRW, CUHK-SYSU or MOT-challenge data to the project's JSON"
 
 QUERY_RULE = "one a test person and camera, drawn at random, for persons in two frames or more"
+
+_positive, _share, _class = whole_number(1), number(0, 1), whole_number(0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--split", choices=(*SPLITS, "both"), default="both", help="default: both"
         )
     sysu.add_argument(
-        "--gallery-size", type=int, choices=GALLERY_SIZES, default=100, help="default: 100"
+        "--gallery-size",
+        type=whole_number(1),
+        choices=GALLERY_SIZES,
+        default=100,
+        help="default: 100",
     )
     _add_mot_arguments(mot)
     for format_parser in (prw, sysu, mot):
@@ -63,7 +70,7 @@ def _add_mot_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--video", type=Path, nargs="+", default=[], metavar="FILE", help="one a sequence")
     add(
-        "--camera", type=int, nargs="+", default=[], metavar="N",
+        "--camera", type=whole_number(0), nargs="+", default=[], metavar="N",
         help="one a sequence (default: the number after c, cam or camera in all their names, "
         "else 1, 2, ...)",
     )  # fmt: skip
@@ -72,13 +79,15 @@ def _add_mot_arguments(parser: argparse.ArgumentParser) -> None:
         help="whether an id is another person in each sequence, or the same (default: distinct)",
     )  # fmt: skip
     add("--stride", type=_positive, default=1, metavar="N", help="every Nth frame (default: 1)")
-    add("--classes", type=int, nargs="+", default=[1], help="of persons (default: 1, pedestrian)")
     add(
-        "--unlabelled-classes", type=int, nargs="+", default=[], metavar="CLASS",
+        "--classes", type=_class, nargs="+", default=[1], help="of persons (default: 1, pedestrian)"
+    )
+    add(
+        "--unlabelled-classes", type=_class, nargs="+", default=[], metavar="CLASS",
         help="persons to keep without an id, flagged or not, as 2 7 (on a vehicle, static)",
     )  # fmt: skip
     add("--min-visibility", type=_share, default=0.25, metavar="V", help="0 to 1 (default: 0.25)")
-    add("--min-height", type=float, default=16, metavar="PIXELS", help="default: 16")
+    add("--min-height", type=number(0), default=16, metavar="PIXELS", help="default: 16")
     add("--zero-based", action="store_true", help="x and y count from 0, not from 1 as in MOT")
     add(
         "--split", choices=("ids", "sequences", "none"), default="ids",
@@ -89,7 +98,7 @@ def _add_mot_arguments(parser: argparse.ArgumentParser) -> None:
     add("--test-sequences", nargs="+", default=[], metavar="NAME", help="for --split sequences")
     add("--test-share", type=_share, default=0.5, metavar="S", help="default: 0.5")
     add(
-        "--seed", type=int, default=0,
+        "--seed", type=whole_number(0, MAX_SEED), default=0,
         help=f"draws test sequences and queries: {QUERY_RULE} (default: 0)",
     )  # fmt: skip
 
@@ -224,19 +233,3 @@ def _next_steps(output: Path, sets: Sequence[ConvertedSet], root: Path) -> str:
             f'split="{s.name}")'
         )
     return "\n".join(lines)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 1")
-    return value

@@ -20,15 +20,25 @@ HELP = "search an index for a person in a picture"
 
 logger = logging.getLogger(__name__)
 
+# Hits of one search: their rows and, with --html, their pictures are in memory at once.
+MAX_TOP = 1_000_000
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .common import add_filter_arguments, add_index_argument, add_model_arguments
+    from .common import (
+        add_filter_arguments,
+        add_index_argument,
+        add_model_arguments,
+        whole_number,
+    )
 
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture, or VIDEO#NUMBER")
     add_index_argument(parser)
     add_query_arguments(parser)
     add_model_arguments(parser, required=False)
-    parser.add_argument("--top", type=int, default=50, help="how many hits (default 50)")
+    parser.add_argument(
+        "--top", type=whole_number(1, MAX_TOP), default=50, help="how many hits (default 50)"
+    )
     parser.add_argument(
         "--cws",
         action="store_true",
@@ -45,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_query_arguments(parser: argparse.ArgumentParser) -> None:
     """What says who is searched, beside the pictures."""
+    from .common import whole_number
+
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--box", action="append", default=[], metavar="x0,y0,x1,y1", help="the person's box"
@@ -53,7 +65,11 @@ def add_query_arguments(parser: argparse.ArgumentParser) -> None:
         "--point", action="append", default=[], metavar="x,y", help="a point on the person"
     )
     parser.add_argument(
-        "--person", action="append", type=int, default=[], help="id of a person of the index"
+        "--person",
+        action="append",
+        type=whole_number(0),
+        default=[],
+        help="id of a person of the index",
     )
 
 
@@ -83,9 +99,9 @@ def run(args: argparse.Namespace) -> int:
 def _print(args, queries, hits) -> None:
     from tabulate import tabulate
 
-    from ..inference.hit_records import hit_rows
+    from ..inference.hit_records import hit_rows, text_rows
 
-    columns, rows = hit_rows(hits)
+    columns, rows = hit_rows(hits) if args.json else text_rows(hits)
     if args.json:
         content = {
             "index": args.index,
@@ -96,14 +112,9 @@ def _print(args, queries, hits) -> None:
     elif args.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_flat(value) for value in row] for row in rows)
+        writer.writerows(rows)
     elif rows:
-        table = [[_flat(value) for value in row] for row in rows]
-        print(tabulate(table, columns, disable_numparse=True))
-
-
-def _flat(value):
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+        print(tabulate(rows, columns, disable_numparse=True))
 
 
 def _write_pictures(args, queries, hits) -> None:

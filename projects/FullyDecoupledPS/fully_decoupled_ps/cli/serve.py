@@ -17,7 +17,7 @@ DEFAULT_PORT = 7860
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .common import add_index_argument, add_model_arguments
+    from .common import add_index_argument, add_model_arguments, whole_number
 
     add_index_argument(parser)
     parser.add_argument(
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--port",
-        type=int,
+        type=whole_number(0, 65535),
         default=DEFAULT_PORT,
         help=f"default {DEFAULT_PORT}; 0: any that is free",
     )

@@ -11,6 +11,7 @@ from typing import Iterable, Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..names import encode_name
 from .base import IndexWriter, PersonIndex
 from .disk import explain_disk_errors, is_there, sync_folder
 from .records import (
@@ -209,7 +210,8 @@ class LocalIndex(PersonIndex):
 
 
 def _frame_order(frame: Frame) -> tuple:
-    return frame.time, frame.path, -1 if frame.number is None else frame.number
+    # as the records sort them, where paths are encoded
+    return frame.time, encode_name(frame.path), -1 if frame.number is None else frame.number
 
 
 def open_local(folder: Path, create: IndexInfo | None = None) -> LocalIndex:

@@ -1,7 +1,5 @@
 """The collections of an index in Milvus: their names and fields."""
 
-import json
-
 # What follows the name of the index in that of a collection.
 PERSONS, FRAMES, SOURCES = "", "_frames", "_sources"
 # Of the writers; see milvus_lease.
@@ -12,8 +10,8 @@ TOMBSTONES = "_forgotten"
 REWRITTEN = "_rewritten"
 # Of the entity among the sources that holds the index's own description.
 INFO_ID = 0
-# Milvus counts bytes.
-MAX_PATH, MAX_NAME, MAX_RECIPE, MAX_TOMBSTONE = 8192, 1024, 8192, 65535
+# Milvus counts bytes; one of a path that is no UTF-8 is stored as four.
+MAX_PATH, MAX_NAME, MAX_RECIPE, MAX_TOMBSTONE = 16384, 1024, 8192, 65535
 
 
 def placeholder() -> dict:
@@ -22,8 +20,10 @@ def placeholder() -> dict:
 
 
 def quoted(text: str) -> str:
-    """A string in a filter."""
-    return json.dumps(text, ensure_ascii=False)
+    """A string in a filter; all but these four characters stand for themselves."""
+    for character, escape in (("\\", r"\\"), ('"', r"\""), ("\n", r"\n"), ("\r", r"\r")):
+        text = text.replace(character, escape)
+    return f'"{text}"'
 
 
 def create_collection(client, name: str, kind: str, dim: int) -> None:

@@ -1,6 +1,7 @@
 """The records of a shard, in SQLite: files, their frames, the persons in them, and what is valid.
 
-SQLite's commit is the shard's commit: it says which rows of the feature file count.
+SQLite's commit is the shard's commit: it says which rows of the feature file count. Paths and
+cameras are stored as :func:`encode_name` writes them.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Iterable, Sequence
 
 import numpy as np
 
+from ..names import decode_name, encode_name
 from .disk import explain_disk_errors
 from .records import Counts, Filters, Frame, NewFrame, Person, Source, SourceState
 
@@ -154,7 +156,7 @@ class Records:
         return Counts(*(self._all(f"SELECT COUNT(*) FROM {table}")[0][0] for table in tables))
 
     def cameras(self) -> list[str]:
-        return [row[0] for row in self._all("SELECT DISTINCT camera FROM sources")]
+        return [decode_name(row[0]) for row in self._all("SELECT DISTINCT camera FROM sources")]
 
     def time_range(self) -> tuple[float, float] | None:
         sql = f"SELECT MIN(start + time_offset), MAX(start + time_offset) FROM {FRAMES}"
@@ -167,18 +169,18 @@ class Records:
             f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} "
             "ORDER BY time, path, number LIMIT ? OFFSET ?"
         )
-        return [Frame(*row) for row in self._all(sql, (*values, limit, offset))]
+        return [_frame(row) for row in self._all(sql, (*values, limit, offset))]
 
     def count_frames(self, filters: Filters) -> int:
         where, values = _where(filters, with_scores=False)
         return self._all(f"SELECT COUNT(*) FROM {FRAMES} {where}", values)[0][0]
 
     def find_frames(self, path: str, number: int | None) -> list[Frame]:
-        where, values = "WHERE path = ?", [path]
+        where, values = "WHERE path = ?", [encode_name(path)]
         if number is not None:
-            where, values = f"{where} AND number = ?", [path, number]
+            where, values = f"{where} AND number = ?", [*values, number]
         rows = self._all(f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} ORDER BY number", values)
-        return [Frame(*row) for row in rows]
+        return [_frame(row) for row in rows]
 
     def get_persons(self, person_ids: Sequence[int]) -> dict[int, Person]:
         """Persons by id; those that are not there are left out."""
@@ -187,7 +189,7 @@ class Records:
             "WHERE person_id IN (?)",
             person_ids,
         )
-        return {row[0]: Person(row[0], Frame(*row[6:]), row[1:5], row[5]) for row in rows}
+        return {row[0]: Person(row[0], _frame(row[6:]), row[1:5], row[5]) for row in rows}
 
     def persons_of(self, frame_id: int) -> list[int]:
         sql = "SELECT person_id FROM persons WHERE frame_id = ? ORDER BY score DESC, person_id"
@@ -222,11 +224,12 @@ class Records:
 
     def states(self) -> dict[str, SourceState]:
         """What is known of every file, by path."""
-        return {row[0]: _state(row) for row in self._all(STATES)}
+        states = [_state(row) for row in self._all(STATES)]
+        return {state.source.path: state for state in states}
 
     def state_of(self, path: str) -> SourceState | None:
         """What is known of a file; None if nothing is."""
-        rows = self._all(f"{STATES} WHERE path = ?", (path,))
+        rows = self._all(f"{STATES} WHERE path = ?", (encode_name(path),))
         return _state(rows[0]) if rows else None
 
     # writing, within a transaction
@@ -240,16 +243,16 @@ class Records:
             recipe = excluded.recipe, camera = excluded.camera, start = excluded.start,
             is_done = excluded.is_done""",
             (
-                *(source.path, source.size, source.mtime_ns, source.recipe),
-                *(source.camera, source.start, int(is_done)),
+                *(encode_name(source.path), source.size, source.mtime_ns, source.recipe),
+                *(encode_name(source.camera), source.start, int(is_done)),
             ),
         )
 
     def set_done(self, path: str) -> None:
-        self._run("UPDATE sources SET is_done = 1 WHERE path = ?", (path,))
+        self._run("UPDATE sources SET is_done = 1 WHERE path = ?", (encode_name(path),))
 
     def remove_source(self, path: str) -> None:
-        self._run("DELETE FROM sources WHERE path = ?", (path,))
+        self._run("DELETE FROM sources WHERE path = ?", (encode_name(path),))
 
     def remove_persons(self, person_ids: Sequence[int]) -> None:
         for person_id in person_ids:
@@ -261,7 +264,7 @@ class Records:
             cursor = self._db.execute(
                 """INSERT INTO frames (source_id, number, time_offset, width, height)
                 SELECT source_id, ?, ?, ?, ? FROM sources WHERE path = ?""",
-                (frame.number, frame.offset, frame.width, frame.height, path),
+                (frame.number, frame.offset, frame.width, frame.height, encode_name(path)),
             )
             boxes, scores = np.asarray(frame.boxes).tolist(), np.asarray(frame.scores).tolist()
             self._db.executemany(
@@ -290,8 +293,15 @@ class Records:
         self._run("DELETE FROM free_rows")
 
 
+def _frame(row: tuple) -> Frame:
+    frame_id, path, number, camera, *others = row
+    return Frame(frame_id, decode_name(path), number, decode_name(camera), *others)
+
+
 def _state(row: tuple) -> SourceState:
-    return SourceState(Source(*row[:6]), bool(row[6]), row[7])
+    path, size, mtime_ns, recipe, camera, start, is_done, last_number = row
+    source = Source(decode_name(path), size, mtime_ns, recipe, decode_name(camera), start)
+    return SourceState(source, bool(is_done), last_number)
 
 
 def _where(filters: Filters, with_scores: bool) -> tuple[str, list]:
@@ -299,7 +309,7 @@ def _where(filters: Filters, with_scores: bool) -> tuple[str, list]:
     terms, values = [], []
     if filters.cameras:
         terms.append(f"camera IN ({', '.join('?' * len(filters.cameras))})")
-        values.extend(filters.cameras)
+        values.extend(map(encode_name, filters.cameras))
     if filters.start is not None:
         terms.append("start + time_offset >= ?")
         values.append(filters.start)

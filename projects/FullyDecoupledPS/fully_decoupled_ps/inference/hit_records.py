@@ -5,6 +5,7 @@ from typing import Callable
 
 from ..errors import UserError
 from ..index import Hit
+from ..names import printable
 from .frames import read_frame
 from .query import Query, read_named_frame
 from .times import format_time
@@ -27,12 +28,24 @@ def hit_rows(hits: list[Hit]) -> tuple[tuple[str, ...], list[list]]:
     return COLUMNS, rows
 
 
+def text_rows(hits: list[Hit]) -> tuple[tuple[str, ...], list[list]]:
+    """:func:`hit_rows` for people and their tables: a value a cell, names as they can be shown."""
+    columns, rows = hit_rows(hits)
+    return columns, [[_cell(value) for value in row] for row in rows]
+
+
+def _cell(value):
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return printable(value) if isinstance(value, str) else value
+
+
 def picture_records(
     queries: list[Query], hits: list[Hit]
 ) -> tuple[list[dict], list[dict], Callable]:
     """What :mod:`..utils.search_pages` draws: records of queries and hits, and pictures by name."""
     shown = [
-        {"file_name": q.name, "image_id": Path(q.name).name, "camera_id": None, "bbox": q.box}
+        {"file_name": q.name, "image_id": _short(q.name), "camera_id": None, "bbox": q.box}
         for q in queries
     ]
     records = []
@@ -40,13 +53,17 @@ def picture_records(
         person, frame = hit.person, hit.person.frame
         records.append(
             {
-                **{"file_name": frame.name, "image_id": Path(frame.name).name},
+                **{"file_name": frame.name, "image_id": _short(frame.name)},
                 **{"rank": hit.rank, "similarity": hit.similarity, "bbox": person.box},
-                **{"score": person.score, "camera_id": frame.camera},
+                **{"score": person.score, "camera_id": printable(frame.camera)},
                 **{"person_id": person.person_id, "time": format_time(frame.time)},
             }
         )
     return shown, records, _Pictures(queries, hits)
+
+
+def _short(name: str) -> str:
+    return printable(Path(name).name)
 
 
 class _Pictures:

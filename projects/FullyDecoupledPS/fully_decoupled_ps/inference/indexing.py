@@ -14,8 +14,10 @@ from tqdm import tqdm
 from ..errors import UserError
 from ..index import IndexWriter, NewFrame, PersonIndex, Source, SourceState
 from .files import MediaFile, PathReader
+from .finding import is_litter
 from .forgetting import ForgottenPersons, complete_tombstones
 from .frames import count_samples
+from .links import OtherNames
 from .missing import MissingFiles, find_missing
 from .network import Detections, SearchNetwork
 from .stopping import StopRequest
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds of work that a kill can cost.
 COMMIT_SECONDS = 2.0
+# Each is a folder with files of its own, which every search opens.
+MAX_SHARDS = 1000
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ class IndexingReport:
     gone: list[str] = field(default_factory=list)  # in the index, but not on the disk any more
     unreachable: dict[str, str] = field(default_factory=dict)  # in the index; path -> why
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
+    other_names: set[str] = field(default_factory=set)  # links to files in by a better name
+    superseded: list[str] = field(default_factory=list)  # such names, removed from the index
+    litter: list[str] = field(default_factory=list)  # in the index, but passed over nowadays
     stopped_by: int = 0  # signal number, 0 if the run went to its end
 
 
@@ -63,6 +70,7 @@ class _Plan:
     sources: dict[str, Source]
     updates: list[Source]
     missing: MissingFiles = field(default_factory=MissingFiles)
+    litter: list[str] = field(default_factory=list)
 
 
 def index_files(
@@ -93,14 +101,19 @@ def index_files(
     sources = {f.path: _source(f, reader, options) for f in mine}
     with index.writer(options.shard) as writer:
         complete_tombstones(index)
-        plan = _make_plan(mine, sources, writer.states(), folders)
-        gone = plan.missing.gone
+        states = writer.states()
+        others = OtherNames(files, states, index)
+        mine = [f for f in mine if f.path not in others.passed_over]
+        plan = _make_plan(mine, sources, states, folders)
         report = IndexingReport(
-            unchanged=len(mine) - len(plan.jobs), gone=gone, unreachable=plan.missing.unreachable
+            unchanged=len(mine) - len(plan.jobs),
+            gone=plan.missing.gone,
+            unreachable=plan.missing.unreachable,
+            other_names=others.passed_over,
+            litter=plan.litter,
         )
-        if options.prune and gone:
-            writer.remove(gone)
-            report.pruned, report.gone = len(gone), []
+        if options.prune:
+            _prune(writer, report)
         for source in plan.updates:
             writer.update(source)
         writer.commit()
@@ -108,6 +121,7 @@ def index_files(
             _run(writer, network, plan, options, report, stop, ForgottenPersons(index))
             report.stopped_by = stop.signal_number
         if not report.stopped_by:
+            report.superseded = others.remove_superseded(index, writer, report.unreadable)
             writer.optimize()
     index.refresh()
     return report
@@ -148,7 +162,16 @@ def _make_plan(
         elif state.source != source:
             plan.updates.append(source)
     plan.missing = find_missing(states.keys() - sources.keys(), folders)
+    there = states.keys() - set(plan.missing.gone) - plan.missing.unreachable.keys()
+    plan.litter = sorted(path for path in there if is_litter(path, folders))
     return plan
+
+
+def _prune(writer: IndexWriter, report: IndexingReport) -> None:
+    removed = report.gone + report.litter
+    if removed:
+        writer.remove(removed)
+    report.pruned, report.gone, report.litter = len(removed), [], []
 
 
 def _run(
@@ -163,9 +186,7 @@ def _run(
     """Read, detect, add; a commit every few seconds."""
     if not plan.jobs:
         return
-    total = sum(
-        count_samples(j.file.path, options.fps) if j.file.is_video else 1 for j in plan.jobs
-    )
+    total = sum(_count_samples(job, options.fps) for job in plan.jobs)
     batches = stream(
         plan.jobs,
         network.mapper,
@@ -199,6 +220,13 @@ def _run(
             if stop:
                 return
     writer.commit()
+
+
+def _count_samples(job: Job, fps: float) -> int:
+    try:
+        return count_samples(job.file.path, fps) if job.file.is_video else 1
+    except Exception:  # whatever a decoder raises; it is told when the file is read
+        return 1
 
 
 def _frame(
@@ -239,8 +267,10 @@ def parse_shard(text: str) -> tuple[int, int]:
     """
     try:
         shard, count = (int(part) for part in text.split("/"))
-        if 1 <= shard <= count:
+        if 1 <= shard <= count <= MAX_SHARDS:
             return shard, count
     except ValueError:
         pass
-    raise UserError(f"--shard {text}: write i/n with i from 1 to n, such as 1/4")
+    raise UserError(
+        f"--shard {text}: write i/n with i from 1 to n, and n at most {MAX_SHARDS}, such as 1/4"
+    )

@@ -1,5 +1,6 @@
 """From a picture, and perhaps a box or a point in it, to the person to search for."""
 
+import os
 from dataclasses import dataclass
 from typing import Sequence
 
@@ -118,6 +119,8 @@ def read_named_frame(name: str) -> np.ndarray:
         UserError: if it can't be read.
     """
     path, mark, number = name.rpartition("#")
-    if mark and number.isdecimal():
+    if mark and number.isdecimal() and not os.path.exists(name):
         return read_frame(path, int(number))
+    if os.path.exists(name) and not os.path.isfile(name):  # opening a pipe would wait for ever
+        raise UserError(f"{name} is a folder, a pipe or a device; name a picture")
     return read_frame(name, None)

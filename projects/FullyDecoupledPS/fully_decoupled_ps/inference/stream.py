@@ -77,7 +77,7 @@ class FileStream(IterableDataset):
                     yield Sample(path, frame.number, frame.offset, self.mapper(frame.image))
             else:
                 yield Sample(path, None, 0.0, self.mapper(read_picture(path)))
-        except (UserError, OSError, MemoryError, cv2.error) as reason:
+        except Exception as reason:  # whatever a decoder raises: the other files are read
             error = str(reason) if isinstance(reason, UserError) else f"{path}: {reason!r}"
         yield End(path, error)
 

@@ -14,6 +14,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 import jinja2
 from markupsafe import Markup, escape
 
+from ..names import printable, printable_value
 from . import curves, visualizer
 from .query_cards import (
     NUM_HARDEST,
@@ -191,7 +192,7 @@ def percent(value: Optional[float]) -> str:
 
 def breakable(text: str) -> Markup:
     """`text` for HTML, with places where a narrow column may break a frame's name."""
-    return Markup(re.sub(r"([_/-])", r"\1<wbr>", str(escape(text))))
+    return Markup(re.sub(r"([_/-])", r"\1<wbr>", str(escape(printable(text)))))
 
 
 def page_template(name: str) -> jinja2.Template:
@@ -201,6 +202,7 @@ def page_template(name: str) -> jinja2.Template:
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=printable_value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..index import NO_FILTERS, Filters, Frame, Hit
 from ..inference import read_picture
 from ..inference.query import Query, parse_numbers
+from ..names import decode_name, encode_name, printable
 from . import views
 from .downloads import DOWNLOADS
 from .filters import describe_filters, make_filters
@@ -70,7 +71,7 @@ def explained(function):
             return function(*args)
         except UserError as error:
             raise gr.Error(
-                str(error), duration=None, title="Not possible", print_exception=False
+                printable(str(error)), duration=None, title="Not possible", print_exception=False
             ) from error
 
     return call
@@ -88,7 +89,8 @@ class Handlers:
         """Head of the page, and the cameras to choose from."""
         counts, times = self.service.summary()
         header = views.header(self.service.index.location, counts, times)
-        return header, gr.Dropdown(choices=self.service.cameras())
+        choices = [(printable(c), encode_name(c)) for c in self.service.cameras()]
+        return header, gr.Dropdown(choices=choices)
 
     def list_frames(self, *filter_values):
         """First page of the frames that pass, its number, and the filters in words."""
@@ -108,7 +110,7 @@ class Handlers:
     def open_frame(self, event: gr.EventData, min_score: float | None):
         """The frame of a button: the state, its view, and what of the page is seen."""
         number = int(event.number) if event.number else None
-        return self._show_frame(event.file, number, min_score)
+        return self._show_frame(decode_name(event.file), number, min_score)
 
     def open_neighbor(self, step: int, frame: Frame, min_score: float | None):
         """The next or the last frame of the same camera."""

@@ -6,11 +6,12 @@ from typing import Sequence
 
 import jinja2
 import numpy as np
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from ..index import Filters, Frame, Hit
 from ..inference.query import Query
 from ..inference.times import format_time
+from ..names import encode_name, printable, printable_value
 from . import pictures
 from .filters import describe_filters
 from .grouping import HitGroup, group_hits
@@ -32,11 +33,13 @@ def _template(name: str) -> jinja2.Template:
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=printable_value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["time"] = format_time
     environment.filters["name"] = short_name
+    environment.filters["attribute"] = name_attribute
     environment.globals["time_range"] = time_range
     return environment.get_template(name)
 
@@ -55,6 +58,12 @@ def short_name(frame: Frame) -> str:
     return Path(frame.path).name + ("" if frame.number is None else f"#{frame.number}")
 
 
+def name_attribute(name: str) -> Markup:
+    """A name as a value of an attribute that comes back with a click; see :func:`decode_name`."""
+    # a browser would make a line end of it
+    return escape(encode_name(name)).replace("\r", Markup("&#13;"))
+
+
 def header(location: str, counts: tuple[int, int, int], times) -> str:
     """The page's head: what is searched, and what a hit means."""
     return _template("header.html").render(location=location, counts=counts, times=times)
@@ -62,7 +71,7 @@ def header(location: str, counts: tuple[int, int, int], times) -> str:
 
 def note(text: str) -> str:
     """A line in place of what is not there."""
-    return f'<p class="ps-status">{escape(text)}</p>'
+    return f'<p class="ps-status">{escape(printable(text))}</p>'
 
 
 def frame_list(page: FramePage) -> str:
