@@ -67,12 +67,12 @@ def test_pictures_and_videos(media, index_folder, run_folder, network, caplog):
     assert "5 files read (6 frames, " in caplog.text
     with open_index(str(index_folder)) as index:
         frames = index.frames()
-        assert [(f.camera, f.number, f.time) for f in frames] == [
+        assert [(f.camera, f.pts, f.time) for f in frames] == [
             *[("cam0", None, 1000), ("cam1", None, 1001), ("cam0", None, 1002)],
             *[("cam1", None, 1003), ("hall", 0, 5000), ("hall", 5, 5001)],
         ]
         for frame in (frames[0], frames[5]):
-            found = network.detect(read_frame(frame.path, frame.number))
+            found = network.detect(read_frame(frame.path, frame.pts))
             keep = found.scores >= 0.01
             assert keep.any()
             persons = index.persons(frame.frame_id)

@@ -28,7 +28,7 @@ def test_what_was_added_is_there(index):
     assert index.cameras() == ["c0", "c1", "video"]
     assert index.time_range() == (100.0, 202.0)
     frames = index.frames(limit=100)
-    assert [(f.path, f.number, f.camera, f.time) for f in frames[3:5]] == [
+    assert [(f.path, f.pts, f.camera, f.time) for f in frames[3:5]] == [
         ("/data/3.jpg", None, "c1", 103.0),
         ("/data/v.mp4", 0, "video", 200.0),
     ]
@@ -163,14 +163,14 @@ def test_an_interrupted_file_goes_on_where_it_stopped(index):
         writer.commit()
     with index.writer() as writer:
         state = writer.states()[path]
-        assert (state.source, state.is_done, state.last_number) == (source(path), False, 7)
+        assert (state.source, state.is_done, state.last_pts) == (source(path), False, 7)
         writer.begin(source(path))
         writer.add(path, frame(path, 14))
         writer.finish(path)
         writer.commit()
         assert writer.states()[path].is_done
     index.refresh()
-    assert [f.number for f in index.frames()] == [0, 7, 14]
+    assert [f.pts for f in index.frames()] == [0, 7, 14]
 
 
 def test_an_interrupted_picture_is_not_there_twice(index):
@@ -246,6 +246,6 @@ def test_an_index_of_another_model_or_version_is_refused(location, monkeypatch):
     open_index(location, create=INFO).close()
     with pytest.raises(UserError, match="two models can't be compared"):
         open_index(location, create=replace(INFO, fingerprint="b" * 64))
-    monkeypatch.setattr("fully_decoupled_ps.index.base.INDEX_VERSION", 2)
-    with pytest.raises(UserError, match="of version 1, and this code reads version 2; make it"):
+    monkeypatch.setattr("fully_decoupled_ps.index.base.INDEX_VERSION", 3)
+    with pytest.raises(UserError, match="of version 2, and this code reads version 3; run"):
         open_index(location)

@@ -49,17 +49,17 @@ def test_damaged_pictures(tmp_path):
 def test_sampling(tmp_path, fps, numbers):
     path = str(save_video(tmp_path / "v.avi", num_frames=10, fps=5))
     frames = list(sample_video(path, fps))
-    assert [frame.number for frame in frames] == list(numbers)
+    assert [frame.pts for frame in frames] == list(numbers)
     assert [frame.offset for frame in frames] == [number / 5 for number in numbers]
     for frame in frames:
-        assert abs(float(frame.image.mean()) - 18 * frame.number) < 25
-        np.testing.assert_array_equal(read_frame(path, frame.number), frame.image)
+        assert abs(float(frame.image.mean()) - 18 * frame.pts) < 25
+        np.testing.assert_array_equal(read_frame(path, frame.pts), frame.image)
     assert abs(count_samples(path, fps) - len(frames)) <= 1
 
 
 def test_sampling_goes_on_after_a_frame(tmp_path):
     path = str(save_video(tmp_path / "v.avi"))
-    assert [f.number for f in sample_video(path, 2, after=3)] == [5, 8]
+    assert [f.pts for f in sample_video(path, 2, after=3)] == [5, 8]
     assert list(sample_video(path, 2, after=8)) == []
 
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="everybody in a picture, a video, or a frame VIDEO#NUMBER; may be repeated",
+        help="everybody in a picture, a video, or a frame VIDEO#PTS; may be repeated",
     )
     parser.add_argument(
         "--query",
@@ -77,13 +77,14 @@ def _in_frames(names: list[str], index) -> list[int]:
     import os
 
     from ..errors import UserError
+    from ..inference.query import split_name
 
     ids = []
     for name in names:
-        path, mark, number = name.rpartition("#")
-        is_numbered = bool(mark) and number.isdecimal()
-        path = os.path.abspath(path if is_numbered else name)
-        frames = index.find_frames(path, int(number) if is_numbered else None)
+        frames = index.find_frames(os.path.abspath(name))
+        path, pts = split_name(name)
+        if not frames and pts is not None:  # else "#" is part of the file's own name
+            frames = index.find_frames(os.path.abspath(path), pts)
         if not frames:
             raise UserError(
                 f"--frame {name}: index {index.location} has no such frame; name it as `query` "

@@ -1,6 +1,6 @@
 """An index in Milvus, for those who outgrow one machine: the same interface, through pymilvus.
 
-Milvus has no transactions. Ids come from the file's path and the frame's number, so that adding a
+Milvus has no transactions. Ids come from the file's path and the frame's pts, so that adding a
 frame twice leaves it there once; persons are added before their frame, and frames before their
 file is done. So a kill can cost work but leave nothing twice or half.
 """
@@ -19,6 +19,7 @@ from .base import IndexWriter, PersonIndex
 from .milvus_collections import (
     FRAMES,
     INFO_ID,
+    NO_VALUE,
     PERSONS,
     REWRITTEN,
     SOURCES,
@@ -48,7 +49,8 @@ PREFIX = "milvus://"
 # connection, of which gRPC writes lines to the console.
 GRPC_OPTIONS = {"grpc.keepalive_permit_without_calls": False}
 
-FRAME_FIELDS = ["frame_id", "path", "number", "camera", "time", "width", "height"]
+# In the order of Frame's own.
+FRAME_FIELDS = "frame_id path pts camera time width height time_offset checksum".split()
 PERSON_FIELDS = ["person_id", *FRAME_FIELDS, "x0", "y0", "x1", "y1", "score"]
 
 
@@ -131,7 +133,7 @@ class MilvusIndex(PersonIndex):
         if self._frames is None:
             rows = self.query(FRAMES, "frame_id >= 0", FRAME_FIELDS)
             frames = [_frame(row) for row in rows]
-            frames.sort(key=lambda f: (f.time, f.path, -1 if f.number is None else f.number))
+            frames.sort(key=lambda f: (f.time, f.path, NO_VALUE if f.pts is None else f.pts))
             self._frames = frames
         return self._frames
 
@@ -159,11 +161,9 @@ class MilvusIndex(PersonIndex):
     def count_frames(self, filters: Filters = NO_FILTERS) -> int:
         return len(self._passing(filters))
 
-    def find_frames(self, path: str, number: int | None = None) -> list[Frame]:
+    def find_frames(self, path: str, pts: int | None = None) -> list[Frame]:
         return [
-            frame
-            for frame in self.all_frames()
-            if frame.path == path and number in (None, frame.number)
+            frame for frame in self.all_frames() if frame.path == path and pts in (None, frame.pts)
         ]
 
     def persons(self, frame_id: int) -> list[Person]:
@@ -262,13 +262,13 @@ class MilvusWriter(IndexWriter):
         fields = [*Source.__dataclass_fields__, "is_done"]
         for row in self.index.query(SOURCES, f"source_id != {INFO_ID}", fields):
             source = Source(**{key: row[key] for key in Source.__dataclass_fields__})
-            last = None if row["is_done"] else self._last_number(source.path)
+            last = None if row["is_done"] else self._last_pts(source.path)
             states[source.path] = SourceState(source, bool(row["is_done"]), last)
         return states
 
-    def _last_number(self, path: str) -> int | None:
-        rows = self.index.query(FRAMES, f"path == {quoted(path)}", ["number"])
-        return max((row["number"] for row in rows if row["number"] >= 0), default=None)
+    def _last_pts(self, path: str) -> int | None:
+        rows = self.index.query(FRAMES, f"path == {quoted(path)}", ["pts"])
+        return max((row["pts"] for row in rows if row["pts"] != NO_VALUE), default=None)
 
     def begin(self, source: Source) -> None:
         known = self.states_of(source.path)
@@ -300,15 +300,17 @@ class MilvusWriter(IndexWriter):
 
     def add(self, path: str, frame: NewFrame) -> None:
         source = self._sources[path]
-        number = -1 if frame.number is None else frame.number
+        pts = NO_VALUE if frame.pts is None else frame.pts
         row = {
-            "frame_id": stable_id(path, number),
+            "frame_id": stable_id(path, pts),
             "path": path,
-            "number": number,
+            "pts": pts,
             "camera": source.camera,
             "time": source.start + frame.offset,
             "width": frame.width,
             "height": frame.height,
+            "time_offset": frame.offset,
+            "checksum": NO_VALUE if frame.checksum is None else frame.checksum,
         }
         self._frames.append(row)
         for i, (box, score, feature) in enumerate(
@@ -317,7 +319,7 @@ class MilvusWriter(IndexWriter):
             self._persons.append(
                 {
                     **row,
-                    "person_id": stable_id(path, number, i),
+                    "person_id": stable_id(path, pts, i),
                     **dict(zip(("x0", "y0", "x1", "y1"), box)),
                     "score": score,
                     "feature": feature.astype(np.float32).tolist(),
@@ -454,8 +456,8 @@ def _condition(filters: Filters) -> str:
 
 
 def _frame(row: dict) -> Frame:
-    number = row["number"] if row["number"] >= 0 else None
-    return Frame(**{**{key: row[key] for key in FRAME_FIELDS}, "number": number})
+    values = [None if row[key] == NO_VALUE else row[key] for key in FRAME_FIELDS]
+    return Frame(*values)
 
 
 def _person(row: dict) -> Person:

@@ -29,12 +29,13 @@ CREATE TABLE IF NOT EXISTS sources (
 CREATE TABLE IF NOT EXISTS frames (
     frame_id INTEGER PRIMARY KEY AUTOINCREMENT,
     source_id INTEGER NOT NULL REFERENCES sources ON DELETE CASCADE,
-    number INTEGER,
+    pts INTEGER,
     time_offset REAL NOT NULL,
+    checksum INTEGER,
     width INTEGER NOT NULL,
     height INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS frames_of_source ON frames (source_id, number);
+CREATE INDEX IF NOT EXISTS frames_of_source ON frames (source_id, pts);
 CREATE TABLE IF NOT EXISTS persons (
     person_id INTEGER PRIMARY KEY AUTOINCREMENT,
     frame_id INTEGER NOT NULL REFERENCES frames ON DELETE CASCADE,
@@ -51,11 +52,13 @@ CREATE TRIGGER IF NOT EXISTS person_removed AFTER DELETE ON persons BEGIN
 END;
 """
 
-FRAME_COLUMNS = "frame_id, path, number, camera, start + time_offset AS time, width, height"
+FRAME_COLUMNS = (
+    "frame_id, path, pts, camera, start + time_offset AS time, width, height, time_offset, checksum"
+)
 FRAMES = "frames JOIN sources USING (source_id)"
 PERSONS = f"persons JOIN {FRAMES.replace('frames', 'frames USING (frame_id)', 1)}"
 STATES = """SELECT path, size, mtime_ns, recipe, camera, start, is_done,
-    (SELECT MAX(number) FROM frames WHERE frames.source_id = sources.source_id) FROM sources"""
+    (SELECT MAX(pts) FROM frames WHERE frames.source_id = sources.source_id) FROM sources"""
 # SQLite's limit on the variables of a statement is 999 in old versions.
 BATCH = 900
 # Seconds to wait for a reader or a commit to end.
@@ -165,7 +168,7 @@ class Records:
         where, values = _where(filters, with_scores=False)
         sql = (
             f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} "
-            "ORDER BY time, path, number LIMIT ? OFFSET ?"
+            "ORDER BY time, path, pts LIMIT ? OFFSET ?"
         )
         return [Frame(*row) for row in self._all(sql, (*values, limit, offset))]
 
@@ -173,11 +176,11 @@ class Records:
         where, values = _where(filters, with_scores=False)
         return self._all(f"SELECT COUNT(*) FROM {FRAMES} {where}", values)[0][0]
 
-    def find_frames(self, path: str, number: int | None) -> list[Frame]:
+    def find_frames(self, path: str, pts: int | None) -> list[Frame]:
         where, values = "WHERE path = ?", [path]
-        if number is not None:
-            where, values = f"{where} AND number = ?", [path, number]
-        rows = self._all(f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} ORDER BY number", values)
+        if pts is not None:
+            where, values = f"{where} AND pts = ?", [path, pts]
+        rows = self._all(f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} ORDER BY pts", values)
         return [Frame(*row) for row in rows]
 
     def get_persons(self, person_ids: Sequence[int]) -> dict[int, Person]:
@@ -259,9 +262,9 @@ class Records:
         """Add a frame of a known file, its persons at ``rows`` of the feature file."""
         with self._errors():
             cursor = self._db.execute(
-                """INSERT INTO frames (source_id, number, time_offset, width, height)
-                SELECT source_id, ?, ?, ?, ? FROM sources WHERE path = ?""",
-                (frame.number, frame.offset, frame.width, frame.height, path),
+                """INSERT INTO frames (source_id, pts, time_offset, width, height, checksum)
+                SELECT source_id, ?, ?, ?, ?, ? FROM sources WHERE path = ?""",
+                (frame.pts, frame.offset, frame.width, frame.height, frame.checksum, path),
             )
             boxes, scores = np.asarray(frame.boxes).tolist(), np.asarray(frame.scores).tolist()
             self._db.executemany(

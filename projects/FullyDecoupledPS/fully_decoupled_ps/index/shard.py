@@ -152,8 +152,8 @@ class ShardWriter(IndexWriter):
         self.records.begin()
         known = self.records.state_of(source.path)
         if known is not None and not (
-            # a picture has no number to go on after
-            known.source.same_content(source) and known.last_number is not None
+            # a picture has no pts to go on after
+            known.source.same_content(source) and known.last_pts is not None
         ):
             self.records.remove_source(source.path)
         self.records.put_source(source)

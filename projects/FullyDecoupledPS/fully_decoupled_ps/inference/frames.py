@@ -17,7 +17,7 @@ DEFAULT_FRAME_RATE = 25.0
 class VideoFrame(NamedTuple):
     """A frame of a video."""
 
-    number: int  # from 0, of all frames
+    pts: int
     offset: float  # seconds after the first one
     image: np.ndarray  # (H, W, 3) RGB uint8
 

@@ -61,7 +61,7 @@ class _Pictures:
             return self._images[name]
         try:
             if name in self._frames:
-                return read_frame(self._frames[name].path, self._frames[name].number)
+                return read_frame(self._frames[name].path, self._frames[name].pts)
             return read_named_frame(name)
         except UserError:
             return None

@@ -135,7 +135,7 @@ def _make_plan(
         if state is None or not state.source.same_content(source):
             plan.jobs.append(Job(file))
         elif not state.is_done:
-            plan.jobs.append(Job(file, after=state.last_number))
+            plan.jobs.append(Job(file, after=state.last_pts))
         elif state.source != source:
             plan.updates.append(source)
     roots = tuple(os.path.join(os.path.abspath(folder), "") for folder in folders)
@@ -188,7 +188,7 @@ def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopR
 def _frame(sample: Sample, found: Detections, score_thresh: float) -> NewFrame:
     keep = found.scores >= score_thresh
     return NewFrame(
-        number=sample.number,
+        pts=sample.pts,
         offset=sample.offset,
         width=sample.inputs["width"],
         height=sample.inputs["height"],

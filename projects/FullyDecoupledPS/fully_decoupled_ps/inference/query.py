@@ -1,5 +1,7 @@
 """From a picture, and perhaps a box or a point in it, to the person to search for."""
 
+import os
+import re
 from dataclasses import dataclass
 from typing import Sequence
 
@@ -112,12 +114,22 @@ def parse_numbers(option: str, text: str, count: int) -> tuple[float, ...]:
 
 
 def read_named_frame(name: str) -> np.ndarray:
-    """A picture, by its path, or a frame of a video, by ``PATH#NUMBER`` as hits are named.
+    """A picture, by its path, or a frame of a video, by ``PATH#PTS`` as hits are named.
 
     Raises:
         UserError: if it can't be read.
     """
-    path, mark, number = name.rpartition("#")
-    if mark and number.isdecimal():
-        return read_frame(path, int(number))
-    return read_frame(name, None)
+    path, pts = split_name(name)
+    if pts is None or os.path.exists(name):  # "#" may be part of a file's own name
+        return read_frame(name, None)
+    return read_frame(path, pts)
+
+
+def split_name(name: str) -> tuple[str, int | None]:
+    """``PATH#PTS`` -> path and pts; without such an end, the name itself and None.
+
+    >>> split_name("a#b.mp4#-512")
+    ('a#b.mp4', -512)
+    """
+    match = re.fullmatch(r"(.+)#(-?[0-9]{1,19})", name, re.DOTALL)
+    return (match[1], int(match[2])) if match else (name, None)

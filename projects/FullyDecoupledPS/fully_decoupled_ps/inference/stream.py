@@ -19,14 +19,14 @@ class Job:
     """A file to read."""
 
     file: MediaFile
-    after: int | None = None  # number of the last frame that is not wanted again
+    after: int | None = None  # pts of the last frame that is not wanted again
 
 
 class Sample(NamedTuple):
     """A frame, ready for the network."""
 
     path: str
-    number: int | None  # of the frame in its video
+    pts: int | None  # of a video's frame
     offset: float  # seconds after the file's first frame
     inputs: dict  # of the network
 
@@ -74,7 +74,7 @@ class FileStream(IterableDataset):
         try:
             if job.file.is_video:
                 for frame in sample_video(path, self.fps, job.after):
-                    yield Sample(path, frame.number, frame.offset, self.mapper(frame.image))
+                    yield Sample(path, frame.pts, frame.offset, self.mapper(frame.image))
             else:
                 yield Sample(path, None, 0.0, self.mapper(read_picture(path)))
         except (UserError, OSError, MemoryError, cv2.error) as reason:

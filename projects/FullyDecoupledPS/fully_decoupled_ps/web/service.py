@@ -84,15 +84,15 @@ class SearchService:
             shown = tuple(self._with_persons(frame, filters.min_score) for frame in frames)
         return FramePage(shown, number, num_pages, count)
 
-    def find_frame(self, path: str, number: int | None, min_score: float = 0) -> FrameWithPersons:
-        """The picture at ``path``, or frame ``number`` of the video there.
+    def find_frame(self, path: str, pts: int | None, min_score: float = 0) -> FrameWithPersons:
+        """The picture at ``path``, or the frame of ``pts`` of the video there.
 
         Raises:
             UserError: if the index has no such frame (any more).
         """
         with self._index_lock:
             self.index.refresh()
-            frames = self.index.find_frames(path, number)
+            frames = self.index.find_frames(path, pts)
             if not frames:
                 raise UserError(f"the index has no frame of {path} any more; reload the page")
             return self._with_persons(frames[0], min_score)

@@ -52,7 +52,7 @@ def time_range(start: float, end: float) -> str:
 
 def short_name(frame: Frame) -> str:
     """A frame's name without its folders."""
-    return Path(frame.path).name + ("" if frame.number is None else f"#{frame.number}")
+    return Path(frame.path).name + ("" if frame.pts is None else f"#{frame.pts}")
 
 
 def header(location: str, counts: tuple[int, int, int], times) -> str:
