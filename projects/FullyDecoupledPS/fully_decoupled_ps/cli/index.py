@@ -132,11 +132,18 @@ def _tell(report, index) -> int:
         logger.info("Stopped; the same command goes on from here")
         return 128 + report.stopped_by
     if report.unreadable:
-        if not (report.added or report.unchanged):  # the command was of nothing else
+        if not (report.added or report.unchanged or report.incomplete):  # the command was of nothing else
             first, *others = report.unreadable.values()
             raise UserError(first + (f" (and {len(others)} more files)" if others else ""))
         logger.warning("%d file(s) could not be read:", len(report.unreadable))
         for reason in report.unreadable.values():
             logger.warning("  %s", reason)
-        return 1
-    return 0
+    if report.incomplete:
+        logger.warning(
+            "%d video(s) could be read in part; what could be is in the index, and the same "
+            "command tries again:",
+            len(report.incomplete),
+        )
+        for reason in report.incomplete.values():
+            logger.warning("  %s", reason)
+    return 1 if report.unreadable or report.incomplete else 0

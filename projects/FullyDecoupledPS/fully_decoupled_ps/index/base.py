@@ -257,10 +257,14 @@ class IndexWriter(ABC):
         """What the shard knows of every file, by path."""
 
     @abstractmethod
-    def begin(self, source: Source) -> None:
-        """Start a file, or go on with a video behind the last frame that is in.
+    def checksums(self, path: str) -> dict[int, int | None]:
+        """Of the frames of a video that are in, by pts."""
 
-        Persons of a file that has changed since, and of a picture, are removed.
+    @abstractmethod
+    def begin(self, source: Source, goes_on: bool = False) -> None:
+        """Start a file: what is in of it is removed, unless ``goes_on``.
+
+        Frames that stay get the file's new camera and start time.
         """
 
     @abstractmethod

@@ -262,17 +262,19 @@ class MilvusWriter(IndexWriter):
         fields = [*Source.__dataclass_fields__, "is_done"]
         for row in self.index.query(SOURCES, f"source_id != {INFO_ID}", fields):
             source = Source(**{key: row[key] for key in Source.__dataclass_fields__})
-            last = None if row["is_done"] else self._last_pts(source.path)
-            states[source.path] = SourceState(source, bool(row["is_done"]), last)
+            states[source.path] = SourceState(source, bool(row["is_done"]))
         return states
 
-    def _last_pts(self, path: str) -> int | None:
-        rows = self.index.query(FRAMES, f"path == {quoted(path)}", ["pts"])
-        return max((row["pts"] for row in rows if row["pts"] != NO_VALUE), default=None)
+    def checksums(self, path: str) -> dict[int, int | None]:
+        rows = self.index.query(FRAMES, f"path == {quoted(path)}", FRAME_FIELDS)
+        frames = [_frame(row) for row in rows]
+        return {frame.pts: frame.checksum for frame in frames if frame.pts is not None}
 
-    def begin(self, source: Source) -> None:
+    def begin(self, source: Source, goes_on: bool = False) -> None:
         known = self.states_of(source.path)
-        if known is not None and not known.same_content(source):
+        if known is not None and goes_on:
+            self._change_frames(known, source)
+        elif known is not None:
             self.remove([source.path])
         self._sources[source.path] = source
         self._done.discard(source.path)
@@ -284,8 +286,14 @@ class MilvusWriter(IndexWriter):
         return Source(**{key: found[0][key] for key in fields}) if found else None
 
     def update(self, source: Source) -> None:
-        before = self.states_of(source.path)
-        shift = source.start - before.start
+        self._change_frames(self.states_of(source.path), source)
+        self._sources[source.path] = source
+        self._done.add(source.path)
+
+    def _change_frames(self, before: Source, source: Source) -> None:
+        """Give frames that are in another camera and start time."""
+        if (before.camera, before.start) == (source.camera, source.start):
+            return
         condition = f"path == {quoted(source.path)}"
         for kind, fields in (
             (PERSONS, [*PERSON_FIELDS, "feature"]),
@@ -293,10 +301,8 @@ class MilvusWriter(IndexWriter):
         ):
             rows = self.index.query(kind, condition, fields)
             for row in rows:
-                row.update(camera=source.camera, time=row["time"] + shift)
+                row.update(camera=source.camera, time=source.start + row["time_offset"])
             self._upsert(kind, [{key: row[key] for key in fields} for row in rows])
-        self._sources[source.path] = source
-        self._done.add(source.path)
 
     def add(self, path: str, frame: NewFrame) -> None:
         source = self._sources[path]

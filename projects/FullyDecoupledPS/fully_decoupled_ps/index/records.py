@@ -123,7 +123,6 @@ class SourceState:
 
     source: Source
     is_done: bool  # else reading it was interrupted
-    last_pts: int | None  # of a video's last frame that is in; None if there is none
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,6 @@ FRAME_COLUMNS = (
 )
 FRAMES = "frames JOIN sources USING (source_id)"
 PERSONS = f"persons JOIN {FRAMES.replace('frames', 'frames USING (frame_id)', 1)}"
-STATES = """SELECT path, size, mtime_ns, recipe, camera, start, is_done,
-    (SELECT MAX(pts) FROM frames WHERE frames.source_id = sources.source_id) FROM sources"""
 # SQLite's limit on the variables of a statement is 999 in old versions.
 BATCH = 900
 # Seconds to wait for a reader or a commit to end.
@@ -225,12 +223,13 @@ class Records:
 
     def states(self) -> dict[str, SourceState]:
         """What is known of every file, by path."""
-        return {row[0]: _state(row) for row in self._all(STATES)}
+        rows = self._all("SELECT path, size, mtime_ns, recipe, camera, start, is_done FROM sources")
+        return {row[0]: SourceState(Source(*row[:6]), bool(row[6])) for row in rows}
 
-    def state_of(self, path: str) -> SourceState | None:
-        """What is known of a file; None if nothing is."""
-        rows = self._all(f"{STATES} WHERE path = ?", (path,))
-        return _state(rows[0]) if rows else None
+    def checksums(self, path: str) -> dict[int, int | None]:
+        """Of the frames of a video, by pts."""
+        sql = f"SELECT pts, checksum FROM {FRAMES} WHERE path = ? AND pts IS NOT NULL"
+        return dict(self._all(sql, (path,)))
 
     # writing, within a transaction
 
@@ -291,10 +290,6 @@ class Records:
         )
         self._run("DROP TABLE moved")
         self._run("DELETE FROM free_rows")
-
-
-def _state(row: tuple) -> SourceState:
-    return SourceState(Source(*row[:6]), bool(row[6]), row[7])
 
 
 def _where(filters: Filters, with_scores: bool) -> tuple[str, list]:

@@ -7,7 +7,7 @@ from ..errors import UserError
 from ..index import Hit
 from .files import format_time
 from .frames import read_frame
-from .query import Query, read_named_frame
+from .query import Query
 
 COLUMNS = ("rank", "similarity", "person", "score", "camera", "time", "frame", "box")
 
@@ -55,13 +55,13 @@ class _Pictures:
     def __init__(self, queries: list[Query], hits: list[Hit]):
         self._images = {q.name: q.image for q in queries if q.image is not None}
         self._frames = {hit.person.frame.name: hit.person.frame for hit in hits}
+        self._frames |= {q.name: q.frame for q in queries if q.frame is not None}
 
     def __call__(self, name: str):
         if name in self._images:
             return self._images[name]
         try:
-            if name in self._frames:
-                return read_frame(self._frames[name].path, self._frames[name].pts)
-            return read_named_frame(name)
+            frame = self._frames[name]
+            return read_frame(frame.path, frame.pts, frame.checksum)
         except UserError:
             return None

@@ -17,7 +17,7 @@ from .files import MediaFile, PathReader
 from .frames import count_samples
 from .network import Detections, SearchNetwork
 from .stopping import StopRequest
-from .stream import End, Job, Sample, stream
+from .stream import End, Job, Restart, Sample, stream
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class IndexingReport:
     persons: int = 0
     gone: list[str] = field(default_factory=list)  # in the index, but not on the disk any more
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
+    incomplete: dict[str, str] = field(default_factory=dict)  # videos that are read in part -> why
     stopped_by: int = 0  # signal number, 0 if the run went to its end
 
 
@@ -57,6 +58,7 @@ class _Plan:
 
     jobs: list[Job]
     sources: dict[str, Source]
+    continued: set[str]  # videos whose frames in the index stay, and are added to
     updates: list[Source]
     gone: list[str]
 
@@ -87,7 +89,7 @@ def index_files(
     mine = [f for f in files if shard_of(f.path, shards) == options.shard]
     sources = {f.path: _source(f, reader, options) for f in mine}
     with index.writer(options.shard) as writer:
-        plan = _make_plan(mine, sources, writer.states(), folders)
+        plan = _make_plan(mine, sources, writer, folders)
         report = IndexingReport(unchanged=len(mine) - len(plan.jobs), gone=plan.gone)
         if options.prune and plan.gone:
             writer.remove(plan.gone)
@@ -126,16 +128,18 @@ def _source(file: MediaFile, reader: PathReader, options: IndexingOptions) -> So
 def _make_plan(
     files: list[MediaFile],
     sources: dict[str, Source],
-    states: dict[str, SourceState],
+    writer: IndexWriter,
     folders: Sequence[str],
 ) -> _Plan:
-    plan = _Plan(jobs=[], sources=sources, updates=[], gone=[])
+    plan = _Plan(jobs=[], sources=sources, continued=set(), updates=[], gone=[])
+    states = writer.states()
     for file in files:
         source, state = sources[file.path], states.get(file.path)
-        if state is None or not state.source.same_content(source):
-            plan.jobs.append(Job(file))
-        elif not state.is_done:
-            plan.jobs.append(Job(file, after=state.last_pts))
+        if state is None or not (state.is_done and state.source.same_content(source)):
+            job = Job(file, _known_frames(file, source, state, writer))
+            plan.jobs.append(job)
+            if job.known:
+                plan.continued.add(file.path)
         elif state.source != source:
             plan.updates.append(source)
     roots = tuple(os.path.join(os.path.abspath(folder), "") for folder in folders)
@@ -145,13 +149,20 @@ def _make_plan(
     return plan
 
 
+def _known_frames(
+    file: MediaFile, source: Source, state: SourceState | None, writer: IndexWriter
+) -> dict[int, int | None]:
+    """Of a video that was read in part, or that may have grown since; the reader compares them."""
+    if state is None or not file.is_video or state.source.recipe != source.recipe:
+        return {}
+    return writer.checksums(file.path)
+
+
 def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopRequest) -> None:
     """Read, detect, add; a commit every few seconds."""
     if not plan.jobs:
         return
-    total = sum(
-        count_samples(j.file.path, options.fps) if j.file.is_video else 1 for j in plan.jobs
-    )
+    total = sum(_count(job, options.fps) for job in plan.jobs)
     batches = stream(
         plan.jobs,
         network.mapper,
@@ -169,12 +180,14 @@ def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopR
                 if isinstance(item, Sample):
                     if item.path not in begun:
                         begun.add(item.path)
-                        writer.begin(plan.sources[item.path])
+                        writer.begin(plan.sources[item.path], item.path in plan.continued)
                     frame = _frame(item, next(found), options.score_thresh)
                     writer.add(item.path, frame)
                     report.frames += 1
                     report.persons += len(frame.scores)
                     progress.update()
+                elif isinstance(item, Restart):
+                    plan.continued.discard(item.path)
                 else:
                     _end_file(item, writer, plan, begun, report)
             if stop or time.monotonic() - committed > COMMIT_SECONDS:
@@ -183,6 +196,13 @@ def _run(writer: IndexWriter, network, plan: _Plan, options, report, stop: StopR
             if stop:
                 return
     writer.commit()
+
+
+def _count(job: Job, fps: float) -> int:
+    """About how many frames there are to read."""
+    if not job.file.is_video:
+        return 1
+    return max(count_samples(job.file.path, fps) - len(job.known), 0)
 
 
 def _frame(sample: Sample, found: Detections, score_thresh: float) -> NewFrame:
@@ -195,16 +215,18 @@ def _frame(sample: Sample, found: Detections, score_thresh: float) -> NewFrame:
         boxes=found.boxes[keep],
         scores=found.scores[keep],
         features=found.features[keep].astype(np.float16),
+        checksum=sample.checksum,
     )
 
 
 def _end_file(end: End, writer: IndexWriter, plan: _Plan, begun: set, report) -> None:
     if end.error:
         # what was read before is kept, as is what the index had of the file if nothing was
-        report.unreadable[end.path] = end.error
+        is_in_part = end.path in begun or end.path in plan.continued
+        (report.incomplete if is_in_part else report.unreadable)[end.path] = end.error
         return
-    if end.path not in begun:  # only its end was missing
-        writer.begin(plan.sources[end.path])
+    if end.path not in begun:  # nothing new was in it
+        writer.begin(plan.sources[end.path], end.path in plan.continued)
     writer.finish(end.path)
     report.added += 1
 

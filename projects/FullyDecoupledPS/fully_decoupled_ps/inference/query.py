@@ -8,6 +8,7 @@ from typing import Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..index import Frame, PersonIndex
 from .frames import read_frame
 from .network import SearchNetwork
 
@@ -20,6 +21,7 @@ class Query:
     image: np.ndarray  # (H, W, 3) RGB uint8
     box: tuple[float, float, float, float]  # x0, y0, x1, y1 in its pixels
     feature: np.ndarray  # (D,) float32, L2-normalised
+    frame: Frame | None = None  # of the index, if the person is of it
 
 
 def query_of_box(network: SearchNetwork, name: str, image: np.ndarray, box=None) -> Query:
@@ -113,8 +115,10 @@ def parse_numbers(option: str, text: str, count: int) -> tuple[float, ...]:
     return numbers
 
 
-def read_named_frame(name: str) -> np.ndarray:
+def read_named_frame(name: str, index: PersonIndex) -> np.ndarray:
     """A picture, by its path, or a frame of a video, by ``PATH#PTS`` as hits are named.
+
+    A frame of the index is the one that was indexed; others are found by their pts alone.
 
     Raises:
         UserError: if it can't be read.
@@ -122,7 +126,8 @@ def read_named_frame(name: str) -> np.ndarray:
     path, pts = split_name(name)
     if pts is None or os.path.exists(name):  # "#" may be part of a file's own name
         return read_frame(name, None)
-    return read_frame(path, pts)
+    known = index.find_frames(os.path.abspath(path), pts)
+    return read_frame(path, pts, known[0].checksum if known else None)
 
 
 def split_name(name: str) -> tuple[str, int | None]:

@@ -31,7 +31,7 @@ def read_indexed(frame: Frame) -> FramePicture:
     if not os.path.exists(frame.path):
         return FramePicture(None, "Missing: the file was moved or deleted since it was indexed.")
     try:
-        image = read_frame(frame.path, frame.pts)
+        image = read_frame(frame.path, frame.pts, frame.checksum)
     except UserError:
         return FramePicture(None, "Missing: the file can't be read any more.")
     if image.shape[:2] != (frame.height, frame.width):

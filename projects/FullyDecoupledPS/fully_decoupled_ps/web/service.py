@@ -41,7 +41,7 @@ class FramePage:
 class PersonQuery(Query):
     """A person of the index; the picture is read where it is drawn, for it may be gone."""
 
-    person: Person
+    person: Person | None = None
 
 
 class SearchService:
@@ -133,7 +133,7 @@ class SearchService:
             self.index.refresh()
             person = self.index.person(person_id)
             feature = self.index.features([person_id])[0]
-        return PersonQuery(person.frame.name, None, person.box, feature, person)
+        return PersonQuery(person.frame.name, None, person.box, feature, person.frame, person)
 
     def detect(self, image: np.ndarray) -> np.ndarray:
         """(R, 4) boxes of the persons in a picture, (H, W, 3) RGB uint8, the best score first.
