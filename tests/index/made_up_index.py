@@ -20,7 +20,7 @@ def source(path, camera="c1", start=100.0, size=10):
     return Source(path, size, mtime_ns=1, recipe="{}", camera=camera, start=start)
 
 
-def frame(path, pts=None, persons=2, offset=0.0, seed=0):
+def frame(path, pts=None, persons=2, offset=0.0, seed=0, checksum=None):
     """A frame whose persons depend on nothing but the arguments."""
     key = zlib.crc32(f"{path} {pts} {seed}".encode())
     generator = np.random.default_rng(key)
@@ -33,6 +33,7 @@ def frame(path, pts=None, persons=2, offset=0.0, seed=0):
         boxes=np.concatenate([corner, corner + 20], axis=1).astype(np.float32),
         scores=np.sort(generator.uniform(0.3, 1, persons))[::-1].astype(np.float32),
         features=unit(persons, seed=key),
+        checksum=checksum,
     )
 
 

@@ -2,7 +2,7 @@
 
 Run again with the same --index, it reads only files that are new or have changed. It can be
 stopped with Ctrl-C, or killed, at any time; the next run goes on from there. Exit status: 0 if all
-files could be read, 1 if some could not (they are listed), 2 for a mistake in the command or if no
+files could be read, 1 if some could not, or only in part (they are listed), 2 for a mistake in the command or if no
 file could be read, 130 after Ctrl-C.
 """
 
@@ -132,7 +132,8 @@ def _tell(report, index) -> int:
         logger.info("Stopped; the same command goes on from here")
         return 128 + report.stopped_by
     if report.unreadable:
-        if not (report.added or report.unchanged or report.incomplete):  # the command was of nothing else
+        # the command was of nothing else
+        if not (report.added or report.unchanged or report.incomplete):
             first, *others = report.unreadable.values()
             raise UserError(first + (f" (and {len(others)} more files)" if others else ""))
         logger.warning("%d file(s) could not be read:", len(report.unreadable))

@@ -247,7 +247,8 @@ class _Decoding:
         for packet in self._packets():
             if packet.stream.index != self.stream.index:
                 continue
-            if packet.is_corrupt:
+            # in a transport stream that is only where recordings were joined, or a few bytes are lost
+            if packet.is_corrupt and self.container.format.name != "mpegts":
                 self._note_damage("a packet is cut short")
                 continue
             try:

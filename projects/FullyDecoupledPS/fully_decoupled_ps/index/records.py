@@ -1,6 +1,7 @@
 """What an index holds and returns: frames, persons, hits; and what a search is restricted to."""
 
 import json
+import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,6 +56,18 @@ class Frame:
     def name(self) -> str:
         """Its path, and for a video's frame its pts behind a "#"."""
         return self.path if self.pts is None else f"{self.path}#{self.pts}"
+
+    @property
+    def title(self) -> str:
+        """For people: the name without folders, and for a video's frame the time into it."""
+        name = os.path.basename(self.name)
+        return name if self.pts is None else f"{name} ({self.clock})"
+
+    @property
+    def clock(self) -> str:
+        """Hours, minutes and seconds into the video."""
+        minutes, tenths = divmod(round(10 * self.offset), 600)
+        return f"{minutes // 60}:{minutes % 60:02}:{tenths / 10:04.1f}"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,10 @@ def picture_records(
 ) -> tuple[list[dict], list[dict], Callable]:
     """What :mod:`..utils.search_pages` draws: records of queries and hits, and pictures by name."""
     shown = [
-        {"file_name": q.name, "image_id": Path(q.name).name, "camera_id": None, "bbox": q.box}
+        {
+            **{"file_name": q.name, "image_id": q.frame.title if q.frame else Path(q.name).name},
+            **{"camera_id": None, "bbox": q.box},
+        }
         for q in queries
     ]
     records = []
@@ -40,7 +43,7 @@ def picture_records(
         person, frame = hit.person, hit.person.frame
         records.append(
             {
-                **{"file_name": frame.name, "image_id": Path(frame.name).name},
+                **{"file_name": frame.name, "image_id": frame.title},
                 **{"rank": hit.rank, "similarity": hit.similarity, "bbox": person.box},
                 **{"score": person.score, "camera_id": frame.camera},
                 **{"person_id": person.person_id, "time": format_time(frame.time)},

@@ -51,8 +51,8 @@ def time_range(start: float, end: float) -> str:
 
 
 def short_name(frame: Frame) -> str:
-    """A frame's name without its folders."""
-    return Path(frame.path).name + ("" if frame.pts is None else f"#{frame.pts}")
+    """A frame's name without its folders, for people."""
+    return frame.title
 
 
 def header(location: str, counts: tuple[int, int, int], times) -> str:
