@@ -2,8 +2,8 @@
 
 Run again with the same --index, it reads only files that are new or have changed. It can be
 stopped with Ctrl-C, or killed, at any time; the next run goes on from there. Exit status: 0 if all
-files could be read, 1 if some could not, or only in part (they are listed), 2 for a mistake in the command or if no
-file could be read, 130 after Ctrl-C.
+files could be read, 1 if some could not, or only in part (they are listed), 2 for a mistake in the
+command or if no file could be read, 130 after Ctrl-C.
 """
 
 import argparse
