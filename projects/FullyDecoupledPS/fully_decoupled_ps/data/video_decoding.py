@@ -23,6 +23,8 @@ WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}
 PASSING_OVER = {"matroska,webm", "flv"}
 # Packets behind a corrupt one in which a gap is of the same damage.
 NUM_SUSPECT = 5
+# Frames that can be stored before one that is shown before them, in all codecs.
+MAX_REORDERING = 16
 
 
 @contextmanager
@@ -82,11 +84,32 @@ class Decoding:
         self.num_frames = 0
         self._times: dict[int, list[float]] = {}  # stream -> first and last second
         self._last_dts: int | None = None  # of the video
+        self._num_faults = 0
         self._num_suspect = 0  # packets to come in which a gap is damage
         self._note_log(log)
 
     def frames(self) -> Iterator[av.VideoFrame]:
-        """Frames in the order in which they are shown, without damaged ones."""
+        """Frames in the order in which they are shown, without damaged ones.
+
+        Nor with those behind damage at the end: where a file was cut, or is still written,
+        frames are missing between them that were stored behind them.
+        """
+        held, is_holding, num_faults = [], False, self._num_faults
+        for frame in self._decoded():
+            if self._num_faults != num_faults:
+                is_holding, num_faults = True, self._num_faults
+                yield from held
+                held.clear()
+            if not is_holding:
+                yield frame
+                continue
+            held.append(frame)
+            if len(held) > MAX_REORDERING:
+                is_holding = False
+                yield from held
+                held.clear()
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
             if packet.stream.index != self.stream.index:
                 continue
@@ -130,6 +153,7 @@ class Decoding:
 
     def _note_damage(self, reason: str) -> None:
         self.reason = reason
+        self._num_faults += 1
         # a recording may start in the midst of a group of pictures
         self.num_damaged += self.num_frames > 0
 
@@ -138,6 +162,7 @@ class Decoding:
         for _, source, message in log:
             if source in PASSING_OVER:
                 self.reason = message.strip()
+                self._num_faults += 1
                 self.num_damaged += 1
 
     def _note_gap(self, packet) -> None:

@@ -7,6 +7,7 @@ matrix says, and in 8-bit RGB whatever their depth and range. One thread decodes
 videos give the same pictures each time.
 """
 
+import math
 import zlib
 from typing import Iterator, NamedTuple
 
@@ -54,10 +55,10 @@ def read_frames(path: str, strict: bool = False) -> Iterator[VideoFrame]:
         decoding = Decoding(container, stream, log)
         stamps = _TimeStamps(container, stream)
         first = None
-        for frame in decoding.frames():
+        for count, frame in enumerate(decoding.frames()):
             if strict and decoding.reason:
                 raise UserError(
-                    f"video {path} is damaged behind its frame {decoding.num_frames - 1} "
+                    f"video {path} is damaged behind its frame {count} "
                     f"({decoding.reason}), so that its frames can't be counted; restore the file"
                 )
             pts = stamps.next(frame)
@@ -98,16 +99,17 @@ def read_frame(path: str, pts: int, checksum: int | None = None) -> np.ndarray:
     )
 
 
-def announced_duration(path: str) -> float | None:
-    """Seconds of video by what the file says of itself, or by FFmpeg's guess; None for neither.
+def count_frames(path: str, fps: float = math.inf) -> int:
+    """About how many frames there are, ``fps`` of them a second: by what the file says of itself.
 
     Raises:
         UserError: if the file can't be opened or has no video.
     """
     with open_video(path) as (container, stream, _):
+        seconds = (container.duration or 0) / av.time_base
         if stream.duration:
-            return float(stream.duration * stream.time_base)
-        return container.duration / av.time_base if container.duration else None
+            seconds = float(stream.duration * stream.time_base)
+        return round(seconds * min(float(stream.average_rate or DEFAULT_FRAME_RATE), fps))
 
 
 def _seek(path: str, pts: int, checksum: int, margin: float) -> np.ndarray | None:

@@ -72,7 +72,7 @@ def sample_video(
 def count_samples(path: str, fps: float) -> int:
     """About how many frames :func:`sample_video` gives, by what the file says of itself."""
     try:
-        return max(round((videos.announced_duration(path) or 0) * fps), 1)
+        return max(videos.count_frames(path, fps), 1)
     except UserError:  # told when it is read
         return 1
 
