@@ -49,7 +49,7 @@ setup(
         "tqdm>=4.29",  # progress with time left; Detectron2 has it too
         "jinja2>=3.1",  # the report's page; torch has it too
         "pillow>=11.3",  # pictures of all formats; the first release whose wheels read AVIF
-        "av>=14",  # PyAV: videos by FFmpeg's decoders, frames by their presentation time stamps
+        "av>=14.1",  # PyAV: videos by FFmpeg's decoders, frames by their presentation time stamps
         # Detectron2's visualizer and our synthetic frames. The headless build, because the other
         # one needs libGL and GLib from the system, which servers and containers do not have.
         "opencv-python-headless>=4.6",

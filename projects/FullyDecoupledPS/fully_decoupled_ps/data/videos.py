@@ -14,6 +14,7 @@ from typing import Iterator, NamedTuple
 import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
+from av.video.reformatter import ColorRange, Colorspace
 
 from ..errors import UserError
 from .video_decoding import DEFAULT_FRAME_RATE, Decoding, open_video
@@ -179,7 +180,13 @@ def _flag_names(format) -> set[str]:
 
 def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
     """(H, W, 3) RGB uint8, turned and mirrored as the frame's display matrix says."""
-    image = frame.to_ndarray(format="rgb24")
+    image = frame.reformat(  # all said, since versions of PyAV differ in what they take for granted
+        format="rgb24",
+        src_colorspace=frame.colorspace,
+        dst_colorspace=Colorspace.ITU601,  # without a meaning in RGB
+        src_color_range=frame.color_range,
+        dst_color_range=ColorRange.JPEG,
+    ).to_ndarray()
     matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
     if matrix is not None:
         a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].astype(np.int64)

@@ -11,7 +11,8 @@ from ..errors import UserError
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
 VIDEOS = frozenset(
-    (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
+    ".3gp .264 .265 .asf .avi .dav .flv .h264 .h265 .hevc .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg "
+    ".mpg .mts .ts .webm .wmv".split()
 )
 
 TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
