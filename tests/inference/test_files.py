@@ -44,7 +44,7 @@ def test_paths_relative_to_here(tmp_path, monkeypatch):
 
 def test_nothing_to_find(tmp_path):
     touch(tmp_path / "n.txt")
-    with pytest.raises(UserError, match=r"holds no picture \(.bmp .jpeg .* and no video \(.avi"):
+    with pytest.raises(UserError, match=r"holds no picture \(.bmp .jpeg .* and no video \(.264"):
         find_files([str(tmp_path)])
     with pytest.raises(UserError, match="nowhere: no such file or folder; check the spelling"):
         find_files([str(tmp_path / "nowhere")])

@@ -183,7 +183,8 @@ def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
     image = frame.reformat(  # all said, since versions of PyAV differ in what they take for granted
         format="rgb24",
         src_colorspace=frame.colorspace,
-        dst_colorspace=Colorspace.ITU601,  # without a meaning in RGB
+        # without a meaning in RGB; if it is the same, PyAV 14 to 16 take no notice of the range
+        dst_colorspace=Colorspace.SMPTE240M,
         src_color_range=frame.color_range,
         dst_color_range=ColorRange.JPEG,
     ).to_ndarray()
