@@ -6,6 +6,8 @@ import re
 import shutil
 import signal
 import time
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from fully_decoupled_ps.index import open_index
 from fully_decoupled_ps.inference import SearchNetwork, finding, indexing, read_frame, stream
 from fully_decoupled_ps.inference.stream import FileStream
+from tests.data.coded_videos import cut, number_in, write_video
 from tests.inference.tiny_run import make_run, save_picture, save_video
 
 from .command import index_args, run, run_slowly
@@ -67,12 +70,12 @@ def test_pictures_and_videos(media, index_folder, run_folder, network, caplog):
     assert "5 files read (6 frames, " in caplog.text
     with open_index(str(index_folder)) as index:
         frames = index.frames()
-        assert [(f.camera, f.number, f.time) for f in frames] == [
+        assert [(f.camera, f.pts, f.time) for f in frames] == [
             *[("cam0", None, 1000), ("cam1", None, 1001), ("cam0", None, 1002)],
             *[("cam1", None, 1003), ("hall", 0, 5000), ("hall", 5, 5001)],
         ]
         for frame in (frames[0], frames[5]):
-            found = network.detect(read_frame(frame.path, frame.number))
+            found = network.detect(read_frame(frame.path, frame.pts, frame.checksum))
             keep = found.scores >= 0.01
             assert keep.any()
             persons = index.persons(frame.frame_id)
@@ -220,6 +223,107 @@ def test_a_file_that_became_unreadable_keeps_its_persons(media, index_folder, ru
     (media / "cam1" / "1.png").write_bytes(b"none")
     assert run(*args) == 1
     assert snapshot(index_folder) == before
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """A recording of 60 frames, 12 s long, whose header is in front."""
+    path = tmp_path / "media" / "v.mp4"
+    path.parent.mkdir()
+    front = {"movflags": "faststart"}
+    stamps, base = range(60), Fraction(1, 5)
+    return write_video(path, stamps=stamps, time_base=base, container_options=front)
+
+
+def test_a_recording_that_is_cut_short_is_read_on(
+    recording, tmp_path, index_folder, run_folder, passes, caplog
+):
+    """What can be read of it is kept; later only the remainder is."""
+    whole = Path(recording).read_bytes()
+    args = index_args(run_folder, index_folder, tmp_path / "media", "--start", "1970-01-02")
+    cut(recording, 0.6)
+    for _ in range(2):
+        caplog.clear()
+        assert run(*args) == 1
+        assert "1 video(s) could be read in part; what could be is in the index" in caplog.text
+        assert re.search(r"v.mp4 .*ends after \d.\d s of the 11.8 s that it should", caplog.text)
+    before, count = snapshot(index_folder), sum(passes)
+    assert 5 <= count == len(before) < 9
+    Path(recording).write_bytes(whole)
+    assert run(*args) == 0 and sum(passes) == 12
+    after = snapshot(index_folder)
+    assert {name: after[name] for name in before} == before and len(after) == 12
+    assert run(*args) == 0 and sum(passes) == 12
+    args = index_args(run_folder, tmp_path / "b", tmp_path / "media", "--start", "1970-01-02")
+    assert run(*args) == 0
+    assert snapshot(tmp_path / "b") == after
+
+
+def test_a_recording_that_grows(tmp_path, index_folder, run_folder, passes):
+    """A transport stream says nothing of its length."""
+    stream = tmp_path / "media" / "v.ts"
+    stream.parent.mkdir()
+    write_video(stream, stamps=range(60), time_base=Fraction(1, 5))
+    whole = stream.read_bytes()
+    args = index_args(run_folder, index_folder, tmp_path / "media", "--start", "1970-01-02")
+    counts = []
+    for share in (0.3, 0.7, 1):
+        stream.write_bytes(whole[: int(len(whole) * share) // 188 * 188])
+        run(*args)
+        counts.append(sum(passes))
+    assert counts[0] < counts[1] < counts[2] == 12
+    whole = index_args(run_folder, tmp_path / "b", tmp_path / "media", "--start", "1970-01-02")
+    assert run(*whole) == 0
+    assert snapshot(index_folder) == snapshot(tmp_path / "b")
+
+
+def test_a_recording_that_is_another_is_read_anew(
+    recording, tmp_path, index_folder, run_folder, passes
+):
+    args = index_args(run_folder, index_folder, tmp_path / "media")
+    assert run(*args) == 0 and sum(passes) == 12
+    stat = os.stat(recording)
+    os.utime(recording, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))  # touched: the same
+    assert run(*args) == 0 and sum(passes) == 12
+    write_video(recording, stamps=range(30), time_base=Fraction(1, 5), size=(192, 128))
+    assert run(*args) == 0 and sum(passes) == 18
+    with open_index(str(index_folder)) as index:
+        frames = index.frames()
+        assert [(f.width, f.height) for f in frames] == [(192, 128)] * 6
+        for frame in frames:
+            image = read_frame(frame.path, frame.pts, frame.checksum)
+            assert number_in(image) == round(frame.offset * 5)
+
+
+def test_a_recording_that_is_still_written(
+    recording, run_folder, index_folder, monkeypatch, caplog
+):
+    """It is touched while the network runs."""
+    network_run = SearchNetwork.run
+
+    def run_and_touch(self, inputs):
+        os.utime(recording)
+        return network_run(self, inputs)
+
+    args = index_args(run_folder, index_folder, recording, "--batch-size", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(SearchNetwork, "run", run_and_touch)
+        assert run(*args) == 1
+    assert "was written to while it was read; run the same command" in caplog.text
+    assert len(snapshot(index_folder)) == 12
+    assert run(*args) == 0
+
+
+def test_any_exception_of_a_decoder_is_of_one_file(
+    media, index_folder, run_folder, monkeypatch, caplog
+):
+    def fail(path):
+        raise SystemError("in a C library")
+
+    monkeypatch.setattr("fully_decoupled_ps.inference.stream.read_picture", fail)
+    assert run(*index_args(run_folder, index_folder, media)) == 1
+    assert "4 file(s) could not be read" in caplog.text and "in a C library" in caplog.text
+    assert len(snapshot(index_folder)) == 2
 
 
 def test_files_that_are_gone(media, index_folder, run_folder, caplog):

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from fully_decoupled_ps.index import open_index
-from tests.inference.tiny_run import save_picture
+from tests.inference.tiny_run import save_picture, save_video
 
 from .command import index_args, query_json, run
 
@@ -40,6 +40,18 @@ def index(tmp_path, run_folder, media):
     assert run(*index_args(run_folder, location, media)) == 0
     assert run(*index_args(run_folder, location, media, "--prune")) == 0
     return location
+
+
+def test_a_video_of_such_a_name(tmp_path, run_folder, capsys):
+    path = os.path.join(os.fsencode(tmp_path), b"v\xe9.mkv")
+    os.rename(save_video(tmp_path / "v.mkv", num_frames=2, fps=1), path)
+    folder = tmp_path / "index"
+    assert run(*index_args(run_folder, folder, os.fsdecode(path))) == 0
+    with open_index(str(folder)) as index:
+        names = [frame.name for frame in index.frames()]
+    assert [os.fsencode(name) for name in names] == [path + b"#0", path + b"#1000"]
+    found = query_json(capsys, names[1], "--index", folder, "--top", 2)
+    assert {hit["frame"] for hit in found["hits"]} <= set(names)
 
 
 def test_they_are_in_the_index_by_their_bytes(index, names):

@@ -77,14 +77,14 @@ def test_pictures_of_the_same_name_are_told_apart(handlers):
     assert [query.name for query in search.queries] == ["a.jpg", "a.jpg (2)"]
 
 
-@pytest.mark.parametrize("number", [0, 10])
-def test_a_frame_of_a_video_is_opened(tmp_path, number):
+@pytest.mark.parametrize("pts", [0, 10])
+def test_a_frame_of_a_video_is_opened(tmp_path, pts):
     with open_index(str(tmp_path / "index"), create=made_up_index.INFO) as index:
         made_up_index.fill(index)
         opened = Handlers(SearchService(index)).open_frame(
-            event(file="/data/v.mp4", number=str(number)), None
+            event(file="/data/v.mp4", pts=str(pts)), None
         )
-    assert opened[0].number == number
+    assert opened[0].pts == pts
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_frame_of_a_video_is_opened(tmp_path, number):
         (lambda h: h.search_whole_picture(Search(), *OPTIONS, None, False), "no picture is"),
         (lambda h: h.search_before(Search(), *OPTIONS), "no search before"),
         (lambda h: search_for(h, 99999), "no person 99999"),
-        (lambda h: h.open_frame(event(file="/none.jpg", number=""), 0), "no frame of /none.jpg"),
+        (lambda h: h.open_frame(event(file="/none.jpg", pts=""), 0), "no frame of /none.jpg"),
         (lambda h: h.list_frames([], "noon", "", 0), "From: 'noon'"),
     ],
 )
@@ -117,7 +117,7 @@ def test_names_that_are_no_utf8_come_back_with_a_click(tmp_path):
         filters = ([value], "", "", 0)
         listed, _, accordion, *_ = handlers.list_frames(*filters)
         (file,) = re.findall('data-file="([^"]*)"', listed)
-        frame, view, *_ = handlers.open_frame(event(file=html.unescape(file), number=""), 0)
+        frame, view, *_ = handlers.open_frame(event(file=html.unescape(file), pts=""), 0)
         assert (frame.path, frame.camera) == (path, camera)
         options = (*filters, 5, False, ONE_RANKING)
         search, result, *_ = handlers.search_person(event(id="1"), Search(), *options, False)

@@ -57,7 +57,7 @@ def test_a_list_has_a_button_for_each_frame(service):
     page = Page(views.frame_list(service.frame_page(NO_FILTERS, 1)))
     frames = service.frame_page(NO_FILTERS, 1).frames
     assert [b["data-file"] for b in page.buttons] == [item.frame.path for item in frames]
-    assert {(b["data-event"], b["data-number"]) for b in page.buttons} == {("frame", "")}
+    assert {(b["data-event"], b["data-pts"]) for b in page.buttons} == {("frame", "")}
     assert page.images == 20
     assert "20 frames, page 1 of 1" in page.text
 
@@ -151,7 +151,7 @@ def test_a_frame_of_a_video_is_shown(tmp_path):
     sources = [re.findall('src="([^"]+)"', html) for html in shown]
     assert sources[0] != sources[1]
     page = FramePage((FrameWithPersons(frame, ()),), 1, 1, 1)
-    assert Page(views.frame_list(page)).buttons[0]["data-number"] == "5"
+    assert Page(views.frame_list(page)).buttons[0]["data-pts"] == "5"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="everybody in a picture, a video, a frame VIDEO#NUMBER, or in all files of a folder, "
+        help="everybody in a picture, a video, a frame VIDEO#PTS, or in all files of a folder, "
         "which need not be there any more; may be repeated",
     )
     parser.add_argument(
@@ -130,45 +130,52 @@ def _tell_problems(problems: dict[str, str]) -> int:
 def _target(frame, box=None):
     from ..inference.forgetting import Target
 
-    return Target(frame.path, frame.number is not None, frame.number, box)
+    return Target(frame.path, frame.pts is not None, frame.pts, box)
 
 
 def _in_frames(names: list[str], index, sources) -> tuple[list, list[int]]:
     """The targets of ``--frame``, and the ids of the persons in them."""
     from ..errors import UserError
     from ..inference.forgetting import Target
+    from ..inference.query import split_name
 
     targets, ids = [], []
     for name in names:
-        files, number = _files(name, sources), None
-        path, mark, digits = name.rpartition("#")
-        if not files and mark and digits.isdecimal():
-            files, number = _files(path, sources), int(digits)
-        found = {file: index.find_frames(file, number) for file in files}
+        files, pts = _file(name, sources) or _files_below(name, sources), None
+        if not files:  # else "#" is part of the file's own name
+            path, pts = split_name(name)
+            files = [] if pts is None else _file(path, sources)
+        found = {file: index.find_frames(file, pts) for file in files}
         if not any(found.values()):
             raise UserError(
                 f"--frame {name}: index {index.location} has no such frame; name it as `query` "
                 "prints it"
             )
         for file, frames in found.items():
-            is_video = any(frame.number is not None for frame in frames)
-            targets.append(Target(file, is_video, number))
+            is_video = any(frame.pts is not None for frame in frames)
+            targets.append(Target(file, is_video, pts))
             for frame in frames:
                 ids += [person.person_id for person in index.persons(frame.frame_id)]
     return targets, ids
 
 
-def _files(name: str, sources) -> list[str]:
-    """The file of the index, or those below a folder, also if a link to it is named."""
+def _file(name: str, sources) -> list[str]:
+    """The file of the index, also if a link to it is named."""
+    return [path for path in _names_of(name) if path in sources][:1]
+
+
+def _files_below(name: str, sources) -> list[str]:
+    """Those of the index below a folder, also if a link to it is named."""
     import os
 
-    for path in (os.path.abspath(name), os.path.realpath(name)):
-        if path in sources:
-            return [path]
-        below = [file for file in sources if file.startswith(os.path.join(path, ""))]
-        if below:
-            return below
-    return []
+    roots = tuple(os.path.join(path, "") for path in _names_of(name))
+    return [path for path in sources if path.startswith(roots)]
+
+
+def _names_of(name: str) -> tuple[str, str]:
+    import os
+
+    return os.path.abspath(name), os.path.realpath(name)
 
 
 def _list(index) -> int:

@@ -2,8 +2,8 @@
 
 Run again with the same --index, it reads only files that are new or have changed. It can be
 stopped with Ctrl-C, or killed, at any time; the next run goes on from there. Exit status: 0 if all
-files could be read, 1 if some could not, or some of the index can't be reached (they are listed), 2
-for a mistake in the command or if no file could be read, 130 after Ctrl-C.
+files could be read, 1 if some could not, or only in part, or if some of the index can't be reached
+(they are listed), 2 for a mistake in the command or if no file could be read, 130 after Ctrl-C.
 """
 
 import argparse
@@ -174,12 +174,21 @@ def _tell(report, found, index) -> int:
         return 128 + report.stopped_by
     unreadable = {**found.problems, **report.unreadable}
     if unreadable:
-        if not (report.added or report.unchanged or report.other_names):
-            raise _nothing_read(unreadable)  # the command was of nothing else
+        # the command was of nothing else
+        if not (report.added or report.unchanged or report.incomplete or report.other_names):
+            raise _nothing_read(unreadable)
         logger.warning("%d file(s) could not be read:", len(unreadable))
         for reason in unreadable.values():
             logger.warning("  %s", reason)
-    return 1 if unreadable or report.unreachable else 0
+    if report.incomplete:
+        logger.warning(
+            "%d video(s) could be read in part; what could be is in the index, and the same "
+            "command tries again:",
+            len(report.incomplete),
+        )
+        for reason in report.incomplete.values():
+            logger.warning("  %s", reason)
+    return 1 if unreadable or report.incomplete or report.unreachable else 0
 
 
 def _tell_unreachable(unreachable: dict[str, str], index) -> None:

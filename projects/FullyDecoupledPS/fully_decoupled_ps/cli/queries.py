@@ -57,7 +57,7 @@ def find_queries(args: argparse.Namespace, index: PersonIndex) -> list[Query]:
         return queries
     boxes = [parse_numbers("--box", text, 4) for text in args.box]
     points = [parse_numbers("--point", text, 2) for text in args.point]
-    images = [read_named_frame(name) for name in args.images]
+    images = [read_named_frame(name, index) for name in args.images]
     location, weights = args.model or index.info.model, args.weights
     if not args.model:
         if not os.path.exists(location):
@@ -80,4 +80,4 @@ def _of_index(index: PersonIndex, person_id: int) -> Query:
     person = index.person(person_id)
     feature = index.features([person_id])[0]
     # the file may be gone; it is needed only where pictures are drawn
-    return Query(person.frame.name, None, person.box, feature)
+    return Query(person.frame.name, None, person.box, feature, person.frame)

@@ -6,7 +6,7 @@
   person-search query --person 1234 --index DIR                 a person of the index
 
 Several pictures of one person, each with its --box or --point in the same order, are merged by
-their mean feature. A frame of a video is VIDEO#NUMBER, as hits are printed. Similarities are
+their mean feature. A frame of a video is VIDEO#PTS, as hits are printed. Similarities are
 cosines, -1 to 1. They are no proof of identity.
 """
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         whole_number,
     )
 
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture, or VIDEO#NUMBER")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture, or VIDEO#PTS")
     add_index_argument(parser)
     add_query_arguments(parser)
     add_model_arguments(parser, required=False)

@@ -1,6 +1,6 @@
 """An index in Milvus, for those who outgrow one machine: the same interface, through pymilvus.
 
-Milvus has no transactions. Ids come from the file's path and the frame's number, so that adding a
+Milvus has no transactions. Ids come from the file's path and the frame's pts, so that adding a
 frame twice leaves it there once; persons are added before their frame, and frames before their
 file is done. So a kill can cost work but leave nothing twice or half.
 """
@@ -20,6 +20,7 @@ from .base import IndexWriter, PersonIndex
 from .milvus_collections import (
     FRAMES,
     INFO_ID,
+    NO_VALUE,
     PERSONS,
     REWRITTEN,
     SOURCES,
@@ -51,7 +52,8 @@ PREFIX = "milvus://"
 # connection, of which gRPC writes lines to the console.
 GRPC_OPTIONS = {"grpc.keepalive_permit_without_calls": False}
 
-FRAME_FIELDS = ["frame_id", "path", "number", "camera", "time", "width", "height"]
+# In the order of Frame's own.
+FRAME_FIELDS = "frame_id path pts camera time width height time_offset checksum".split()
 PERSON_FIELDS = ["person_id", *FRAME_FIELDS, "x0", "y0", "x1", "y1", "score"]
 
 
@@ -139,7 +141,7 @@ class MilvusIndex(PersonIndex):
             rows = self.query(FRAMES, "frame_id >= 0", FRAME_FIELDS)
             frames = [_frame(row) for row in rows]
             frames.sort(
-                key=lambda f: (f.time, encode_name(f.path), -1 if f.number is None else f.number)
+                key=lambda f: (f.time, encode_name(f.path), NO_VALUE if f.pts is None else f.pts)
             )
             self._frames = frames
         return self._frames
@@ -168,12 +170,12 @@ class MilvusIndex(PersonIndex):
     def count_frames(self, filters: Filters = NO_FILTERS) -> int:
         return len(self._passing(filters))
 
-    def find_frames(self, path: str, number: int | None = None) -> list[Frame]:
+    def find_frames(self, path: str, pts: int | None = None) -> list[Frame]:
         if self._by_path is None:
             self._by_path = {}
             for frame in self.all_frames():
                 self._by_path.setdefault(frame.path, []).append(frame)
-        return [f for f in self._by_path.get(path, ()) if number in (None, f.number)]
+        return [f for f in self._by_path.get(path, ()) if pts in (None, f.pts)]
 
     def persons(self, frame_id: int) -> list[Person]:
         rows = self.query(PERSONS, f"frame_id == {int(frame_id)}", PERSON_FIELDS)
@@ -308,17 +310,19 @@ class MilvusWriter(IndexWriter):
         fields = [*Source.__dataclass_fields__, "is_done"]
         for row in self.index.query(SOURCES, f"source_id != {INFO_ID}", fields):
             source = _source(row)
-            last = None if row["is_done"] else self._last_number(source.path)
-            states[source.path] = SourceState(source, bool(row["is_done"]), last)
+            states[source.path] = SourceState(source, bool(row["is_done"]))
         return states
 
-    def _last_number(self, path: str) -> int | None:
-        rows = self.index.query(FRAMES, f"path == {quoted(encode_name(path))}", ["number"])
-        return max((row["number"] for row in rows if row["number"] >= 0), default=None)
+    def checksums(self, path: str) -> dict[int, int | None]:
+        rows = self.index.query(FRAMES, f"path == {quoted(encode_name(path))}", FRAME_FIELDS)
+        frames = [_frame(row) for row in rows]
+        return {frame.pts: frame.checksum for frame in frames if frame.pts is not None}
 
-    def begin(self, source: Source) -> None:
+    def begin(self, source: Source, goes_on: bool = False) -> None:
         known = self.states_of(source.path)
-        if known is not None and not known.same_content(source):
+        if known is not None and goes_on:
+            self._change_frames(known, source)
+        elif known is not None:
             self.remove([source.path])
         self._sources[source.path] = source
         self._done.discard(source.path)
@@ -330,8 +334,14 @@ class MilvusWriter(IndexWriter):
         return _source(found[0]) if found else None
 
     def update(self, source: Source) -> None:
-        before = self.states_of(source.path)
-        shift = source.start - before.start
+        self._change_frames(self.states_of(source.path), source)
+        self._sources[source.path] = source
+        self._done.add(source.path)
+
+    def _change_frames(self, before: Source, source: Source) -> None:
+        """Give frames that are in another camera and start time."""
+        if (before.camera, before.start) == (source.camera, source.start):
+            return
         condition = f"path == {quoted(encode_name(source.path))}"
         for kind, fields in (
             (PERSONS, [*PERSON_FIELDS, "feature"]),
@@ -339,22 +349,24 @@ class MilvusWriter(IndexWriter):
         ):
             rows = self.index.query(kind, condition, fields)
             for row in rows:
-                row.update(camera=encode_name(source.camera), time=row["time"] + shift)
+                row.update(
+                    camera=encode_name(source.camera), time=source.start + row["time_offset"]
+                )
             self._upsert(kind, [{key: row[key] for key in fields} for row in rows])
-        self._sources[source.path] = source
-        self._done.add(source.path)
 
     def add(self, path: str, frame: NewFrame) -> None:
         source = self._sources[path]
-        number = -1 if frame.number is None else frame.number
+        pts = NO_VALUE if frame.pts is None else frame.pts
         row = {
-            "frame_id": stable_id(path, number),
+            "frame_id": stable_id(path, pts),
             "path": encode_name(path),
-            "number": number,
+            "pts": pts,
             "camera": encode_name(source.camera),
             "time": source.start + frame.offset,
             "width": frame.width,
             "height": frame.height,
+            "time_offset": frame.offset,
+            "checksum": NO_VALUE if frame.checksum is None else frame.checksum,
         }
         self._frames.append(row)
         for i, (box, score, feature) in enumerate(
@@ -363,7 +375,7 @@ class MilvusWriter(IndexWriter):
             self._persons.append(
                 {
                     **row,
-                    "person_id": stable_id(path, number, i),
+                    "person_id": stable_id(path, pts, i),
                     **dict(zip(("x0", "y0", "x1", "y1"), box)),
                     "score": score,
                     "feature": feature.astype(np.float32).tolist(),
@@ -510,9 +522,9 @@ def _source(row: dict) -> Source:
 
 
 def _frame(row: dict) -> Frame:
-    number = row["number"] if row["number"] >= 0 else None
-    names = {"path": decode_name(row["path"]), "camera": decode_name(row["camera"])}
-    return Frame(**{**{key: row[key] for key in FRAME_FIELDS}, **names, "number": number})
+    row = {key: None if row[key] == NO_VALUE else row[key] for key in FRAME_FIELDS}
+    row.update(path=decode_name(row["path"]), camera=decode_name(row["camera"]))
+    return Frame(*row.values())
 
 
 def _person(row: dict) -> Person:

@@ -10,6 +10,8 @@ TOMBSTONES = "_forgotten"
 REWRITTEN = "_rewritten"
 # Of the entity among the sources that holds the index's own description.
 INFO_ID = 0
+# Of a field that has none: what FFmpeg has for "no time stamp", so that no pts is it.
+NO_VALUE = -(2**63)
 # Milvus counts bytes; one of a path that is no UTF-8 is stored as four.
 MAX_PATH, MAX_NAME, MAX_RECIPE, MAX_TOMBSTONE = 16384, 1024, 8192, 65535
 
@@ -70,11 +72,13 @@ def _add_frame_fields(schema, types, with_id: bool) -> None:
     if with_id:
         schema.add_field("frame_id", types.INT64)
     schema.add_field("path", types.VARCHAR, max_length=MAX_PATH)
-    schema.add_field("number", types.INT64)  # -1 for a picture
+    schema.add_field("pts", types.INT64)  # NO_VALUE for a picture
     schema.add_field("camera", types.VARCHAR, max_length=MAX_NAME)
     schema.add_field("time", types.DOUBLE)
     schema.add_field("width", types.INT64)
     schema.add_field("height", types.INT64)
+    schema.add_field("time_offset", types.DOUBLE)
+    schema.add_field("checksum", types.INT64)
 
 
 def _add_source_fields(schema, types) -> None:

@@ -31,12 +31,13 @@ CREATE TABLE IF NOT EXISTS sources (
 CREATE TABLE IF NOT EXISTS frames (
     frame_id INTEGER PRIMARY KEY AUTOINCREMENT,
     source_id INTEGER NOT NULL REFERENCES sources ON DELETE CASCADE,
-    number INTEGER,
+    pts INTEGER,
     time_offset REAL NOT NULL,
+    checksum INTEGER,
     width INTEGER NOT NULL,
     height INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS frames_of_source ON frames (source_id, number);
+CREATE INDEX IF NOT EXISTS frames_of_source ON frames (source_id, pts);
 CREATE TABLE IF NOT EXISTS persons (
     person_id INTEGER PRIMARY KEY AUTOINCREMENT,
     frame_id INTEGER NOT NULL REFERENCES frames ON DELETE CASCADE,
@@ -53,11 +54,11 @@ CREATE TRIGGER IF NOT EXISTS person_removed AFTER DELETE ON persons BEGIN
 END;
 """
 
-FRAME_COLUMNS = "frame_id, path, number, camera, start + time_offset AS time, width, height"
+FRAME_COLUMNS = (
+    "frame_id, path, pts, camera, start + time_offset AS time, width, height, time_offset, checksum"
+)
 FRAMES = "frames JOIN sources USING (source_id)"
 PERSONS = f"persons JOIN {FRAMES.replace('frames', 'frames USING (frame_id)', 1)}"
-STATES = """SELECT path, size, mtime_ns, recipe, camera, start, is_done,
-    (SELECT MAX(number) FROM frames WHERE frames.source_id = sources.source_id) FROM sources"""
 # SQLite's limit on the variables of a statement is 999 in old versions.
 BATCH = 900
 # Seconds to wait for a reader or a commit to end.
@@ -167,7 +168,7 @@ class Records:
         where, values = _where(filters, with_scores=False)
         sql = (
             f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} "
-            "ORDER BY time, path, number LIMIT ? OFFSET ?"
+            "ORDER BY time, path, pts LIMIT ? OFFSET ?"
         )
         return [_frame(row) for row in self._all(sql, (*values, limit, offset))]
 
@@ -175,11 +176,11 @@ class Records:
         where, values = _where(filters, with_scores=False)
         return self._all(f"SELECT COUNT(*) FROM {FRAMES} {where}", values)[0][0]
 
-    def find_frames(self, path: str, number: int | None) -> list[Frame]:
+    def find_frames(self, path: str, pts: int | None) -> list[Frame]:
         where, values = "WHERE path = ?", [encode_name(path)]
-        if number is not None:
-            where, values = f"{where} AND number = ?", [*values, number]
-        rows = self._all(f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} ORDER BY number", values)
+        if pts is not None:
+            where, values = f"{where} AND pts = ?", [*values, pts]
+        rows = self._all(f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} ORDER BY pts", values)
         return [_frame(row) for row in rows]
 
     def get_persons(self, person_ids: Sequence[int]) -> dict[int, Person]:
@@ -224,13 +225,14 @@ class Records:
 
     def states(self) -> dict[str, SourceState]:
         """What is known of every file, by path."""
-        states = [_state(row) for row in self._all(STATES)]
+        rows = self._all("SELECT path, size, mtime_ns, recipe, camera, start, is_done FROM sources")
+        states = [_state(row) for row in rows]
         return {state.source.path: state for state in states}
 
-    def state_of(self, path: str) -> SourceState | None:
-        """What is known of a file; None if nothing is."""
-        rows = self._all(f"{STATES} WHERE path = ?", (encode_name(path),))
-        return _state(rows[0]) if rows else None
+    def checksums(self, path: str) -> dict[int, int | None]:
+        """Of the frames of a video, by pts."""
+        sql = f"SELECT pts, checksum FROM {FRAMES} WHERE path = ? AND pts IS NOT NULL"
+        return dict(self._all(sql, (encode_name(path),)))
 
     # writing, within a transaction
 
@@ -262,9 +264,12 @@ class Records:
         """Add a frame of a known file, its persons at ``rows`` of the feature file."""
         with self._errors():
             cursor = self._db.execute(
-                """INSERT INTO frames (source_id, number, time_offset, width, height)
-                SELECT source_id, ?, ?, ?, ? FROM sources WHERE path = ?""",
-                (frame.number, frame.offset, frame.width, frame.height, encode_name(path)),
+                """INSERT INTO frames (source_id, pts, time_offset, width, height, checksum)
+                SELECT source_id, ?, ?, ?, ?, ? FROM sources WHERE path = ?""",
+                (
+                    *(frame.pts, frame.offset, frame.width, frame.height, frame.checksum),
+                    encode_name(path),
+                ),
             )
             boxes, scores = np.asarray(frame.boxes).tolist(), np.asarray(frame.scores).tolist()
             self._db.executemany(
@@ -294,14 +299,14 @@ class Records:
 
 
 def _frame(row: tuple) -> Frame:
-    frame_id, path, number, camera, *others = row
-    return Frame(frame_id, decode_name(path), number, decode_name(camera), *others)
+    frame_id, path, pts, camera, *others = row
+    return Frame(frame_id, decode_name(path), pts, decode_name(camera), *others)
 
 
 def _state(row: tuple) -> SourceState:
-    path, size, mtime_ns, recipe, camera, start, is_done, last_number = row
+    path, size, mtime_ns, recipe, camera, start, is_done = row
     source = Source(decode_name(path), size, mtime_ns, recipe, decode_name(camera), start)
-    return SourceState(source, bool(is_done), last_number)
+    return SourceState(source, bool(is_done))
 
 
 def _where(filters: Filters, with_scores: bool) -> tuple[str, list]:

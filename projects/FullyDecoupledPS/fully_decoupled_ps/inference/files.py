@@ -20,7 +20,7 @@ HEIF = frozenset((".heic", ".heif", ".hif"))
 VIDEOS = frozenset(
     (
         *(".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"),
-        *(".3gp", ".asf", ".dav", ".flv", ".m2ts", ".mts", ".ogv", ".vob"),
+        *(".3gp", ".asf", ".dav", ".flv", ".m2ts", ".mjpeg", ".mts", ".ogv", ".vob"),
         *(".264", ".265", ".h264", ".h265", ".hevc"),
     )
 )

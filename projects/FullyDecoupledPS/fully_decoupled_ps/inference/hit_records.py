@@ -7,7 +7,7 @@ from ..errors import UserError
 from ..index import Hit
 from ..names import printable
 from .frames import read_frame
-from .query import Query, read_named_frame
+from .query import Query
 from .times import format_time
 
 COLUMNS = ("rank", "similarity", "person", "score", "camera", "time", "frame", "box")
@@ -45,7 +45,10 @@ def picture_records(
 ) -> tuple[list[dict], list[dict], Callable]:
     """What :mod:`..utils.search_pages` draws: records of queries and hits, and pictures by name."""
     shown = [
-        {"file_name": q.name, "image_id": _short(q.name), "camera_id": None, "bbox": q.box}
+        {
+            **{"file_name": q.name, "image_id": printable(_title(q))},
+            **{"camera_id": None, "bbox": q.box},
+        }
         for q in queries
     ]
     records = []
@@ -53,7 +56,7 @@ def picture_records(
         person, frame = hit.person, hit.person.frame
         records.append(
             {
-                **{"file_name": frame.name, "image_id": _short(frame.name)},
+                **{"file_name": frame.name, "image_id": printable(frame.title)},
                 **{"rank": hit.rank, "similarity": hit.similarity, "bbox": person.box},
                 **{"score": person.score, "camera_id": printable(frame.camera)},
                 **{"person_id": person.person_id, "time": format_time(frame.time)},
@@ -62,8 +65,8 @@ def picture_records(
     return shown, records, _Pictures(queries, hits)
 
 
-def _short(name: str) -> str:
-    return printable(Path(name).name)
+def _title(query: Query) -> str:
+    return query.frame.title if query.frame else Path(query.name).name
 
 
 class _Pictures:
@@ -72,13 +75,13 @@ class _Pictures:
     def __init__(self, queries: list[Query], hits: list[Hit]):
         self._images = {q.name: q.image for q in queries if q.image is not None}
         self._frames = {hit.person.frame.name: hit.person.frame for hit in hits}
+        self._frames |= {q.name: q.frame for q in queries if q.frame is not None}
 
     def __call__(self, name: str):
         if name in self._images:
             return self._images[name]
         try:
-            if name in self._frames:
-                return read_frame(self._frames[name].path, self._frames[name].number)
-            return read_named_frame(name)
+            frame = self._frames[name]
+            return read_frame(frame.path, frame.pts, frame.checksum)
         except UserError:
             return None

@@ -21,7 +21,7 @@ from .links import OtherNames
 from .missing import MissingFiles, find_missing
 from .network import Detections, SearchNetwork
 from .stopping import StopRequest
-from .stream import End, Job, Sample, stream
+from .stream import End, Job, Restart, Sample, stream
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class IndexingReport:
     gone: list[str] = field(default_factory=list)  # in the index, but not on the disk any more
     unreachable: dict[str, str] = field(default_factory=dict)  # in the index; path -> why
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
+    incomplete: dict[str, str] = field(default_factory=dict)  # videos that are read in part -> why
     other_names: set[str] = field(default_factory=set)  # links to files in by a better name
     superseded: list[str] = field(default_factory=list)  # such names, removed from the index
     litter: list[str] = field(default_factory=list)  # in the index, but passed over nowadays
@@ -68,6 +69,7 @@ class _Plan:
 
     jobs: list[Job]
     sources: dict[str, Source]
+    continued: set[str]  # videos whose frames in the index stay, and are added to
     updates: list[Source]
     missing: MissingFiles = field(default_factory=MissingFiles)
     litter: list[str] = field(default_factory=list)
@@ -104,7 +106,7 @@ def index_files(
         states = writer.states()
         others = OtherNames(files, states, index)
         mine = [f for f in mine if f.path not in others.passed_over]
-        plan = _make_plan(mine, sources, states, folders)
+        plan = _make_plan(mine, sources, states, writer, folders)
         report = IndexingReport(
             unchanged=len(mine) - len(plan.jobs),
             gone=plan.missing.gone,
@@ -150,21 +152,32 @@ def _make_plan(
     files: list[MediaFile],
     sources: dict[str, Source],
     states: dict[str, SourceState],
+    writer: IndexWriter,
     folders: Sequence[str],
 ) -> _Plan:
-    plan = _Plan(jobs=[], sources=sources, updates=[])
+    plan = _Plan(jobs=[], sources=sources, continued=set(), updates=[])
     for file in files:
         source, state = sources[file.path], states.get(file.path)
-        if state is None or not state.source.same_content(source):
-            plan.jobs.append(Job(file))
-        elif not state.is_done:
-            plan.jobs.append(Job(file, after=state.last_number))
+        if state is None or not (state.is_done and state.source.same_content(source)):
+            job = Job(file, _known_frames(file, source, state, writer))
+            plan.jobs.append(job)
+            if job.known:
+                plan.continued.add(file.path)
         elif state.source != source:
             plan.updates.append(source)
     plan.missing = find_missing(states.keys() - sources.keys(), folders)
     there = states.keys() - set(plan.missing.gone) - plan.missing.unreachable.keys()
     plan.litter = sorted(path for path in there if is_litter(path, folders))
     return plan
+
+
+def _known_frames(
+    file: MediaFile, source: Source, state: SourceState | None, writer: IndexWriter
+) -> dict[int, int | None]:
+    """Of a video that was read in part, or that may have grown since; the reader compares them."""
+    if state is None or not file.is_video or state.source.recipe != source.recipe:
+        return {}
+    return writer.checksums(file.path)
 
 
 def _prune(writer: IndexWriter, report: IndexingReport) -> None:
@@ -186,7 +199,7 @@ def _run(
     """Read, detect, add; a commit every few seconds."""
     if not plan.jobs:
         return
-    total = sum(_count_samples(job, options.fps) for job in plan.jobs)
+    total = sum(_count(job, options.fps) for job in plan.jobs)
     batches = stream(
         plan.jobs,
         network.mapper,
@@ -204,14 +217,17 @@ def _run(
                 if isinstance(item, Sample):
                     if item.path not in begun:
                         begun.add(item.path)
-                        writer.begin(plan.sources[item.path])
-                        forgotten.begin(plan.sources[item.path])
+                        source = plan.sources[item.path]
+                        writer.begin(source, item.path in plan.continued)
+                        forgotten.begin(source)
                     frame, left_out = _frame(item, next(found), options.score_thresh, forgotten)
                     report.left_out += left_out
                     writer.add(item.path, frame)
                     report.frames += 1
                     report.persons += len(frame.scores)
                     progress.update()
+                elif isinstance(item, Restart):
+                    plan.continued.discard(item.path)
                 else:
                     _end_file(item, writer, plan, begun, report)
             if stop or time.monotonic() - committed > COMMIT_SECONDS:
@@ -222,11 +238,13 @@ def _run(
     writer.commit()
 
 
-def _count_samples(job: Job, fps: float) -> int:
+def _count(job: Job, fps: float) -> int:
+    """About how many frames there are to read."""
     try:
-        return count_samples(job.file.path, fps) if job.file.is_video else 1
+        count = count_samples(job.file.path, fps) if job.file.is_video else 1
     except Exception:  # whatever a decoder raises; it is told when the file is read
-        return 1
+        count = 1
+    return max(count - len(job.known), 0)
 
 
 def _frame(
@@ -234,16 +252,17 @@ def _frame(
 ) -> tuple[NewFrame, int]:
     """The frame, and how many persons are left out because they were forgotten."""
     keep = found.scores >= score_thresh
-    left_out = keep & forgotten.among(sample.path, sample.number, found.boxes)
+    left_out = keep & forgotten.among(sample.path, sample.pts, found.boxes)
     keep &= ~left_out
     frame = NewFrame(
-        number=sample.number,
+        pts=sample.pts,
         offset=sample.offset,
         width=sample.inputs["width"],
         height=sample.inputs["height"],
         boxes=found.boxes[keep],
         scores=found.scores[keep],
         features=found.features[keep].astype(np.float16),
+        checksum=sample.checksum,
     )
     return frame, int(left_out.sum())
 
@@ -251,10 +270,11 @@ def _frame(
 def _end_file(end: End, writer: IndexWriter, plan: _Plan, begun: set, report) -> None:
     if end.error:
         # what was read before is kept, as is what the index had of the file if nothing was
-        report.unreadable[end.path] = end.error
+        is_in_part = end.path in begun or end.path in plan.continued
+        (report.incomplete if is_in_part else report.unreadable)[end.path] = end.error
         return
-    if end.path not in begun:  # only its end was missing
-        writer.begin(plan.sources[end.path])
+    if end.path not in begun:  # nothing new was in it
+        writer.begin(plan.sources[end.path], end.path in plan.continued)
     writer.finish(end.path)
     report.added += 1
 

@@ -1,12 +1,14 @@
 """From a picture, and perhaps a box or a point in it, to the person to search for."""
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Sequence
 
 import numpy as np
 
 from ..errors import UserError
+from ..index import Frame, PersonIndex
 from .frames import read_frame
 from .network import SearchNetwork
 
@@ -19,6 +21,7 @@ class Query:
     image: np.ndarray  # (H, W, 3) RGB uint8
     box: tuple[float, float, float, float]  # x0, y0, x1, y1 in its pixels
     feature: np.ndarray  # (D,) float32, L2-normalised
+    frame: Frame | None = None  # of the index, if the person is of it
 
 
 def query_of_box(network: SearchNetwork, name: str, image: np.ndarray, box=None) -> Query:
@@ -112,15 +115,31 @@ def parse_numbers(option: str, text: str, count: int) -> tuple[float, ...]:
     return numbers
 
 
-def read_named_frame(name: str) -> np.ndarray:
-    """A picture, by its path, or a frame of a video, by ``PATH#NUMBER`` as hits are named.
+def read_named_frame(name: str, index: PersonIndex) -> np.ndarray:
+    """A picture, by its path, or a frame of a video, by ``PATH#PTS`` as hits are named.
+
+    A frame of the index is the one that was indexed; others are found by their pts alone.
 
     Raises:
         UserError: if it can't be read.
     """
-    path, mark, number = name.rpartition("#")
-    if mark and number.isdecimal() and not os.path.exists(name):
-        return read_frame(path, int(number))
+    path, pts = split_name(name)
+    if pts is not None and not os.path.exists(name):  # else "#" is part of the file's own name
+        known = index.find_frames(os.path.abspath(path), pts)
+        known = known or index.find_frames(os.path.realpath(path), pts)
+        return read_frame(path, pts, known[0].checksum if known else None)
     if os.path.exists(name) and not os.path.isfile(name):  # opening a pipe would wait for ever
         raise UserError(f"{name} is a folder, a pipe or a device; name a picture")
     return read_frame(name, None)
+
+
+def split_name(name: str) -> tuple[str, int | None]:
+    """``PATH#PTS`` -> path and pts; without such an end, the name itself and None.
+
+    >>> split_name("a#b.mp4#-512")
+    ('a#b.mp4', -512)
+    """
+    match = re.fullmatch(r"(.+)#(-?[0-9]{1,19})", name, re.DOTALL)
+    if match and abs(int(match[2])) < 2**63:
+        return match[1], int(match[2])
+    return name, None

@@ -1,7 +1,8 @@
 """Worker processes read and decode files while the network runs on what they read before."""
 
+import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Iterator, NamedTuple
 
 import cv2
@@ -10,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..errors import UserError
 from .files import MediaFile
-from .frames import read_picture, sample_video
+from .frames import VideoChanged, read_picture, sample_video
 from .network import InputMapper
 
 
@@ -19,16 +20,24 @@ class Job:
     """A file to read."""
 
     file: MediaFile
-    after: int | None = None  # number of the last frame that is not wanted again
+    # The frames of a video that are in the index, the checksum by pts: not wanted again.
+    known: dict[int, int | None] = field(default_factory=dict)
 
 
 class Sample(NamedTuple):
     """A frame, ready for the network."""
 
     path: str
-    number: int | None  # of the frame in its video
+    pts: int | None  # of a video's frame
     offset: float  # seconds after the file's first frame
     inputs: dict  # of the network
+    checksum: int | None = None  # of a video's frame
+
+
+class Restart(NamedTuple):
+    """A video is not what was known of it: all frames of it follow."""
+
+    path: str
 
 
 class End(NamedTuple):
@@ -39,7 +48,10 @@ class End(NamedTuple):
 
 
 class FileStream(IterableDataset):
-    """Yields lists of :class:`Sample` and :class:`End`; those of a file in order, by one worker."""
+    """Yields lists of :class:`Sample`, :class:`Restart` and :class:`End`.
+
+    Those of a file are in order, by one worker.
+    """
 
     def __init__(self, jobs: list[Job], mapper: InputMapper, fps: float, batch_size: int):
         """
@@ -54,7 +66,7 @@ class FileStream(IterableDataset):
         self.fps = fps
         self.batch_size = batch_size
 
-    def __iter__(self) -> Iterator[list[Sample | End]]:
+    def __iter__(self) -> Iterator[list[Sample | Restart | End]]:
         worker = get_worker_info()
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
         batch, num_samples = [], 0
@@ -69,22 +81,42 @@ class FileStream(IterableDataset):
         if batch:
             yield batch
 
-    def _read(self, job: Job) -> Iterator[Sample | End]:
+    def _read(self, job: Job) -> Iterator[Sample | Restart | End]:
         path, error = job.file.path, ""
         try:
             if job.file.is_video:
-                for frame in sample_video(path, self.fps, job.after):
-                    yield Sample(path, frame.number, frame.offset, self.mapper(frame.image))
+                yield from self._read_video(job)
             else:
                 yield Sample(path, None, 0.0, self.mapper(read_picture(path)))
+        except UserError as reason:
+            error = str(reason)
         except Exception as reason:  # whatever a decoder raises: the other files are read
-            error = str(reason) if isinstance(reason, UserError) else f"{path}: {reason!r}"
+            error = f"{path}: {reason!r}"
         yield End(path, error)
+
+    def _read_video(self, job: Job) -> Iterator[Sample | Restart]:
+        path = job.file.path
+        try:
+            yield from self._samples(path, job.known)
+        except VideoChanged:
+            yield Restart(path)
+            yield from self._samples(path, {})
+        stat = os.stat(path)
+        if (stat.st_size, stat.st_mtime_ns) != (job.file.size, job.file.mtime_ns):
+            raise UserError(
+                f"video {path} was written to while it was read; run the same command again when "
+                "it is complete: it goes on from here"
+            )
+
+    def _samples(self, path: str, known: dict) -> Iterator[Sample]:
+        for frame in sample_video(path, self.fps, known):
+            inputs = self.mapper(frame.image())
+            yield Sample(path, frame.pts, frame.offset, inputs, frame.checksum())
 
 
 def stream(
     jobs: list[Job], mapper: InputMapper, *, fps: float, batch_size: int, num_workers: int
-) -> Iterator[list[Sample | End]]:
+) -> Iterator[list[Sample | Restart | End]]:
     """What :class:`FileStream` yields, by worker processes.
 
     Raises:

@@ -109,16 +109,16 @@ class Handlers:
 
     def open_frame(self, event: gr.EventData, min_score: float | None):
         """The frame of a button: the state, its view, and what of the page is seen."""
-        number = int(event.number) if event.number else None
-        return self._show_frame(decode_name(event.file), number, min_score)
+        pts = int(event.pts) if event.pts else None
+        return self._show_frame(decode_name(event.file), pts, min_score)
 
     def open_neighbor(self, step: int, frame: Frame, min_score: float | None):
         """The next or the last frame of the same camera."""
         other = self.service.neighbor(frame, step)
-        return self._show_frame(other.path, other.number, min_score)
+        return self._show_frame(other.path, other.pts, min_score)
 
-    def _show_frame(self, path: str, number: int | None, min_score: float | None):
-        shown = self.service.find_frame(path, number, min_score or 0.0)
+    def _show_frame(self, path: str, pts: int | None, min_score: float | None):
+        shown = self.service.find_frame(path, pts, min_score or 0.0)
         return (
             *(shown.frame, views.frame_view(shown)),
             *(gr.Column(visible=False), gr.Column(visible=True)),

@@ -31,7 +31,7 @@ def read_indexed(frame: Frame) -> FramePicture:
     if not os.path.exists(frame.path):
         return FramePicture(None, "Missing: the file is not there any more, or can't be reached.")
     try:
-        image = read_frame(frame.path, frame.number)
+        image = read_frame(frame.path, frame.pts, frame.checksum)
     except UserError:
         return FramePicture(None, "Missing: the file can't be read any more.")
     if image.shape[:2] != (frame.height, frame.width):

@@ -41,7 +41,7 @@ class FramePage:
 class PersonQuery(Query):
     """A person of the index; the picture is read where it is drawn, for it may be gone."""
 
-    person: Person
+    person: Person | None = None
 
 
 class SearchService:
@@ -84,15 +84,15 @@ class SearchService:
             shown = tuple(self._with_persons(frame, filters.min_score) for frame in frames)
         return FramePage(shown, number, num_pages, count)
 
-    def find_frame(self, path: str, number: int | None, min_score: float = 0) -> FrameWithPersons:
-        """The picture at ``path``, or frame ``number`` of the video there.
+    def find_frame(self, path: str, pts: int | None, min_score: float = 0) -> FrameWithPersons:
+        """The picture at ``path``, or the frame of ``pts`` of the video there.
 
         Raises:
             UserError: if the index has no such frame (any more).
         """
         with self._index_lock:
             self.index.refresh()
-            frames = self.index.find_frames(path, number)
+            frames = self.index.find_frames(path, pts)
             if not frames:
                 raise UserError(f"the index has no frame of {path} any more; reload the page")
             return self._with_persons(frames[0], min_score)
@@ -133,7 +133,7 @@ class SearchService:
             self.index.refresh()
             person = self.index.person(person_id)
             feature = self.index.features([person_id])[0]
-        return PersonQuery(person.frame.name, None, person.box, feature, person)
+        return PersonQuery(person.frame.name, None, person.box, feature, person.frame, person)
 
     def detect(self, image: np.ndarray) -> np.ndarray:
         """(R, 4) boxes of the persons in a picture, (H, W, 3) RGB uint8, the best score first.

@@ -54,8 +54,8 @@ def time_range(start: float, end: float) -> str:
 
 
 def short_name(frame: Frame) -> str:
-    """A frame's name without its folders."""
-    return Path(frame.path).name + ("" if frame.number is None else f"#{frame.number}")
+    """A frame's name without its folders, for people."""
+    return frame.title
 
 
 def name_attribute(name: str) -> Markup:
