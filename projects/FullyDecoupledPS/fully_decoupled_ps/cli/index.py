@@ -122,6 +122,8 @@ def _tell(report, index) -> int:
         *(report.added, report.frames, report.persons, report.unchanged, report.pruned),
         *(index.location, *counts),
     )
+    for note, paths in report.notes.items():
+        logger.warning("%d picture(s) each of which %s; first: %s", len(paths), note, paths[0])
     if report.gone:
         logger.info(
             "%d files of the index are gone from the disk, %s for one; they are kept, and "

@@ -4,10 +4,8 @@ from typing import Iterator, NamedTuple
 
 import cv2
 import numpy as np
-from detectron2.data import detection_utils as utils
-from PIL import UnidentifiedImageError
 
-from ..data.dataset_mapper import UNREADABLE
+from ..data.images import read_image as read_picture
 from ..errors import UserError
 
 # For videos that do not say their frame rate.
@@ -20,22 +18,6 @@ class VideoFrame(NamedTuple):
     number: int  # from 0, of all frames
     offset: float  # seconds after the first one
     image: np.ndarray  # (H, W, 3) RGB uint8
-
-
-def read_picture(path: str) -> np.ndarray:
-    """A picture, upright as its EXIF orientation says.
-
-    Raises:
-        UserError: if it can't be read whole.
-    """
-    try:
-        return np.ascontiguousarray(utils.read_image(path, format="RGB"))
-    except (*UNREADABLE, ValueError) as error:
-        reason = "it is of no known format" if isinstance(error, UnidentifiedImageError) else error
-        reason = " ".join(str(reason).split())
-        raise UserError(
-            f"picture {path} can't be read ({reason}); restore the file, or name another"
-        ) from error
 
 
 def sample_video(path: str, fps: float, after: int | None = None) -> Iterator[VideoFrame]:

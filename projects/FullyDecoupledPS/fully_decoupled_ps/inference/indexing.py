@@ -48,6 +48,7 @@ class IndexingReport:
     persons: int = 0
     gone: list[str] = field(default_factory=list)  # in the index, but not on the disk any more
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
+    notes: dict[str, list[str]] = field(default_factory=dict)  # what pictures have -> their paths
     stopped_by: int = 0  # signal number, 0 if the run went to its end
 
 
@@ -199,6 +200,8 @@ def _frame(sample: Sample, found: Detections, score_thresh: float) -> NewFrame:
 
 
 def _end_file(end: End, writer: IndexWriter, plan: _Plan, begun: set, report) -> None:
+    if end.note:
+        report.notes.setdefault(end.note, []).append(end.path)
     if end.error:
         # what was read before is kept, as is what the index had of the file if nothing was
         report.unreadable[end.path] = end.error

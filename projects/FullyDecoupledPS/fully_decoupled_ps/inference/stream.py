@@ -8,9 +8,10 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from ..data.images import load_image
 from ..errors import UserError
 from .files import MediaFile
-from .frames import read_picture, sample_video
+from .frames import sample_video
 from .network import InputMapper
 
 
@@ -36,6 +37,7 @@ class End(NamedTuple):
 
     path: str
     error: str  # why it can't be read (further); "" if all went well
+    note: str = ""  # what was left out or assumed of a picture, see data.images
 
 
 class FileStream(IterableDataset):
@@ -70,16 +72,17 @@ class FileStream(IterableDataset):
             yield batch
 
     def _read(self, job: Job) -> Iterator[Sample | End]:
-        path, error = job.file.path, ""
+        path, error, note = job.file.path, "", ""
         try:
             if job.file.is_video:
                 for frame in sample_video(path, self.fps, job.after):
                     yield Sample(path, frame.number, frame.offset, self.mapper(frame.image))
             else:
-                yield Sample(path, None, 0.0, self.mapper(read_picture(path)))
+                image, note = load_image(path)
+                yield Sample(path, None, 0.0, self.mapper(image))
         except (UserError, OSError, MemoryError, cv2.error) as reason:
             error = str(reason) if isinstance(reason, UserError) else f"{path}: {reason!r}"
-        yield End(path, error)
+        yield End(path, error, note)
 
 
 def stream(

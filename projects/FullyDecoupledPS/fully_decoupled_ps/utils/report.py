@@ -14,6 +14,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 import jinja2
 from markupsafe import Markup, escape
 
+from ..data.images import read_image
 from . import curves, visualizer
 from .query_cards import (
     NUM_HARDEST,
@@ -89,7 +90,7 @@ def write_report(
     shown_at = [i for i, query in enumerate(ranking) if query["query_id"] in shown_ids]
 
     def read(file_name: str):
-        return visualizer.read_image(find_image(file_name, image_root))
+        return read_image(find_image(file_name, image_root))
 
     page = page_template("report.html").render(
         title=title,
