@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from ..data.images import read_image
-from . import curves, visualizer
+from . import curves
 from .query_cards import (
     NUM_HARDEST,
     PathLike,
