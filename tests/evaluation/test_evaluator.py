@@ -192,7 +192,7 @@ def test_what_is_assumed_of_images_is_told(dataset, caplog):
         evaluator.process([frame_input], [result])
     evaluator.evaluate()
     assert "image '/frames/a.jpg' lacks its end" in caplog.text
-    assert f"{dataset}: 2 image(s) each of which lacks its end" in caplog.text
+    assert f"{dataset}: 3 image(s) each of which lacks its end" in caplog.text
 
 
 def test_queries_of_an_unreadable_frame_are_left_out(dataset, tmp_path, caplog):
