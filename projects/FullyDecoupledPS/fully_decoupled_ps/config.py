@@ -29,8 +29,8 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): often faster.
     cfg.MODEL.CHANNELS_LAST = False
-    # An image that is missing, damaged or cut short: "stop", or "skip" and count it. That all images
-    # of a set are missing is refused, and so is one whose size the annotations don't state.
+    # An image that is missing, damaged or cut short: "stop", or "skip" and count it. A set of which
+    # all images are missing is refused, and so is one image whose size no annotation states.
     cfg.INPUT.UNREADABLE_IMAGES = "stop"
     _add_detector_config(cfg)
     _add_coupled_config(cfg)

@@ -6,6 +6,7 @@ how deep samples become 8 bits (``image_depth.py``), what a JPEG without its end
 with several pictures (GIF, TIFF) the first is read. Colour profiles are not applied.
 """
 
+import functools
 import logging
 import os
 import stat
@@ -58,11 +59,16 @@ class LoadedImage(NamedTuple):
 
 
 def read_image(path: Path) -> np.ndarray:
-    """:func:`load_image`'s (H, W, 3) RGB uint8; its note goes to the log."""
+    """:func:`load_image`'s (H, W, 3) RGB uint8; its note goes to the log, once a file."""
     pixels, note = load_image(path)
     if note:
-        logger.warning("picture %s %s", path, note)
+        _tell(os.fspath(path), note)
     return pixels
+
+
+@functools.lru_cache(maxsize=1000)  # the page shows a picture again and again
+def _tell(path: str, note: str) -> None:
+    logger.warning("picture %s %s", path, note)
 
 
 def load_image(path: Path) -> LoadedImage:
@@ -114,6 +120,8 @@ class _Faults:
             raise ImageError(self.path, "there is no such file", is_missing=True) from error
         if isinstance(error, UserError):  # a reason, and how to mend it
             raise ImageError(self.path, *str(error).split("; ", 1)) from error
+        if isinstance(error, Image.DecompressionBombError):
+            raise ImageError(self.path, f"{error}", "save it with fewer pixels") from error
         text = getattr(error, "strerror", None) or str(error)
         reason = " ".join(text.split()) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
