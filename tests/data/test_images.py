@@ -217,14 +217,14 @@ def heic(tmp_path):
 
 def test_heic(heic):
     pixels = read_image(heic)
-    assert np.abs(pixels.astype(int) - np.rot90(colours(), -1)).mean() < 4
+    assert np.abs(pixels.astype(int) - np.rot90(colours(), -1)).mean() < 8  # its colours have half the resolution
     assert read_size(heic) == (40, 60)
 
 
 def test_heic_names_what_reads_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     (tmp_path / "a.heic").write_bytes(struct.pack(">I", 24) + b"ftypheicxxxxmif1heic" + bytes(40))
-    monkeypatch.setattr(Image, "OPEN", {k: v for k, v in Image.OPEN.items() if "HEI" not in k})
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
     with pytest.raises(
         ImageError, match=r"it is a HEIC picture.*install .*pip install pillow-heif"
     ):
