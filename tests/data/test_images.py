@@ -217,8 +217,17 @@ def heic(tmp_path):
 
 def test_heic(heic):
     pixels = read_image(heic)
-    assert np.abs(pixels.astype(int) - np.rot90(colours(), -1)).mean() < 8  # its colours have half the resolution
+    error = np.abs(pixels.astype(int) - np.rot90(colours(), -1))
+    assert error.mean() < 8  # its colours have half the resolution
     assert read_size(heic) == (40, 60)
+
+
+def test_heic_of_more_bits_is_scaled_to_8(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    grey = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (64, 1))
+    heif = pillow_heif.from_bytes(mode="I;16", size=(64, 64), data=grey.tobytes())
+    heif.save(tmp_path / "a.heic", quality=100)
+    assert np.abs(np.array(grey_of(tmp_path / "a.heic")) - (grey >> 8)).max() < 5
 
 
 def test_heic_names_what_reads_it(tmp_path, monkeypatch):

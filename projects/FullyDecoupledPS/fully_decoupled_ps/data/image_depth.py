@@ -56,7 +56,7 @@ def _bits(image: Image.Image) -> int:
     """How many bits a grey sample has, by what the file states."""
     if image.format == "TIFF" and image.mode != "F":
         return image.tag_v2[_TIFF_BITS][0]
-    # Pillow scales those of PGM and JPEG 2000 to 16 bits
-    if image.format in ("PNG", "PPM", "JPEG2000") and image.mode != "F":
+    # those of PGM, JPEG 2000 and HEIF are scaled to 16 bits when they are decoded
+    if image.format in ("PNG", "PPM", "JPEG2000", "HEIF") and image.mode != "F":
         return 16
     raise UserError(f"the range of its samples (Pillow's mode {image.mode}) is not known; {_MEND}")
