@@ -250,7 +250,7 @@ def test_what_is_no_file_is_not_opened(tmp_path):
         for name in ("pipe.jpg", "socket.jpg", "/dev/zero"):
             with pytest.raises(ImageError, match="it is a pipe, a socket or a device"):
                 read_image(tmp_path / name)
-    with pytest.raises(ImageError, match=r"it is a folder\); name a file"):
+    with pytest.raises(ImageError, match=r"it is a folder\); move it away"):
         read_image(tmp_path)
 
 

@@ -40,7 +40,7 @@ class ImageError(UserError):
 
     Attributes:
         reason: in a few words.
-        mend: what to do about it.
+        mend: what to do about it; of several ways all but the last, "or name another".
         is_missing: whether there is no such file.
     """
 
@@ -117,7 +117,8 @@ class _Faults:
         if not isinstance(error, Exception) or isinstance(error, ImageError):
             return False
         if isinstance(error, FileNotFoundError):
-            raise ImageError(self.path, "there is no such file", is_missing=True) from error
+            mend = "put it there, name the folder that holds it"
+            raise ImageError(self.path, "there is no such file", mend, is_missing=True) from error
         if isinstance(error, UserError):  # a reason, and how to mend it
             raise ImageError(self.path, *str(error).split("; ", 1)) from error
         if isinstance(error, Image.DecompressionBombError):
@@ -133,9 +134,9 @@ def _open(path: Path) -> BinaryIO:
     """The file; opening a pipe or a device might never end."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
-        raise ImageError(path, "it is a folder", mend="name a file")
+        raise ImageError(path, "it is a folder", mend="move it away")
     if not stat.S_ISREG(mode):
-        raise ImageError(path, "it is a pipe, a socket or a device", mend="name a file")
+        raise ImageError(path, "it is a pipe, a socket or a device", mend="move it away")
     return open(path, "rb")
 
 

@@ -165,7 +165,8 @@ class TrainLoader:
         for batch in self._data_loader():
             for item in batch:
                 self._count(item.pop("left_out", ()))
-                self._note(item["file_name"], item.pop("image_note", ""))
+                if "image_note" in item:
+                    self._note(item["file_name"], item.pop("image_note"))
             yield batch
 
     def _data_loader(self) -> DataLoader:
@@ -189,6 +190,6 @@ class TrainLoader:
                 logger.warning("image '%s' can't be read and is left out of the training", file)
 
     def _note(self, file: str, note: str) -> None:
-        if note and file not in self.notes:
+        if file not in self.notes:
             self.notes[file] = note
             logger.warning("image '%s' %s", file, note)
