@@ -320,6 +320,11 @@ def test_absurd_sizes(tmp_path):
         png(*size)
         with pytest.raises(ImageError):
             read_image(tmp_path / "a.png")
+    Image.new("L", (1, 101)).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="it is 1 x 101 pixels, too thin to show anybody"):
+        read_image(tmp_path / "a.png")
+    Image.new("L", (1, 100)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").shape == (100, 1, 3)
 
 
 @pytest.mark.filterwarnings("ignore")

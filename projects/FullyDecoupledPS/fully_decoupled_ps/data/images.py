@@ -29,6 +29,8 @@ PICTURE_ENDINGS = frozenset(
 
 SEVERAL = "holds several pictures, of which the first is read"
 
+# Longer side over shorter side; of one that is thinner, a network's input may have no pixels.
+_THINNEST = 100
 _EXIF_ORIENTATION = 0x0112
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -149,8 +151,9 @@ def _identify(file: BinaryIO, path: Path) -> Image.Image:
         if box[:4] != b"ftyp" or box[4:] not in _HEIF_BRANDS:
             raise
         image = _open_heif(file, path)
-    if 0 in image.size:
-        raise ValueError("it has no pixels")
+    width, height = image.size
+    if max(width, height) > _THINNEST * min(width, height):  # or it has no pixels
+        raise ValueError(f"it is {width} x {height} pixels, too thin to show anybody")
     return image
 
 
