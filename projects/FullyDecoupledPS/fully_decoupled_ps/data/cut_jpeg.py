@@ -2,7 +2,7 @@
 
 import io
 import random
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 from PIL import Image
@@ -59,7 +59,7 @@ def read_cut_jpeg(data: bytes) -> Tuple[Image.Image, str]:
     return image, LACKS_END
 
 
-def _find_scan(data: bytes) -> "_Scan | None":
+def _find_scan(data: bytes) -> Optional[_Scan]:
     """Walks over the segments before the first scan; None if they are damaged."""
     at, frame, components = len(_SOI), 0, 0
     while at + 4 < len(data) and data[at] == 0xFF:
