@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from fully_decoupled_ps.data.cut_jpeg import LACKS_END
 from fully_decoupled_ps.index import open_index
 from fully_decoupled_ps.inference import SearchNetwork, finding, indexing, read_frame, stream
 from fully_decoupled_ps.inference.stream import FileStream
 from tests.data.coded_videos import cut, number_in, write_video
-from tests.inference.tiny_run import make_run, save_picture, save_video
+from tests.inference.tiny_run import make_run, picture, save_picture, save_video
 
 from .command import index_args, run, run_slowly
 
@@ -192,6 +194,54 @@ def test_unreadable_files_are_listed(media, index_folder, run_folder, caplog):
     save_picture(media / "cam0" / "broken.jpg", seed=7)
     os.remove(media / "hall" / "broken.mp4")
     assert run(*args) == 0
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_no_file_ends_a_run(media, index_folder, run_folder, caplog, monkeypatch, workers):
+    """Not a decoder that raises anything, a pipe that nobody writes to, nor a folder."""
+
+    def fail(*args):
+        raise KeyError("of a plugin")
+
+    monkeypatch.setitem(Image.OPEN, "WEBP", (fail, lambda prefix: prefix[:4] == b"RIFF"))
+    (media / "cam0" / "broken.webp").write_bytes(b"RIFF")
+    os.mkfifo(media / "cam0" / "pipe.jpg")
+    args = index_args(run_folder, index_folder, media, media / "cam0" / "pipe.jpg")
+    assert run(*args, "--workers", workers) == 1
+    assert "2 file(s) could not be read:" in caplog.text
+    assert "broken.webp can't be read ('of a plugin')" in caplog.text
+    assert "pipe.jpg can't be read (it is a pipe, a socket or a device)" in caplog.text
+    with open_index(str(index_folder)) as index:
+        assert index.counts().files == 5
+
+
+def test_what_was_assumed_of_pictures_is_told(media, index_folder, run_folder, caplog):
+    for name in ("a.jpg", "b.jpg"):
+        path = save_picture(media / "cam0" / name, seed=8)
+        path.write_bytes(path.read_bytes()[:-2])
+    assert run(*index_args(run_folder, index_folder, media)) == 0
+    assert f"2 picture(s) each of which {LACKS_END}; first: {media}/cam0/a.jpg" in caplog.text
+
+
+def test_a_picture_has_the_same_persons_with_8_and_16_bits_and_beside_any_other(
+    tmp_path, index_folder, run_folder
+):
+    grey = picture(3)[:, :, 0]
+    for name, content in (
+        ("8.png", grey),
+        ("16.png", grey * np.uint16(257)),
+        ("tall.png", np.full((500, 90), 110, np.uint8)),
+    ):
+        (tmp_path / "media").mkdir(exist_ok=True)
+        Image.fromarray(content).save(tmp_path / "media" / name)
+    assert run(*index_args(run_folder, index_folder, tmp_path / "media")) == 0
+    assert run(*index_args(run_folder, tmp_path / "alone", tmp_path / "media" / "8.png")) == 0
+    together = {os.path.basename(k): v[2:] for k, v in snapshot(index_folder).items()}
+    ((_, _, boxes, features),) = snapshot(tmp_path / "alone").values()
+    assert len(boxes) > 0
+    for name in ("8.png", "16.png"):
+        assert together[name][0] == boxes
+        np.testing.assert_allclose(together[name][1], features, atol=2e-3)
 
 
 def test_nothing_that_can_be_read(tmp_path, index_folder, run_folder, capsys):

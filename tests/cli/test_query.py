@@ -163,7 +163,7 @@ def test_mistakes(index_folder, person, run_folder, tmp_path, capsys):
     assert "nobody is asked for; name a picture, or a person" in error()
     assert "--box is given 1 times for 2 pictures; give one for each" in error(image, image, *box)
     os.mkfifo(tmp_path / "pipe.png")  # whoever opens it waits for ever
-    assert "is a folder, a pipe or a device" in error(tmp_path / "pipe.png")
+    assert "it is a pipe, a socket or a device" in error(tmp_path / "pipe.png")
     assert "box 0,0,500,5 is not in" in error(image, "--box", "0,0,500,5")
     assert "--box 1,2: write it as x0,y0,x1,y1" in error(image, "--box", "1,2")
     strict = run_with_threshold(run_folder, tmp_path / "strict", 0.99)

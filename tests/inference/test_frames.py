@@ -30,7 +30,11 @@ def test_pictures_are_turned_upright(tmp_path):
 
 def test_damaged_pictures(tmp_path):
     whole = save_picture(tmp_path / "a.jpg", seed=1).read_bytes()
-    for name, content in (("cut.jpg", whole[:-200]), ("none.jpg", b""), ("text.jpg", b"hello")):
+    for name, content in (
+        ("cut.jpg", whole[: len(whole) // 2]),
+        ("none.jpg", b""),
+        ("text.jpg", b"hello"),
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=rf"picture .*{name} can't be read \(.*; restore"):
             read_picture(str(tmp_path / name))

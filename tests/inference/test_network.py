@@ -26,6 +26,15 @@ def test_it_detects_and_embeds(network):
     assert found.boxes.max() > 64  # in pixels of the picture, which is wider than high
 
 
+def test_a_picture_is_the_same_beside_a_tall_one(network):
+    inputs = [network.mapper(picture(seed, size)) for seed, size in ((1, (300, 60)), (0, (64, 96)))]
+    tall, found = network.run(inputs)
+    for beside, alone in ((found, network.detect(picture(0))), (tall, network.run(inputs[:1])[0])):
+        assert len(beside.boxes) == len(alone.boxes) > 0
+        np.testing.assert_allclose(beside.boxes, alone.boxes, rtol=1e-4)
+        assert ((beside.features * alone.features).sum(axis=1) > 1 - 1e-4).all()
+
+
 def test_the_input_is_that_of_detectron2s_predictor(run_folder, network):
     from detectron2.engine import DefaultPredictor
 

@@ -26,6 +26,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from fully_decoupled_ps.cli.common import MAX_SEED, number, whole_number
 from fully_decoupled_ps.config import load_config
 from fully_decoupled_ps.data import register_person_search_json
+from fully_decoupled_ps.data.images import read_image
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import dataset_of_predictions, load_predictions
 from fully_decoupled_ps.evaluation.predictions import Predictions
@@ -38,7 +39,7 @@ from fully_decoupled_ps.utils.frame_pictures import draw_box_noise, draw_detecti
 from fully_decoupled_ps.utils.labelled_features import labelled_features
 from fully_decoupled_ps.utils.query_cards import find_image, load_queries
 from fully_decoupled_ps.utils.similarity_histograms import draw_similarity_histograms
-from fully_decoupled_ps.utils.visualizer import encode_image, read_image
+from fully_decoupled_ps.utils.visualizer import encode_image
 from fully_decoupled_ps.utils.worst_queries import draw_worst_queries
 
 

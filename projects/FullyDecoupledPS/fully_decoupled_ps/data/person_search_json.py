@@ -195,8 +195,6 @@ def _load_image(image: Any, where: str, image_root: str, by_id: Dict[str, Dict[s
         width, height = (_get(image, side, int, where) for side in ("width", "height"))
         if min(width, height) <= 0:
             raise UserError(f"{where}: width {width}, height {height}; both must be over 0")
-        if not os.path.isfile(path):
-            raise UserError(f"{where}, file_name: image '{path}' not found; correct the entry")
     else:
         width, height = image_size(path, f"{where}, file_name")
     loaded = {

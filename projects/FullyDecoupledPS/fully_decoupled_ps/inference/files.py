@@ -9,15 +9,7 @@ from pathlib import Path
 from ..errors import UserError
 from .times import local_seconds
 
-PICTURES = frozenset(
-    (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
-        *(".avif", ".gif", ".heic", ".heif", ".hif"),
-    )
-)
-# Of PICTURES, those that Pillow reads with the package pillow-heif only.
-HEIF = frozenset((".heic", ".heif", ".hif"))
-VIDEOS = frozenset(
+VIDEO_ENDINGS = frozenset(
     (
         *(".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"),
         *(".3gp", ".asf", ".dav", ".flv", ".m2ts", ".mjpeg", ".mts", ".ogv", ".vob"),

@@ -1,14 +1,14 @@
 """Which pictures and videos there are at the paths that somebody names."""
 
-import importlib.util
 import os
 import stat
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Sequence
 
+from ..data.images import PICTURE_ENDINGS
 from ..errors import UserError
-from .files import HEIF, PICTURES, VIDEOS, MediaFile
+from .files import VIDEO_ENDINGS, MediaFile
 
 # Folders in which file servers and systems keep previews, versions, and what was deleted; also
 # passed over is all that begins with a dot: ._x of macOS, .thumbnails, .Trash, ...
@@ -72,10 +72,10 @@ def find_files(paths: Sequence[str]) -> FoundFiles:
         else:
             raise UserError(f"{path}: no such file or folder; check the spelling")
     for folder in finder.walk(folders):
-        passed_over = finder.found.passed_over_text()
+        others = finder.found.passed_over_text()
         raise UserError(
-            f"folder {folder} holds no picture ({_list(PICTURES)}) and no video ({_list(VIDEOS)})"
-            f"{passed_over and f', but {passed_over}'}; name a folder that does"
+            f"folder {folder} holds no picture ({_list(PICTURE_ENDINGS)}) and no video "
+            f"({_list(VIDEO_ENDINGS)}){others and f', but {others}'}; name a folder that does"
         )
     return finder.result()
 
@@ -117,7 +117,6 @@ class _Finder:
         self.found = FoundFiles()
         self._real_path = RealPaths()
         self._files: dict[str, MediaFile] = {}  # by real path
-        self._has_heif = importlib.util.find_spec("pillow_heif") is not None
 
     def result(self) -> FoundFiles:
         self.found.files = sorted(self._files.values(), key=lambda file: os.fsencode(file.path))
@@ -176,7 +175,7 @@ class _Finder:
         if is_folder:
             return f"folder(s) {name}" if name.lower() in LITTER else ""
         ending = _ending(name)
-        if ending in PICTURES | VIDEOS:
+        if ending in PICTURE_ENDINGS | VIDEO_ENDINGS:
             return ""
         if ending in ("", ".") and entry.is_symlink() and not os.path.exists(entry.path):
             return ""  # it may be the folder of a disk that is not there
@@ -204,7 +203,7 @@ class _Finder:
             self.found.passed_over[OTHER_NAMES] += 1
             if other.path == real or path != real and other.path < path:
                 return
-        is_video = _ending(path) in VIDEOS
+        is_video = _ending(path) in VIDEO_ENDINGS
         self._files[real] = MediaFile(path, is_video, status.st_size, status.st_mtime_ns)
 
     def _problem(self, path: str, status: os.stat_result) -> str:
@@ -212,8 +211,6 @@ class _Finder:
             return "is a pipe, a socket or a device, which can't be indexed; name a file"
         if status.st_size == 0:
             return "is empty; copy it again"
-        if _ending(path) in HEIF and not self._has_heif:
-            return "needs the package pillow-heif: pip install pillow-heif"
         return ""
 
 

@@ -4,11 +4,9 @@ import math
 from typing import Iterator, Mapping
 
 import numpy as np
-from detectron2.data import detection_utils as utils
-from PIL import UnidentifiedImageError
 
 from ..data import videos
-from ..data.dataset_mapper import UNREADABLE
+from ..data.images import read_image as read_picture
 from ..data.videos import VideoFrame
 from ..errors import UserError
 
@@ -18,22 +16,6 @@ TIME_ROUNDING = 0.001
 
 class VideoChanged(Exception):
     """A video is not any more what was indexed of it."""
-
-
-def read_picture(path: str) -> np.ndarray:
-    """A picture, upright as its EXIF orientation says.
-
-    Raises:
-        UserError: if it can't be read whole.
-    """
-    try:
-        return np.ascontiguousarray(utils.read_image(path, format="RGB"))
-    except (*UNREADABLE, ValueError) as error:
-        reason = "it is of no known format" if isinstance(error, UnidentifiedImageError) else error
-        reason = " ".join(str(reason).split())
-        raise UserError(
-            f"picture {path} can't be read ({reason}); restore the file, or name another"
-        ) from error
 
 
 def sample_video(

@@ -57,6 +57,7 @@ class IndexingReport:
     unreachable: dict[str, str] = field(default_factory=dict)  # in the index; path -> why
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
     incomplete: dict[str, str] = field(default_factory=dict)  # videos that are read in part -> why
+    notes: dict[str, list[str]] = field(default_factory=dict)  # what pictures have -> their paths
     other_names: set[str] = field(default_factory=set)  # links to files in by a better name
     superseded: list[str] = field(default_factory=list)  # such names, removed from the index
     litter: list[str] = field(default_factory=list)  # in the index, but passed over nowadays
@@ -268,6 +269,8 @@ def _frame(
 
 
 def _end_file(end: End, writer: IndexWriter, plan: _Plan, begun: set, report) -> None:
+    if end.note:
+        report.notes.setdefault(end.note, []).append(end.path)
     if end.error:
         # what was read before is kept, as is what the index had of the file if nothing was
         is_in_part = end.path in begun or end.path in plan.continued

@@ -128,8 +128,6 @@ def read_named_frame(name: str, index: PersonIndex) -> np.ndarray:
         known = index.find_frames(os.path.abspath(path), pts)
         known = known or index.find_frames(os.path.realpath(path), pts)
         return read_frame(path, pts, known[0].checksum if known else None)
-    if os.path.exists(name) and not os.path.isfile(name):  # opening a pipe would wait for ever
-        raise UserError(f"{name} is a folder, a pipe or a device; name a picture")
     return read_frame(name, None)
 
 

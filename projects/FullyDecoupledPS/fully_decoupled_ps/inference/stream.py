@@ -9,9 +9,10 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from ..data.images import load_image
 from ..errors import UserError
 from .files import MediaFile
-from .frames import VideoChanged, read_picture, sample_video
+from .frames import VideoChanged, sample_video
 from .network import InputMapper
 
 
@@ -45,6 +46,7 @@ class End(NamedTuple):
 
     path: str
     error: str  # why it can't be read (further); "" if all went well
+    note: str = ""  # what was left out or assumed of a picture, see data.images
 
 
 class FileStream(IterableDataset):
@@ -82,17 +84,18 @@ class FileStream(IterableDataset):
             yield batch
 
     def _read(self, job: Job) -> Iterator[Sample | Restart | End]:
-        path, error = job.file.path, ""
+        path, error, note = job.file.path, "", ""
         try:
             if job.file.is_video:
                 yield from self._read_video(job)
             else:
-                yield Sample(path, None, 0.0, self.mapper(read_picture(path)))
+                image, note = load_image(path)
+                yield Sample(path, None, 0.0, self.mapper(image))
         except UserError as reason:
             error = str(reason)
         except Exception as reason:  # whatever a decoder raises: the other files are read
             error = f"{path}: {reason!r}"
-        yield End(path, error)
+        yield End(path, error, note)
 
     def _read_video(self, job: Job) -> Iterator[Sample | Restart]:
         path = job.file.path

@@ -14,8 +14,9 @@ from typing import Dict, List, Mapping, Optional, Tuple
 import jinja2
 from markupsafe import Markup, escape
 
+from ..data.images import read_image
 from ..names import printable, printable_value
-from . import curves, visualizer
+from . import curves
 from .query_cards import (
     NUM_HARDEST,
     PathLike,
@@ -90,7 +91,7 @@ def write_report(
     shown_at = [i for i, query in enumerate(ranking) if query["query_id"] in shown_ids]
 
     def read(file_name: str):
-        return visualizer.read_image(find_image(file_name, image_root))
+        return read_image(find_image(file_name, image_root))
 
     page = page_template("report.html").render(
         title=title,

@@ -7,13 +7,12 @@ truth is known, `correct` and `gt_bbox`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
-from ..errors import UserError
+from ..data.images import read_image
 
 Box = Sequence[float]
 Size = Tuple[int, int]  # width, height in pixels, as OpenCV orders them
@@ -40,27 +39,6 @@ CONTEXT = 1.35  # the crop's height over the box's: enough to see where the pers
 CROP_SIZE = (128, 256)
 CAPTION_HEIGHT = 30
 DASH = 8  # pixels of a dash, and of a gap
-
-
-def read_image(file_name: Union[str, Path]) -> np.ndarray:
-    """The picture as RGB uint8 (H, W, 3), turned as its EXIF orientation says.
-
-    Raises UserError, naming the file, if it is missing or is no picture.
-    """
-    try:
-        data = np.fromfile(file_name, dtype=np.uint8)
-    except OSError as error:
-        raise UserError(
-            f"picture file {str(file_name)!r} cannot be read ({error.strerror}): put it there, "
-            "or name the folder that holds the pictures"
-        ) from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise UserError(
-            f"picture file {str(file_name)!r} cannot be decoded (JPEG, PNG and what else OpenCV "
-            "knows are allowed): restore it from the dataset"
-        )
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def encode_image(image: np.ndarray, extension: str = ".png", quality: int = 80) -> bytes:
