@@ -6,14 +6,18 @@
   person-search query --person 1234 --index DIR                 a person of the index
 
 Several pictures of one person, each with its --box or --point in the same order, are merged by
-their mean feature. A frame of a video is VIDEO#NUMBER, as hits are printed. Similarities are
-cosines, -1 to 1. They are no proof of identity.
+their mean feature. The detection that is the query itself is left out of the hits: the person of
+--person, and the one at the query's box where the picture is a frame of the index. A frame of a
+video is VIDEO#NUMBER, as hits are printed. Similarities are cosines, -1 to 1. They are no proof of identity.
 """
 
 import argparse
 import csv
 import json
+import logging
 import sys
+
+logger = logging.getLogger(__name__)
 
 HELP = "search an index for a person in a picture"
 
@@ -56,6 +60,7 @@ def add_query_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..index import open_index
+    from ..inference.searching import own_detections, search_others
     from .common import read_filters
     from .queries import check_output, check_queries, find_queries
 
@@ -66,11 +71,14 @@ def run(args: argparse.Namespace) -> int:
     with open_index(args.index) as index:
         _check_cameras(filters.cameras, index)
         queries = find_queries(args, index)
-        features = [query.feature for query in queries]
-        hits = index.search(features, args.top, filters, cws=args.cws)
+        own = own_detections(index, queries)
+        found = search_others(index, queries, filters, args.top, cws=args.cws, own=own)
         # first, as a reader of what is printed may close the pipe
-        _write_pictures(args, queries, hits)
-        _print(args, queries, hits)
+        _write_pictures(args, queries, found.hits)
+        _print(args, queries, found)
+    if own:
+        ids = ", ".join(map(str, own))
+        logger.info("Left out, for it is the query itself: person %s of the index", ids)
     return 0
 
 
@@ -86,16 +94,18 @@ def _check_cameras(cameras, index) -> None:
             )
 
 
-def _print(args, queries, hits) -> None:
+def _print(args, queries, found) -> None:
     from tabulate import tabulate
 
     from ..inference.hit_records import hit_rows
 
-    columns, rows = hit_rows(hits)
+    columns, rows = hit_rows(found.hits)
     if args.json:
         content = {
             "index": args.index,
             "queries": [{"image": q.name, "box": [round(v, 1) for v in q.box]} for q in queries],
+            # persons of the index that are the query itself, and not among the hits
+            "left_out": list(found.own),
             "hits": [dict(zip(columns, row)) for row in rows],
         }
         print(json.dumps(content, indent=2))
@@ -107,7 +117,8 @@ def _print(args, queries, hits) -> None:
         table = [[_flat(value) for value in row] for row in rows]
         print(tabulate(table, columns, disable_numparse=True))
     else:
-        print("No person of the index passes the filters.")
+        others = "other " if found.own else ""
+        print(f"No {others}person of the index passes the filters.")
 
 
 def _flat(value):

@@ -13,6 +13,7 @@ from .opening import open_index
 from .records import (
     INDEX_VERSION,
     NO_FILTERS,
+    WEAK_SIMILARITY,
     Counts,
     Filters,
     Frame,
@@ -38,6 +39,7 @@ __all__ = [
     "PersonIndex",
     "Source",
     "SourceState",
+    "WEAK_SIMILARITY",
     "merge_features",
     "open_index",
 ]

@@ -7,7 +7,7 @@ from ..errors import UserError
 from ..index import Hit
 from .files import format_time
 from .frames import read_frame
-from .query import Query, read_named_frame
+from .query import PersonQuery, Query, read_named_frame
 
 COLUMNS = ("rank", "similarity", "person", "score", "camera", "time", "frame", "box")
 
@@ -31,10 +31,7 @@ def picture_records(
     queries: list[Query], hits: list[Hit]
 ) -> tuple[list[dict], list[dict], Callable]:
     """What :mod:`..utils.search_pages` draws: records of queries and hits, and pictures by name."""
-    shown = [
-        {"file_name": q.name, "image_id": Path(q.name).name, "camera_id": None, "bbox": q.box}
-        for q in queries
-    ]
+    shown = [_query_record(query) for query in queries]
     records = []
     for hit in hits:
         person, frame = hit.person, hit.person.frame
@@ -44,9 +41,19 @@ def picture_records(
                 **{"rank": hit.rank, "similarity": hit.similarity, "bbox": person.box},
                 **{"score": person.score, "camera_id": frame.camera},
                 **{"person_id": person.person_id, "time": format_time(frame.time)},
+                "weak": hit.is_weak,
             }
         )
     return shown, records, _Pictures(queries, hits)
+
+
+def _query_record(query: Query) -> dict:
+    frame = query.person.frame if isinstance(query, PersonQuery) else None
+    return {
+        **{"file_name": query.name, "image_id": Path(query.name).name, "bbox": query.box},
+        "camera_id": frame and frame.camera,
+        "time": frame and format_time(frame.time),
+    }
 
 
 class _Pictures:

@@ -6,6 +6,7 @@ from typing import Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..index import Person, PersonIndex
 from .frames import read_frame
 from .network import SearchNetwork
 
@@ -15,9 +16,27 @@ class Query:
     """A person in a picture."""
 
     name: str  # of the picture, as it was asked for
-    image: np.ndarray  # (H, W, 3) RGB uint8
+    image: np.ndarray | None  # (H, W, 3) RGB uint8; None: it is read where it is drawn
     box: tuple[float, float, float, float]  # x0, y0, x1, y1 in its pixels
     feature: np.ndarray  # (D,) float32, L2-normalised
+
+
+@dataclass(frozen=True)
+class PersonQuery(Query):
+    """A person of the index; the picture is read where it is drawn, for it may be gone."""
+
+    person: Person
+
+
+def query_of_person(index: PersonIndex, person_id: int) -> PersonQuery:
+    """A person of the index.
+
+    Raises:
+        UserError: if the index has no such person (any more).
+    """
+    person = index.person(person_id)
+    feature = index.features([person_id])[0]
+    return PersonQuery(person.frame.name, None, person.box, feature, person)
 
 
 def query_of_box(network: SearchNetwork, name: str, image: np.ndarray, box=None) -> Query:
@@ -111,13 +130,22 @@ def parse_numbers(option: str, text: str, count: int) -> tuple[float, ...]:
     return numbers
 
 
+def split_name(name: str) -> tuple[str, int | None]:
+    """Path and number of a frame named ``PATH#NUMBER``; the number of a picture is None.
+
+    >>> split_name("a/b.mp4#12"), split_name("a#b.jpg")
+    (('a/b.mp4', 12), ('a#b.jpg', None))
+    """
+    path, mark, number = name.rpartition("#")
+    if mark and number.isdecimal():
+        return path, int(number)
+    return name, None
+
+
 def read_named_frame(name: str) -> np.ndarray:
     """A picture, by its path, or a frame of a video, by ``PATH#NUMBER`` as hits are named.
 
     Raises:
         UserError: if it can't be read.
     """
-    path, mark, number = name.rpartition("#")
-    if mark and number.isdecimal():
-        return read_frame(path, int(number))
-    return read_frame(name, None)
+    return read_frame(*split_name(name))
