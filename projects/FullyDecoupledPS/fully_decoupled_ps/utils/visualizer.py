@@ -4,7 +4,7 @@ Pictures are RGB, uint8, (H, W, 3). Boxes are XYXY in pixels of the whole frame.
 missed persons are the dicts of the evaluator's `queries_<protocol>.json`; nothing here needs more
 of them than `file_name`, `image_id`, `bbox` and, for hits, `rank`, `similarity` and, where the
 truth is known, `correct` and `gt_bbox`. Where there are `camera_id` and `time` (text), a montage
-says them; a hit that is `weak` is drawn pale, its box grey and dashed.
+says them; a hit that is `weak` is drawn pale, its box grey.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ RIGHT = BoxStyle((17, 152, 71), mark="tick")
 WRONG = BoxStyle((214, 39, 40), mark="cross")
 MISSED = BoxStyle((255, 176, 0), dashed=True)
 UNJUDGED = BoxStyle((120, 80, 200))  # a hit of a search without ground truth
-WEAK = BoxStyle((150, 150, 150), dashed=True)  # one that probably is somebody else
+WEAK = BoxStyle((150, 150, 150))  # one that probably is somebody else
 
 PADDING_COLOR = (222, 222, 222)
 CONTEXT = 1.35  # the crop's height over the box's: enough to see where the person stands

@@ -186,11 +186,10 @@ def _check_call(body: bytes) -> None:
     """
     try:
         call = json.loads(body)
-        values = call["data"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        values, event = list(call["data"]), call.get("event_data")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Refused(400, "Not a call of this page") from error
     flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
-    event = call.get("event_data")
     flat += event.values() if isinstance(event, dict) else [event]
     if not all(value is None or isinstance(value, (str, int, float)) for value in flat):
         raise Refused(400, "Not a call of this page")

@@ -9,7 +9,7 @@ from .service import SearchService
 from .uploads import Uploads
 
 TITLE = "Person search"
-TIME_HINT = "2024-05-31 or 2024-05-31T18:30"
+TIME_HINT = "2024-05-31T18:30"
 
 # To the top of what is new, for eyes, keyboards and screen readers alike.
 FOCUS = """setTimeout(() => {{
@@ -76,10 +76,8 @@ class SearchPage:
                 self.min_score = gr.Number(0, label="Detection score at least", step=0.05)
                 self.top = gr.Number(DEFAULT_TOP, label="Hits at most", precision=0)
             with gr.Row(elem_classes="ps-checks"):
-                self.cws = gr.Checkbox(label="Rank by similarity times detection score")
-                self.merge = gr.Checkbox(
-                    label="The next person chosen is another view of the one searched"
-                )
+                self.cws = gr.Checkbox(label="Weigh similarities by detection score")
+                self.merge = gr.Checkbox(label="Add the next person as another view")
                 self.clear = gr.Button("Clear filters", min_width=120)
                 self.apply = gr.Button("Apply", variant="primary", min_width=120)
 

@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..index import WEAK_SIMILARITY, Filters, Frame, Hit
 from ..inference.files import format_time
 from ..inference.query import PersonQuery, Query
+from ..utils.report import breakable
 from . import pictures
 from .downloads import DOWNLOADS
 from .filters import describe_filters
@@ -55,6 +56,7 @@ def _template(name: str) -> jinja2.Template:
     )
     environment.filters["time"] = format_time
     environment.filters["name"] = short_name
+    environment.filters["breakable"] = breakable
     environment.filters["clock"] = lambda seconds: format_time(seconds).partition(" ")[2]
     environment.globals["time_range"] = time_range
     return environment.get_template(name)
