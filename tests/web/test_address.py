@@ -44,7 +44,15 @@ def test_a_name_in_other_bytes_is_kept():
     "address",
     [
         *("?person=", "?person=x", "?person=-1", "?person=²", f"?person={'9' * 5000}", "?top=many"),
-        *("?score=nan", "?score=-1", "?list=0", "?list=inf", "?at=1e999", "?apart=nan", "?cws=true"),
+        *(
+            "?score=nan",
+            "?score=-1",
+            "?list=0",
+            "?list=inf",
+            "?at=1e999",
+            "?apart=nan",
+            "?cws=true",
+        ),
         *("?nobody=knows", "???", "?=&=&", "?" + "&".join(["person=x"] * 10_000)),
     ],
 )

@@ -91,7 +91,13 @@ def test_exactly_the_routes_that_the_page_needs_pass(app):
     [
         *("/config", "/openapi.json", "/docs", "/redoc", "/gradio_api/openapi.json"),
         *("/gradio_api/info", "/gradio_api/docs", "/gradio_api/startup-events", "/monitoring"),
-        *("/gradio_api/app_id", "/gradio_api/deep_link", "/gradio_api/runs", "/token", "/robots.txt"),
+        *(
+            "/gradio_api/app_id",
+            "/gradio_api/deep_link",
+            "/gradio_api/runs",
+            "/token",
+            "/robots.txt",
+        ),
         *("/gradio_api/mcp/sse", "/gradio_api/mcp/", "/manifest.json", "/pwa_icon", "/svelte/a.js"),
         *("/login_check", "/gradio_api/vibe-code", "/gradio_api/upload_progress?upload_id=1"),
         *("/static/fonts/a.woff", "/gradio_api/heartbeat/a/b", "/gradio_api", "/upload"),
@@ -106,7 +112,12 @@ def test_what_the_page_does_not_need_is_not_there(client, path):
 @pytest.mark.parametrize(
     "path",
     [
-        *("/gradio_api/upload", "/gradio_api/api/apply", "/gradio_api/run/predict", "/gradio_api/reset"),
+        *(
+            "/gradio_api/upload",
+            "/gradio_api/api/apply",
+            "/gradio_api/run/predict",
+            "/gradio_api/reset",
+        ),
         *("/gradio_api/call/apply", "/gradio_api/cancel", "/gradio_api/component_server"),
         *("/gradio_api/process_recording", "/gradio_api/vibe-edit", "/login", "/", "/assets/a.js"),
     ],

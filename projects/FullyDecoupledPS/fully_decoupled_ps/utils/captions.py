@@ -17,7 +17,9 @@ INK, PALE_INK = (20, 20, 20), (105, 105, 105)
 def _font(bold: bool) -> ImageFont.FreeTypeFont:
     # Matplotlib brings it: Latin, Greek and Cyrillic letters
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), FONT_SIZE)
+    return ImageFont.truetype(
+        str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), FONT_SIZE
+    )
 
 
 def fit_text(text: str, width: float, bold: bool = False) -> str:

@@ -35,9 +35,7 @@ def write_montage(
     path = Path(path)
     frames = _Frames([*queries, *hits], read)
     legend = WEAK_LEGEND if any(hit.get("weak") for hit in hits) else ""
-    montage = visualizer.ranked_montage(
-        queries, hits, read=frames, columns=COLUMNS, legend=legend
-    )
+    montage = visualizer.ranked_montage(queries, hits, read=frames, columns=COLUMNS, legend=legend)
     extension = ".jpg" if path.suffix.lower() in (".jpg", ".jpeg") else ".png"
     _write(path, visualizer.encode_image(montage, extension, 90))
     return path

@@ -136,7 +136,6 @@ class Guard:
                 raise Refused(403, "Requests of other pages are refused")
 
 
-
 def _host_name(authority: str) -> str:
     """
     >>> _host_name("LocalHost:7860"), _host_name("[::1]:7860")

@@ -352,9 +352,7 @@ class Handlers:
         if make is None or not search.queries:
             raise UserError("nothing is searched yet; search for somebody first")
         location = self.service.index.location
-        name, media_type, content = make(
-            location, self._with_pictures(search.queries), search.hits
-        )
+        name, media_type, content = make(location, self._with_pictures(search.queries), search.hits)
         data = base64.b64encode(content).decode()
         return {"name": name, "media_type": media_type, "base64": data}
 

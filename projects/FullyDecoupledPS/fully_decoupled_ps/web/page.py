@@ -109,9 +109,7 @@ class SearchPage:
         self.fields = [getattr(self, name) for name in Options._fields]
         now = [self.view, self.search, self.merge, *self.fields]
         self._connect_address()
-        cleared = self._on(
-            self.clear.click, lambda: ([], "", "", 0), None, self.fields[:4]
-        )
+        cleared = self._on(self.clear.click, lambda: ([], "", "", 0), None, self.fields[:4])
         typed = (self.start.submit, self.end.submit, self.min_score.submit, self.top.submit)
         for event in (self.apply.click, cleared.then, *typed):
             self._shows(event, do.apply, now)

@@ -117,9 +117,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(
-    service: SearchService, host: str, names: Sequence[str] = ()
-) -> uvicorn.Server:
+def make_server(service: SearchService, host: str, names: Sequence[str] = ()) -> uvicorn.Server:
     """A server whose ``run(sockets=[...])`` serves the page, and returns after ``should_exit``."""
     # a browser keeps a connection open, which a stop need not wait for
     config = uvicorn.Config(
