@@ -281,7 +281,7 @@ def test_a_result_is_compact_and_aligned(visit, world, index, any_width):
     page.goto(f"{page.url}?person={person_id}")
     assert len(hits_of(page)) == 50
     cards = page.locator("#ps-result ol .ps-card").evaluate_all(
-        "cards => cards.map(c => { const r = c.getBoundingClientRect(); return [r.x, r.y, r.width]; })"
+        "all => all.map(e => e.getBoundingClientRect()).map(r => [r.x, r.y, r.width])"
     )
     # all cards stand in the same few columns, two or three on a phone, and are equally wide
     columns = {round(x) for x, _, _ in cards}
@@ -294,7 +294,7 @@ def test_a_result_is_compact_and_aligned(visit, world, index, any_width):
     assert 0 <= top <= 10
     # one row of controls, all of one height
     controls = page.locator("#ps-result .ps-bar .ps-control:visible").evaluate_all(
-        "all => all.map(e => { const r = e.getBoundingClientRect(); return [r.y, r.height]; })"
+        "all => all.map(e => e.getBoundingClientRect()).map(r => [r.y, r.height])"
     )
     assert len(controls) == 2 and len({tuple(c) for c in controls}) == 1
 

@@ -8,7 +8,8 @@
 Several pictures of one person, each with its --box or --point in the same order, are merged by
 their mean feature. The detection that is the query itself is left out of the hits: the person of
 --person, and the one at the query's box where the picture is a frame of the index. A frame of a
-video is VIDEO#NUMBER, as hits are printed. Similarities are cosines, -1 to 1. They are no proof of identity.
+video is VIDEO#NUMBER, as hits are printed. Similarities are cosines, -1 to 1. They are no proof of
+identity; pictures of hits below 0.5 are drawn pale.
 """
 
 import argparse

@@ -92,7 +92,7 @@ def own_picture_field() -> str:
 
 
 def frame_list(page: FramePage) -> str:
-    """Small pictures of a page's frames, each a button (event ``frame``), and the pages (``turn``)."""
+    """Small pictures of a page's frames, each a button (event ``frame``); and pages (``turn``)."""
     drawn = pictures.draw_each(
         page.frames,
         lambda item: item.frame,
