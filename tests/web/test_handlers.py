@@ -10,8 +10,9 @@ from PIL import Image
 
 from fully_decoupled_ps.index import open_index
 from fully_decoupled_ps.web.address import View
-from fully_decoupled_ps.web.handlers import DEFAULT_TOP, Handlers, Search, explained
+from fully_decoupled_ps.web.handlers import Handlers, explained
 from fully_decoupled_ps.web.service import SearchService
+from fully_decoupled_ps.web.state import DEFAULT_TOP, Search
 from fully_decoupled_ps.web.uploads import Uploads
 from fully_decoupled_ps.web.views import ONE_RANKING
 from tests.index import made_up_index

@@ -4,8 +4,9 @@ import gradio as gr
 
 from . import views
 from .address import View
-from .handlers import DEFAULT_TOP, Handlers, Options, Search, Shown, explained
+from .handlers import Handlers, explained
 from .service import SearchService
+from .state import DEFAULT_TOP, Options, Search, Shown
 from .uploads import Uploads
 
 TITLE = "Person search"
