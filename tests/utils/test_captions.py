@@ -3,6 +3,7 @@
 import numpy as np
 
 from fully_decoupled_ps.utils.captions import draw_caption, fit_text
+from fully_decoupled_ps.utils.visualizer import CROP_SIZE
 
 
 def test_a_long_name_keeps_both_ends():
@@ -10,6 +11,11 @@ def test_a_long_name_keeps_both_ends():
     assert text.startswith("rec") and text.endswith(".jpg") and "\u2026" in text
     assert fit_text("c1.jpg", 120) == "c1.jpg"
     assert fit_text("c1.jpg", 0) == ""
+
+
+def test_a_time_fits_below_a_crop():
+    time = "2024-05-31 08:00:00"
+    assert fit_text(time, CROP_SIZE[0] - 2) == time
 
 
 def test_letters_of_other_languages_are_not_all_alike():

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-FONT_SIZE = 12
+FONT_SIZE = 11  # so that a date with its time fits below a crop
 LINE_HEIGHT = 15
 INK, PALE_INK = (20, 20, 20), (105, 105, 105)
 

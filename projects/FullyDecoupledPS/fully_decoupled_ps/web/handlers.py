@@ -69,7 +69,7 @@ class Handlers:
         try:
             return self._open(parse_view(address), search)
         except UserError as error:
-            gr.Warning(str(error), duration=None, title="The address can't be followed")
+            gr.Warning(f"The address can't be followed: {error}", duration=None)
             return self._open(View(), search)
 
     def go_back(self, event: gr.EventData, search: Search) -> Shown:
