@@ -288,7 +288,7 @@ def test_mistakes(index_folder, persons, capsys):
     assert "has no such frame" in error("--person", first.person_id, "--frame", "nowhere.jpg")
     assert "--query needs --min-similarity" in error("--query", first.frame.path)
     query = ("--query", first.frame.path, "--min-similarity")
-    assert "--camera x: index" in error(*query, 0, "--camera", "x")
+    assert "--camera x: the index has no such camera; it has" in error(*query, 0, "--camera", "x")
     assert "--undo 77: nobody of that id was forgotten" in error("--undo", 77)
     assert "commands of their own; name one" in error("--list", "--person", first.person_id)
     with open_index(str(index_folder)) as index, index.writer():

@@ -56,7 +56,9 @@ def test_a_mistake_names_its_field(read, values, message):
 
 @pytest.mark.parametrize("score", [1.5, -0.1, float("nan")])
 def test_scores_out_of_range(score):
-    with pytest.raises(UserError, match=f"Least score {score}: scores are from 0 to 1"):
+    with pytest.raises(
+        UserError, match=f"Detection score at least {score}: scores are from 0 to 1"
+    ):
         make_filters([], None, None, score)
 
 

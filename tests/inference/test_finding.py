@@ -161,7 +161,7 @@ def test_paths_relative_to_here(tmp_path, monkeypatch):
 
 def test_nothing_to_find(tmp_path):
     touch(tmp_path / "n.txt")
-    with pytest.raises(UserError, match=r"holds no picture \(.avif .bmp .* and no video \(.264"):
+    with pytest.raises(UserError, match=r"holds no picture \(.apng .avif .* and no video \(.264"):
         find_files([str(tmp_path)])
     with pytest.raises(UserError, match=r"\), but 1 .txt; name a folder that does"):
         find_files([str(tmp_path)])

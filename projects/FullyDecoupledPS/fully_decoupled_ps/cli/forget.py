@@ -161,21 +161,19 @@ def _in_frames(names: list[str], index, sources) -> tuple[list, list[int]]:
 
 def _file(name: str, sources) -> list[str]:
     """The file of the index, also if a link to it is named."""
-    return [path for path in _names_of(name) if path in sources][:1]
+    from ..inference.query import absolute_paths
+
+    return [path for path in absolute_paths(name) if path in sources][:1]
 
 
 def _files_below(name: str, sources) -> list[str]:
     """Those of the index below a folder, also if a link to it is named."""
     import os
 
-    roots = tuple(os.path.join(path, "") for path in _names_of(name))
+    from ..inference.query import absolute_paths
+
+    roots = tuple(os.path.join(path, "") for path in absolute_paths(name))
     return [path for path in sources if path.startswith(roots)]
-
-
-def _names_of(name: str) -> tuple[str, str]:
-    import os
-
-    return os.path.abspath(name), os.path.realpath(name)
 
 
 def _list(index) -> int:
@@ -232,7 +230,7 @@ def _similar(args: argparse.Namespace, index) -> list:
     asked = argparse.Namespace(**{**vars(args), "person": []})
     features = [query.feature for query in find_queries(asked, index)]
     filters = read_filters(args)
-    check_cameras(filters.cameras, index)
+    check_cameras(filters.cameras, index.cameras())
     hits = index.search(features, MAX_HITS, filters)
     hits = [hit for hit in hits if hit.similarity >= args.min_similarity]
     columns, rows = text_rows(hits)

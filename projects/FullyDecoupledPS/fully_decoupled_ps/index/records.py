@@ -83,6 +83,10 @@ class Person:
     score: float  # of the detection, 0 to 1
 
 
+# Below, a hit is weak: it is shown pale, as one that probably is somebody else.
+WEAK_SIMILARITY = 0.5
+
+
 class Hit(NamedTuple):
     """A person found, the most similar first."""
 
@@ -90,6 +94,10 @@ class Hit(NamedTuple):
     person: Person
     # Cosine of the features' angle, -1 to 1; with class weighted similarity times the score.
     similarity: float
+
+    @property
+    def is_weak(self) -> bool:
+        return self.similarity < WEAK_SIMILARITY
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """Hits as rows of a table, and as the records that pages and montages are drawn from."""
 
-from pathlib import Path
 from typing import Callable
 
 from ..errors import UserError
 from ..index import Hit
 from ..names import printable
 from .frames import read_frame
-from .query import Query
+from .query import PersonQuery, Query
 from .times import format_time
 
 COLUMNS = ("rank", "similarity", "person", "score", "camera", "time", "frame", "box")
@@ -44,13 +43,7 @@ def picture_records(
     queries: list[Query], hits: list[Hit]
 ) -> tuple[list[dict], list[dict], Callable]:
     """What :mod:`..utils.search_pages` draws: records of queries and hits, and pictures by name."""
-    shown = [
-        {
-            **{"file_name": q.name, "image_id": printable(_title(q))},
-            **{"camera_id": None, "bbox": q.box},
-        }
-        for q in queries
-    ]
+    shown = [_query_record(query) for query in queries]
     records = []
     for hit in hits:
         person, frame = hit.person, hit.person.frame
@@ -60,13 +53,19 @@ def picture_records(
                 **{"rank": hit.rank, "similarity": hit.similarity, "bbox": person.box},
                 **{"score": person.score, "camera_id": printable(frame.camera)},
                 **{"person_id": person.person_id, "time": format_time(frame.time)},
+                "weak": hit.is_weak,
             }
         )
     return shown, records, _Pictures(queries, hits)
 
 
-def _title(query: Query) -> str:
-    return query.frame.title if query.frame else Path(query.name).name
+def _query_record(query: Query) -> dict:
+    frame = query.person.frame if isinstance(query, PersonQuery) else None
+    return {
+        **{"file_name": query.name, "image_id": printable(query.title), "bbox": query.box},
+        "camera_id": frame and printable(frame.camera),
+        "time": frame and format_time(frame.time),
+    }
 
 
 class _Pictures:
@@ -75,13 +74,15 @@ class _Pictures:
     def __init__(self, queries: list[Query], hits: list[Hit]):
         self._images = {q.name: q.image for q in queries if q.image is not None}
         self._frames = {hit.person.frame.name: hit.person.frame for hit in hits}
-        self._frames |= {q.name: q.frame for q in queries if q.frame is not None}
+        self._frames |= {q.name: q.person.frame for q in queries if isinstance(q, PersonQuery)}
 
     def __call__(self, name: str):
         if name in self._images:
             return self._images[name]
+        frame = self._frames.get(name)
+        if frame is None:  # a visitor's own picture that is not kept any more
+            return None
         try:
-            frame = self._frames[name]
             return read_frame(frame.path, frame.pts, frame.checksum)
         except UserError:
             return None

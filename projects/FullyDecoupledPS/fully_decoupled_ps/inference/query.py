@@ -3,12 +3,13 @@
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Sequence
 
 import numpy as np
 
 from ..errors import UserError
-from ..index import Frame, PersonIndex
+from ..index import Frame, Person, PersonIndex
 from .frames import read_frame
 from .network import SearchNetwork
 
@@ -18,10 +19,36 @@ class Query:
     """A person in a picture."""
 
     name: str  # of the picture, as it was asked for
-    image: np.ndarray  # (H, W, 3) RGB uint8
+    image: np.ndarray | None  # (H, W, 3) RGB uint8; None: it is read where it is drawn
     box: tuple[float, float, float, float]  # x0, y0, x1, y1 in its pixels
     feature: np.ndarray  # (D,) float32, L2-normalised
-    frame: Frame | None = None  # of the index, if the person is of it
+
+    @property
+    def title(self) -> str:
+        """For people: the picture's name without folders."""
+        return Path(self.name).name
+
+
+@dataclass(frozen=True)
+class PersonQuery(Query):
+    """A person of the index; the picture is read where it is drawn, for it may be gone."""
+
+    person: Person
+
+    @property
+    def title(self) -> str:
+        return self.person.frame.title
+
+
+def query_of_person(index: PersonIndex, person_id: int) -> PersonQuery:
+    """A person of the index.
+
+    Raises:
+        UserError: if the index has no such person (any more).
+    """
+    person = index.person(person_id)
+    feature = index.features([person_id])[0]
+    return PersonQuery(person.frame.name, None, person.box, feature, person)
 
 
 def query_of_box(network: SearchNetwork, name: str, image: np.ndarray, box=None) -> Query:
@@ -123,12 +150,26 @@ def read_named_frame(name: str, index: PersonIndex) -> np.ndarray:
     Raises:
         UserError: if it can't be read.
     """
+    path, pts = _named(name)
+    known = find_named_frames(index, name) if pts is not None else []
+    return read_frame(path, pts, known[0].checksum if known else None)
+
+
+def find_named_frames(index: PersonIndex, name: str) -> list[Frame]:
+    """The frames of the index that :func:`read_named_frame`'s ``name`` is of; a link will do."""
+    path, pts = _named(name)
+    return next(filter(None, (index.find_frames(p, pts) for p in absolute_paths(path))), [])
+
+
+def absolute_paths(path: str) -> tuple[str, str]:
+    """By which an index may know a file: with the links in it, and without."""
+    return os.path.abspath(path), os.path.realpath(path)
+
+
+def _named(name: str) -> tuple[str, int | None]:
     path, pts = split_name(name)
-    if pts is not None and not os.path.exists(name):  # else "#" is part of the file's own name
-        known = index.find_frames(os.path.abspath(path), pts)
-        known = known or index.find_frames(os.path.realpath(path), pts)
-        return read_frame(path, pts, known[0].checksum if known else None)
-    return read_frame(name, None)
+    # else "#" is part of the file's own name
+    return (name, None) if os.path.exists(name) else (path, pts)
 
 
 def split_name(name: str) -> tuple[str, int | None]:

@@ -193,7 +193,8 @@ def percent(value: Optional[float]) -> str:
 
 def breakable(text: str) -> Markup:
     """`text` for HTML, with places where a narrow column may break a frame's name."""
-    return Markup(re.sub(r"([_/-])", r"\1<wbr>", str(escape(printable(text)))))
+    text = str(escape(printable(text)))
+    return Markup(re.sub(r"([_/-]|\.(?=\w))", r"\1<wbr>", text))
 
 
 def page_template(name: str) -> jinja2.Template:

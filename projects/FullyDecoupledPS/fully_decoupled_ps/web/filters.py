@@ -5,22 +5,20 @@ from typing import Sequence
 from ..index import Filters
 from ..inference import filters as typed_filters
 from ..inference.times import format_time
-from ..names import decode_name, printable
+from ..names import printable
 
-NAMES = typed_filters.FilterNames("From", "To", "Least score")
+NAMES = typed_filters.FilterNames("Camera", "From", "To", "Detection score at least")
 
 
 def make_filters(
     cameras: Sequence[str], start: str | None, end: str | None, min_score: float | None
 ) -> Filters:
-    """As on the command line, but for cameras, which are as :func:`encode_name` writes them; see
-    :func:`.inference.filters.make_filters`.
+    """As on the command line; see :func:`.inference.filters.make_filters`.
 
     Raises:
         UserError: if a time is none, the last one is before the first, or the score is out of
             range.
     """
-    cameras = [decode_name(camera) for camera in cameras or ()]
     return typed_filters.make_filters(cameras, start, end, min_score, NAMES)
 
 

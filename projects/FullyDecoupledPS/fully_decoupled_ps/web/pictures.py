@@ -67,9 +67,9 @@ def draw_each(
     return drawn
 
 
-def crop(image: np.ndarray, person: Person) -> dict:
-    """The person, boxed, with a little of what is around."""
-    return picture(visualizer.draw_hit(image, {"bbox": person.box}), "")
+def crop(image: np.ndarray, person: Person, weak: bool = False) -> dict:
+    """The person, boxed, with a little of what is around; a weak hit is pale."""
+    return picture(visualizer.draw_hit(image, {"bbox": person.box, "weak": weak}), "")
 
 
 def query_crop(image: np.ndarray, box) -> dict:
