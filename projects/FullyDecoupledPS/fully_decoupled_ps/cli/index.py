@@ -96,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
     from ..inference import find_files, load_network
     from ..inference.files import PathReader
     from ..inference.forgetting import take_over_tombstones
-    from ..inference.indexing import IndexingOptions, index_files, parse_shard
+    from ..inference.indexing import index_files
+    from ..inference.plan import IndexingOptions, parse_shard
     from ..inference.times import parse_time
 
     shard, num_shards = parse_shard(args.shard)

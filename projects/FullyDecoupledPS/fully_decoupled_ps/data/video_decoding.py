@@ -30,6 +30,8 @@ MAX_REORDERING = 16
 @contextmanager
 def open_video(path: str):
     """The container, its first video stream, ready to decode, and what FFmpeg logged."""
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
+        raise UserError(f"video {path} is a folder, a pipe or a device; name a video file")
     try:
         with av.logging.Capture() as log:  # opening reads the first seconds
             container = av.open(os.path.abspath(path))  # absolute: "a:b.mp4" would be a protocol

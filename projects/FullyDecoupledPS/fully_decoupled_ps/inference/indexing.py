@@ -1,25 +1,20 @@
-"""Filling an index: which files are to be read, and one pass of the network over each."""
+"""Filling an index: one pass of the network over each file that is new or changed."""
 
-import json
 import logging
-import os
 import time
-import zlib
 from dataclasses import dataclass, field
 from typing import Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import UserError
-from ..index import IndexWriter, NewFrame, PersonIndex, Source, SourceState
+from ..index import IndexWriter, NewFrame, PersonIndex
 from .files import MediaFile, PathReader
-from .finding import is_litter
 from .forgetting import ForgottenPersons, complete_tombstones
 from .frames import count_samples
 from .links import OtherNames
-from .missing import MissingFiles, find_missing
 from .network import Detections, SearchNetwork
+from .plan import IndexingOptions, Plan, make_plan, make_sources
 from .stopping import StopRequest
 from .stream import End, Job, Restart, Sample, stream
 
@@ -27,20 +22,6 @@ logger = logging.getLogger(__name__)
 
 # Seconds of work that a kill can cost.
 COMMIT_SECONDS = 2.0
-# Each is a folder with files of its own, which every search opens.
-MAX_SHARDS = 1000
-
-
-@dataclass(frozen=True)
-class IndexingOptions:
-    """How files are read."""
-
-    score_thresh: float  # detections of a lower score are left out
-    fps: float = 1.0  # frames a second that are taken of a video
-    batch_size: int = 4
-    num_workers: int = 2
-    shard: int = 1  # of index.info.num_shards, from 1
-    prune: bool = False  # remove files that are gone for certain from the folders named
 
 
 @dataclass
@@ -62,18 +43,6 @@ class IndexingReport:
     superseded: list[str] = field(default_factory=list)  # such names, removed from the index
     litter: list[str] = field(default_factory=list)  # in the index, but passed over nowadays
     stopped_by: int = 0  # signal number, 0 if the run went to its end
-
-
-@dataclass
-class _Plan:
-    """What is to be done for which file."""
-
-    jobs: list[Job]
-    sources: dict[str, Source]
-    continued: set[str]  # videos whose frames in the index stay, and are added to
-    updates: list[Source]
-    missing: MissingFiles = field(default_factory=MissingFiles)
-    litter: list[str] = field(default_factory=list)
 
 
 def index_files(
@@ -99,15 +68,12 @@ def index_files(
     Raises:
         UserError: for two writers, a full disk, a file that a pattern of ``reader`` does not fit.
     """
-    shards = index.info.num_shards
-    mine = [f for f in files if shard_of(f.path, shards) == options.shard]
-    sources = {f.path: _source(f, reader, options) for f in mine}
+    sources = make_sources(files, reader, options, index.info.num_shards)
     with index.writer(options.shard) as writer:
         complete_tombstones(index)
-        states = writer.states()
-        others = OtherNames(files, states, index)
-        mine = [f for f in mine if f.path not in others.passed_over]
-        plan = _make_plan(mine, sources, states, writer, folders)
+        others = OtherNames(files, writer.states(), index)
+        mine = [f for f in files if f.path in sources and f.path not in others.passed_over]
+        plan = make_plan(mine, sources, writer, folders)
         report = IndexingReport(
             unchanged=len(mine) - len(plan.jobs),
             gone=plan.missing.gone,
@@ -124,61 +90,12 @@ def index_files(
             _run(writer, network, plan, options, report, stop, ForgottenPersons(index))
             report.stopped_by = stop.signal_number
         if not report.stopped_by:
-            report.superseded = others.remove_superseded(index, writer, report.unreadable)
+            report.superseded = others.remove_superseded(
+                index, writer, {**report.unreadable, **report.incomplete}
+            )
             writer.optimize()
     index.refresh()
     return report
-
-
-def shard_of(path: str, num_shards: int) -> int:
-    """The shard, from 1, that a file belongs to: the same in every process and run."""
-    return zlib.crc32(os.fsencode(path)) % num_shards + 1
-
-
-def _source(file: MediaFile, reader: PathReader, options: IndexingOptions) -> Source:
-    recipe = {"score_thresh": options.score_thresh}
-    if file.is_video:
-        recipe["fps"] = options.fps
-    return Source(
-        path=file.path,
-        size=file.size,
-        mtime_ns=file.mtime_ns,
-        recipe=json.dumps(recipe, sort_keys=True),
-        camera=reader.camera(file),
-        start=reader.time(file),
-    )
-
-
-def _make_plan(
-    files: list[MediaFile],
-    sources: dict[str, Source],
-    states: dict[str, SourceState],
-    writer: IndexWriter,
-    folders: Sequence[str],
-) -> _Plan:
-    plan = _Plan(jobs=[], sources=sources, continued=set(), updates=[])
-    for file in files:
-        source, state = sources[file.path], states.get(file.path)
-        if state is None or not (state.is_done and state.source.same_content(source)):
-            job = Job(file, _known_frames(file, source, state, writer))
-            plan.jobs.append(job)
-            if job.known:
-                plan.continued.add(file.path)
-        elif state.source != source:
-            plan.updates.append(source)
-    plan.missing = find_missing(states.keys() - sources.keys(), folders)
-    there = states.keys() - set(plan.missing.gone) - plan.missing.unreachable.keys()
-    plan.litter = sorted(path for path in there if is_litter(path, folders))
-    return plan
-
-
-def _known_frames(
-    file: MediaFile, source: Source, state: SourceState | None, writer: IndexWriter
-) -> dict[int, int | None]:
-    """Of a video that was read in part, or that may have grown since; the reader compares them."""
-    if state is None or not file.is_video or state.source.recipe != source.recipe:
-        return {}
-    return writer.checksums(file.path)
 
 
 def _prune(writer: IndexWriter, report: IndexingReport) -> None:
@@ -191,7 +108,7 @@ def _prune(writer: IndexWriter, report: IndexingReport) -> None:
 def _run(
     writer: IndexWriter,
     network,
-    plan: _Plan,
+    plan: Plan,
     options,
     report,
     stop: StopRequest,
@@ -268,7 +185,7 @@ def _frame(
     return frame, int(left_out.sum())
 
 
-def _end_file(end: End, writer: IndexWriter, plan: _Plan, begun: set, report) -> None:
+def _end_file(end: End, writer: IndexWriter, plan: Plan, begun: set, report) -> None:
     if end.note:
         report.notes.setdefault(end.note, []).append(end.path)
     if end.error:
@@ -280,20 +197,3 @@ def _end_file(end: End, writer: IndexWriter, plan: _Plan, begun: set, report) ->
         writer.begin(plan.sources[end.path], end.path in plan.continued)
     writer.finish(end.path)
     report.added += 1
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """``i/n`` -> (i, n), with i from 1.
-
-    Raises:
-        UserError: if it is not of that form.
-    """
-    try:
-        shard, count = (int(part) for part in text.split("/"))
-        if 1 <= shard <= count <= MAX_SHARDS:
-            return shard, count
-    except ValueError:
-        pass
-    raise UserError(
-        f"--shard {text}: write i/n with i from 1 to n, and n at most {MAX_SHARDS}, such as 1/4"
-    )
