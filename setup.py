@@ -49,7 +49,7 @@ setup(
         "tqdm>=4.66",  # progress with time left; Detectron2 has it too
         "jinja2>=3.1",  # the report's page; torch has it too
         "pillow>=11.3",  # pictures of all formats; the first release whose wheels read AVIF
-        "av>=14",  # PyAV: videos by FFmpeg's decoders, frames by their presentation time stamps
+        "av>=14.1",  # PyAV: videos by FFmpeg's decoders, frames by their presentation time stamps
         # Drawing, resizing and colours of pictures. Its other builds (headless, contrib) are the
         # same module: where one of them is installed, `make setup` leaves this one out.
         "opencv-python>=4.8",

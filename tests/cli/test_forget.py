@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from fully_decoupled_ps.index import open_index
-from tests.index.made_up_index import all_persons, files_holding
+from tests.index.made_up_index import (
+    INFO,
+    add_picture,
+    all_persons,
+    files_holding,
+    frame,
+    source,
+)
 from tests.inference.tiny_run import make_run, save_video
 
 from .command import index_args, run
@@ -226,6 +233,45 @@ def test_files_that_are_gone_are_removed_by_their_folder(index_folder, again, tm
         assert {person.frame.camera for person in all_persons(index)} == {"cam0"}
 
 
+def test_nobody_comes_back_by_the_name_behind_a_link(tmp_path, run_folder, pictures):
+    folder, link = tmp_path / "links-index", tmp_path / "latest.png"
+    link.symlink_to(pictures[0])
+    assert run(*index_args(run_folder, folder, link)) == 0
+    before = boxes_in(folder, str(link))
+    with open_index(str(folder)) as index:
+        person = all_persons(index)[0]
+        assert person.frame.path == str(link)
+    assert run("forget", "--index", folder, "--person", person.person_id) == 0
+    assert run(*index_args(run_folder, folder, pictures[0])) == 0
+    found = boxes_in(folder, str(pictures[0]))
+    assert found and set(found) < set(before) and overlapping(found, person.box) == []
+    assert boxes_in(folder, str(link)) == []  # superseded
+
+
+def test_frames_by_their_time_stamp_and_files_that_are_named_like_them(tmp_path, capsys):
+    video, folder = str(tmp_path / "v.mp4"), str(tmp_path / "index")
+    with open_index(folder, create=INFO) as index, index.writer() as writer:
+        writer.begin(source(video))
+        for pts in (-512, 0, 512):
+            writer.add(video, frame(video, pts))
+        writer.finish(video)
+        add_picture(writer, f"{video}#512")
+        add_picture(writer, str(tmp_path / "sub" / "1.jpg"))
+        writer.commit()
+
+    def forget(name):
+        status = run("forget", "--index", folder, "--frame", name)
+        with open_index(folder) as index:
+            return status, {(p.frame.path, p.frame.pts) for p in all_persons(index)}
+
+    before = {(video, pts) for pts in (-512, 0, 512)} | {(str(tmp_path / "sub" / "1.jpg"), None)}
+    assert forget(f"{video}#512") == (1, before)  # 1: the file is not there
+    assert forget(f"{video}#-512") == (1, before - {(video, -512)})
+    # nothing is of a folder but its files, and nothing has such time stamps
+    for name in (f"{tmp_path}/sub#0", f"{video}#1", f"{video}#9223372036854775808"):
+        assert forget(name) == (2, before - {(video, -512)})
+
+
 def test_mistakes(index_folder, persons, capsys):
     def error(*args):
         capsys.readouterr()
@@ -242,8 +288,7 @@ def test_mistakes(index_folder, persons, capsys):
     assert "has no such frame" in error("--person", first.person_id, "--frame", "nowhere.jpg")
     assert "--query needs --min-similarity" in error("--query", first.frame.path)
     query = ("--query", first.frame.path, "--min-similarity")
-    assert "--min-similarity nan: similarities are from -1 to 1" in error(*query, "nan")
-    assert "--camera x: index" in error(*query, 0, "--camera", "x")
+    assert "--camera x: the index has no such camera; it has" in error(*query, 0, "--camera", "x")
     assert "--undo 77: nobody of that id was forgotten" in error("--undo", 77)
     assert "commands of their own; name one" in error("--list", "--person", first.person_id)
     with open_index(str(index_folder)) as index, index.writer():

@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from fully_decoupled_ps.data.conversion import (
     write_sets,
 )
 from fully_decoupled_ps.data.conversion.json_file import to_xywh
+from fully_decoupled_ps.data.fingerprint import fingerprint
 from fully_decoupled_ps.errors import UserError
 from tests.data.layouts import write_cuhk_sysu, write_cuhk_test, write_prw
 from tests.data.mot_layout import FRAME_SIZE, write_sequence, write_video
@@ -94,6 +96,20 @@ def test_pictures_are_copied_when_asked(tmp_path):
     assert copies == ["c1s1_000151.jpg", "c2s1_000176.jpg", "c6s1_000201.jpg"]
     dicts = load_person_search_json(str(out / "train.json"), str(image_root), "train")
     assert [d["file_name"] for d in dicts] == [str(image_root / "frames" / n) for n in copies]
+
+
+def test_names_that_are_no_utf8_come_back(tmp_path):
+    root = write_prw(tmp_path / "PRW").rename(tmp_path / "PRW caf\udce9 é")
+    out = tmp_path / "out"
+    check_output(out, ["train"], force=False)
+    write_sets(out, convert_prw(root, ["train"]), tmp_path)
+    loaded = load_person_search_json(str(out / "train.json"), str(tmp_path), "train")
+    assert loaded == load_prw(str(root), "train")
+    assert "é".encode() in (out / "train.json").read_bytes()
+    copied = write_sets(out, convert_prw(root, ["train"]), tmp_path, copy_images=True)
+    dicts = load_person_search_json(str(out / "train.json"), str(copied), "train")
+    assert all(Path(d["file_name"]).is_file() for d in dicts)
+    assert fingerprint(["own"], dicts)["frames"] == len(dicts)
 
 
 def test_an_existing_file_is_kept(tmp_path):
@@ -322,7 +338,7 @@ def test_a_video_without_the_annotated_frames(tmp_path):
         with pytest.raises(UserError, match="has 3"):
             convert([folder], tmp_path / "out", numbering=numbering)
     (folder / "v.avi").write_bytes(b"no video")
-    with pytest.raises(UserError, match="can't be read"):
+    with pytest.raises(UserError, match="can't be opened"):
         convert([folder], tmp_path / "out")
 
 

@@ -48,7 +48,7 @@ def error_of(root, split="train", size=50):
 def test_train_is_what_the_pool_lacks(root):
     dicts = load_cuhk_sysu(str(root), "train")
     assert [d["image_id"] for d in dicts] == ["s1.jpg", "s2.jpg", "s3.jpg"]
-    assert [(d["width"], d["height"]) for d in dicts] == [(200, 100), (65000, 2), (200, 100)]
+    assert [(d["width"], d["height"]) for d in dicts] == [(200, 100), (65000, 700), (200, 100)]
     assert dicts[0]["file_name"] == str(root / "Image" / "SSM" / "s1.jpg")
     assert not any("camera_id" in d or "queries" in d for d in dicts)
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from fully_decoupled_ps.data import register_person_search_json
 from fully_decoupled_ps.data.checks import person
+from fully_decoupled_ps.data.cut_jpeg import LACKS_END
 from fully_decoupled_ps.data.inspection import (
     Findings,
     format_inspection,
@@ -324,6 +326,23 @@ def test_pictures_are_opened_by_processes_alike(files, monkeypatch):
     pictures.inspect_pictures(files, findings, workers=2)
     assert kinds(findings) == BAD_PICTURES
     assert "cut.jpg" in findings[1].places[0]
+
+
+def test_what_is_to_be_told_of_pictures_that_are_read_is_a_warning(files):
+    cut = files[0]["file_name"]
+    with open(cut, "rb+") as file:
+        file.truncate(os.path.getsize(cut) - 2)
+    findings = Findings()
+    pictures.inspect_pictures(files[:2], findings)
+    (finding,) = findings
+    assert (finding.level, finding.kind, finding.count) == ("warning", "pictures.noted", 1)
+    assert finding.message == f"pictures each of which {LACKS_END}" and cut in finding.places[0]
+
+
+def test_missing_pictures_are_seen_outside_a_sample(files):
+    findings = Findings()
+    pictures.inspect_pictures(files, findings, sample=1, seed=0)  # it draws another
+    assert kinds(findings)["pictures.missing"] == 1
 
 
 def test_a_sample_is_drawn_by_its_seed(files, monkeypatch):

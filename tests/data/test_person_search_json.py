@@ -355,7 +355,6 @@ def test_bad_file(root, text, reason):
 
 # where in the content, what to put there, what the error says
 FAULTS = [
-    ("images.1.file_name", "door/none.jpg", "images[1], file_name: image '"),
     ("images.0.file_name", "door/none.jpg", "not found; add the file"),
     ("images.0.file_name", "../a.jpg", "'../a.jpg' leads out of the image folder"),
     ("images.0.file_name", "door/../../a.jpg", "leads out of the image folder"),
@@ -431,6 +430,12 @@ def test_unreadable_image(root, content):
     (root / "door" / "a.jpg").write_bytes(b"no picture")
     assert "images[0], file_name: image '" in error_of(root, content)
     assert "is unreadable" in error_of(root, content)
+
+
+def test_an_image_of_stated_size_is_not_looked_for(root, content):
+    """A run refuses or skips it, as it is told; see preflight.py."""
+    content["images"][1]["file_name"] = "door/none.jpg"
+    assert load(root, content)[1]["file_name"] == str(root / "door" / "none.jpg")
 
 
 def test_the_worked_example_of_the_readme(tmp_path):

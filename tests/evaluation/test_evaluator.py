@@ -186,6 +186,19 @@ def test_persons_of_an_unreadable_frame_are_not_found(dataset, tmp_path):
     assert PersonSearchEvaluator(dataset).evaluate_predictions(predictions) == results
 
 
+def test_what_is_assumed_of_images_is_told(dataset, caplog):
+    evaluator = PersonSearchEvaluator(dataset)
+    evaluator.reset()
+    for d, output in zip(dicts(), outputs()):
+        frame_input, result = model_io(d, output)
+        if d["image_id"] != "b.jpg":
+            frame_input |= {"file_name": f"/frames/{d['image_id']}", "image_note": "lacks its end"}
+        evaluator.process([frame_input], [result])
+    evaluator.evaluate()
+    assert "image '/frames/a.jpg' lacks its end" in caplog.text
+    assert f"{dataset}: 3 image(s) each of which lacks its end" in caplog.text
+
+
 def test_queries_of_an_unreadable_frame_are_left_out(dataset, tmp_path, caplog):
     """a holds queries 1 and 2; query 3 finds b and c of a, b and c: AP 2 / 3."""
     caplog.set_level("WARNING")

@@ -72,6 +72,8 @@ def test_a_recording_that_goes_on_is_the_same_file(tmp_path):
     stone = tombstone(path=str(path), digest=content_digest(str(path), 5))
     path.write_bytes(b"abcdefgh")
     assert of_file([stone], str(path), 8) == [stone]
+    (tmp_path / "link.ts").symlink_to(path)
+    assert of_file([stone], str(tmp_path / "link.ts"), 8) == [stone]
     assert of_file([replace(stone, path="/another.ts")], str(path), 8) == []
     path.write_bytes(b"bcdefghi")
     assert of_file([stone], str(path), 8) == []

@@ -47,14 +47,19 @@ def test_a_year_is_no_number_of_seconds(read):
         (([], None, "1700000000", 0), "(To|--to): '1700000000' is a number without a unit"),
         (([], "nan", None, 0), "'nan' is no time"),
         (([], "2024-06-01", "2024-05-31", 0), "(To|--to) 2024-05-31 is before .*; swap them"),
-        (([], None, None, 1.5), "(Least score|--min-score) 1.5: scores are from 0 to 1"),
-        (([], None, None, -0.1), "scores are from 0 to 1"),
-        (([], None, None, float("nan")), "(Least score|--min-score) nan: scores are from 0 to 1"),
     ],
 )
 def test_a_mistake_names_its_field(read, values, message):
     with pytest.raises(UserError, match=message):
         read(*values)
+
+
+@pytest.mark.parametrize("score", [1.5, -0.1, float("nan")])
+def test_scores_out_of_range(score):
+    with pytest.raises(
+        UserError, match=f"Detection score at least {score}: scores are from 0 to 1"
+    ):
+        make_filters([], None, None, score)
 
 
 @both_ways

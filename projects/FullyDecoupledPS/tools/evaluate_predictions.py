@@ -13,6 +13,7 @@ import sys
 from typing import List, Optional
 
 import fully_decoupled_ps  # noqa: F401 (registers the built-in datasets)
+from fully_decoupled_ps.cli.common import number, whole_number
 from fully_decoupled_ps.data import register_person_search_json
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import (
@@ -38,15 +39,27 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     )
     add(
         "--score-thresh",
-        type=float,
+        type=number(0, 1),
         nargs="+",
         default=[0.5],
         help="least score of the detections that are searched, one or more (default: 0.5); figures "
         "of detection are over all detections in the file, whatever is said here",
     )
     add("--no-cws", action="store_true", help="leave class weighted similarity out")
-    add("--cbgm", type=int, nargs=2, metavar=("K1", "K2"), help="with context matching as well")
-    add("--gallery-sizes", type=int, nargs="+", default=(), help="only these (default: all)")
+    add(
+        "--cbgm",
+        type=whole_number(1),
+        nargs=2,
+        metavar=("K1", "K2"),
+        help="with context matching as well",
+    )
+    add(
+        "--gallery-sizes",
+        type=whole_number(1),
+        nargs="+",
+        default=(),
+        help="only these (default: all)",
+    )
     add("--gt-boxes", action="store_true", help="with ground-truth boxes as well")
     add("--coco-ap", action="store_true", help="with COCO's detection AP as well")
     add("--breakdown", action="store_true", help="mAP by pair of cameras and by box height as well")

@@ -1,6 +1,47 @@
 """Options that several subcommands have."""
 
 import argparse
+import math
+import sys
+from typing import Callable
+
+# The largest that SQLite, Milvus and NumPy take.
+MAX_WHOLE = 2**63 - 1
+MAX_SEED = 2**32 - 1
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """The ``type`` of an option that is a whole number from ``least`` to ``most``.
+
+    >>> whole_number(1)("12")
+    12
+    """
+    return _parser(int, "whole number", least, most, MAX_WHOLE)
+
+
+def number(least: float, most: float | None = None) -> Callable[[str], float]:
+    """The ``type`` of an option that is a number from ``least`` to ``most``, never nan or inf.
+
+    >>> number(0, 1)("0.5")
+    0.5
+    """
+    return _parser(float, "number", least, most, sys.float_info.max)
+
+
+def _parser(read: Callable, kind: str, least, most, largest) -> Callable:
+    allowed = f"of {least} or more" if most is None else f"from {least} to {most}"
+
+    def parse(text: str):
+        try:
+            value = read(text)
+        except ValueError:
+            value = math.nan
+        # nan is in no range
+        if not least <= value <= (largest if most is None else most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {kind} {allowed}")
+        return value
+
+    return parse
 
 
 def add_index_argument(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +85,10 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
         help="only up to this time, all of it included: of 2024-05-31 the whole day",
     )
     group.add_argument(
-        "--min-score", type=float, default=0.0, help="only detections of at least this score"
+        "--min-score",
+        type=number(0, 1),
+        default=0.0,
+        help="only detections of at least this score, 0 to 1",
     )
 
 

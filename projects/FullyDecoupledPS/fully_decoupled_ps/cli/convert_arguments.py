@@ -1,13 +1,15 @@
 """The arguments of person-search convert."""
 
 import argparse
-import math
 from pathlib import Path
 
 from ..data.conversion import FORMATS
 from ..data.conversion.assemble import QUERY_RULE
 from ..data.conversion.layouts import SPLITS
 from ..data.cuhk_sysu import GALLERY_SIZES
+from .common import MAX_SEED, number, whole_number
+
+_positive, _share = whole_number(1), number(0, 1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--split", choices=(*SPLITS, "both"), default="both", help="default: both"
         )
     sysu.add_argument(
-        "--gallery-size", type=int, choices=GALLERY_SIZES, default=100, help="default: 100"
+        "--gallery-size",
+        type=whole_number(1),
+        choices=GALLERY_SIZES,
+        default=100,
+        help="default: 100",
     )
     _add_mot_arguments(mot)
     _add_coco_arguments(coco)
@@ -50,7 +56,7 @@ def _add_mot_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--video", type=Path, nargs="+", default=[], metavar="FILE", help="one a sequence")
     add(
-        "--first-frame", type=int, metavar="N",
+        "--first-frame", type=whole_number(0), metavar="N",
         help="frame 1 of gt.txt is the picture of this number, or this frame of the video, from "
         "0 (default: numbers or order must tell it without doubt)",
     )  # fmt: skip
@@ -84,7 +90,7 @@ def _add_coco_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_box_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
-        "--camera", type=int, nargs="+", default=[], metavar="N",
+        "--camera", type=whole_number(0), nargs="+", default=[], metavar="N",
         help="one a sequence (default: the number after c, cam or camera in all their names, "
         "else 1, 2, ...)",
     )  # fmt: skip
@@ -97,7 +103,7 @@ def _add_box_arguments(parser: argparse.ArgumentParser) -> None:
     ):  # fmt: skip
         add(f"--{option}-class", action="append", default=[], metavar="CLASS",
             help=f"a class, by name or number, of {what}; may be given several times")  # fmt: skip
-    add("--min-height", type=_size, default=16, metavar="PIXELS",
+    add("--min-height", type=number(0), default=16, metavar="PIXELS",
         help="lower boxes become ignore regions (default: 16)")  # fmt: skip
 
 
@@ -112,30 +118,6 @@ def _add_split_arguments(parser: argparse.ArgumentParser) -> None:
     add("--test-sequences", nargs="+", default=[], metavar="NAME", help="for --split sequences")
     add("--test-share", type=_share, default=0.5, metavar="S", help="default: 0.5")
     add(
-        "--seed", type=int, default=0,
+        "--seed", type=whole_number(0, MAX_SEED), default=0,
         help=f"draws test sequences and queries: {QUERY_RULE} (default: 0)",
     )  # fmt: skip
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    return _number(text, 1.0, "from 0 to 1")
-
-
-def _size(text: str) -> float:
-    return _number(text, math.inf, "of 0 or more")
-
-
-def _number(text: str, most: float, allowed: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (0 <= value <= most and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number {allowed}")
-    return value

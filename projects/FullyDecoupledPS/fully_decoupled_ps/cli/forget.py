@@ -26,7 +26,13 @@ MAX_HITS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .common import add_filter_arguments, add_index_argument, add_model_arguments
+    from .common import (
+        add_filter_arguments,
+        add_index_argument,
+        add_model_arguments,
+        number,
+        whole_number,
+    )
     from .query import add_query_arguments
 
     add_index_argument(parser)
@@ -35,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="everybody in a picture, a video, a frame VIDEO#NUMBER, or in all files of a folder, "
+        help="everybody in a picture, a video, a frame VIDEO#PTS, or in all files of a folder, "
         "which need not be there any more; may be repeated",
     )
     parser.add_argument(
@@ -49,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_query_arguments(parser)
     parser.add_argument(
         "--min-similarity",
-        type=float,
+        type=number(-1, 1),
         metavar="S",
         help="with --query: how similar, -1 to 1",
     )
@@ -58,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--undo",
         nargs="+",
-        type=int,
+        type=whole_number(0),
         default=[],
         metavar="ID",
         help="let those of the list back in: their files are read again when they are next indexed",
@@ -74,8 +80,6 @@ def run(args: argparse.Namespace) -> int:
     asked = bool(args.person or args.frame or args.images)
     if asked + args.list + bool(args.undo) > 1:
         raise UserError("--list, --undo and who is forgotten are commands of their own; name one")
-    if args.min_similarity is not None and not -1 <= args.min_similarity <= 1:
-        raise UserError(f"--min-similarity {args.min_similarity}: similarities are from -1 to 1")
     with open_index(args.index) as index:
         if args.list:
             return _list(index)
@@ -126,45 +130,62 @@ def _tell_problems(problems: dict[str, str]) -> int:
 def _target(frame, box=None):
     from ..inference.forgetting import Target
 
-    return Target(frame.path, frame.number is not None, frame.number, box)
+    return Target(frame.path, frame.pts is not None, frame.pts, box)
 
 
 def _in_frames(names: list[str], index, sources) -> tuple[list, list[int]]:
     """The targets of ``--frame``, and the ids of the persons in them."""
-    import os
-
     from ..errors import UserError
     from ..inference.forgetting import Target
+    from ..inference.query import split_name
 
     targets, ids = [], []
     for name in names:
-        path, mark, number = name.rpartition("#")
-        is_numbered = bool(mark) and number.isdecimal() and os.path.abspath(name) not in sources
-        path = os.path.abspath(path if is_numbered else name)
-        below = [p for p in sources if p.startswith(os.path.join(path, ""))]
-        for file in below or [path]:
-            frames = index.find_frames(file, int(number) if is_numbered else None)
-            if not frames and not below:
-                raise UserError(
-                    f"--frame {name}: index {index.location} has no such frame; name it as `query` "
-                    "prints it"
-                )
-            is_video = any(frame.number is not None for frame in frames)
-            targets.append(Target(file, is_video, int(number) if is_numbered else None))
+        files, pts = _file(name, sources) or _files_below(name, sources), None
+        if not files:  # else "#" is part of the file's own name
+            path, pts = split_name(name)
+            files = [] if pts is None else _file(path, sources)
+        found = {file: index.find_frames(file, pts) for file in files}
+        if not any(found.values()):
+            raise UserError(
+                f"--frame {name}: index {index.location} has no such frame; name it as `query` "
+                "prints it"
+            )
+        for file, frames in found.items():
+            is_video = any(frame.pts is not None for frame in frames)
+            targets.append(Target(file, is_video, pts))
             for frame in frames:
                 ids += [person.person_id for person in index.persons(frame.frame_id)]
     return targets, ids
+
+
+def _file(name: str, sources) -> list[str]:
+    """The file of the index, also if a link to it is named."""
+    from ..inference.query import absolute_paths
+
+    return [path for path in absolute_paths(name) if path in sources][:1]
+
+
+def _files_below(name: str, sources) -> list[str]:
+    """Those of the index below a folder, also if a link to it is named."""
+    import os
+
+    from ..inference.query import absolute_paths
+
+    roots = tuple(os.path.join(path, "") for path in absolute_paths(name))
+    return [path for path in sources if path.startswith(roots)]
 
 
 def _list(index) -> int:
     from tabulate import tabulate
 
     from ..inference.times import format_time
+    from ..names import printable
 
     rows = [
         (
             *(t.tombstone_id, format_time(t.forgotten_at)),
-            t.path if t.pts is None else f"{t.path}#{t.pts}",
+            printable(t.path if t.pts is None else f"{t.path}#{t.pts}"),
             "everybody" if t.box is None else ",".join(f"{value:.1f}" for value in t.box),
             "yes" if t.digest else "not read yet",
         )
@@ -199,7 +220,7 @@ def _similar(args: argparse.Namespace, index) -> list:
 
     from ..errors import UserError
     from ..inference.filters import check_cameras
-    from ..inference.hit_records import hit_rows
+    from ..inference.hit_records import text_rows
     from .common import read_filters
     from .queries import check_queries, find_queries
 
@@ -209,10 +230,9 @@ def _similar(args: argparse.Namespace, index) -> list:
     asked = argparse.Namespace(**{**vars(args), "person": []})
     features = [query.feature for query in find_queries(asked, index)]
     filters = read_filters(args)
-    check_cameras(filters.cameras, index)
+    check_cameras(filters.cameras, index.cameras())
     hits = index.search(features, MAX_HITS, filters)
     hits = [hit for hit in hits if hit.similarity >= args.min_similarity]
-    columns, rows = hit_rows(hits)
-    table = [[*row[:-1], ",".join(map(str, row[-1]))] for row in rows]
-    print(tabulate(table, columns, disable_numparse=True))
+    columns, rows = text_rows(hits)
+    print(tabulate(rows, columns, disable_numparse=True))
     return [hit.person for hit in hits]

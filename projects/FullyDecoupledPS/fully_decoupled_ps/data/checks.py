@@ -9,14 +9,13 @@ from typing import Any, Collection, Dict, Iterable, Iterator, List, Sequence, Se
 
 import numpy as np
 from detectron2.structures import BoxMode
-from PIL import Image
 from scipy.io import loadmat
 
 from ..errors import UserError
+from .images import ImageError, read_size
 
 logger = logging.getLogger(__name__)
 
-EXIF_ORIENTATION = 0x0112
 SECONDS_BETWEEN_PROGRESS = 5.0
 
 
@@ -89,25 +88,20 @@ def unwrap(value: Any) -> Any:
 
 def image_size(path: str, where: str) -> Tuple[int, int]:
     """
-    Width and height in pixels, from the file's header alone. They are those of the picture as
-    Detectron2 reads it, that is after the EXIF orientation is applied.
+    Width and height in pixels of the picture as :mod:`.images` reads it, from the file's header.
 
     Args:
         where: file and field that name the image, for the error
     """
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    except FileNotFoundError:
-        raise missing_image(path, where) from None
-    except Exception as e:  # PIL's plugins raise nearly anything on a damaged header
+        return read_size(path)
+    except ImageError as e:
+        if e.is_missing:
+            raise missing_image(path, where) from e
         raise EntryFault(
-            f"{where}: image '{path}' is unreadable ({type(e).__name__}); restore the file, "
-            "or take its entry out",
+            f"{where}: image '{path}' is unreadable ({e.reason}); {e.mend}, or take its entry out",
             "pictures.unreadable", "pictures that can't be read",
         ) from e  # fmt: skip
-    return (height, width) if turned else (width, height)
 
 
 def missing_image(path: str, where: str) -> EntryFault:

@@ -14,7 +14,6 @@ from .checks import (
     Oddities,
     image_size,
     log_summary,
-    missing_image,
     person,
     repeated_ids,
     with_progress,
@@ -124,8 +123,6 @@ class JsonReader:
             width, height = (get(image, side, int, where) for side in ("width", "height"))
             if min(width, height) <= 0:
                 raise UserError(f"{where}: width {width}, height {height}; both must be over 0")
-            if not os.path.isfile(path):
-                raise missing_image(path, named)
         else:
             width, height = image_size(path, named)
         loaded = {

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -120,7 +120,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
         """
         Args:
             inputs: dataset dicts with "image_id" and, in frames with queries, "queries"; or, where
-                the image could not be read, "unreadable", True.
+                the image could not be read, "unreadable", True. Their "image_note" is told.
             outputs: "instances" with ``pred_boxes`` and ``scores``; models with a re-id part add
                 ``reid_features`` and, where the input has queries, "query_features".
         """
@@ -141,6 +141,9 @@ class PersonSearchEvaluator(DatasetEvaluator):
                 record["query_features"] = _to_numpy(output["query_features"])
             if frame.get("queries") is not None and len(frame["queries"]):
                 record["query_boxes"] = _to_numpy(frame["queries"]).reshape(-1, 4)
+            if "image_note" in frame:
+                logger.warning("image '%s' %s", frame["file_name"], frame["image_note"])
+                record["image_note"] = frame["image_note"]
             self._records.append(record)
 
     def evaluate(self) -> "OrderedDict[str, Dict[str, float]]":
@@ -161,6 +164,9 @@ class PersonSearchEvaluator(DatasetEvaluator):
             records = list(itertools.chain(*comm.gather(records, dst=0)))
             if not comm.is_main_process():
                 return OrderedDict()
+        notes = Counter(r["image_note"] for r in records if "image_note" in r)
+        for note, number in notes.items():
+            logger.warning("%s: %d image(s) each of which %s", self.dataset.name, number, note)
         return self.evaluate_predictions(
             collect_predictions(records, self.dataset.image_ids, self.dataset.name)
         )

@@ -13,6 +13,7 @@ from .opening import open_index, read_tombstones
 from .records import (
     INDEX_VERSION,
     NO_FILTERS,
+    WEAK_SIMILARITY,
     Counts,
     Filters,
     Frame,
@@ -40,6 +41,7 @@ __all__ = [
     "Source",
     "SourceState",
     "Tombstone",
+    "WEAK_SIMILARITY",
     "merge_features",
     "open_index",
     "read_tombstones",

@@ -77,7 +77,7 @@ class PersonIndex(ABC):
     def frames(
         self, filters: Filters = NO_FILTERS, offset: int = 0, limit: int = 50
     ) -> list[Frame]:
-        """Frames by time, then path and number: ``limit`` of them after the first ``offset``.
+        """Frames by time, then path and pts: ``limit`` of them after the first ``offset``.
 
         Frames without a person are among them.
         """
@@ -87,8 +87,8 @@ class PersonIndex(ABC):
         """How many frames :meth:`frames` has to go through."""
 
     @abstractmethod
-    def find_frames(self, path: str, number: int | None = None) -> list[Frame]:
-        """The frames of the file at ``path`` (absolute), or only frame ``number`` of it."""
+    def find_frames(self, path: str, pts: int | None = None) -> list[Frame]:
+        """The frames of the file at ``path`` (absolute), or only the one of ``pts``."""
 
     @abstractmethod
     def persons(self, frame_id: int) -> list[Person]:
@@ -279,7 +279,8 @@ class PersonIndex(ABC):
         if self.info.version != INDEX_VERSION:
             raise UserError(
                 f"index {self.location} is of version {self.info.version}, and this code reads "
-                f"version {INDEX_VERSION}; make it again with `person-search index`"
+                f"version {INDEX_VERSION}; run `person-search index` with another --index, or "
+                "delete this one and make it again"
             )
 
 
@@ -301,10 +302,14 @@ class IndexWriter(ABC):
         """What the shard knows of every file, by path."""
 
     @abstractmethod
-    def begin(self, source: Source) -> None:
-        """Start a file, or go on with a video behind the last frame that is in.
+    def checksums(self, path: str) -> dict[int, int | None]:
+        """Of the frames of a video that are in, by pts."""
 
-        Persons of a file that has changed since, and of a picture, are removed.
+    @abstractmethod
+    def begin(self, source: Source, goes_on: bool = False) -> None:
+        """Start a file: what is in of it is removed, unless ``goes_on``.
+
+        Frames that stay get the file's new camera and start time.
         """
 
     @abstractmethod

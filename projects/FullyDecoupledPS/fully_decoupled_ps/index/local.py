@@ -11,6 +11,7 @@ from typing import Iterable, Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..names import encode_name
 from .base import IndexWriter, PersonIndex
 from .disk import explain_disk_errors, is_there, sync_folder
 from .records import (
@@ -122,11 +123,11 @@ class LocalIndex(PersonIndex):
     def count_frames(self, filters: Filters = NO_FILTERS) -> int:
         return sum(shard.records.count_frames(filters) for shard in self._shards.values())
 
-    def find_frames(self, path: str, number: int | None = None) -> list[Frame]:
+    def find_frames(self, path: str, pts: int | None = None) -> list[Frame]:
         return [
             self._outer_frame(frame, n)
             for n, shard in self._shards.items()
-            for frame in shard.records.find_frames(path, number)
+            for frame in shard.records.find_frames(path, pts)
         ]
 
     def persons(self, frame_id: int) -> list[Person]:
@@ -209,7 +210,9 @@ class LocalIndex(PersonIndex):
 
 
 def _frame_order(frame: Frame) -> tuple:
-    return frame.time, frame.path, -1 if frame.number is None else frame.number
+    # as the records sort them, where paths are encoded
+    pts = float("-inf") if frame.pts is None else frame.pts
+    return frame.time, encode_name(frame.path), pts
 
 
 def open_local(folder: Path, create: IndexInfo | None = None) -> LocalIndex:

@@ -1,7 +1,5 @@
 """The collections of an index in Milvus: their names and fields."""
 
-import json
-
 # What follows the name of the index in that of a collection.
 PERSONS, FRAMES, SOURCES = "", "_frames", "_sources"
 # Of the writers; see milvus_lease.
@@ -12,8 +10,10 @@ TOMBSTONES = "_forgotten"
 REWRITTEN = "_rewritten"
 # Of the entity among the sources that holds the index's own description.
 INFO_ID = 0
-# Milvus counts bytes.
-MAX_PATH, MAX_NAME, MAX_RECIPE, MAX_TOMBSTONE = 8192, 1024, 8192, 65535
+# Of a field that has none: what FFmpeg has for "no time stamp", so that no pts is it.
+NO_VALUE = -(2**63)
+# Milvus counts bytes; one of a path that is no UTF-8 is stored as four.
+MAX_PATH, MAX_NAME, MAX_RECIPE, MAX_TOMBSTONE = 16384, 1024, 8192, 65535
 
 
 def placeholder() -> dict:
@@ -22,8 +22,10 @@ def placeholder() -> dict:
 
 
 def quoted(text: str) -> str:
-    """A string in a filter."""
-    return json.dumps(text, ensure_ascii=False)
+    """A string in a filter; all but these four characters stand for themselves."""
+    for character, escape in (("\\", r"\\"), ('"', r"\""), ("\n", r"\n"), ("\r", r"\r")):
+        text = text.replace(character, escape)
+    return f'"{text}"'
 
 
 def create_collection(client, name: str, kind: str, dim: int) -> None:
@@ -70,11 +72,13 @@ def _add_frame_fields(schema, types, with_id: bool) -> None:
     if with_id:
         schema.add_field("frame_id", types.INT64)
     schema.add_field("path", types.VARCHAR, max_length=MAX_PATH)
-    schema.add_field("number", types.INT64)  # -1 for a picture
+    schema.add_field("pts", types.INT64)  # NO_VALUE for a picture
     schema.add_field("camera", types.VARCHAR, max_length=MAX_NAME)
     schema.add_field("time", types.DOUBLE)
     schema.add_field("width", types.INT64)
     schema.add_field("height", types.INT64)
+    schema.add_field("time_offset", types.DOUBLE)
+    schema.add_field("checksum", types.INT64)
 
 
 def _add_source_fields(schema, types) -> None:

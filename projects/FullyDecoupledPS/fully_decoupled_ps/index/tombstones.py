@@ -6,6 +6,7 @@ same. It holds no feature and no picture.
 
 import hashlib
 import json
+import os
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from typing import Iterable, Sequence
 
 import numpy as np
 
+from ..names import decode_name, encode_name
 from .disk import explain_disk_errors, is_there
 
 # A detection is of the person forgotten if the boxes' intersection over union is at least this,
@@ -31,7 +33,7 @@ UNKNOWN = "unknown"
 class Tombstone:
     """A person, a frame or a file that is to stay out of the index."""
 
-    path: str  # absolute, where the file was when it was forgotten
+    path: str  # where the file was when it was forgotten, without links
     size: int  # bytes that the file had when it was indexed
     mtime_ns: int
     digest: str | None  # :func:`content_digest` of those bytes; None: they could not be read yet
@@ -42,20 +44,21 @@ class Tombstone:
     @property
     def tombstone_id(self) -> int:
         """48 bits of a hash: whoever is forgotten twice has one tombstone."""
-        place = (self.digest or [self.path, self.size, self.mtime_ns], self.pts, self.box)
-        digest = hashlib.blake2b(json.dumps(place).encode(), digest_size=6).digest()
+        content = self.digest or [encode_name(self.path), self.size, self.mtime_ns]
+        place = json.dumps((content, self.pts, self.box))
+        digest = hashlib.blake2b(place.encode(), digest_size=6).digest()
         return int.from_bytes(digest, "big")
 
     def to_json(self) -> str:
         """For :meth:`from_json`."""
-        return json.dumps(asdict(self))
+        return json.dumps({**asdict(self), "path": encode_name(self.path)})
 
     @classmethod
     def from_json(cls, text: str) -> "Tombstone":
         """What :meth:`to_json` made of a tombstone."""
         content = json.loads(text)
-        box = content["box"]
-        return cls(**{**content, "box": None if box is None else tuple(box)})
+        path, box = decode_name(content["path"]), content["box"]
+        return cls(**{**content, "path": path, "box": None if box is None else tuple(box)})
 
 
 def content_digest(path: str, size: int) -> str | None:
@@ -81,6 +84,7 @@ def of_file(tombstones: Iterable[Tombstone], path: str, size: int) -> list[Tombs
     The file is only read if its size is that of a tombstone's file, or if it is that file, which
     has grown since: a recording that goes on. If it can't be read, its size or path decides.
     """
+    path = os.path.realpath(path)
     likely = [
         t for t in tombstones if t.digest and (t.size == size or t.path == path and t.size < size)
     ]

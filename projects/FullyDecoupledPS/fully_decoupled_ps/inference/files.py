@@ -1,19 +1,20 @@
-"""Which pictures and videos there are, and what their paths say of camera and time."""
+"""Pictures and videos, and what their paths say of camera and time."""
 
 import math
-import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Sequence
 
 from ..errors import UserError
 from .times import local_seconds
 
-PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
-VIDEOS = frozenset(
-    (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
+VIDEO_ENDINGS = frozenset(
+    (
+        *(".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"),
+        *(".3gp", ".asf", ".dav", ".flv", ".m2ts", ".mjpeg", ".mts", ".ogv", ".vob"),
+        *(".264", ".265", ".h264", ".h265", ".hevc"),
+    )
 )
 
 TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
@@ -27,62 +28,6 @@ class MediaFile:
     is_video: bool
     size: int  # bytes
     mtime_ns: int
-
-
-def find_files(paths: Sequence[str]) -> list[MediaFile]:
-    """The pictures and videos at ``paths``: files, and folders with all that is in them.
-
-    In folders the ending of a name tells pictures and videos from other files, and names that
-    begin with a dot are passed over. A file named itself is a picture unless it ends like a video.
-    Links are followed.
-
-    Returns:
-        list: sorted by path, none twice.
-
-    Raises:
-        UserError: if there is nothing at one of the paths, or neither picture nor video in it.
-    """
-    found = {}
-    for path in paths:
-        if os.path.isdir(path):
-            files = _in_folder(path)
-            if not files:
-                raise UserError(
-                    f"folder {path} holds no picture ({_list(PICTURES)}) and no video "
-                    f"({_list(VIDEOS)}); name a folder that does"
-                )
-        elif os.path.exists(path):
-            files = [path]
-        else:
-            raise UserError(f"{path}: no such file or folder; check the spelling")
-        for file in files:
-            full = os.path.abspath(file)
-            if full not in found and os.path.exists(full):  # not a dangling link
-                stat = os.stat(full)
-                is_video = Path(full).suffix.lower() in VIDEOS
-                found[full] = MediaFile(full, is_video, stat.st_size, stat.st_mtime_ns)
-    return [found[path] for path in sorted(found)]
-
-
-def _list(endings) -> str:
-    return " ".join(sorted(endings))
-
-
-def _in_folder(folder: str) -> list[str]:
-    files, seen = [], set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:  # a link to a folder above it
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [
-            os.path.join(parent, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in PICTURES | VIDEOS
-        ]
-    return files
 
 
 class PathReader:

@@ -10,6 +10,7 @@ from .times import format_time, parse_time
 class FilterNames(NamedTuple):
     """What the fields are called where they were typed."""
 
+    camera: str = "--camera"
     start: str = "--from"
     end: str = "--to"
     min_score: str = "--min-score"
@@ -56,17 +57,23 @@ def _time(name: str, text: str | None, end: bool = False) -> float | None:
         raise UserError(f"{name}: {error}") from error
 
 
-def check_cameras(cameras: Sequence[str], index: PersonIndex) -> None:
+def check_cameras(
+    cameras: Sequence[str], known: Sequence[str], names: FilterNames = OPTIONS
+) -> None:
     """Refuse cameras that the index does not have: nobody would be found, and nobody told why.
+
+    Args:
+        cameras: that are asked for.
+        known: of the index.
+        names: for messages.
 
     Raises:
         UserError: see there.
     """
-    known = index.cameras() if cameras else []
     for camera in cameras:
         if camera not in known:
             raise UserError(
-                f"--camera {camera}: index {index.location} has no such camera; "
+                f"{names.camera} {camera}: the index has no such camera; "
                 f"it has {', '.join(known[:20]) or 'none'}"
             )
 

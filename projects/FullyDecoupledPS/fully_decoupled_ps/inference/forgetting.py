@@ -9,6 +9,7 @@ import numpy as np
 
 from ..index import PersonIndex, Source, Tombstone
 from ..index.tombstones import content_digest, is_forgotten, of_file
+from .finding import RealPaths
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ def make_tombstones(targets: Iterable[Target], sources: dict[str, Source]) -> To
         source = sources[target.path]
         if target.path not in digests:
             digests[target.path] = _content(source, target.is_video, made)
+        path = os.path.realpath(source.path)
         made.all.append(
             Tombstone(
-                *(source.path, source.size, source.mtime_ns, digests[target.path]),
+                *(path, source.size, source.mtime_ns, digests[target.path]),
                 *(target.pts, target.box, now),
             )
         )
@@ -79,7 +81,9 @@ def complete_tombstones(index: PersonIndex) -> None:
                 digest = content_digest(tombstone.path, tombstone.size)
             except OSError:
                 continue  # it is not there yet
-            index.put_tombstones([replace(tombstone, digest=digest)], [tombstone.tombstone_id])
+            path = os.path.realpath(tombstone.path)  # it may be by a link that it is there now
+            known = replace(tombstone, path=path, digest=digest)
+            index.put_tombstones([known], [tombstone.tombstone_id])
 
 
 def lift_tombstones(index: PersonIndex, tombstones: Sequence[Tombstone]) -> list[str]:
@@ -106,7 +110,12 @@ def take_over_tombstones(index: PersonIndex, tombstones: Sequence[Tombstone]) ->
 def _paths_of(index: PersonIndex, tombstones: Sequence[Tombstone]) -> list[str]:
     """Files that may have the content of one of the tombstones, sorted."""
     sizes, paths = {t.size for t in tombstones}, {t.path for t in tombstones}
-    return sorted(s.path for s in index.sources().values() if s.size in sizes or s.path in paths)
+    real_path = RealPaths()
+    return sorted(
+        source.path
+        for source in index.sources().values()
+        if source.size in sizes or real_path(source.path) in paths
+    )
 
 
 class ForgottenPersons:

@@ -9,10 +9,10 @@ import os
 from dataclasses import dataclass, field
 from typing import Iterable, Sequence
 
-# What systems leave in a folder, also in the mount point of a disk that is not there.
-CLUTTER = frozenset(
-    ("lost+found", "@eaDir", "#recycle", "System Volume Information", "Thumbs.db", "desktop.ini")
-)
+from .finding import LITTER
+
+# What systems leave in a folder, also in the mount point of a disk that is not there; in any case.
+CLUTTER = LITTER | {"thumbs.db", "desktop.ini"}
 
 
 class Unreachable(Exception):
@@ -88,7 +88,7 @@ class _Listings:
         if _is_here(path):  # by a name in other letters, as some systems allow
             return False
         names = self._names(folder)
-        if all(entry.startswith(".") or entry in CLUTTER for entry in names):
+        if all(entry.startswith(".") or entry.lower() in CLUTTER for entry in names):
             raise Unreachable(f"{folder} is empty; is a disk or a share not mounted?")
         # some systems remove a mount point together with its mount
         if is_folder and any(os.path.ismount(os.path.join(folder, entry)) for entry in names):

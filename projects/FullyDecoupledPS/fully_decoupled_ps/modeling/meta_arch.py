@@ -273,10 +273,22 @@ class FullyDecoupledPersonSearch(nn.Module):
 
     @torch.inference_mode()
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
-        """See :meth:`forward`."""
+        """See :meth:`forward`. What an image gives does not depend on what stands beside it.
+
+        Images of different sizes would be padded to the largest of them, and a network sees where
+        padding begins. So only images of one size share a batch; the others take turns.
+        """
         assert not self.training
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for i, x in enumerate(batched_inputs):
+            by_size.setdefault(tuple(x["image"].shape[-2:]), []).append(i)
+        outputs = [{}] * len(batched_inputs)
         with autocast(self.device, self.inference_dtype):
-            return self._search(batched_inputs)
+            for places in by_size.values():
+                found = self._search([batched_inputs[i] for i in places])
+                for i, output in zip(places, found, strict=True):
+                    outputs[i] = output
+        return outputs
 
     def _search(self, batched_inputs: list[dict]) -> list[dict]:
         # Without the original size the detector leaves its boxes at the network's resolution,

@@ -4,9 +4,9 @@ from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
+from ..data.images import read_image
 from ..errors import UserError
 from .frame_boxes import IGNORED, LabelledBox, draw_boxes, person_style, sample_frames, sheet
-from .visualizer import read_image
 
 TILE_WIDTH = 480
 COLUMNS = 3

@@ -5,8 +5,9 @@ from typing import Sequence
 from ..index import Filters
 from ..inference import filters as typed_filters
 from ..inference.times import format_time
+from ..names import printable
 
-NAMES = typed_filters.FilterNames("From", "To", "Least score")
+NAMES = typed_filters.FilterNames("Camera", "From", "To", "Detection score at least")
 
 
 def make_filters(
@@ -28,7 +29,9 @@ def describe_filters(filters: Filters) -> str:
     'cameras c1, c2; all times; scores from 0.5'
     """
     if filters.cameras:
-        cameras = f"camera{'s' * (len(filters.cameras) > 1)} {', '.join(filters.cameras)}"
+        cameras = (
+            f"camera{'s' * (len(filters.cameras) > 1)} {', '.join(map(printable, filters.cameras))}"
+        )
     else:
         cameras = "all cameras"
     bounds = [

@@ -71,7 +71,8 @@ def write_sets(
             _copy(Path(file), image_root / name)
     for s in sets:
         content = json.dumps(_content(s, names), ensure_ascii=False)
-        replace_file(folder / f"{s.name}.json", content.encode())
+        # a byte of a name that is no UTF-8 becomes an escape, which is JSON's too
+        replace_file(folder / f"{s.name}.json", content.encode(errors="backslashreplace"))
     return image_root
 
 

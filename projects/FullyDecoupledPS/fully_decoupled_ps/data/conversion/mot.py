@@ -11,8 +11,8 @@ import numpy as np
 from ...errors import UserError
 from ..checks import image_size, with_progress
 from ..class_names import Kind
+from ..videos import read_frames
 from .classes import ClassChoice
-from .frame_count import count_frames
 from .frames import (
     Converted,
     Dicts,
@@ -162,7 +162,7 @@ def _choose_frames(
             there
         )
     else:
-        count = count_frames(sequence.video)
+        count = sum(1 for _ in read_frames(str(sequence.video), strict=True))
         numbering = pair_video(annotated, count, sequence.name, **options)
         how = f"frame n is frame {numbering.first} + {numbering.step} (n - 1) of the video, from 0"
         there = list(range(min(first, 1), last + 1))
