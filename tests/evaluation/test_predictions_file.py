@@ -192,8 +192,9 @@ def test_command(dataset, saved, tmp_path, capsys):
     assert tool.main([path, "--dataset", "nonesuch"]) == 2
     assert "nonesuch" in capsys.readouterr().err
     for option in (["--score-thresh", "50"], ["--score-thresh", "nan"], ["--cbgm", "0", "3"]):
-        assert tool.main([path, *option]) == 2
-        assert option[1] in capsys.readouterr().err
+        with pytest.raises(SystemExit) as exit:
+            tool.main([path, *option])
+        assert exit.value.code == 2 and option[1] in capsys.readouterr().err
     rewrite(path, dataset=None)
     assert tool.main([path]) == 2
     assert "--dataset" in capsys.readouterr().err
