@@ -19,7 +19,7 @@ MILVUS = ["pymilvus>=2.5.15", "milvus-lite>=2.4.11; sys_platform != 'win32'"]
 # The page of `person-search serve`: its fields, its events, and their way to the browser.
 SERVE = ["gradio>=6.31,<7"]
 # Playwright drives the browser in which the page is tested and pictured.
-TEST = ["pytest>=8", "hypothesis>=6", "ruff>=0.9", "playwright>=1.48"]
+TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "playwright>=1.48"]
 
 setup(
     name="fully-decoupled-ps",
