@@ -14,7 +14,7 @@ features           (D, F) float   L2-normalised; absent when there is only detec
 query_offsets      (I + 1,) int   rows of the queries in image i, likewise
 query_boxes        (U, 4) float   the query boxes of the data set, as the data set has them
 query_features     (U, F) float   L2-normalised, made from those boxes; absent with features
-unreadable         (I,) bool      images that could not be read; absent when there is none
+unreadable         (I,) bool      images without boxes, as they could not be read; may be absent
 =================  =============  ===============================================================
 
 Image ids are the names of the files for PRW (``c1s1_000151.jpg``) and CUHK-SYSU (``s123.jpg``),
@@ -105,10 +105,10 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
         )
     records: List[Record] = [{"image_id": image_id} for image_id in ids]
     unreadable = arrays.get("unreadable", np.zeros(len(ids), dtype=bool))
-    if unreadable.shape != (len(ids),):
+    if unreadable.shape != (len(ids),) or not _is_bool(unreadable):
         raise UserError(
-            f"{path}, array 'unreadable': it has shape {unreadable.shape} for {len(ids)} images; "
-            "write the file again"
+            f"{path}, array 'unreadable': it is {unreadable.dtype} of shape {unreadable.shape}; write "
+            f"{len(ids)} bools, one an image, or leave it out"
         )
     for record, is_unreadable in zip(records, unreadable.tolist()):
         record["unreadable"] = bool(is_unreadable)
@@ -133,6 +133,11 @@ def _text(path: str, name: str, array: np.ndarray) -> List[str]:
         raise UserError(
             f"{path}, array '{name}': {error.object!r} is not UTF-8; write text or UTF-8"
         ) from None
+
+
+def _is_bool(array: np.ndarray) -> bool:
+    """Text is none: "False" would be true."""
+    return array.dtype.kind in "biuf" and bool(np.isin(array, (0, 1)).all())
 
 
 def _rows(
@@ -211,8 +216,8 @@ def _read(path: str, names: Sequence[str]) -> Dict[str, np.ndarray]:
             )
     if arrays["version"].reshape(-1).tolist() != [VERSION]:
         raise UserError(
-            f"{path}: version {arrays['version']} of the layout is unknown, {VERSION} is read; "
-            "write the file with this version of the project"
+            f"{path}: version {arrays['version'].tolist()!r} of the layout is unknown; write "
+            f"{VERSION}, a number, or the file with this version of the project"
         )
     return arrays
 
