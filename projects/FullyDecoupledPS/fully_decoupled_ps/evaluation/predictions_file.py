@@ -107,8 +107,8 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
     unreadable = arrays.get("unreadable", np.zeros(len(ids), dtype=bool))
     if unreadable.shape != (len(ids),) or not _is_bool(unreadable):
         raise UserError(
-            f"{path}, array 'unreadable': it is {unreadable.dtype} of shape {unreadable.shape}; write "
-            f"{len(ids)} bools, one an image, or leave it out"
+            f"{path}, array 'unreadable': it is {unreadable.dtype} of shape {unreadable.shape}; "
+            f"write {len(ids)} bools, one an image, or leave it out"
         )
     for record, is_unreadable in zip(records, unreadable.tolist()):
         record["unreadable"] = bool(is_unreadable)
