@@ -42,8 +42,9 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         type=number(0, 1),
         nargs="+",
         default=[0.5],
-        help="least score of the detections that are searched, one or more (default: 0.5); figures "
-        "of detection are over all detections in the file, whatever is said here",
+        help="least score of the detections that are searched, one or more (default: 0.5); a "
+        "config's TEST.SEARCH.SCORE_THRESH gives the same figures as its evaluation; figures of "
+        "detection are over all detections in the file, whatever is said here",
     )
     add("--no-cws", action="store_true", help="leave class weighted similarity out")
     add(
