@@ -6,6 +6,7 @@ query boxes and F dimensions of a feature:
 =================  =============  ===============================================================
 version            int            1
 dataset            text           the registered name of the data set; may be absent
+score_thresh       float          least score of the detections that are searched; absent: 0.5
 image_ids          (I,) text      the image ids of the data set, each once, in any order
 offsets            (I + 1,) int   rows offsets[i]:offsets[i + 1] are the detections in image i
 boxes              (D, 4) float   x0, y0, x1, y1 in pixels of the original image
@@ -55,16 +56,20 @@ LENGTH_TOLERANCE = 0.01
 # Array -> the offsets of its rows.
 _ROWS = {"boxes": "offsets", "scores": "offsets", "query_boxes": "query_offsets"}
 _FEATURES = {"features": "offsets", "query_features": "query_offsets"}
-_OPTIONAL = ("dataset", "unreadable", *_FEATURES)
+_OPTIONAL = ("dataset", "score_thresh", "unreadable", *_FEATURES)
+SCORE_THRESH = 0.5
 
 
-def save_predictions(path: str, predictions: Predictions, dataset_name: str) -> None:
+def save_predictions(
+    path: str, predictions: Predictions, dataset_name: str, score_thresh: float = SCORE_THRESH
+) -> None:
     """Write the file; folders are made as needed."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     detections = predictions.detections
     arrays = {
         "version": np.array(VERSION),
         "dataset": np.array(dataset_name),
+        "score_thresh": np.array(score_thresh),
         "image_ids": np.array(predictions.image_ids, dtype=str),
         "offsets": detections.offsets,
         "boxes": detections.boxes,
@@ -85,6 +90,16 @@ def dataset_of_predictions(path: str) -> Optional[str]:
     """The name of the data set that the file says it is for; UserError as load_predictions."""
     name = _read(path, ("version", "image_ids", "dataset")).get("dataset")
     return None if name is None else _text(path, "dataset", name.reshape(-1)[:1])[0]
+
+
+def score_thresh_of_predictions(path: str) -> float:
+    """The threshold that the file's search was scored with; UserError as load_predictions."""
+    value = _read(path, ("version", "image_ids", "score_thresh")).get("score_thresh")
+    if value is None:
+        return SCORE_THRESH
+    if value.dtype.kind not in "fiu" or value.size != 1:
+        raise UserError(f"{path}, array 'score_thresh': {value} is no number; write one, 0 to 1")
+    return float(value.item())
 
 
 def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> Predictions:
