@@ -21,6 +21,7 @@ endif
 PROJECT := projects/FullyDecoupledPS
 RUN = $(VENV)/bin/python
 PIP = $(RUN) -m pip --disable-pip-version-check
+REQUIREMENTS = $(RUN) $(PROJECT)/tools/list_requirements.py
 UPSTREAM ?= git+https://github.com/facebookresearch/detectron2.git
 
 # fvcore compiles its losses with torch.jit when it is imported; current PyTorch warns of that.
@@ -90,9 +91,12 @@ $(STAMPS)/packages: requirements.txt setup.py | $(RUN)
 	  echo "[setup] Installing the rest of requirements.txt" && \
 	  $(PIP) install --quiet --requirement requirements.txt; \
 	else \
-	  echo "[setup] Installing what $(VENV) lacks of setup.py's requirements"; \
-	  $(PIP) install --quiet --editable ".[dev]"; \
+	  echo "[setup] Installing what $(VENV) lacks of setup.py's requirements" && \
+	  $(PIP) install --quiet packaging && $(PIP) install --quiet --no-deps --editable . && \
+	  $(REQUIREMENTS) --extra dev > $(STAMPS)/requirements.txt && \
+	  $(PIP) install --quiet --requirement $(STAMPS)/requirements.txt; \
 	fi
+	@$(REQUIREMENTS) --say-opencv
 	@touch $@
 
 # The stamp holds what is installed. Another choice replaces it once it is built; what fails leaves

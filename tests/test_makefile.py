@@ -1,4 +1,4 @@
-"""``make setup``: which Detectron2 is installed, remembered and replaced.
+"""``make setup``: which Detectron2 is installed, remembered and replaced; whose OpenCV is kept.
 
 The environment's Python is a stand-in that writes down its arguments and fails where it is told
 to, so that nothing is installed.
@@ -82,6 +82,17 @@ def test_requirements_of_a_users_environment_are_not_pinned(venv):
     (venv / ".fully-decoupled-ps" / "created-here").touch()
     _, (call,) = setup(venv, "DETECTRON2=git")
     assert "--constraint requirements.txt" in call
+
+
+def test_a_users_opencv_gets_no_second_one_beside_it(venv):
+    """pip would install setup.py's opencv-python over another build of the same module."""
+    setup(venv)
+    calls = (venv / "bin" / "calls").read_text()
+    assert "[dev]" not in calls, "pip was asked for all that setup.py names"
+    listed = calls.index("tools/list_requirements.py --extra dev")
+    used = calls.index(f"install --quiet --requirement {venv}/.fully-decoupled-ps/requirements.txt")
+    said = calls.index("tools/list_requirements.py --say-opencv")
+    assert listed < used < said
 
 
 def test_an_unknown_choice_is_refused(venv):

@@ -64,10 +64,30 @@ def test_a_file_that_lacks_only_its_marker_is_the_whole_picture(picture, tmp_pat
     assert note == LACKS_END
 
 
-def test_a_progressive_one_lacks_detail_everywhere(picture, tmp_path):
-    (tmp_path / "a.jpg").write_bytes(jpeg(picture, progressive=True)[:-500])
-    with pytest.raises(ImageError, match="truncated, and it is progressive, so detail is missing"):
-        load_image(tmp_path / "a.jpg")
+def test_a_progressive_one_without_its_last_scans_lacks_detail(picture, tmp_path):
+    whole = jpeg(picture, progressive=True)
+    last = whole.rindex(b"\xff\xda")
+    for end in (last, last - 1, last + 5, last - 5000):
+        (tmp_path / "a.jpg").write_bytes(whole[:end])
+        with pytest.raises(ImageError, match="truncated, and it is progressive, so detail is miss"):
+            load_image(tmp_path / "a.jpg")
+
+
+def test_a_progressive_one_may_lack_the_end_of_its_last_scan(picture, tmp_path):
+    for shape in (picture, picture[:, :, 0]):
+        whole = jpeg(shape, progressive=True)
+        size = len(whole) - whole.rindex(b"\xff\xda")
+        for missing in (1, 2, 3, 10, size // 50):
+            (tmp_path / "a.jpg").write_bytes(whole[:-missing])
+            pixels, note = load_image(tmp_path / "a.jpg")
+            assert note == LACKS_END
+            expected = np.asarray(Image.open(io.BytesIO(whole)).convert("RGB"))
+            kept = HEIGHT if missing <= 2 else HEIGHT - 33
+            np.testing.assert_array_equal(pixels[:kept], expected[:kept])
+        for missing in (size // 10, size // 2, size - 20):
+            (tmp_path / "a.jpg").write_bytes(whole[:-missing])
+            with pytest.raises(ImageError, match=r"truncated: \d+ of 640 rows are missing"):
+                load_image(tmp_path / "a.jpg")
 
 
 def test_whole_files_are_whole(picture, tmp_path):

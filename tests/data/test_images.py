@@ -114,6 +114,19 @@ def test_colours_of_16_bits_are_their_high_bytes(tmp_path):
         assert read_image(tmp_path / name).tolist() == high.tolist()
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_colours_in_planes_are_read_or_refused(tmp_path, order):
+    """As tifffile and GDAL can write them; Pillow mixes up the bytes of 16-bit planes."""
+    rgb = np.stack([DEEP, DEEP[::-1], DEEP[:, ::-1]])  # (3, H, W)
+    plain = (rgb >> 8).astype(np.uint8)
+    path = write_tiff(tmp_path / "a.tif", plain.tobytes(), (4, 2), 8, photometric=2, planes=3)
+    assert read_image(path).tolist() == plain.transpose(1, 2, 0).tolist()
+    data = rgb.astype(order + "u2").tobytes()
+    path = write_tiff(path, data, (4, 2), 16, photometric=2, planes=3, order=order)
+    with pytest.raises(ImageError, match="planes of their own.*save it with .* side by side"):
+        read_image(path)
+
+
 def test_a_pgm_is_scaled_by_its_largest_value(tmp_path):
     values = np.array([0, 512, 1023], ">u2")  # 512 / 1023 * 65535 is 32799.5, of 128.1 x 256
     (tmp_path / "a.pgm").write_bytes(b"P5 3 1 1023\n" + values.tobytes())

@@ -74,7 +74,7 @@ def test_a_scale_that_fits_a_little_better_is_told(caplog):
     assert "resized by about 0.9" in caplog.text
 
 
-def test_a_bad_detector_is_no_other_notation():
+def test_boxes_that_fit_in_no_notation_are_told_and_not_refused(caplog):
     rng = np.random.default_rng(1)
 
     def anywhere(boxes):
@@ -82,6 +82,7 @@ def test_a_bad_detector_is_no_other_notation():
         return np.c_[corner, corner + rng.uniform((60, 150), (120, 300), (len(boxes), 2))]
 
     check_plausible(*made_up(anywhere))
+    assert "of 60 persons of dataset 'made_up'; are they x0, y0, x1, y1" in caplog.text
 
 
 def test_boxes_over_the_border_are_counted(caplog):

@@ -8,6 +8,7 @@ from fully_decoupled_ps.evaluation import (
     PersonSearchEvaluator,
     dataset_of_predictions,
     load_predictions,
+    score_thresh_of_predictions,
 )
 
 from ..tools.load_tool import load_tool
@@ -35,6 +36,23 @@ def test_the_file_gives_the_same_figures(dataset, saved):
     predictions = load_predictions(path, IMAGES, dataset)
     assert PersonSearchEvaluator(dataset).evaluate_predictions(predictions) == results
     assert dataset_of_predictions(path) == dataset
+
+
+def test_the_threshold_of_the_search_is_the_file_s(dataset, tmp_path):
+    """RetinaNet's and FCOS' configs have others than Faster R-CNN's 0.5."""
+    run(PersonSearchEvaluator(dataset, score_thresh=0.3, save=True, output_dir=str(tmp_path)))
+    path = str(tmp_path / "predictions.npz")
+    assert score_thresh_of_predictions(path) == 0.3
+    tool = load_tool("evaluate_predictions")
+    for said, expected in ([], 0.3), (["--score-thresh", "0.4"], 0.4):
+        assert tool.main([path, "--output-dir", str(tmp_path / "out"), *said]) == 0
+        written = json.loads((tmp_path / "out" / "queries_full.json").read_text())
+        assert written["score_thresh"] == expected
+    rewrite(path, score_thresh=None)
+    assert score_thresh_of_predictions(path) == 0.5
+    rewrite(path, score_thresh=np.array("0.3"))
+    with pytest.raises(UserError, match="'score_thresh': 0.3 is no number"):
+        score_thresh_of_predictions(path)
 
 
 def test_the_order_of_images_is_free(dataset, saved):
@@ -86,6 +104,11 @@ def test_predictions_without_features(dataset, saved):
         ({"boxes": np.array([["1"] * 4] * 7)}, "'boxes'.*no array of numbers"),
         ({"scores": np.array(0.5)}, "'scores'.*no array of numbers"),
         ({"features": np.eye(7, 2)}, "5 of 'features' and 0 of 'query_features' are all zeros"),
+        ({"version": np.array("1")}, "version '1' of the layout is unknown; write 1, a number"),
+        ({"unreadable": np.array(["False"] * 4)}, "'unreadable'.*write 4 bools"),
+        ({"unreadable": np.full(4, np.nan)}, "'unreadable'.*write 4 bools"),
+        ({"unreadable": np.zeros(3, dtype=bool)}, "'unreadable'.*write 4 bools"),
+        ({"unreadable": np.array([0, 0, 1, 0])}, "1 image.*'c.jpg', could not be read.*have boxes"),
         ({"image_ids": np.array([{}], dtype=object)}, "'image_ids'.*Python objects.*dtype=str"),
     ],
 )

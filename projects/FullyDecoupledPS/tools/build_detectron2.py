@@ -303,8 +303,9 @@ def install(wheel: Path, constraint: Optional[Path] = None) -> None:
     """Install ``wheel`` and what it requires, within ``constraint``, into the environment."""
     constraints = ["--constraint", str(constraint)] if constraint else []
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-    # The first command replaces an earlier build of the same version, the second sees to the rest.
-    for options in (["--no-deps", "--force-reinstall"], constraints):
+    # The first replaces another version, once all that the new one requires is found; the second
+    # an earlier build of the same version.
+    for options in (constraints, ["--no-deps", "--force-reinstall"]):
         if subprocess.run(pip + options + [str(wheel)]).returncode:
             raise BuildError(f"pip could not install {wheel.name}; its message is above")
 

@@ -22,6 +22,7 @@ from fully_decoupled_ps.evaluation import (
     dataset_of_predictions,
     load_predictions,
     predictions_file,
+    score_thresh_of_predictions,
 )
 
 
@@ -41,9 +42,9 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         "--score-thresh",
         type=number(0, 1),
         nargs="+",
-        default=[0.5],
-        help="least score of the detections that are searched, one or more (default: 0.5); figures "
-        "of detection are over all detections in the file, whatever is said here",
+        help="least score of the detections that are searched, one or more (default: the file's "
+        "own, else 0.5); figures of detection are over all detections in the file, whatever is "
+        "said here",
     )
     add("--no-cws", action="store_true", help="leave class weighted similarity out")
     add(
@@ -75,10 +76,11 @@ def evaluate(args: argparse.Namespace) -> None:
         register_person_search_json(name, *args.json)
     if name is None:
         raise UserError(f"{args.predictions} names no data set; give one with --dataset or --json")
+    threshs = args.score_thresh or [score_thresh_of_predictions(args.predictions)]
     evaluator = PersonSearchEvaluator(
         name,
-        score_thresh=args.score_thresh[0],
-        more_score_threshs=args.score_thresh[1:],
+        score_thresh=threshs[0],
+        more_score_threshs=threshs[1:],
         cws=not args.no_cws,
         cbgm=args.cbgm,
         gallery_sizes=args.gallery_sizes,

@@ -2,30 +2,33 @@
 
 import io
 import random
-from typing import NamedTuple, Optional, Tuple
+import re
+from typing import Iterator, NamedTuple, Set, Tuple
 
 import numpy as np
 from PIL import Image
 
-LACKS_END = "lacks its end: its last rows (17, or a 32nd, at most) are filled with plain colour"
+LACKS_END = "lacks its end: its last rows (17, or a 32nd, at most) are plain colour or coarse"
 
 _SOI, _EOI, _SOS = b"\xff\xd8", b"\xff\xd9", 0xDA
-_SEQUENTIAL = (0xC0, 0xC1)  # start of frame: baseline, extended
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# A marker that ends a scan's data: no stuffed 0xFF, no restart marker, no fill byte.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _BLOCK_ROWS = 17  # so many are coded together at most, and upsampling mixes them with one more
 
 
 class _Scan(NamedTuple):
-    """Where the picture itself begins in a file."""
+    """What a scan's header says; each scan codes the picture from the top to the bottom."""
 
-    start: int  # of the first scan's data
-    is_only_one: bool  # sequential, with all components: coded from the top to the bottom
+    start: int  # of its data
+    components: int  # of the picture
+    completes: Set[Tuple[int, int]]  # (component, coefficient) whose lowest bit it brings
 
 
 def lacks_end(data: bytes) -> bool:
     """Whether a JPEG's picture data have begun, and their end marker is not there."""
-    scan = _find_scan(data)
-    return scan is not None and data.find(_EOI, scan.start) < 0
+    first = next(_scans(data), None)
+    return first is not None and data.find(_EOI, first.start) < 0
 
 
 def read_cut_jpeg(data: bytes) -> Tuple[Image.Image, str]:
@@ -39,14 +42,14 @@ def read_cut_jpeg(data: bytes) -> Tuple[Image.Image, str]:
         the decoded picture, and LACKS_END.
 
     Raises:
-        ValueError: more of it is missing, or, as it is not coded from the top to the bottom
-            (progressive), can't be told.
+        ValueError: more of it is missing, or a whole scan, so that detail is missing everywhere.
     """
-    scan = _find_scan(data)
-    if not scan.is_only_one:
+    scans = list(_scans(data))
+    # a progressive picture's coefficients come in several scans, and their bits one after another
+    if len(set().union(*(scan.completes for scan in scans))) < 64 * scans[-1].components:
         raise ValueError("the file is truncated, and it is progressive, so detail is missing")
     # a disk leaves zeros where it had no time to write; half a marker would be made a whole one
-    body = data[: max(len(data.rstrip(b"\0\xff")), scan.start)]
+    body = data[: max(len(data.rstrip(b"\0\xff")), scans[-1].start)]
     image = Image.open(io.BytesIO(body + _EOI))
     image.load()
     # What the data do not determine is what other data behind them change.
@@ -59,9 +62,9 @@ def read_cut_jpeg(data: bytes) -> Tuple[Image.Image, str]:
     return image, LACKS_END
 
 
-def _find_scan(data: bytes) -> Optional[_Scan]:
-    """Walks over the segments before the first scan; None if they are damaged."""
-    at, frame, components = len(_SOI), 0, 0
+def _scans(data: bytes) -> Iterator[_Scan]:
+    """Walks over the segments until the file ends, or is damaged."""
+    at, components = len(_SOI), 0
     while at + 4 < len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF:  # fill bytes may stand before a marker
@@ -69,8 +72,14 @@ def _find_scan(data: bytes) -> Optional[_Scan]:
             continue
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker in _START_OF_FRAME and at + 9 < len(data):
-            frame, components = marker, data[at + 9]
+            components = data[at + 9]
         if marker == _SOS:
-            return _Scan(end, frame in _SEQUENTIAL and data[at + 4] == components)
+            if end > len(data):
+                return
+            # its components, two bytes each, the range of coefficients, and the bit positions
+            parts, (lowest, highest, bits) = data[at + 5 : end - 3 : 2], data[end - 3 : end]
+            coefficients = range(lowest, highest + 1) if bits & 15 == 0 else ()
+            yield _Scan(end, components, {(c, k) for c in parts for k in coefficients})
+            following = _NEXT_MARKER.search(data, end)
+            end = following.start() if following else len(data)
         at = end
-    return None

@@ -18,8 +18,8 @@ LITTLE_CONTRAST = (
     "(scale all pictures by one factor to the whole range)"
 )
 
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 258, 262, 339
-_WHITE_IS_ZERO, _UNSIGNED = 0, 1
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
+_WHITE_IS_ZERO, _PLANES, _UNSIGNED = 0, 2, 1
 _MEND = "save it with 8 or 16 bits a sample, all pictures with one scale from black to white"
 
 
@@ -32,8 +32,14 @@ def to_rgb(image: Image.Image) -> Tuple[np.ndarray, str]:
         (H, W, 3) RGB uint8, writable, and LITTLE_CONTRAST or "".
 
     Raises:
-        UserError: "reason; mend", if the range of its samples is not known.
+        UserError: "reason; mend", if the range of its samples is not known, or Pillow decodes it
+            wrongly.
     """
+    if image.format == "TIFF" and _has_deep_planes(image):
+        raise UserError(
+            "its 16-bit colours lie in planes of their own, which Pillow mixes up; save it with "
+            "the colours of a pixel side by side (PlanarConfiguration 1)"
+        )
     if image.format == "TIFF" and set(image.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))) - {_UNSIGNED, 4}:
         raise UserError(f"its samples are signed or floating point, of unknown range; {_MEND}")
     if image.mode != "F" and not image.mode.startswith("I"):
@@ -50,6 +56,11 @@ def to_rgb(image: Image.Image) -> Tuple[np.ndarray, str]:
     if image.format == "TIFF" and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
         grey = 255 - grey
     return np.repeat(grey[:, :, None], 3, axis=2), note
+
+
+def _has_deep_planes(image: Image.Image) -> bool:
+    bits = image.tag_v2.get(_TIFF_BITS, (1,))
+    return len(bits) > 1 and max(bits) > 8 and image.tag_v2.get(_TIFF_PLANAR) == _PLANES
 
 
 def _bits(image: Image.Image) -> int:

@@ -4,7 +4,12 @@ from .detection_metrics import evaluate_detection
 from .evaluator import PersonSearchEvaluator
 from .plausibility import check_plausible
 from .predictions import collect_predictions
-from .predictions_file import dataset_of_predictions, load_predictions, save_predictions
+from .predictions_file import (
+    dataset_of_predictions,
+    load_predictions,
+    save_predictions,
+    score_thresh_of_predictions,
+)
 from .search_metrics import SearchProtocol, SearchResult, SearchVariant, evaluate_search
 
 __all__ = [
@@ -19,4 +24,5 @@ __all__ = [
     "evaluate_search",
     "load_predictions",
     "save_predictions",
+    "score_thresh_of_predictions",
 ]

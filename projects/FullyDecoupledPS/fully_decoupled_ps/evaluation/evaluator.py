@@ -178,7 +178,9 @@ class PersonSearchEvaluator(DatasetEvaluator):
         if self.save:
             path = os.path.join(self.output_dir, "predictions.npz")
             with tell_unwritable(path):
-                save_predictions(path, predictions, self.dataset.name)
+                save_predictions(
+                    path, predictions, self.dataset.name, self.options.score_threshs[0]
+                )
         if not predictions.searchable:
             logger.info("There are no re-id features: only detection is evaluated.")
         dataset = self.dataset

@@ -22,6 +22,7 @@ MIN_PERSONS = 10  # fewer say nothing
 # no reading. So many times as many as with the given one are an error, or worth a warning.
 LEAST_FOUND = 0.3
 ERROR_RATIO, WARNING_RATIO = 3.0, 1.25
+FEW_FOUND = 0.1  # what boxes find by chance, or a network that is hardly trained
 SCALES = np.geomspace(0.2, 5, 65)  # steps of 5 %: an IoU of 0.5 bears them
 MIN_QUERIES = 20
 # Of query features that are right nearly all resemble the detection at the query's box more than
@@ -39,8 +40,9 @@ def check_plausible(dataset: SearchDataset, predictions: Predictions) -> None:
         UserError: boxes fit the annotated persons only if they are read in another notation or
             scale, which it names with what to do.
 
-    Warns where they fit them better that way, of boxes over the border, of frames without
-    detections, and of query features that do not resemble the detections at the same boxes.
+    Warns where they fit them better that way, or hardly any person in every reading, of boxes over
+    the border, of frames without detections, and of query features that do not resemble the
+    detections at the same boxes.
     """
     _check_notation(dataset, predictions)
     _tell_borders(dataset, predictions)
@@ -64,6 +66,12 @@ def _check_notation(dataset: SearchDataset, predictions: Predictions) -> None:
     as_given = found(given)
     share, reading = max((found(read(given, sizes)), name) for name, read in _readings())
     if share < max(LEAST_FOUND, WARNING_RATIO * as_given):
+        if as_given < FEW_FOUND:
+            logger.warning(
+                "boxes fit only %.0f %% of %d persons of dataset '%s'; are they x0, y0, x1, y1 in "
+                "pixels of the original picture, in the order of image_ids?",
+                100 * as_given, len(gt), dataset.name,
+            )  # fmt: skip
         return
     message = (
         f"boxes fit {100 * as_given:.0f} % of {len(gt)} persons of dataset '{dataset.name}', and "

@@ -107,6 +107,15 @@ def _check_shapes(record: Record) -> None:
         )
 
 
+def _check_unreadable(predictions: Predictions) -> None:
+    counts = np.diff(predictions.detections.offsets) + np.diff(predictions.query_offsets)
+    contradictory = np.flatnonzero(predictions.unreadable & (counts > 0))
+    _report_images(
+        [predictions.image_ids[i] for i in contradictory],
+        "could not be read, it is said, and yet have boxes; say that only of images without any",
+    )
+
+
 def _feature_dim(records: List[Record]) -> Optional[int]:
     """How many dimensions all features have; None when no record has features of either kind."""
     if not any(key in r for r in records for key in FEATURES):
@@ -132,7 +141,9 @@ def _feature_dim(records: List[Record]) -> Optional[int]:
 
 
 def _check_values(predictions: Predictions) -> None:
-    """Raises UserError for boxes that are none, scores outside [0, 1] and what is not finite."""
+    """Raises UserError for boxes that are none, scores outside [0, 1] and what is not finite, and
+    for boxes in images that could not be read."""
+    _check_unreadable(predictions)
     detections, image_ids = predictions.detections, predictions.image_ids
     _check_boxes(detections.boxes, detections.offsets, image_ids, "detection")
     _check_boxes(predictions.query_boxes, predictions.query_offsets, image_ids, "query box")

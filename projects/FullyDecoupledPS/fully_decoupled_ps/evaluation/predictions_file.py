@@ -6,6 +6,7 @@ query boxes and F dimensions of a feature:
 =================  =============  ===============================================================
 version            int            1
 dataset            text           the registered name of the data set; may be absent
+score_thresh       float          least score of the detections that are searched; absent: 0.5
 image_ids          (I,) text      the image ids of the data set, each once, in any order
 offsets            (I + 1,) int   rows offsets[i]:offsets[i + 1] are the detections in image i
 boxes              (D, 4) float   x0, y0, x1, y1 in pixels of the original image
@@ -14,7 +15,7 @@ features           (D, F) float   L2-normalised; absent when there is only detec
 query_offsets      (I + 1,) int   rows of the queries in image i, likewise
 query_boxes        (U, 4) float   the query boxes of the data set, as the data set has them
 query_features     (U, F) float   L2-normalised, made from those boxes; absent with features
-unreadable         (I,) bool      images that could not be read; absent when there is none
+unreadable         (I,) bool      images without boxes, as they could not be read; may be absent
 =================  =============  ===============================================================
 
 Image ids are the names of the files for PRW (``c1s1_000151.jpg``) and CUHK-SYSU (``s123.jpg``),
@@ -55,16 +56,20 @@ LENGTH_TOLERANCE = 0.01
 # Array -> the offsets of its rows.
 _ROWS = {"boxes": "offsets", "scores": "offsets", "query_boxes": "query_offsets"}
 _FEATURES = {"features": "offsets", "query_features": "query_offsets"}
-_OPTIONAL = ("dataset", "unreadable", *_FEATURES)
+_OPTIONAL = ("dataset", "score_thresh", "unreadable", *_FEATURES)
+SCORE_THRESH = 0.5
 
 
-def save_predictions(path: str, predictions: Predictions, dataset_name: str) -> None:
+def save_predictions(
+    path: str, predictions: Predictions, dataset_name: str, score_thresh: float = SCORE_THRESH
+) -> None:
     """Write the file; folders are made as needed."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     detections = predictions.detections
     arrays = {
         "version": np.array(VERSION),
         "dataset": np.array(dataset_name),
+        "score_thresh": np.array(score_thresh),
         "image_ids": np.array(predictions.image_ids, dtype=str),
         "offsets": detections.offsets,
         "boxes": detections.boxes,
@@ -87,6 +92,16 @@ def dataset_of_predictions(path: str) -> Optional[str]:
     return None if name is None else _text(path, "dataset", name.reshape(-1)[:1])[0]
 
 
+def score_thresh_of_predictions(path: str) -> float:
+    """The threshold that the file's search was scored with; UserError as load_predictions."""
+    value = _read(path, ("version", "image_ids", "score_thresh")).get("score_thresh")
+    if value is None:
+        return SCORE_THRESH
+    if value.dtype.kind not in "fiu" or value.size != 1:
+        raise UserError(f"{path}, array 'score_thresh': {value} is no number; write one, 0 to 1")
+    return float(value.item())
+
+
 def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> Predictions:
     """Read the file for a dataset with these images.
 
@@ -105,10 +120,10 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
         )
     records: List[Record] = [{"image_id": image_id} for image_id in ids]
     unreadable = arrays.get("unreadable", np.zeros(len(ids), dtype=bool))
-    if unreadable.shape != (len(ids),):
+    if unreadable.shape != (len(ids),) or not _is_bool(unreadable):
         raise UserError(
-            f"{path}, array 'unreadable': it has shape {unreadable.shape} for {len(ids)} images; "
-            "write the file again"
+            f"{path}, array 'unreadable': it is {unreadable.dtype} of shape {unreadable.shape}; "
+            f"write {len(ids)} bools, one an image, or leave it out"
         )
     for record, is_unreadable in zip(records, unreadable.tolist()):
         record["unreadable"] = bool(is_unreadable)
@@ -133,6 +148,11 @@ def _text(path: str, name: str, array: np.ndarray) -> List[str]:
         raise UserError(
             f"{path}, array '{name}': {error.object!r} is not UTF-8; write text or UTF-8"
         ) from None
+
+
+def _is_bool(array: np.ndarray) -> bool:
+    """Text is none: "False" would be true."""
+    return array.dtype.kind in "biuf" and bool(np.isin(array, (0, 1)).all())
 
 
 def _rows(
@@ -211,8 +231,8 @@ def _read(path: str, names: Sequence[str]) -> Dict[str, np.ndarray]:
             )
     if arrays["version"].reshape(-1).tolist() != [VERSION]:
         raise UserError(
-            f"{path}: version {arrays['version']} of the layout is unknown, {VERSION} is read; "
-            "write the file with this version of the project"
+            f"{path}: version {arrays['version'].tolist()!r} of the layout is unknown; write "
+            f"{VERSION}, a number, or the file with this version of the project"
         )
     return arrays
 
