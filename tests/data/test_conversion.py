@@ -319,6 +319,14 @@ def test_frames_of_a_video(tmp_path, where):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["v.ts", "v.H264", "v.mjpeg"])
+def test_endings_are_those_of_indexed_videos(tmp_path, name):
+    folder = write_sequence(tmp_path / "walk", [(1, 1, 10, 20, 30, 60)], 0)
+    for file in (folder / name, folder / "._v.ts"):  # the other is of an archive made by macOS
+        file.touch()
+    assert find_sequences([folder])[0].video == folder / name
+
+
 def test_frames_of_a_video_with_a_step(tmp_path):
     """CVAT counts the frames it shows: with a step of 4 from frame 1 on, frame 2 is the sixth."""
     folder = write_sequence(tmp_path / "walk", [(f, 1, 10, 20, 30, 60) for f in (1, 2, 3)], 0)
