@@ -143,7 +143,9 @@ def test_the_default_says_that_nobody_is_seen_by_two_cameras(sequences, tmp_path
     """An id is another person in each sequence; there are queries of one camera all the same."""
     out = tmp_path / "out"
     assert run_command("convert", "mot", *sequences, *MOT17, "--output", out) == 0
-    assert "no test person is seen by two cameras" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no test person is seen by two cameras" in said
+    assert "cameras: cam1 is 1, cam2 is 2 (--camera gives others)" in said
     assert len(read(out / "test.json")["queries"]) == 4
 
 

@@ -319,6 +319,14 @@ def test_frames_of_a_video(tmp_path, where):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["v.ts", "v.H264", "v.mjpeg"])
+def test_endings_are_those_of_indexed_videos(tmp_path, name):
+    folder = write_sequence(tmp_path / "walk", [(1, 1, 10, 20, 30, 60)], 0)
+    for file in (folder / name, folder / "._v.ts"):  # the other is of an archive made by macOS
+        file.touch()
+    assert find_sequences([folder])[0].video == folder / name
+
+
 def test_frames_of_a_video_with_a_step(tmp_path):
     """CVAT counts the frames it shows: with a step of 4 from frame 1 on, frame 2 is the sixth."""
     folder = write_sequence(tmp_path / "walk", [(f, 1, 10, 20, 30, 60) for f in (1, 2, 3)], 0)
@@ -374,6 +382,13 @@ def test_nobody_left(tmp_path):
         convert([sequence], tmp_path)
 
 
+def test_detections_are_no_ground_truth(tmp_path):
+    """The rows of det.txt: every id is -1, the seventh column is a score."""
+    rows = [(1, -1, 10, 20, 30, 60, 17.5, -1, -1, -1), (1, -1, 60, 20, 30, 60, 3.1, -1, -1, -1)]
+    with pytest.raises(UserError, match=r"no labelled person is left \(2 boxes without an id\)"):
+        convert([write_sequence(tmp_path / "walk", rows, 1)], tmp_path, format="mot15")
+
+
 def frames(camera, *frames_of_ids):
     """A frame for each tuple of ids."""
     return [
@@ -398,6 +413,12 @@ def test_split_by_ids():
     assert ids_of(train) == [[1, -1], [1, -1, 3]]
     assert ids_of(test) == [[2, -1], [-1, 2]]
     assert dict(counts) == {"boxes of an id of the other split (kept, unlabelled)": 3}
+
+
+def test_split_by_ids_shares_out_who_is_always_there():
+    """Dancers are in all frames of their sequence, as often before the cut as after it."""
+    train, test, _ = split_by_ids({"a": frames(1, (1, 2, 3), (1, 2, 3))}, 0.5)
+    assert ids_of(train) == [[1, -1, 3]] and ids_of(test) == [[-1, 2, -1]]
 
 
 def test_split_by_ids_counts_a_shared_id_over_all_sequences():

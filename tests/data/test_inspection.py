@@ -117,6 +117,13 @@ def test_nothing_to_train_on(dicts, kind):
     assert [(f.level, f.kind) for f in findings] == [("error", kind)]
 
 
+def test_a_test_set_needs_nobody_with_an_id():
+    """It measures detection; that a search can't be is told of its queries."""
+    findings = Findings()
+    inspect_persons([frame("a", (BOX, -1))], findings, "test")
+    assert not list(findings)
+
+
 def test_one_picture_under_two_ids():
     findings = Findings()
     twice = [frame(i, (BOX, 0), file_name="same.jpg") for i in ("a", "b")]

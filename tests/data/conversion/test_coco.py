@@ -114,11 +114,83 @@ def test_classes_crowds_and_ignored_boxes(tmp_path):
         ((1, 10, {"person_id": 1, "category_id": 7}), r"annotations\[0\], category_id: 7 is no"),
         ((1, 10, {"person_id": 1, "bbox": [1, 2, -3, 4]}), r"annotations\[0\], bbox: .* is not x"),
         ((1, 10, {"person_id": 1, "bbox": [1, 2, None, 4]}), "is not x, y, width, height"),
+        ((1, 10, {"person_id": 1, "iscrowd": "0"}), "iscrowd: '0' is neither 0 nor 1"),
+        ((1, 10, {"person_id": 1, **attribute("false", "is_crowd")}), "'false' is neither 0 nor 1"),
     ],
 )
 def test_refused_by_entry(tmp_path, entry, reason):
     with pytest.raises(UserError, match=reason):
         convert(write(tmp_path / "a", [entry]))
+
+
+def test_attributes_in_another_form_are_none(tmp_path):
+    folder = write(tmp_path / "a", [(1, 10, {"person_id": 1, "attributes": ["occluded"]})])
+    assert ids(convert(folder)) == {"a": [[1]]}
+
+
+def test_sizes_that_are_null_are_absent(tmp_path):
+    """As Label Studio writes them of pictures that it never opened."""
+    folder = write(tmp_path / "a", [(1, 10, {"person_id": 1})], width=None, height=None)
+    assert convert(folder).dicts["a"][0]["width"] == 200
+
+
+@pytest.mark.parametrize("place", [".", "images", "data", "images/default", "coco"])
+def test_places_of_pictures(tmp_path, place):
+    """Roboflow's, CVAT's, FiftyOne's, Datumaro's, and one named like the file, as COCO has it."""
+    folder = write(tmp_path / "a", [(1, 10, {"person_id": 1})])
+    (folder / "annotations").mkdir()
+    (folder / "coco.json").rename(folder / "annotations" / "instances_coco.json")
+    (folder / "annotations" / "._instances_coco.json").touch()  # of an archive made by macOS
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*.jpg"):
+        path.rename(folder / place / path.name)
+    assert find_coco([folder])[0].pictures["1.jpg"] == folder / place / "1.jpg"
+
+
+def test_pictures_of_another_file_are_not_taken(tmp_path):
+    """CVAT's project with tasks of several subsets: all call their frames frame_000000 ..."""
+    folder = write(tmp_path / "a", [(1, 10, {"person_id": 1})])
+    (folder / "annotations").mkdir()
+    for subset in ("Train", "Validation"):
+        (folder / "images" / subset).mkdir(parents=True)
+        text = (folder / "coco.json").read_text()
+        (folder / "annotations" / f"instances_{subset}.json").write_text(text)
+        for path in folder.glob("*.jpg"):
+            write_image(folder / "images" / subset / path.name, 200, 100)
+    for path in folder.glob("*.jpg"):
+        path.unlink()
+    (folder / "coco.json").unlink()
+    file = folder / "annotations" / "instances_Validation.json"
+    validation = folder / "images" / "Validation"
+    assert find_coco([file])[0].pictures["1.jpg"] == validation / "1.jpg"
+    other = file.rename(folder / "annotations" / "mine.json")
+    (folder / "annotations" / "instances_Train.json").unlink()
+    with pytest.raises(UserError, match="can be those in '.*Train' or in '.*Validation'; move"):
+        find_coco([other])
+    other.rename(file)
+    for path in validation.iterdir():
+        path.unlink()
+    (folder / "annotations" / "instances_Train.json").write_text(file.read_text())
+    with pytest.raises(UserError, match="picture '1.jpg' is neither beside it nor in"):
+        find_coco([file])
+
+
+@pytest.mark.parametrize(
+    "image, reason",
+    [
+        ({"id": 1}, r"images\[1\], id: 1 is no number, or an earlier image's"),
+        ({"id": None}, r"images\[1\], id: None is no number"),
+        ({"file_name": "./1.jpg"}, r"images\[1\], file_name: './1.jpg' stands there twice"),
+    ],
+)
+def test_an_image_twice_is_refused(tmp_path, image, reason):
+    """Of two images with one id, as joined files have them, each would get the people of both."""
+    folder = write(tmp_path / "a", [(1, 10, {"person_id": 1})])
+    content = json.loads((folder / "coco.json").read_text())
+    content["images"][1].update(image)
+    (folder / "coco.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=reason):
+        convert(folder)
 
 
 def test_a_picture_of_another_size_is_refused(tmp_path):

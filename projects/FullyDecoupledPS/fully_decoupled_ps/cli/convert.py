@@ -149,6 +149,9 @@ def _check_options(args: argparse.Namespace) -> None:
 def _summary(sets: Sequence[ConvertedSet]) -> str:
     parts = [tabulate(count_boxes(sets), headers="keys")]
     info = sets[0].info
+    if info.get("sequences"):
+        cameras = [f"{name} is {s['camera']}" for name, s in info["sequences"].items()]
+        parts.append(f"cameras: {', '.join(cameras)} (--camera gives others)")
     if info.get("assumed"):
         parts.append("assumed:\n" + "\n".join(f"  {what}" for what in info["assumed"]))
     dropped = [(n, what) for what, n in info.get("left_out_or_changed", {}).items()]

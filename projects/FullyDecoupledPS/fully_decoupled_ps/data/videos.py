@@ -19,6 +19,15 @@ from av.video.reformatter import ColorRange, Colorspace
 from ..errors import UserError
 from .video_decoding import DEFAULT_FRAME_RATE, Decoding, open_video
 
+# Endings of the files that are taken for videos; what is in one is read from its content.
+VIDEO_ENDINGS = frozenset(
+    (
+        *(".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"),
+        *(".3gp", ".asf", ".dav", ".flv", ".m2ts", ".mjpeg", ".mts", ".ogv", ".vob"),
+        *(".264", ".265", ".h264", ".h265", ".hevc"),
+    )
+)
+
 # A time stamp that lies further back than so many seconds starts a new recording.
 MAX_JITTER = 1.0
 # Seconds before a frame at which decoding starts; if that does not lead to it, at the next of them.

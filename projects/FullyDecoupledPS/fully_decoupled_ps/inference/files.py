@@ -9,14 +9,6 @@ from pathlib import Path
 from ..errors import UserError
 from .times import local_seconds
 
-VIDEO_ENDINGS = frozenset(
-    (
-        *(".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"),
-        *(".3gp", ".asf", ".dav", ".flv", ".m2ts", ".mjpeg", ".mts", ".ogv", ".vob"),
-        *(".264", ".265", ".h264", ".h265", ".hevc"),
-    )
-)
-
 TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Sequence
 
 from ..data.images import PICTURE_ENDINGS
+from ..data.videos import VIDEO_ENDINGS
 from ..errors import UserError
-from .files import VIDEO_ENDINGS, MediaFile
+from .files import MediaFile
 
 # Folders in which file servers and systems keep previews, versions, and what was deleted; also
 # passed over is all that begins with a dot: ._x of macOS, .thumbnails, .Trash, ...

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from ...errors import UserError
 from ..checks import image_size, person, with_progress
 from ..class_names import Kind
+from ..json_fields import attributes, is_ignored
 from .classes import ClassChoice
 from .coco_file import CocoSequence
 from .frames import (
@@ -88,7 +89,7 @@ def _distinct_tracks(tracks: Sequence[List[Optional[int]]]) -> List[List[Optiona
 
 
 def _has(annotation: Dict[str, Any], attribute: str) -> bool:
-    return attribute in annotation or attribute in (annotation.get("attributes") or {})
+    return attribute in annotation or attribute in attributes(annotation)
 
 
 def _identities(sequence: CocoSequence, attribute: Optional[str]) -> List[Any]:
@@ -97,7 +98,7 @@ def _identities(sequence: CocoSequence, attribute: Optional[str]) -> List[Any]:
     key = attribute or "track_id"
     for i, a in enumerate(sequence.content["annotations"]):
         where = f"{sequence.file}, annotations[{i}], {key}"
-        value = a.get(key, (a.get("attributes") or {}).get(key))
+        value = a.get(key, attributes(a).get(key))
         identity = read_identity(value, where)
         if attribute is None and isinstance(identity, str):
             raise UserError(f"{where}: '{identity}' is no whole number; correct it")
@@ -131,9 +132,9 @@ def _convert(
         d = _frame(sequence, image)
         annotations = []
         for i, a in of_image.get(image["id"], ()):
-            box = _box(a, f"{sequence.file}, annotations[{i}], bbox")
-            name = names[a["category_id"]]
-            made = _annotation(a, box, numbers[i], kinds[a["category_id"]], name, d, rules, counts)
+            where = f"{sequence.file}, annotations[{i}]"
+            kind, name = kinds[a["category_id"]], names[a["category_id"]]
+            made = _annotation(a, where, numbers[i], kind, name, d, rules, counts)
             annotations += [made] if made else []
         d["annotations"] = unlabel_repeated(annotations, counts)
         dicts.append(d)
@@ -164,8 +165,8 @@ def _frame(sequence: CocoSequence, image: Dict[str, Any]) -> Dict[str, Any]:
     path = str(sequence.pictures[image["file_name"]])
     where = f"{sequence.file}, image {image['id']}"
     width, height = image_size(path, where)
-    told = image.get("width", width), image.get("height", height)
-    if told != (width, height):
+    told = tuple(image.get(side) for side in ("width", "height"))
+    if None not in told and told != (width, height):
         raise UserError(
             f"{where}: width and height are {told[0]} x {told[1]}, and the picture has {width} x "
             f"{height}; boxes would be misplaced, give the picture that was annotated"
@@ -192,7 +193,7 @@ def _box(annotation: Dict[str, Any], where: str) -> List[float]:
 
 def _annotation(
     a: Dict[str, Any],
-    box: Sequence[float],
+    where: str,
     person_id: int,
     kind: Kind,
     name: str,
@@ -201,17 +202,15 @@ def _annotation(
     counts: Counter,
 ) -> Optional[Dict[str, Any]]:
     """The person or ignore region of an entry, or None; counted by reason."""
-    attributes = a.get("attributes") or {}
-    flags = [a.get("iscrowd"), a.get("ignore"), attributes.get("is_crowd"),
-             attributes.get("ignored")]  # fmt: skip
+    box, is_region = _box(a, f"{where}, bbox"), is_ignored(a, where)
     if kind is Kind.OTHER:
         counts[f"boxes of class '{name}' (no person)"] += 1
         return None
     placed = place_box(box, d["width"], d["height"], counts)
     if placed is None:
         return None
-    counts["rotated boxes (taken as if upright)"] += bool(attributes.get("rotation"))
-    if any(flags):
+    counts["rotated boxes (taken as if upright)"] += bool(attributes(a).get("rotation"))
+    if is_region:
         reason = "boxes marked as crowd or to be ignored"
     elif kind is Kind.IGNORED:
         reason = f"boxes of class '{name}'"

@@ -31,7 +31,8 @@ def find_coco(sources: Sequence[Path], cameras: Sequence[int] = ()) -> List[Coco
     """
     Args:
         sources: COCO files, or folders with one (in "annotations" or at the top), or folders of
-            such folders. Pictures are looked for beside the file, and in "images" of the folder.
+            such folders. Pictures are looked for beside the file, in "images" and "data" of the
+            folder, and in "images/default" and the like: each export tool has its own place.
         cameras: one a file. Default as for :func:`.mot_sequence.find_sequences`.
 
     Raises:
@@ -64,7 +65,7 @@ def _expand(source: Path) -> List[tuple]:
     candidates = [source, *sorted(path for path in source.iterdir() if path.is_dir())]
     found = []
     for folder in candidates:
-        files = sorted((folder / "annotations").glob("*.json")) or sorted(folder.glob("*.json"))
+        files = _json_files(folder / "annotations") or _json_files(folder)
         if len(files) > 1:
             raise UserError(
                 f"'{folder}' has {len(files)} JSON files ('{files[0].name}', '{files[1].name}' "
@@ -80,6 +81,11 @@ def _expand(source: Path) -> List[tuple]:
     return found
 
 
+def _json_files(folder: Path) -> List[Path]:
+    """Hidden ones aside, as macOS adds "._name" to archives."""
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
+
+
 def _parse(file: Path) -> Dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
@@ -93,34 +99,59 @@ def _parse(file: Path) -> Dict[str, Any]:
 
 
 def _find_pictures(content: Dict[str, Any], file: Path, folder: Path) -> Dict[str, Path]:
-    names = []
+    names: Dict[str, str] = {}  # as they stand there, by their plain form: "./1.jpg" is "1.jpg"
+    ids = set()
     for i, image in enumerate(content["images"]):
-        name = image.get("file_name")
-        where = f"{file}, images[{i}], file_name"
+        name, number = image.get("file_name"), image.get("id")
+        where = f"{file}, images[{i}]"
         if not isinstance(name, str) or os.path.isabs(name) or ".." in Path(name).parts:
-            raise UserError(f"{where}: {name!r} is no path inside the folder of the pictures")
-        if name in names[-1:] or name in set(names):
             raise UserError(
-                f"{where}: '{name}' stands there twice; its people would be split from "
+                f"{where}, file_name: {name!r} is no path inside the folder of the pictures"
+            )
+        if os.path.normpath(name) in names:
+            raise UserError(
+                f"{where}, file_name: '{name}' stands there twice; its people would be split from "
                 "themselves, make it one image"
             )
-        names.append(name)
+        if not isinstance(number, (int, str)) or number in ids:
+            raise UserError(
+                f"{where}, id: {number!r} is no number, or an earlier image's, whose people would "
+                "be drawn in both; give each image an id of its own"
+            )
+        names[os.path.normpath(name)] = name
+        ids.add(number)
     if not names:
         raise UserError(f"{file}: no image; give a file with images")
-    images = folder / "images"
-    below = sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
-    for root in (file.parent, folder, images, *below):
-        if (root / names[0]).is_file():
-            break
-    else:
-        raise UserError(
-            f"{file}: picture '{names[0]}' is neither beside it nor in '{images}'; export with "
-            "pictures, or put them there"
-        )
+    root = _picture_folder(list(names), file, folder)
     missing = [name for name in names if not (root / name).is_file()]
     if missing:
         raise UserError(
             f"{file}: {len(missing)} pictures are not in '{root}', the first '{missing[0]}'; add "
             "them, or take their entries out"
         )
-    return {name: root / name for name in names}
+    return {name: root / plain for plain, name in names.items()}
+
+
+def _picture_folder(names: Sequence[str], file: Path, folder: Path) -> Path:
+    """The only folder that has them; CVAT and COCO write annotations/instances_X.json for X."""
+    images = folder / "images"
+    below = sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
+    others = {path.stem.partition("_")[2] for path in _json_files(file.parent) if path != file}
+    own = file.stem.partition("_")[2]
+    roots = [file.parent, folder, images, folder / "data", *below]
+    roots += [folder / own] if own else []
+    there = [root for root in dict.fromkeys(roots)
+             if (root / names[0]).is_file() and root.name not in others - {own}]  # fmt: skip
+    whole = [root for root in there if all((root / name).is_file() for name in names)] or there
+    named = [root for root in whole if root.name == own] or whole
+    if not named:
+        raise UserError(
+            f"{file}: picture '{names[0]}' is neither beside it nor in '{images}' nor in "
+            f"'{folder / 'data'}'; export with pictures, or put them there"
+        )
+    if len(named) > 1:
+        raise UserError(
+            f"{file}: its pictures can be those in '{named[0]}' or in '{named[1]}'; move the "
+            "others away"
+        )
+    return named[0]

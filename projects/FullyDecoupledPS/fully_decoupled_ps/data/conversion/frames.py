@@ -125,7 +125,13 @@ def numbered_anew(ids: Mapping[str, Set[int]]) -> List[str]:
 
 def require_somebody(converted: Mapping[str, Dicts], counts: Counter) -> None:
     """Raises UserError, with what was left out, if no labelled person is left."""
-    if not any(a["person_id"] >= 0 for dicts in converted.values() for d in dicts
-               for a in d["annotations"]):  # fmt: skip
-        reasons = "; ".join(f"{n} {reason}" for reason, n in (+counts).items()) or "no box"
-        raise UserError(f"no labelled person is left ({reasons}); loosen the rules")
+    left = [a for dicts in converted.values() for d in dicts for a in d["annotations"]]
+    if any(a["person_id"] >= 0 for a in left):
+        return
+    unlabelled = sum(not a.get("iscrowd") for a in left)
+    told = [f"{unlabelled} boxes without an id"] if unlabelled else []
+    told += [f"{n} {reason}" for reason, n in (+counts).items()]
+    raise UserError(
+        f"no labelled person is left ({'; '.join(told) or 'no box'}); loosen the rules, or give a "
+        "file that says who is who"
+    )

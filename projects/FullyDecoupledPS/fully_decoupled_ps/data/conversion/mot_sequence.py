@@ -10,11 +10,9 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from ...errors import UserError
 from ..checks import check_name
 from ..duplicates import groups_of_copies
+from ..images import PICTURE_ENDINGS
+from ..videos import VIDEO_ENDINGS
 
-VIDEO_TYPES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
-IMAGE_TYPES = (
-    ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif"
-)  # fmt: skip
 GROUND_TRUTH = ("gt/gt.txt", "gt.txt")
 CAMERA_IN_NAME = re.compile(r"(?:^|[^a-z])c(?:am(?:era)?)?[-_ ]?(\d+)", re.IGNORECASE)
 
@@ -197,11 +195,12 @@ def _pictures(folder: Path) -> List[Path]:
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "@"))]
         found += [Path(root, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in IMAGE_TYPES)
+    return sorted(path for path in found if path.suffix.lower() in PICTURE_ENDINGS)
 
 
 def _video_in(folder: Path) -> Path:
-    videos = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in VIDEO_TYPES]
+    files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    videos = [path for path in files if path.suffix.lower() in VIDEO_ENDINGS]
     if len(videos) != 1:
         there = f"{len(videos)} videos" if videos else "no video"
         raise UserError(

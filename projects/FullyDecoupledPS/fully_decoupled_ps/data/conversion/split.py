@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter, defaultdict
-from typing import Any, Dict, List, Sequence, Set, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from ...errors import UserError
 
@@ -47,8 +47,8 @@ def split_by_ids(
 ) -> Tuple[Dicts, Dicts, Dict[str, int]]:
     """
     Each sequence is cut in time: its last `share` of frames are for testing. A person that is on
-    both sides belongs to the one where it has more boxes (training, if as many), and is unlabelled
-    on the other. So no frame and no id is in both.
+    both sides belongs to the one where it has more boxes, if as many to the one with fewer persons
+    (training, if as many), and is unlabelled on the other. So no frame and no id is in both.
 
     Returns:
         training and test dicts, and counts of what that has unlabelled.
@@ -62,18 +62,19 @@ def split_by_ids(
         sides[0].extend(dicts[:cut])
         sides[1].extend(dicts[cut:])
     boxes = [Counter(a["person_id"] for d in side for a in d["annotations"]) for side in sides]
+    ids = sorted(i for i in boxes[0] + boxes[1] if i >= 0)
+    side_of = {i: int(boxes[1][i] > boxes[0][i]) for i in ids if boxes[0][i] != boxes[1][i]}
+    persons = Counter(side_of.values())
+    for i in ids:
+        if i not in side_of:
+            side_of[i] = int(persons[1] < persons[0])
+            persons[side_of[i]] += 1
     counts: Counter = Counter()
-    for this, other in ((0, 1), (1, 0)):
-        lost: Set[int] = {
-            i
-            for i, n in boxes[this].items()
-            if i >= 0 and (n < boxes[other][i] or (this == 1 and n == boxes[other][i]))
-        }
-        for d in sides[this]:
-            for a in d["annotations"]:
-                if a["person_id"] in lost:
-                    a["person_id"] = -1
-                    counts["boxes of an id of the other split (kept, unlabelled)"] += 1
+    for this, side in enumerate(sides):
+        for a in (a for d in side for a in d["annotations"]):
+            if a["person_id"] >= 0 and side_of[a["person_id"]] != this:
+                a["person_id"] = -1
+                counts["boxes of an id of the other split (kept, unlabelled)"] += 1
     for side, name in zip(sides, ("train", "test")):
         if not any(a["person_id"] >= 0 for d in side for a in d["annotations"]):
             raise UserError(

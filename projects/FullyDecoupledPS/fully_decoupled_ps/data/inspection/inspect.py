@@ -86,7 +86,8 @@ def inspect_dataset(
         return inspection
     others = _other_dicts(against, image_root, options)
     dicts, findings = inspection.dicts, inspection.findings
-    summary = {**inspect_persons(dicts, findings), "left_out": inspection.left_out}
+    persons = inspect_persons(dicts, findings, inspection.split)
+    summary = {**persons, "left_out": inspection.left_out}
     inspect_copies(dicts, findings, others, against or "")
     summary["box_sizes"] = inspect_boxes(dicts, findings)
     summary.update(inspect_cameras(dicts, findings))
