@@ -220,7 +220,7 @@ def test_what_was_assumed_of_pictures_is_told(media, index_folder, run_folder, c
         path = save_picture(media / "cam0" / name, seed=8)
         path.write_bytes(path.read_bytes()[:-2])
     assert run(*index_args(run_folder, index_folder, media)) == 0
-    assert f"2 picture(s) each of which {LACKS_END}; first: {media}/cam0/a.jpg" in caplog.text
+    assert f"2 file(s) each of which {LACKS_END}; first: {media}/cam0/a.jpg" in caplog.text
 
 
 def test_a_picture_has_the_same_persons_with_8_and_16_bits_and_beside_any_other(

@@ -64,6 +64,20 @@ def write_video(
     return str(path)
 
 
+def join_streams(path, *others):
+    """A file that holds the video streams of others; returns the path, a string."""
+    with av.open(str(path), "w") as output:
+        sources = [av.open(str(other)) for other in others]
+        streams = [output.add_stream_from_template(source.streams.video[0]) for source in sources]
+        for source, stream in zip(sources, streams):
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    output.mux(packet)
+            source.close()
+    return str(path)
+
+
 def turn(path, a, b, c, d):
     """Give an MP4's track a display matrix: x to ``a x + c y``, y to ``b x + d y``."""
     content = Path(path).read_bytes()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fully_decoupled_ps import UserError
-from fully_decoupled_ps.data import videos
-from fully_decoupled_ps.data.videos import count_frames, read_frame, read_frames
+from fully_decoupled_ps.data import video_decoding, videos
+from fully_decoupled_ps.data.videos import count_frames, left_out, read_frame, read_frames
 
 from .coded_videos import (
     CLOSED,
@@ -21,6 +21,7 @@ from .coded_videos import (
     SIZE,
     cut,
     damage,
+    join_streams,
     number_in,
     numbered_frame,
     turn,
@@ -331,6 +332,31 @@ def test_videos_that_can_not_be_read(tmp_path):
     unknown.write_bytes(unknown.read_bytes().replace(b"avc1", b"zzzz"))
     with pytest.raises(UserError, match=r"unknown.mp4: codec .*zzzz.* has no decoder here"):
         next(read_frames(str(unknown)))
+
+
+def test_a_preview_beside_the_recording(tmp_path):
+    """The larger pictures are read, wherever they are, and what is not read is told."""
+    preview = write_video(tmp_path / "preview.mp4", stamps=range(0, 80, 2), size=(48, 32))
+    recording = write_video(tmp_path / "recording.mp4", stamps=range(30))
+    for name, parts, number in (("1.mp4", (preview, recording), 2), ("2.mkv", (recording,) * 2, 1)):
+        path = join_streams(tmp_path / name, *parts)
+        frames = list(read_frames(path))
+        assert numbers(frames) == list(range(30))
+        image = read_frame(path, frames[20].pts, frames[20].checksum())
+        assert image.shape == (64, 96, 3) and number_in(image) == 20
+        told = f"holds 2 video streams, of which only number {number} is read (96 x 64)"
+        assert left_out(path) == told
+    assert left_out(recording) == ""
+
+
+def test_a_cover_is_no_video():
+    class Streams(list):
+        video = property(lambda self: [stream for stream in self if stream.type == "video"])
+
+    cover = SimpleNamespace(type="video", disposition=av.stream.Disposition.attached_pic)
+    container = SimpleNamespace(streams=Streams([SimpleNamespace(type="audio"), cover]))
+    with pytest.raises(UserError, match="song.mp4 holds no video, but audio and cover only"):
+        video_decoding._video_stream(container, "song.mp4")
 
 
 def test_names_that_are_no_text_and_look_like_addresses(tmp_path, monkeypatch):

@@ -157,7 +157,7 @@ def _tell(report, found, index) -> int:
         logger.info("passed over: %s", found.passed_over_text())
     _tell_links(report)
     for note, paths in report.notes.items():
-        logger.warning("%d picture(s) each of which %s; first: %s", len(paths), note, paths[0])
+        logger.warning("%d file(s) each of which %s; first: %s", len(paths), note, paths[0])
     if report.gone:
         logger.info(
             "%d files of the index are gone from the disk, %s for one; they are kept, and "

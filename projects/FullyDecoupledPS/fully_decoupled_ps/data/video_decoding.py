@@ -29,7 +29,7 @@ MAX_REORDERING = 16
 
 @contextmanager
 def open_video(path: str):
-    """The container, its first video stream, ready to decode, and what FFmpeg logged."""
+    """The container, the video stream that is read, ready to decode, and what FFmpeg logged."""
     if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
         raise UserError(f"video {path} is a folder, a pipe or a device; name a video file")
     try:
@@ -46,10 +46,10 @@ def open_video(path: str):
 
 
 def _video_stream(container, path: str):
-    attached = av.stream.Disposition.attached_pic  # the cover of a piece of music
-    streams = [s for s in container.streams.video if not s.disposition & attached]
+    streams = video_streams(container)
     if not streams:
-        kinds = " and ".join(sorted({s.type for s in container.streams})) or "no stream"
+        kinds = {"cover" if s.type == "video" else s.type for s in container.streams}
+        kinds = " and ".join(sorted(kinds)) or "no stream"
         raise UserError(f"video {path} holds no video, but {kinds} only; leave it out")
     with_decoder = [s for s in streams if s.codec_context is not None]
     if not with_decoder:
@@ -57,10 +57,18 @@ def _video_stream(container, path: str):
             f"video {path}: codec {_codec_name(container, streams[0])} has no decoder here; "
             "convert it to H.264 in MP4"
         )
-    context = with_decoder[0].codec_context
+    # some cameras store a preview beside the recording; of streams of one size the first
+    chosen = max(with_decoder, key=lambda s: s.codec_context.width * s.codec_context.height)
+    context = chosen.codec_context
     context.thread_type, context.thread_count = "NONE", 1
     context.flags |= av.codec.context.Flags.bitexact  # the same on every processor
-    return with_decoder[0]
+    return chosen
+
+
+def video_streams(container) -> list:
+    """Those of a container that are recordings."""
+    attached = av.stream.Disposition.attached_pic  # the cover of a piece of music
+    return [s for s in container.streams.video if not s.disposition & attached]
 
 
 def _codec_name(container, stream) -> str:

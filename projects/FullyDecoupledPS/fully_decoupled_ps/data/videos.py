@@ -17,7 +17,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace
 
 from ..errors import UserError
-from .video_decoding import DEFAULT_FRAME_RATE, Decoding, open_video
+from .video_decoding import DEFAULT_FRAME_RATE, Decoding, open_video, video_streams
 
 # Endings of the files that are taken for videos; what is in one is read from its content.
 VIDEO_ENDINGS = frozenset(
@@ -120,6 +120,23 @@ def count_frames(path: str, fps: float = math.inf) -> int:
         if stream.duration:
             seconds = float(stream.duration * stream.time_base)
         return round(seconds * min(float(stream.average_rate or DEFAULT_FRAME_RATE), fps))
+
+
+def left_out(path: str) -> str:
+    """What of a file is not read, though it is video; "" if nothing is.
+
+    Raises:
+        UserError: if the file can't be opened or has no video.
+    """
+    with open_video(path) as (container, stream, _):
+        streams = video_streams(container)
+        if len(streams) == 1:
+            return ""
+        width, height = stream.codec_context.width, stream.codec_context.height
+        return (
+            f"holds {len(streams)} video streams, of which only number "
+            f"{streams.index(stream) + 1} is read ({width} x {height})"
+        )
 
 
 def _seek(path: str, pts: int, checksum: int, margin: float) -> np.ndarray | None:

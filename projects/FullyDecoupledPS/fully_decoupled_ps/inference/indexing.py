@@ -38,7 +38,7 @@ class IndexingReport:
     unreachable: dict[str, str] = field(default_factory=dict)  # in the index; path -> why
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
     incomplete: dict[str, str] = field(default_factory=dict)  # videos that are read in part -> why
-    notes: dict[str, list[str]] = field(default_factory=dict)  # what pictures have -> their paths
+    notes: dict[str, list[str]] = field(default_factory=dict)  # what files have -> their paths
     other_names: set[str] = field(default_factory=set)  # links to files in by a better name
     superseded: list[str] = field(default_factory=list)  # such names, removed from the index
     litter: list[str] = field(default_factory=list)  # in the index, but passed over nowadays

@@ -9,6 +9,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from ..data import videos
 from ..data.images import load_image
 from ..errors import UserError
 from .files import MediaFile
@@ -46,7 +47,7 @@ class End(NamedTuple):
 
     path: str
     error: str  # why it can't be read (further); "" if all went well
-    note: str = ""  # what was left out or assumed of a picture, see data.images
+    note: str = ""  # what was left out or assumed, see data.images and data.videos
 
 
 class FileStream(IterableDataset):
@@ -87,6 +88,7 @@ class FileStream(IterableDataset):
         path, error, note = job.file.path, "", ""
         try:
             if job.file.is_video:
+                note = videos.left_out(path)
                 yield from self._read_video(job)
             else:
                 image, note = load_image(path)
