@@ -216,6 +216,7 @@ def test_the_page_is_called_by_its_own_names(client, host, status):
         {"Origin": "https://elsewhere.example"},
         {"Origin": "null"},
         {"Origin": ""},
+        {"Origin": "http://["},
         {"Origin": "http://127.0.0.1:3000"},
         {"Origin": "http://localhost:7860"},
         {"Origin": "http://127.0.0.1:7860.elsewhere.example"},

@@ -3,15 +3,19 @@
 import io
 import os
 import tempfile
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from PIL import Image
+from starlette.testclient import TestClient
 
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.web import uploads as uploads_module
-from fully_decoupled_ps.web.uploads import Uploads
+from fully_decoupled_ps.web.uploads import Uploads, add_upload_route
 
 
 def png(width, height, color=(10, 200, 30)):
@@ -69,6 +73,55 @@ def test_a_picture_is_called_as_the_visitor_calls_it(name, called):
 def test_a_picture_that_would_take_all_memory_is_not_decoded(size):
     with pytest.raises(UserError, match="bomb.png has more than 80 million pixels"):
         Uploads().add("bomb.png", claiming(*size))
+
+
+def test_a_heic_picture_that_would_take_all_memory_is_not_decoded(monkeypatch):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    monkeypatch.setattr(uploads_module, "MAX_PIXELS", 64 * 64 - 1)
+    # as before the first HEIC was read
+    monkeypatch.setattr(Image, "ID", [form for form in Image.ID if form != "HEIF"])
+    content = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64))).save(content)
+    with pytest.raises(UserError, match="a.heic has more than"):
+        Uploads().add("a.heic", content.getvalue())
+
+
+def test_a_visitor_starts_no_other_program():
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n%%EndComments\nshowpage\n"
+    with pytest.raises(UserError, match=r"a.png can't be read \(it is PostScript"):
+        Uploads().add("a.png", script)
+
+
+def test_what_was_assumed_of_a_picture_is_noted():
+    content = io.BytesIO()
+    Image.fromarray(np.full((40, 60), 7, np.uint16)).save(content, "PNG")
+    uploads = Uploads()
+    assert "little contrast" in uploads.get(uploads.add("night.png", content.getvalue())).note
+    assert uploads.get(uploads.add("a.png", png(6, 4))).note == ""
+
+
+class CountingUploads:
+    """Takes pictures slowly, and counts those that are read at one time."""
+
+    def __init__(self):
+        self.now = self.most = self.taken = 0
+
+    def add(self, name, content):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        self.now -= 1
+        self.taken += 1
+        return "token"
+
+
+def test_pictures_are_read_one_after_the_other():
+    uploads, app = CountingUploads(), FastAPI()
+    add_upload_route(app, uploads)
+    with TestClient(app) as client, ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: client.post("/upload", content=b"x"), range(6)))
+    assert [answer.status_code for answer in answers] == [200] * 6
+    assert (uploads.taken, uploads.most) == (6, 1)
 
 
 def test_an_empty_file_is_told():

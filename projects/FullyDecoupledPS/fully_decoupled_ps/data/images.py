@@ -151,6 +151,8 @@ def _identify(file: BinaryIO, path: Path) -> Image.Image:
         if box[:4] != b"ftyp" or box[4:] not in _HEIF_BRANDS:
             raise
         image = _open_heif(file, path)
+    if image.format == "EPS":
+        raise ValueError("it is PostScript, a program that would have to be run")
     width, height = image.size
     if max(width, height) > _THINNEST * min(width, height):  # or it has no pixels
         raise ValueError(f"it is {width} x {height} pixels, too thin to show anybody")

@@ -101,7 +101,7 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         name = _host_name(host)
-        if not self._is_ours(name):
+        if not self._is_ours(name) or "@" in host:
             raise Refused(
                 403, f"This page is not served as {name!r}; start it with --name {name} if it is"
             )
@@ -127,13 +127,26 @@ class Guard:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
         if origin is not None:
             # behind a proxy the host can be another than the browser's
-            own = urlsplit(origin).netloc.lower() == host.lower()
-            if not own and _host_name(urlsplit(origin).netloc) not in self.proxies:
+            authority = _authority(origin)
+            own = authority.lower() == host.lower()
+            if not own and _host_name(authority) not in self.proxies:
                 raise Refused(403, "Requests of other pages are refused")
         elif site not in ("same-origin", "none"):
             # a link to the page may be followed; its parts are nobody else's to embed
             if not (is_page and headers.get("sec-fetch-dest") == "document"):
                 raise Refused(403, "Requests of other pages are refused")
+
+
+def _authority(origin: str) -> str:
+    """Host and port; "" if it is no origin of a web page.
+
+    >>> _authority("http://[::1]:7860"), _authority("null"), _authority("http://[")
+    ('[::1]:7860', '', '')
+    """
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
 
 
 def _host_name(authority: str) -> str:

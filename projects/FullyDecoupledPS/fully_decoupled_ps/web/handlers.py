@@ -168,8 +168,11 @@ class Handlers:
         """Show the picture with the persons in it: its token, its view, and no box."""
         token = read_field(event, "token")
         upload = self.uploads.get(token)
+        if upload.note:
+            gr.Warning(printable(f"{upload.name} {upload.note}"), duration=None)
         boxes = self.service.detect(upload.image)
-        return token, views.upload_view(*upload, boxes), "", gr.Row(visible=True)
+        shown_picture = views.upload_view(upload.name, upload.image, boxes)
+        return token, shown_picture, "", gr.Row(visible=True)
 
     def drawn_box(self, event: gr.EventData) -> str:
         """Into the field, where it can be corrected before it is searched."""
@@ -205,7 +208,8 @@ class Handlers:
     def _own_query(self, token: str | None, box=None) -> OwnQuery:
         if not token:
             raise UserError("no picture is chosen; choose one first")
-        query = self.service.query_of_picture(*self.uploads.get(token), box)
+        upload = self.uploads.get(token)
+        query = self.service.query_of_picture(upload.name, upload.image, box)
         return OwnQuery(query.name, None, query.box, query.feature, token)
 
     def _add(self, query: Query, view: View, search: Search, merge: bool, options) -> Shown:

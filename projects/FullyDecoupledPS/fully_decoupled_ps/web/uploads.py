@@ -3,6 +3,7 @@
 A browser names no file of the server: it gets a random token for a picture that it has sent.
 """
 
+import asyncio
 import secrets
 import tempfile
 import threading
@@ -16,8 +17,9 @@ from fastapi.responses import JSONResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
+from ..data.images import ImageError, LoadedImage, load_image, read_size
 from ..errors import UserError
-from ..inference import read_picture
+from ..names import printable
 
 UPLOAD_PATH = "/upload"
 MAX_UPLOAD = 100_000_000  # bytes of a file
@@ -32,6 +34,7 @@ class Upload(NamedTuple):
 
     name: str  # as the visitor knows it
     image: np.ndarray  # (H, W, 3) RGB uint8
+    note: str = ""  # what was left out or assumed in reading it, for people
 
 
 class Uploads:
@@ -48,7 +51,7 @@ class Uploads:
             UserError: if it is no picture, or a too large one; it is called by its ``name``.
         """
         name = PurePath(name.replace("\\", "/")).name[:MAX_NAME] or "picture"
-        upload = Upload(name, _read(name, content))
+        upload = Upload(name, *_read(name, content))
         token = secrets.token_urlsafe(24)
         with self._lock:
             self._kept[token] = upload
@@ -70,18 +73,19 @@ class Uploads:
             return self._kept[token]
 
 
-def _read(name: str, content: bytes) -> np.ndarray:
+def _read(name: str, content: bytes) -> LoadedImage:
     if not content:
         raise UserError(f"{name} is empty; choose another picture")
     # through a file, for one rule reads all pictures
     with tempfile.NamedTemporaryFile(prefix="person-search-", suffix=_ending(name)) as file:
         file.write(content)
         file.flush()
-        _check_size(name, file.name)
         try:
-            return read_picture(file.name)
-        except UserError as error:
-            raise UserError(str(error).replace(file.name, name)) from error
+            _check_size(name, file.name)
+            return load_image(file.name)
+        except ImageError as error:
+            reason = error.reason.replace(file.name, name)
+            raise UserError(f"{name} can't be read ({reason}); choose another picture") from error
 
 
 def _ending(name: str) -> str:
@@ -92,12 +96,11 @@ def _ending(name: str) -> str:
 def _check_size(name: str, path: str) -> None:
     """Before it is decoded: a small file can hold a picture that takes all memory."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-    except Image.DecompressionBombError:
+        width, height = read_size(path)
+    except ImageError as error:
+        if not isinstance(error.__cause__, Image.DecompressionBombError):
+            raise
         width = height = MAX_PIXELS
-    except (OSError, ValueError, SyntaxError):
-        return  # whoever reads it says what is wrong
     if width * height > MAX_PIXELS:
         raise UserError(
             f"{name} has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller"
@@ -106,12 +109,15 @@ def _check_size(name: str, path: str) -> None:
 
 def add_upload_route(app: FastAPI, uploads: Uploads) -> None:
     """Take pictures at ``UPLOAD_PATH``: the body is the file, ``name`` in the query its name."""
+    # one after the other: the largest take a gigabyte each while they are decoded
+    reading = asyncio.Lock()
 
     @app.post(UPLOAD_PATH)
     async def upload(request: Request, name: str = "picture"):
         content = await request.body()
         try:
-            token = await run_in_threadpool(uploads.add, name, content)
+            async with reading:
+                token = await run_in_threadpool(uploads.add, name, content)
         except UserError as error:
-            return JSONResponse({"error": str(error)}, 400)
+            return JSONResponse({"error": printable(str(error))}, 400)
         return JSONResponse({"token": token})
