@@ -6,9 +6,23 @@ from typing import Iterator, Mapping
 import numpy as np
 
 from ..data import videos
+from ..data.images import ImageError, LoadedImage, load_image, read_size
 from ..data.images import read_image as read_picture
 from ..data.videos import VideoFrame
 from ..errors import UserError
+
+__all__ = [
+    "ImageError",
+    "LoadedImage",
+    "VideoChanged",
+    "VideoFrame",
+    "count_samples",
+    "load_image",
+    "read_frame",
+    "read_picture",
+    "read_size",
+    "sample_video",
+]
 
 # Seconds: many files round their time stamps to milliseconds.
 TIME_ROUNDING = 0.001

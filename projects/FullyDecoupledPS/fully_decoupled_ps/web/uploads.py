@@ -17,8 +17,8 @@ from fastapi.responses import JSONResponse
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
-from ..data.images import ImageError, LoadedImage, load_image, read_size
 from ..errors import UserError
+from ..inference.frames import ImageError, LoadedImage, load_image, read_size
 from ..names import printable
 
 UPLOAD_PATH = "/upload"
