@@ -41,6 +41,16 @@ def test_patterns(file):
     assert PathReader(time_pattern=seconds, start=1000.0).time(file) == 1151.0
 
 
+def test_an_optional_group_that_matches_nothing_is_told(file):
+    """Else the camera, or the time, of that file would be none."""
+    with pytest.raises(UserError, match="has nothing for 'camera' in .*000151.jpg"):
+        PathReader(camera_pattern=r"(?P<camera>door\d)?").camera(file)
+    with pytest.raises(UserError, match="has nothing for 'seconds' in .*000151.jpg"):
+        PathReader(time_pattern=r"(?P<seconds>x\d)?").time(file)
+    with pytest.raises(UserError, match="has nothing for 'year' in .*000151.jpg"):
+        PathReader(time_pattern=r"(?P<year>x)?(?P<month>y)?(?P<day>z)?").time(file)
+
+
 def test_patterns_that_can_not_be(file):
     with pytest.raises(UserError, match=r"--camera-pattern '\(' is no regular expression"):
         PathReader(camera_pattern="(")

@@ -128,7 +128,7 @@ class _Faults:
         text = getattr(error, "strerror", None) or str(error)
         reason = " ".join(text.split()) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
-            reason = "it is of no known format, or of a kind of it that Pillow does not read"
+            reason = "it is no picture, or of a format that can't be read"
         raise ImageError(self.path, reason) from error
 
 

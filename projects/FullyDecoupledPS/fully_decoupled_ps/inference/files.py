@@ -55,7 +55,7 @@ class PathReader:
         """
         if self.camera_pattern is None:
             return Path(file.path).parent.name
-        return _match("--camera-pattern", self.camera_pattern, file.path)["camera"]
+        return _match("--camera-pattern", self.camera_pattern, file.path, "camera")["camera"]
 
     def time(self, file: MediaFile) -> float:
         """Seconds since the epoch.
@@ -66,9 +66,10 @@ class PathReader:
         start = file.mtime_ns / 1e9 if self.start is None else self.start
         if self.time_pattern is None:
             return start
-        groups = _match("--time-pattern", self.time_pattern, file.path)
+        needed = "seconds" if "seconds" in self.time_pattern.groupindex else "year"
+        groups = _match("--time-pattern", self.time_pattern, file.path, needed)
         try:
-            if "seconds" in groups:
+            if needed == "seconds":
                 seconds = float(groups["seconds"])
                 if not math.isfinite(seconds):
                     raise ValueError(f"{groups['seconds']} is no number of seconds")
@@ -95,11 +96,13 @@ def _compile(option: str, pattern: str | None, *groups: set[str]) -> re.Pattern 
     return compiled
 
 
-def _match(option: str, pattern: re.Pattern, path: str) -> dict:
+def _match(option: str, pattern: re.Pattern, path: str, needed: str) -> dict:
+    """``needed``: the group that must not be left out of the match, as an optional one may be."""
     match = pattern.search(path)
-    if match is None:
+    if match is None or match[needed] is None:
+        what = "does not match" if match is None else f"has nothing for {needed!r} in"
         raise UserError(
-            f"{option} {pattern.pattern!r} does not match {path}; mend the pattern, or index such "
-            "files by a command of their own"
+            f"{option} {pattern.pattern!r} {what} {path}; mend the pattern, or index such files by "
+            "a command of their own"
         )
     return match.groupdict()

@@ -102,9 +102,8 @@ class Guard:
         host = headers.get("host", "")
         name = _host_name(host)
         if not self._is_ours(name) or "@" in host:
-            raise Refused(
-                403, f"This page is not served as {name!r}; start it with --name {name} if it is"
-            )
+            mend = f"; start it with --name {name} if it is" if name else ""
+            raise Refused(403, f"This page is not served as {name!r}{mend}")
         self._check_origin(headers, host, is_page=scope["path"] == "/")
         methods = set()
         for allowed, path, limit in ROUTES:
