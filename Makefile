@@ -4,34 +4,37 @@
 #              lacks is installed, within the ranges of setup.py. Default .venv
 # PYTHON=EXE   the Python that creates the environment, 3.11 or newer. Default python3
 # DETECTRON2=  wheel: keep an installed Detectron2, else build v0.6 without C++ (default)
-#              git: install upstream's main branch (needs git and a C++ compiler)
+#              git: build upstream's main branch (needs git and a C++ compiler)
+#              The choice is remembered in the environment.
 
 PYTHON ?= python3
 VENV ?= .venv
-DETECTRON2 ?= wheel
+STAMPS = $(VENV)/.fully-decoupled-ps
+# What the environment's Detectron2 was chosen to be; empty before the first setup.
+CHOSEN := $(shell cat $(STAMPS)/detectron2 2>/dev/null)
+DETECTRON2 ?= $(or $(CHOSEN),wheel)
 
 ifeq ($(filter $(DETECTRON2),wheel git),)
 $(error DETECTRON2=$(DETECTRON2) is not known; use DETECTRON2=wheel or DETECTRON2=git)
 endif
 
 PROJECT := projects/FullyDecoupledPS
-RUN := $(VENV)/bin/python
-PIP := $(RUN) -m pip --disable-pip-version-check
-UPSTREAM := git+https://github.com/facebookresearch/detectron2.git
-STAMPS := $(VENV)/.fully-decoupled-ps
+RUN = $(VENV)/bin/python
+PIP = $(RUN) -m pip --disable-pip-version-check
+UPSTREAM ?= git+https://github.com/facebookresearch/detectron2.git
 
 # fvcore compiles its losses with torch.jit when it is imported; current PyTorch warns of that.
 export PYTHONWARNINGS := ignore::FutureWarning:torch.jit._script
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test ablation bench lint clean
+.PHONY: help setup demo test ablation bench lint clean env-main env-oldest FORCE
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 	@sed -n 's/^# *\([A-Z0-9]*=.*\)/  \1/p; s/^#  \{8,\}\(.*\)/               \1/p' Makefile
 
-setup: $(STAMPS)/detectron2-$(DETECTRON2) $(STAMPS)/project  ## Make the environment ready
+setup: $(STAMPS)/detectron2 $(STAMPS)/project  ## Make the environment ready
 
 demo: setup  ## Train, search and score on a synthetic benchmark, and draw the report
 	@$(RUN) $(PROJECT)/tools/demo.py
@@ -54,7 +57,23 @@ lint: $(STAMPS)/packages  ## Check style and formatting with ruff
 
 clean:  ## Remove the demo's output and all caches; the environment and other output stay
 	rm -rf output/demo build dist .pytest_cache .ruff_cache .hypothesis $(PROJECT)/*.egg-info
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+env-main:  ## Make .venv-main, with Detectron2's main branch: make test VENV=.venv-main
+	@$(MAKE) setup VENV=.venv-main DETECTRON2=git
+
+# Not "created-here", so that `make test` keeps what setup.py's ranges allow. Detectron2's own
+# requirements are resolved together with ours: the newest of them don't fit our oldest.
+env-oldest: VENV = .venv-oldest
+env-oldest: UV = $(VENV)/bin/uv pip install --quiet --python $(RUN) --resolution lowest-direct
+env-oldest:  ## Make .venv-oldest, with the oldest releases allowed: make test VENV=.venv-oldest
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) && mkdir -p $(STAMPS)
+	@echo "[setup] Installing the oldest releases that setup.py allows: several minutes, 6 GB"
+	@$(PIP) install --quiet uv
+	@$(UV) --editable ".[dev]"
+	@$(RUN) $(PROJECT)/tools/build_detectron2.py --wheel-dir $(STAMPS)
+	@$(UV) --editable ".[dev]" $(STAMPS)/detectron2-*.whl
+	@touch $(STAMPS)/packages $(STAMPS)/project && echo wheel > $(STAMPS)/detectron2
 
 $(RUN):
 	@echo "[setup] Creating the virtual environment $(VENV)"
@@ -76,16 +95,19 @@ $(STAMPS)/packages: requirements.txt setup.py | $(RUN)
 	fi
 	@touch $@
 
-$(STAMPS)/detectron2-wheel: $(PROJECT)/tools/build_detectron2.py | $(STAMPS)/packages
+# The stamp holds what is installed. Another choice replaces it once it is built; what fails leaves
+# the old one and its stamp. Pins are for environments that were made here alone.
+BUILD = $(RUN) $(PROJECT)/tools/build_detectron2.py \
+  $(if $(wildcard $(STAMPS)/created-here),--constraint requirements.txt)
+$(STAMPS)/detectron2: $(PROJECT)/tools/build_detectron2.py $(if $(filter $(CHOSEN),$(DETECTRON2)),,FORCE) | $(STAMPS)/packages
+ifeq ($(DETECTRON2),git)
+	@echo "[setup] Building Detectron2's main branch from $(UPSTREAM): minutes"
+	@$(BUILD) --from-git "$(UPSTREAM)"
+else
 	@echo "[setup] Looking for Detectron2; if there is none, building v0.6 as a pure-Python wheel"
-	@$(RUN) $(PROJECT)/tools/build_detectron2.py --keep-installed
-	@touch $@
-
-$(STAMPS)/detectron2-git: | $(STAMPS)/packages
-	@echo "[setup] Installing Detectron2's main branch from $(UPSTREAM)"
-	@$(PIP) uninstall --quiet --yes detectron2
-	@$(PIP) install --quiet --no-build-isolation "detectron2 @ $(UPSTREAM)"
-	@touch $@
+	@$(BUILD) $(if $(filter git,$(CHOSEN)),,--keep-installed)
+endif
+	@echo $(DETECTRON2) > $@
 
 $(STAMPS)/project: setup.py | $(STAMPS)/packages
 	@echo "[setup] Installing this project, editable"

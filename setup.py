@@ -15,7 +15,7 @@ SEARCH = ["faiss-cpu>=1.9"]
 # Pictures of iPhones (HEIC).
 HEIC = ["pillow-heif>=0.22"]
 # The same with an index in Milvus, and Milvus' embedded form, which the tests use.
-MILVUS = ["pymilvus>=2.5", "milvus-lite>=2.4.11; sys_platform != 'win32'"]
+MILVUS = ["pymilvus>=2.5.15", "milvus-lite>=2.4.11; sys_platform != 'win32'"]
 # The page of `person-search serve`: its fields, its events, and their way to the browser.
 SERVE = ["gradio>=6.31,<7"]
 # Playwright drives the browser in which the page is tested and pictured.
@@ -32,27 +32,27 @@ setup(
         "fully_decoupled_ps.utils": ["templates/*"],
         "fully_decoupled_ps.web": ["templates/*"],
     },
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=[
         # Detectron2 is required too, but the package index does not have it under its own name:
         # `python projects/FullyDecoupledPS/tools/build_detectron2.py` builds and installs v0.6, or
         # install upstream's main branch from https://github.com/facebookresearch/detectron2.
         "torch>=2.4",
         "torchvision>=0.19",  # the release that belongs to torch 2.4
-        "numpy>=1.24",
-        "fvcore>=0.1.5",  # transforms and schedules, as Detectron2 has them
-        "iopath>=0.1.7",  # PathManager, as Detectron2 has it
-        "pycocotools>=2.0.2",  # Detectron2 imports it with its datasets
-        "scipy>=1.9",  # the data sets' annotations are MATLAB files
-        "scikit-learn>=1.1",  # average precision as the published numbers use it
-        "tabulate>=0.8",  # tables on the console, as Detectron2 prints them
-        "tqdm>=4.29",  # progress with time left; Detectron2 has it too
+        "numpy>=1.26",
+        "fvcore>=0.1.5.post20221221",  # transforms and schedules, as Detectron2 has them
+        "iopath>=0.1.9",  # PathManager, as Detectron2 has it
+        "pycocotools>=2.0.7",  # Detectron2 imports it with its datasets
+        "scipy>=1.11",  # the data sets' annotations are MATLAB files
+        "scikit-learn>=1.3",  # average precision as the published numbers use it
+        "tabulate>=0.9",  # tables on the console, as Detectron2 prints them
+        "tqdm>=4.66",  # progress with time left; Detectron2 has it too
         "jinja2>=3.1",  # the report's page; torch has it too
         "pillow>=11.3",  # pictures of all formats; the first release whose wheels read AVIF
-        "av>=14",  # PyAV: videos by FFmpeg's decoders, frames by their presentation time stamps
-        # Detectron2's visualizer and our synthetic frames. The headless build, because the other
-        # one needs libGL and GLib from the system, which servers and containers do not have.
-        "opencv-python-headless>=4.6",
+        "av>=14.1",  # PyAV: videos by FFmpeg's decoders, frames by their presentation time stamps
+        # Drawing, resizing and colours of pictures. Its other builds (headless, contrib) are the
+        # same module: where one of them is installed, `make setup` leaves this one out.
+        "opencv-python>=4.8",
     ],
     entry_points={"console_scripts": ["person-search = fully_decoupled_ps.cli.main:main"]},
     extras_require={

@@ -12,6 +12,7 @@ from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_s
 from fully_decoupled_ps.modeling import build_reid_side_net
 from fully_decoupled_ps.modeling.feature_tap import FeatureTap
 from tests.testing import (
+    CONFIGS,
     FRUGAL,
     TINY,
     make_config,
@@ -325,3 +326,73 @@ def test_a_queue_of_another_size_is_refused(tmp_path):
     path = save(tmp_path / "model_final.pth", make_model("reid", SMALL_TABLES).state_dict())
     with pytest.raises(UserError, match="reid.memory.queue"):
         load(make_model("reid"), path)
+
+
+def trained_on(**fingerprint):
+    """What a checkpoint says of its training data, and what a training knows of its own."""
+    known = {"names": ["yard"], "frames": 3, "boxes": 9, "identities": 4, "hash": "a"}
+    return {**known, **fingerprint}
+
+
+def fine_tuned(trained, model, path, data, new_data):
+    """The network after a training on ``new_data`` has started from ``trained``, saved as is."""
+    extra = {} if data is None else {"trainer": {"training_data": data}}
+    save(path, trained.state_dict(), **extra)
+    checkpointer = PersonSearchCheckpointer(model)
+    checkpointer.new_training_data = new_data
+    checkpointer.load(str(path), checkpointables=[])
+    assert checkpointer.has_loaded_reid and checkpointer.training_data == data
+    return model
+
+
+def is_memory(name):
+    return ".memory." in name
+
+
+def coat(num_ids, queue=5):
+    opts = [*TINY, "MODEL.COAT.DIM", 32, "MODEL.COAT.NUM_HEADS", 2]
+    opts += ["MODEL.REID.NUM_IDS", num_ids, "MODEL.REID.OIM.QUEUE_SIZE", queue]
+    return build_model(make_config("reid", opts, config_file=CONFIGS / "prw" / "coat_R50.yaml"))
+
+
+@pytest.mark.parametrize("build, memories", [(make_model, 1), (coat, 2)])
+@pytest.mark.parametrize("num_ids", [4, 6])
+def test_for_other_persons_the_weights_are_kept_and_the_memories_are_not(
+    build, memories, num_ids, tmp_path, caplog
+):
+    """Also with as many persons as before: row 0 is somebody else now."""
+    networks = [
+        make_model("reid", num_ids=n) if build is make_model else coat(n) for n in (4, num_ids)
+    ]
+    trained, model = networks
+    changed(trained).train()([training_input([0, -1, 3])])
+    new = trained_on(hash="b", identities=num_ids)
+    fine_tuned(trained, model, tmp_path / "model_final.pth", trained_on(), new)
+    expected, actual = trained.state_dict(), model.state_dict()
+    kept = {k: v for k, v in expected.items() if not is_memory(k)}
+    assert_same_state({k: v for k, v in actual.items() if not is_memory(k)}, kept)
+    tables = [v for k, v in actual.items() if k.endswith("lookup_table")]
+    assert len(tables) == memories and all(len(table) == num_ids for table in tables)
+    assert not any(v.any() for k, v in actual.items() if is_memory(k))
+    assert any(v.any() for k, v in expected.items() if is_memory(k))
+    assert "trained on other data" in caplog.text and "memory of identities" in caplog.text
+
+
+def test_for_the_same_persons_the_memory_is_kept(tmp_path, caplog):
+    trained = make_model("reid")
+    trained.train()([training_input([0, -1, 3])])
+    model, new = make_model("reid"), trained_on(names=["moved"])
+    fine_tuned(trained, model, tmp_path / "model_final.pth", trained_on(), new)
+    assert_same_state(model.state_dict(), trained.state_dict())
+    assert "memory" not in caplog.text
+
+
+def test_for_persons_that_nobody_knows_the_memory_is_not_kept(tmp_path, caplog):
+    """A checkpoint of weights alone; the queue may have another size, too."""
+    trained = make_model("reid")
+    trained.train()([training_input([0, -1, 3])])
+    model = make_model("reid", SMALL_TABLES)
+    fine_tuned(trained, model, tmp_path / "model_final.pth", None, trained_on())
+    assert not any(v.any() for v in model.reid.memory.state_dict().values())
+    assert model.reid.memory.queue.shape[0] == 7
+    assert "It does not say on which persons it was trained" in caplog.text

@@ -17,7 +17,10 @@ def register():
     names = []
 
     def add(name, person_ids=((0, 1), (1, -1)), queries=False):
-        dicts = [{"annotations": [{"person_id": i} for i in frame]} for frame in person_ids]
+        dicts = [
+            {"file_name": __file__, "annotations": [{"person_id": i} for i in frame]}
+            for frame in person_ids
+        ]
         DatasetCatalog.register(name, lambda: dicts)
         names.append(name)
         metadata = MetadataCatalog.get(name).set(evaluator_type="person_search")
@@ -68,6 +71,22 @@ def test_a_set_without_labelled_persons_trains_a_detector_only(sets, register):
     check("detection", "DATASETS.TRAIN", ("nobody",))
     with refused("nobody has no labelled person; stage reid needs"):
         check("reid", "DATASETS.TRAIN", ("nobody",))
+
+
+@pytest.mark.parametrize("stage", ["detection", "reid"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_files_that_are_not_there_stop_a_run_or_are_skipped(sets, caplog, stage, split):
+    dicts = DatasetCatalog.get(f"made_up_{split}")
+    skip = ("INPUT.UNREADABLE_IMAGES", "skip")
+    dicts[0]["file_name"] = "gone.jpg"
+    with refused(rf"made_up_{split}: 1 of 2 images are not there, 'gone.jpg' for one; put .*skip"):
+        check(stage)
+    check(stage, *skip)
+    assert f"made_up_{split}: 1 of 2 images are not there, 'gone.jpg' for one; " in caplog.text
+    dicts[1]["file_name"] = "gone_too.jpg"
+    for opts in ((), skip):  # then it is the folder that is wrong
+        with refused(f"made_up_{split}: 2 of 2 images are not there.* correct its image folder"):
+            check(stage, *opts)
 
 
 def test_a_detector_is_not_trained_on_nothing(sets, register):

@@ -61,6 +61,44 @@ def test_joint_starts_both_nets_from_imagenet_and_resumes(run, tmp_path):
     assert seen.any() and seen_later[seen].all() and not torch.equal(before, after)
 
 
+def test_fine_tuning_for_other_persons_starts_with_an_empty_memory(run, tmp_path):
+    """As many persons as before, each seen in other images; then the same ones again."""
+    config = CONFIGS / "prw" / "faster_rcnn_R50.yaml"
+    run.train(config, [*RANDOM, "SOLVER.STAGE", "joint"], iterations=2)
+    trained = run.output_dir / "joint" / "model_final.pth"
+    start = ["SOLVER.STAGE", "reid", "MODEL.WEIGHTS", trained, "SOLVER.BASE_LR", 0.0]
+
+    def rows_changed(name):
+        """Of the memory, by one step on one image; a row that was seen is never emptied."""
+        opts = [*start, "SOLVER.IMS_PER_BATCH", 1, "OUTPUT_DIR", run.output_dir / name]
+        run.train(config, opts, iterations=1)
+        state = torch.load(run.output_dir / name / "reid" / "model_final.pth")["model"]
+        before = weights(run, "joint")
+        for part in ("detector.backbone.res3.0.conv1.weight", "reid.side_net.res3.0.conv1.weight"):
+            assert torch.equal(state[part], before[part])
+        table, old = (x["reid.memory.lookup_table"] for x in (state, before))
+        return int(table.ne(0).any(dim=1).sum()), int(old.ne(0).any(dim=1).sum())
+
+    now, before = rows_changed("same")
+    assert now >= before > 1
+    run.rewrite_persons([0, 1, 2, 0, 1, 2])
+    now, before = rows_changed("other")
+    assert now == 1
+    log = (run.output_dir / "other" / "reid" / "log.txt").read_text()
+    assert "It was trained on other data (as many frames, boxes and identities" in log
+    assert "The detector was trained on other data" not in log
+
+
+def test_crowds_are_trained_around_or_refused(run):
+    config = CONFIGS / "prw" / "faster_rcnn_R50.yaml"
+    run.rewrite_persons([0, 0, 1, 1, 2, 2], crowd=[0, 0, 96, 64])
+    run.train(config, RANDOM, iterations=1)
+    # nothing but the persons themselves can be an example, and nobody is background
+    assert run.scalars("detection")["rpn/num_neg_anchors"] < 10
+    with pytest.raises(UserError, match="which RPN would learn as background"):
+        run.train(config, [*RANDOM, "MODEL.PROPOSAL_GENERATOR.NAME", "RPN"])
+
+
 def test_coupled_trains_by_its_config_alone(run):
     config = CONFIGS / "prw" / "coupled_fcos_R50.yaml"
     run.train(config, [*RANDOM[:2], "MODEL.FCOS.SCORE_THRESH_TEST", 0.0])

@@ -12,6 +12,8 @@ from PIL import Image
 from fully_decoupled_ps import UserError, add_fully_decoupled_ps_config
 from fully_decoupled_ps.data import PersonSearchMapper, TrainLoader
 from fully_decoupled_ps.data.dataset_mapper import BLANK_SIZE
+from fully_decoupled_ps.data.image_depth import LITTLE_CONTRAST
+from fully_decoupled_ps.hooks import LeftOutImages
 from tests.mixed_run import registered, train, write_set
 
 SKIP = ("INPUT.UNREADABLE_IMAGES", "skip")
@@ -98,8 +100,32 @@ def test_an_unreadable_test_frame_is_blank_and_has_no_queries(root):
         PersonSearchMapper(config(), False)(frame)
 
 
-def test_training_and_evaluation_of_a_damaged_set(root, tmp_path):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_assumed_of_images_is_told_once_a_file(root, caplog, workers):
+    for name in ("2.png", "3.png"):  # of a 12-bit camera
+        size = (96, 64) if name == "2.png" else (64, 96)
+        Image.fromarray(np.full(size[::-1], 4095, np.uint16)).save(root / "images" / name)
+    caplog.set_level("WARNING")
+    loader = TrainLoader(config("DATALOADER.NUM_WORKERS", workers))
+    caplog.clear()
+    for _, batch in zip(range(20), loader):
+        assert not any("image_note" in x for x in batch)
+    assert sorted(loader.notes) == [str(root / "images" / name) for name in ("2.png", "3.png")]
+    assert caplog.text.count("uses less than a quarter of the range") == 2
+    hook = LeftOutImages(loader)
+    caplog.clear()
+    hook.after_train()
+    assert "2 image(s) each of which uses less than a quarter" in caplog.text
+
+    (frame, *_) = [d for d in loader.dicts if d["file_name"].endswith("2.png")]
+    assert PersonSearchMapper(config(), False)(frame)["image_note"] == LITTLE_CONTRAST
+
+
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_training_and_evaluation_of_a_damaged_set(root, tmp_path, is_missing):
     """Persons who could not be seen are missed, queries that could not be asked are counted."""
+    if is_missing:
+        (root / "images" / "3.png").unlink()
     opts = [*SKIP, "DATASETS.TEST", "('mixed_test',)", "TEST.SEARCH.GT_BOXES", True]
     opts += ["TEST.SEARCH.SAVE_PREDICTIONS", True, "TEST.SEARCH.BREAKDOWN", True]
     assert train(tmp_path / "output", *opts) == 0
@@ -119,6 +145,9 @@ def test_training_and_evaluation_of_a_damaged_set(root, tmp_path):
     # the persons of the two frames are missed even where all boxes are known
     assert results["search_gt_boxes"]["mAP"] < 100
     log = (tmp_path / "output" / "reid" / "log.txt").read_text()
+    assert re.search(
+        r"[12] image\(s\) could not be read; other frames took their places \d+ tim", log
+    )
     assert "mixed_test: 2 frame(s) could not be read; their persons count as not found, " in log
     assert "left out (full: 2, multi_view: 2)" in log
 

@@ -14,8 +14,8 @@ BLEND, CONV, NONE = "AlphaBlendFusion", "ConvFusion", "NoFusion"
 DECOUPLED = {
     "faster_rcnn_R50": ("GeneralizedRCNN", 50, RESNET, 0, BLEND),
     "faster_rcnn_R34": ("GeneralizedRCNN", 34, RESNET, 0, BLEND),
-    "retinanet_R50": ("RetinaNet", 50, RESNET, 0, BLEND),
-    "retinanet_R34": ("RetinaNet", 34, RESNET, 0, BLEND),
+    "retinanet_R50": ("PersonRetinaNet", 50, RESNET, 0, BLEND),
+    "retinanet_R34": ("PersonRetinaNet", 34, RESNET, 0, BLEND),
     "fcos_R50": ("FCOS", 50, RESNET, 0, BLEND),
     "fcos_R34": ("FCOS", 34, RESNET, 0, BLEND),
     "faster_rcnn_R50_R34": ("GeneralizedRCNN", 50, RESNET, 34, CONV),
@@ -26,11 +26,11 @@ DECOUPLED = {
 }
 COUPLED = {
     "coupled_faster_rcnn_R50": "GeneralizedRCNN",
-    "coupled_retinanet_R50": "RetinaNet",
+    "coupled_retinanet_R50": "PersonRetinaNet",
     "coupled_fcos_R50": "FCOS",
 }
 DATA = {"prw": (5704, 500), "cuhk_sysu": (11206, 5000)}  # images, rows of the queue
-SCORE_THRESH = {"GeneralizedRCNN": 0.5, "RetinaNet": 0.2, "FCOS": 0.3}
+SCORE_THRESH = {"GeneralizedRCNN": 0.5, "PersonRetinaNet": 0.2, "FCOS": 0.3}
 
 
 def load(data, name, stage, opts=()):

@@ -38,7 +38,7 @@ from fully_decoupled_ps.files import drop_torn_line, tell_unwritable
 from fully_decoupled_ps.hooks import LeftOutImages, LossNormalizers, SeedIterations
 from fully_decoupled_ps.launch import ddp_on, launch
 from fully_decoupled_ps.metric_printer import ReIDMetricPrinter
-from fully_decoupled_ps.modeling import BoxNoise
+from fully_decoupled_ps.modeling import BoxNoise, check_regions_are_known
 from fully_decoupled_ps.resuming import (
     check_resumable,
     restore_optimizer,
@@ -62,6 +62,8 @@ class Trainer(DefaultTrainer):
             # AMPTrainer insists on CUDA; on a CPU the network casts by itself (see precision.py)
             self._trainer.run_step = MethodType(SimpleTrainer.run_step, self._trainer)
         self.latest_batch = LatestBatch(self._trainer.model)
+        if cfg.SOLVER.STAGE != "reid" and self.train_loader.has_ignore_regions:
+            check_regions_are_known(self.checkpointer.model.detector)
 
     def run_step(self):
         try:
@@ -88,11 +90,14 @@ class Trainer(DefaultTrainer):
         ]
 
     def resume_or_load(self, resume=True):
+        if not (resume and self.checkpointer.has_checkpoint()):
+            self.checkpointer.new_training_data = self.train_loader.fingerprint
         super().resume_or_load(resume)
-        if self.cfg.SOLVER.STAGE in ("reid", "hybrid"):
+        starts_from_detector = not self.checkpointer.has_loaded_reid
+        if self.cfg.SOLVER.STAGE in ("reid", "hybrid") and starts_from_detector:
             warn_of_other_data(self.checkpointer.training_data, self.train_loader.fingerprint)
         model = self.checkpointer.model
-        if model.reid is not None and not self.checkpointer.has_loaded_reid:
+        if model.reid is not None and starts_from_detector:
             weights = self.cfg.MODEL.REID.SIDE_NET.WEIGHTS
             initialize_side_net(model.reid.side_net, weights, model.detector)
 

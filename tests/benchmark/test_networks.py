@@ -102,6 +102,10 @@ def test_the_command(what, tmp_path, capsys):
         assert all(step in printed for step in steps)
 
 
-def test_wrong_use_is_one_line(capsys):
-    assert load_tool("benchmark").main(["inference", "--rounds", "0"]) == 2
-    assert capsys.readouterr().err == "benchmark: --rounds is 0; 1 or more\n"
+@pytest.mark.parametrize(("option", "values"), [("--rounds", "0"), ("--size", "31 900")])
+def test_numbers_out_of_range(option, values, capsys):
+    with pytest.raises(SystemExit) as exit:
+        load_tool("benchmark").main(["inference", option, *values.split()])
+    assert exit.value.code == 2
+    message = f"{option}: '{values.split()[0]}' is not a whole number of "
+    assert message in capsys.readouterr().err

@@ -46,6 +46,24 @@ def test_an_error_counts(dataset, capsys):
     assert "ERROR  pictures that can't be read: 1" in capsys.readouterr().out
 
 
+def test_names_that_are_no_utf8(dataset, capsys, tmp_path):
+    """JSON has them as \\udcXX, which Python's own writer makes of os.fsdecode's text."""
+    images = [dict(image, file_name=f"\udce9\x1b{image['file_name']}") for image in IMAGES]
+    for before, after in zip(IMAGES, images):
+        (tmp_path / before["file_name"]).rename(tmp_path / after["file_name"])
+    change(dataset, images=images)
+    sheet = tmp_path / "sheet.png"
+    assert run_command("check-dataset", dataset, "--sheet", sheet) == 0
+    assert cv2.imread(str(sheet)).std() > 0
+    (tmp_path / images[2]["file_name"]).write_bytes(b"no picture")
+    capsys.readouterr()
+    assert run_command("check-dataset", dataset) == 1
+    assert r"\xe9\x1b2.jpg" in capsys.readouterr().out
+    assert run_command("check-dataset", dataset, "--json") == 1
+    findings = {f["kind"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert images[2]["file_name"] in findings["pictures.unreadable"]["places"][0]
+
+
 def test_json_report(dataset, capsys):
     change(dataset, annotations=[*ANNOTATIONS, {"image_id": 0, "bbox": [100, 2, 0, 12]}])
     assert run_command("check-dataset", dataset, "--json", "--split", "test") == 1

@@ -18,6 +18,7 @@ ROWS = [
     for frame in range(1, 9)
     for k in (1, 2)
 ] + [(1, 9, 5, 20, 10, 60, 1, 1, 0.1)]
+MOT17 = ("--format", "mot17")
 
 
 @pytest.fixture
@@ -31,15 +32,19 @@ def read(path):
 
 def test_mot_end_to_end(sequences, tmp_path, capsys):
     out = tmp_path / "out"
-    assert run_command("convert", "mot", *sequences, "--ids", "shared", "--output", out) == 0
+    assert (
+        run_command("convert", "mot", *sequences, *MOT17, "--ids", "shared", "--output", out) == 0
+    )
     printed = capsys.readouterr().out
-    assert "2  boxes less visible than 0.25" in printed
+    assert "2  persons less visible than 0.25 (kept, unlabelled)" in printed
     assert f"check-dataset {out}/train.json --image-root {tmp_path / 'data'}" in printed
     train, test = read(out / "train.json"), read(out / "test.json")
     assert "queries" not in train and len(test["queries"]) == 4  # persons 3 and 4, two cameras
     assert train["images"][0]["file_name"] == "cam1/img1/000001.jpg"
-    assert train["info"]["left_out_or_changed"] == {"boxes less visible than 0.25": 2}
-    assert {a["person_id"] for a in train["annotations"]} == {1, 2}
+    assert train["info"]["left_out_or_changed"] == {
+        "persons less visible than 0.25 (kept, unlabelled)": 2
+    }
+    assert {a["person_id"] for a in train["annotations"]} == {1, 2, -1}
     assert {a["person_id"] for a in test["annotations"]} == {3, 4}
     assert sorted(p.name for p in out.iterdir()) == ["test.json", "train.json"]  # no picture
     for split in ("train", "test"):
@@ -49,7 +54,7 @@ def test_mot_end_to_end(sequences, tmp_path, capsys):
 
 def test_the_result_trains(sequences, tmp_path, restore_loggers):
     out = tmp_path / "out"
-    run_command("convert", "mot", *sequences, "--ids", "shared", "--output", out)
+    run_command("convert", "mot", *sequences, *MOT17, "--ids", "shared", "--output", out)
     with SmallRun(tmp_path) as run:
         for split, name in zip(("train", "test"), SmallRun.names):
             DatasetCatalog.remove(name)
@@ -68,7 +73,7 @@ def test_existing_output_is_kept_without_force(sequences, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
     (out / "test.json").write_text("mine")
-    command = ["convert", "mot", *sequences, "--output", out]
+    command = ["convert", "mot", *sequences, *MOT17, "--output", out]
     assert run_command(*command) == 2
     assert "is there already" in capsys.readouterr().err
     assert (out / "test.json").read_text() == "mine" and not (out / "train.json").exists()
@@ -79,7 +84,7 @@ def test_existing_output_is_kept_without_force(sequences, tmp_path, capsys):
 def test_sequences_as_splits_and_copies(sequences, tmp_path, capsys):
     out = tmp_path / "out"
     options = ["--split", "sequences", "--test-sequences", "cam2", "--copy-images"]
-    command = ["convert", "mot", *sequences, "--ids", "shared", "--output", out, *options]
+    command = ["convert", "mot", *sequences, *MOT17, "--ids", "shared", "--output", out, *options]
     assert run_command(*command) == 0
     assert "4 persons are in both" in capsys.readouterr().out
     assert [i["id"][:4] for i in read(out / "test.json")["images"]] == ["cam2"] * 8
@@ -91,7 +96,7 @@ def test_one_file_of_a_video_and_pictures(sequences, tmp_path, capsys):
     video = write_sequence(tmp_path / "data" / "cam3", ROWS, 0)
     write_video(video / "v.avi", 8)
     out = tmp_path / "data" / "out"
-    command = ["convert", "mot", sequences[0], video, "--output", out, "--split", "none"]
+    command = ["convert", "mot", sequences[0], video, *MOT17, "--output", out, "--split", "none"]
     assert run_command(*command) == 0
     test = read(out / "test.json")
     names = [image["file_name"] for image in test["images"]]
@@ -118,6 +123,30 @@ def test_prw_and_cuhk_sysu(tmp_path, capsys):
         assert run_command(*check) == 0
 
 
+def test_copies_in_a_benchmark_s_layout_are_told(tmp_path, capsys):
+    root = write_prw(tmp_path / "PRW")
+    command = ["convert", "prw", root, "--force", "--output", tmp_path / "out"]
+    assert run_command(*command) == 0
+    assert "WARNING" not in capsys.readouterr().out
+    one, other = sorted((root / "frames").iterdir())[:2]
+    other.write_bytes(one.read_bytes())
+    assert run_command(*command) == 0
+    assert "WARNING: 1 pictures are there more than once, as '" in capsys.readouterr().out
+
+
+def test_a_file_that_nothing_is_known_of_is_refused(sequences, tmp_path, capsys):
+    assert run_command("convert", "mot", *sequences, "--output", tmp_path / "out") == 2
+    assert "say --format cvat (from 0), mot15, mot17" in capsys.readouterr().err
+
+
+def test_the_default_says_that_nobody_is_seen_by_two_cameras(sequences, tmp_path, capsys):
+    """An id is another person in each sequence; there are queries of one camera all the same."""
+    out = tmp_path / "out"
+    assert run_command("convert", "mot", *sequences, *MOT17, "--output", out) == 0
+    assert "no test person is seen by two cameras" in capsys.readouterr().out
+    assert len(read(out / "test.json")["queries"]) == 4
+
+
 @pytest.mark.parametrize(
     "args, reason",
     [
@@ -127,11 +156,17 @@ def test_prw_and_cuhk_sysu(tmp_path, capsys):
         (["mot", "SEQ", "--camera", "1", "2"], "--camera: 2 given for 1 sequences"),
         (["mot", "SEQ", "--test-sequences", "cam1"], "is for --split sequences"),
         (["mot", "SEQ", "--split", "sequences"], "use --split ids, or --split none"),
-        (["mot", "SEQ", "--unlabelled-classes", "1"], "class 1 is in --classes and"),
-        (["mot", "SEQ", "--classes", "5"], "no labelled person is left"),
+        (["mot", "SEQ", "--person-class", "2", "--other-class", "2"], "class '2' is given twice"),
+        (["mot", "SEQ", "--person-class", "staff"], "no sequence has a class 'staff'"),
+        (["mot", "SEQ", "--other-class", "1"], "no labelled person is left"),
+        (["mot", "SEQ", "--frame-step", "2"], "say the number of the first, --first-frame"),
+        (["mot", "SEQ", "--format", "mot15"], "9 columns; mot15 has 10"),
+        (["coco", "none"], "not found; give a COCO file"),
     ],
 )
 def test_wrong_use_is_one_line(sequences, tmp_path, capsys, args, reason):
+    if "SEQ" in args and "--format" not in args:
+        args = [*args, *MOT17]
     args = [str(sequences[0]) if arg == "SEQ" else arg for arg in args]
     assert run_command("convert", *args, "--output", tmp_path / "out") == 2
     captured = capsys.readouterr()
@@ -140,7 +175,8 @@ def test_wrong_use_is_one_line(sequences, tmp_path, capsys, args, reason):
 
 
 @pytest.mark.parametrize(
-    "option", [("--stride", 0), ("--min-visibility", 2), ("--test-share", "x")]
+    "option",
+    [("--stride", 0), ("--min-visibility", 2), ("--test-share", "x"), ("--min-height", "nan")],
 )
 def test_numbers_out_of_range(sequences, tmp_path, option):
     with pytest.raises(SystemExit) as e:
@@ -150,7 +186,7 @@ def test_numbers_out_of_range(sequences, tmp_path, option):
 
 def test_a_full_disk_leaves_what_was_there(sequences, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
-    command = ["convert", "mot", *sequences, "--output", out, "--force"]
+    command = ["convert", "mot", *sequences, *MOT17, "--output", out, "--force"]
     assert run_command(*command) == 0
     before = {p.name: p.read_text() for p in out.iterdir()}
 

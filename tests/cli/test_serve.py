@@ -25,7 +25,7 @@ def made_index(tmp_path, network):
 def served(monkeypatch):
     """What would have been served."""
     calls = []
-    monkeypatch.setattr(server, "serve", lambda *args, **options: calls.append(args))
+    monkeypatch.setattr(server, "serve", lambda *args, **options: calls.append((*args, options)))
     return calls
 
 
@@ -78,9 +78,9 @@ def test_a_network_that_is_asked_for_has_to_be_the_index_s(capsys, made_index, r
 
 def test_the_network_of_the_index_is_used(made_index, served):
     assert main(["serve", "--port", "0", "--index", made_index, "--device", "cpu"]) == 0
-    service, bound, host = served[0]
+    service, bound, host, options = served[0]
     assert service.network.fingerprint == service.index.info.fingerprint
-    assert host == "127.0.0.1"
+    assert host == "127.0.0.1" and options == {"browser": False, "names": []}
 
 
 @pytest.mark.parametrize("change", [{"model": "/moved/run"}, {"fingerprint": "c" * 64}])

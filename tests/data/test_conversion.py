@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from fully_decoupled_ps.data import (
 )
 from fully_decoupled_ps.data.checks import person
 from fully_decoupled_ps.data.conversion import (
+    ClassChoice,
     MotRules,
+    Numbering,
     check_output,
     choose_queries,
     convert_cuhk_sysu,
@@ -29,9 +32,9 @@ from fully_decoupled_ps.data.conversion import (
     write_sets,
 )
 from fully_decoupled_ps.data.conversion.json_file import to_xywh
-from fully_decoupled_ps.data.conversion.mot_sequence import read_ground_truth
+from fully_decoupled_ps.data.fingerprint import fingerprint
 from fully_decoupled_ps.errors import UserError
-from tests.data.layouts import write_cuhk_sysu, write_image, write_prw
+from tests.data.layouts import write_cuhk_sysu, write_cuhk_test, write_prw
 from tests.data.mot_layout import FRAME_SIZE, write_sequence, write_video
 
 
@@ -61,6 +64,19 @@ def test_cuhk_sysu_comes_back_the_same(tmp_path, size):
     assert queries == load_cuhk_sysu_protocols(str(root), size)[f"gallery_{size}"]
 
 
+def test_another_box_in_the_querys_own_frame_survives(tmp_path):
+    root = write_cuhk_sysu(tmp_path / "CUHK-SYSU")
+    gallery = [("s11.jpg", (100, 20, 30, 60)), ("s13.jpg", None)]
+    write_cuhk_test(root, 50, {"p1": ("s11.jpg", (20, 20, 30, 60), gallery)})
+    write_sets(tmp_path, convert_cuhk_sysu(root, ["test"], 50), root)
+    first = load_person_search_json(str(tmp_path / "test.json"), str(root), "test")[0]
+    assert [(a["person_id"], a["bbox"]) for a in first["annotations"]] == [
+        (-1, [20, 20, 50, 80]),
+        (1, [100, 20, 130, 80]),
+    ]
+    assert first["queries"] == [[20, 20, 50, 80]]
+
+
 def test_a_box_s_corners_survive_to_the_last_bit():
     rng = random.Random(0)
     for _ in range(2000):
@@ -80,6 +96,20 @@ def test_pictures_are_copied_when_asked(tmp_path):
     assert copies == ["c1s1_000151.jpg", "c2s1_000176.jpg", "c6s1_000201.jpg"]
     dicts = load_person_search_json(str(out / "train.json"), str(image_root), "train")
     assert [d["file_name"] for d in dicts] == [str(image_root / "frames" / n) for n in copies]
+
+
+def test_names_that_are_no_utf8_come_back(tmp_path):
+    root = write_prw(tmp_path / "PRW").rename(tmp_path / "PRW caf\udce9 é")
+    out = tmp_path / "out"
+    check_output(out, ["train"], force=False)
+    write_sets(out, convert_prw(root, ["train"]), tmp_path)
+    loaded = load_person_search_json(str(out / "train.json"), str(tmp_path), "train")
+    assert loaded == load_prw(str(root), "train")
+    assert "é".encode() in (out / "train.json").read_bytes()
+    copied = write_sets(out, convert_prw(root, ["train"]), tmp_path, copy_images=True)
+    dicts = load_person_search_json(str(out / "train.json"), str(copied), "train")
+    assert all(Path(d["file_name"]).is_file() for d in dicts)
+    assert fingerprint(["own"], dicts)["frames"] == len(dicts)
 
 
 def test_an_existing_file_is_kept(tmp_path):
@@ -109,31 +139,51 @@ ROWS = [
 ]
 
 
-def convert(folders, out, videos=(), cameras=(), **rules):
-    return convert_mot(find_sequences(folders, videos, cameras), MotRules(**rules), out)
+def convert(folders, out, videos=(), cameras=(), format="mot17", **rules):
+    rules = MotRules(format=format, **rules)
+    converted = convert_mot(find_sequences(folders, videos, cameras), rules, out)
+    return converted.dicts, converted.counts
 
 
 def boxes(dicts):
-    return [[(a["person_id"], a["bbox"]) for a in d["annotations"]] for d in dicts]
+    """(id, box) of each; "ignore" stands for the id of a region that counts for nothing."""
+    return [
+        [("ignore" if a.get("iscrowd") else a["person_id"], a["bbox"]) for a in d["annotations"]]
+        for d in dicts
+    ]
 
 
 def test_mot_rows(tmp_path):
+    """Nobody who is there becomes background: who is not to be used stays, without an id."""
     sequence = write_sequence(tmp_path / "walk", ROWS, 3)
     converted, counts = convert([sequence], tmp_path / "out", shared_ids=True)
+    full = [60, 20, 90, 80]
     assert boxes(converted["walk"]) == [
-        [(3, [10, 20, 40, 80]), (4, [0, 40, 20, 100])],
+        [
+            (3, [10, 20, 40, 80]),
+            (4, [0, 40, 20, 100]),
+            (-1, full),  # hidden
+            ("ignore", full),  # flagged
+            ("ignore", full),  # a distractor
+            (-1, full),  # a static person, whose flag is 0
+        ],
         [(3, [12, 20, 42, 80])],
-        [(3, [14, 20, 44, 80]), (-1, [94, 20, 124, 80]), (-1, [149, 20, 179, 80])],
+        [
+            (-1, [14, 20, 44, 80]),  # an id at two places: nobody knows which is right
+            (-1, [94, 20, 124, 80]),
+            ("ignore", [19, 20, 49, 30]),
+            (-1, [149, 20, 179, 80]),
+        ],
     ]
     assert +counts == {
         "boxes cut at the border (kept)": 1,
-        "boxes less visible than 0.25": 1,
-        "boxes flagged to be ignored (0)": 1,
-        "boxes of class 8": 1,
-        "boxes of class 7": 1,
+        "persons less visible than 0.25 (kept, unlabelled)": 1,
+        "boxes flagged to be ignored (0) (kept as ignore regions)": 1,
+        "boxes of class 8 (distractor) (kept as ignore regions)": 1,
+        "boxes of class 7 (static person) (kept, unlabelled)": 1,
         "boxes outside their picture, or of no size": 1,
-        "boxes lower than 16 pixels": 1,
-        "boxes of an id that its frame has already (kept, unlabelled)": 1,
+        "boxes lower than 16 pixels (kept as ignore regions)": 1,
+        "boxes of an id that their frame has twice (kept, unlabelled)": 2,
     }
     assert [d["image_id"] for d in converted["walk"]] == [f"walk/{i:06d}" for i in (1, 2, 3)]
     assert {(d["width"], d["height"], d["camera_id"]) for d in converted["walk"]} == {(200, 100, 1)}
@@ -141,26 +191,49 @@ def test_mot_rows(tmp_path):
 
 def test_mot_rules(tmp_path):
     sequence = write_sequence(tmp_path / "walk", ROWS, 3)
-    rules = {"min_visibility": 0.1, "unlabelled_classes": (7,), "classes": (1, 8), "min_height": 5}
-    converted, _ = convert([sequence], tmp_path, shared_ids=True, first_pixel=0, **rules)
-    assert [i for i, _ in boxes(converted["walk"])[0]] == [3, 4, 5, 7, -1]
+    choice = ClassChoice(persons=["distractor", "7"])
+    rules = {"min_visibility": 0.1, "classes": choice, "min_height": 5, "zero_based": True}
+    converted, _ = convert([sequence], tmp_path, shared_ids=True, **rules)
+    ids = [[i for i, _ in frame] for frame in boxes(converted["walk"])]
+    assert ids == [[3, 4, 5, "ignore", 7, "ignore"], [3], [-1, -1, 9, -1]]
     assert boxes(converted["walk"])[0][0] == (3, [11, 21, 41, 81])
-    assert [i for i, _ in boxes(converted["walk"])[2]] == [3, -1, 9, -1]
+    with pytest.raises(UserError, match="no sequence has a class 'staff'; there are .*pedestrian"):
+        convert([sequence], tmp_path, classes=ClassChoice(others=["staff"]))
+
+
+@pytest.mark.parametrize("limit, kind", [(0.25, "ignore"), (0, 1)])
+def test_who_is_wholly_hidden_is_not_learned(tmp_path, limit, kind):
+    rows = [(1, 1, 61, 21, 30, 60, 1, 1, 0.0), (1, 2, 11, 21, 30, 60, 1, 1, 0.7)]
+    sequence = write_sequence(tmp_path / "walk", rows, 1)
+    converted, _ = convert([sequence], tmp_path, shared_ids=True, min_visibility=limit)
+    assert [i for i, _ in boxes(converted["walk"])[0]] == [kind, 2]
+
+
+def test_a_box_that_stands_there_twice_is_one(tmp_path):
+    rows = [(1, 1, 61, 21, 30, 60)] * 2
+    sequence = write_sequence(tmp_path / "walk", rows, 1)
+    converted, counts = convert([sequence], tmp_path, shared_ids=True)
+    assert boxes(converted["walk"]) == [[(1, [60, 20, 90, 80])]]
+    assert +counts == {"boxes that stand there twice with one id (one kept)": 1}
 
 
 def test_mot_stride_and_frames_beyond_the_annotations(tmp_path):
     rows = [(f, 1, 10, 20, 30, 60, 1, 1, 1) for f in range(2, 8)]
     sequence = write_sequence(tmp_path / "walk", rows, 10)
-    (sequence / "img1" / "000005.jpg").unlink()
     converted, counts = convert([sequence], tmp_path, stride=2)
-    assert [d["image_id"] for d in converted["walk"]] == ["walk/000003", "walk/000007"]
+    assert [d["image_id"] for d in converted["walk"]] == [f"walk/{n:06d}" for n in (3, 5, 7)]
     assert +counts == {
-        "boxes in frames that are not taken (stride), or not there": 4,
-        "frames that are annotated but not there": 1,
+        "boxes in frames that are not taken (stride), or not there": 3,
         "frames before the first or after the last annotated one": 4,
     }
     with pytest.raises(UserError, match="--stride 40 takes none of the frames 2 to 7"):
         convert([sequence], tmp_path, stride=40)
+    (sequence / "img1" / "000005.jpg").unlink()
+    with pytest.raises(UserError, match=r"1 of the annotated numbers have no picture, the first 5"):
+        convert([sequence], tmp_path)
+    converted, counts = convert([sequence], tmp_path, numbering=Numbering(1))
+    assert counts["frames that are annotated but not there"] == 1
+    assert [d["image_id"][-1] for d in converted["walk"]] == ["2", "3", "4", "6", "7"]
 
 
 def test_ids_are_distinct_or_shared(tmp_path):
@@ -199,30 +272,44 @@ def test_a_folder_of_sequences_in_the_order_of_their_names(tmp_path):
     assert [s.name for s in find_sequences([tmp_path])] == ["a", "b"]
 
 
-def test_seqinfo_names_the_folder_of_pictures(tmp_path):
+@pytest.mark.parametrize("entry", ["imDir=pictures", "imDir=pictures/", "imdir = pictures\\"])
+def test_seqinfo_names_the_folder_of_pictures(tmp_path, entry):
     folder = write_sequence(tmp_path / "walk", ROWS, 2)
     (folder / "img1").rename(folder / "pictures")
-    (folder / "seqinfo.ini").write_text("[Sequence]\nname=walk\nimDir=pictures\nimExt=.jpg\n")
-    assert sorted(find_sequences([folder])[0].frames) == [1, 2]
-    (folder / "seqinfo.ini").write_text("[Sequence]\nimDir=../../etc\n")
-    with pytest.raises(UserError, match="imDir: '../../etc' is no plain file name"):
-        find_sequences([folder])
-    (folder / "seqinfo.ini").write_text("imDir=img1\n")
-    with pytest.raises(UserError, match="seqinfo.ini: not readable"):
+    seqinfo = folder / "seqinfo.ini"
+    seqinfo.write_text(f"\ufeff[Sequence]\r\nname=MOT17-02\r\n{entry}\r\nseqLength=2\r\n")
+    (sequence,) = find_sequences([folder])
+    assert [path.stem for path in sequence.pictures] == ["000001", "000002"]
+    assert sequence.names == ["walk", "MOT17-02"] and sequence.length == 2
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("[Sequence]\nimDir=../../etc\n", "imDir: '../../etc' is no plain file name"),
+        ("[Sequence]\nimDir=/data\n", "imDir: '/data' is no plain file name"),
+        ("[Sequence]\nimDir=pictures\n", "no folder 'pictures', but there is img1"),
+        ("imDir=img1\n", "seqinfo.ini: not readable"),
+        ("[Other]\nimDir=img1\n", r"no section \[Sequence\]"),
+    ],
+)
+def test_bad_seqinfo(tmp_path, text, reason):
+    folder = write_sequence(tmp_path / "walk", ROWS, 2)
+    (folder / "seqinfo.ini").write_text(text)
+    with pytest.raises(UserError, match=reason):
         find_sequences([folder])
 
 
 @pytest.mark.parametrize("where", ["in the folder", "by option"])
 def test_frames_of_a_video(tmp_path, where):
     """Frame n of the video has grey 20 n: the picture of row n must be that one."""
-    rows = [(f, 1, 10, 20, 30, 60, 1, 1, 1) for f in range(1, 9)]
+    rows = [(f, 1, 10, 20, 30, 60, 1, 1, 1) for f in range(1, 7)]
     folder = write_sequence(tmp_path / "walk", rows, 0)
     video = write_video((folder if where == "in the folder" else tmp_path) / "v.avi", 6)
     videos = [] if where == "in the folder" else [video]
-    converted, counts = convert([folder], tmp_path / "out", videos=videos, stride=3)
+    converted, _ = convert([folder], tmp_path / "out", videos=videos, stride=3)
     dicts = converted["walk"]
     assert [d["image_id"] for d in dicts] == ["walk/000001", "walk/000004"]
-    assert counts["frames that are annotated but not there"] == 1  # 7
     for d, number in zip(dicts, (1, 4)):
         image = np.asarray(Image.open(d["file_name"]))
         assert image.shape == (FRAME_SIZE[1], FRAME_SIZE[0], 3)
@@ -232,40 +319,27 @@ def test_frames_of_a_video(tmp_path, where):
     ]  # fmt: skip
 
 
+def test_frames_of_a_video_with_a_step(tmp_path):
+    """CVAT counts the frames it shows: with a step of 4 from frame 1 on, frame 2 is the sixth."""
+    folder = write_sequence(tmp_path / "walk", [(f, 1, 10, 20, 30, 60) for f in (1, 2, 3)], 0)
+    write_video(folder / "v.avi", 11)
+    with pytest.raises(UserError, match="last frame of gt.txt is 3, and the video has 11"):
+        convert([folder], tmp_path / "out")
+    converted, _ = convert([folder], tmp_path / "out", numbering=Numbering(1, 4))
+    greys = [np.asarray(Image.open(d["file_name"])).mean() for d in converted["walk"]]
+    assert [round(grey / 20) for grey in greys] == [2, 6, 10]
+    assert [d["image_id"] for d in converted["walk"]] == [f"walk/{n:06d}" for n in (1, 2, 3)]
+
+
 def test_a_video_without_the_annotated_frames(tmp_path):
     folder = write_sequence(tmp_path / "walk", [(50, 1, 10, 20, 30, 60)], 0)
     write_video(folder / "v.avi", 3)
-    with pytest.raises(UserError, match="has no frame of those annotated"):
-        convert([folder], tmp_path / "out")
+    for numbering in (None, Numbering(0)):
+        with pytest.raises(UserError, match="has 3"):
+            convert([folder], tmp_path / "out", numbering=numbering)
     (folder / "v.avi").write_bytes(b"no video")
     with pytest.raises(UserError, match="can't be opened"):
         convert([folder], tmp_path / "out")
-
-
-def test_ground_truth_of_fewer_columns(tmp_path):
-    path = tmp_path / "gt.txt"
-    path.write_text("1,2,3,4,5,6\n\n1 2 3 4 5 6 1\n1,2,3,4,5,6,1,-1,-1,-1\r\n")
-    rows = read_ground_truth(path)
-    assert rows.tolist() == [[1, 2, 3, 4, 5, 6, 1, 1, 1]] * 3
-
-
-@pytest.mark.parametrize(
-    "text, reason",
-    [
-        ("", "gt.txt: no row"),
-        ("1,2,3,4,5,6\n1,2,3,4,5\n", "line 2: '1,2,3,4,5' does not read 'frame, id, x, y, w, h"),
-        ("1,2,3,a,5,6\n", "line 1: "),
-        ("1,2,3,nan,5,6\n", "line 1: "),
-        ("1.5,2,3,4,5,6\n", "frame 1.5 is no whole number"),
-        ("1,2.5,3,4,5,6\n", "id 2.5 is no whole number"),
-    ],
-)
-def test_bad_ground_truth(tmp_path, text, reason):
-    path = tmp_path / "gt.txt"
-    path.write_text(text)
-    with pytest.raises(UserError) as e:
-        read_ground_truth(path)
-    assert reason in str(e.value) and "\n" not in str(e.value)
 
 
 def test_sequences_that_do_not_fit(tmp_path):
@@ -281,14 +355,22 @@ def test_sequences_that_do_not_fit(tmp_path):
     ):
         with pytest.raises(UserError, match=reason):
             find_sequences(folders, **options)
-    write_image(folder / "img1" / "frame1.png", 20, 10)
-    with pytest.raises(UserError, match="are both frame 1; remove one"):
-        find_sequences([folder])
+    (tmp_path / "c").symlink_to(folder)
+    with pytest.raises(UserError, match="are the same sequence"):
+        find_sequences([folder, tmp_path / "c"])
+
+
+def test_a_video_of_two_sequences_is_refused(tmp_path):
+    folders = [write_sequence(tmp_path / name, ROWS, 0) for name in ("a", "b")]
+    video = write_video(folders[0] / "v.avi", 2)
+    (folders[1] / "other.avi").write_bytes(video.read_bytes())
+    with pytest.raises(UserError, match="are the same video"):
+        find_sequences(folders)
 
 
 def test_nobody_left(tmp_path):
     sequence = write_sequence(tmp_path / "walk", ROWS[3:4], 1)
-    with pytest.raises(UserError, match=r"no labelled person is left \(.*1 boxes flagged"):
+    with pytest.raises(UserError, match=r"no labelled person is left \(1 boxes flagged"):
         convert([sequence], tmp_path)
 
 

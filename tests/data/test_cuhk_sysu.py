@@ -48,7 +48,7 @@ def error_of(root, split="train", size=50):
 def test_train_is_what_the_pool_lacks(root):
     dicts = load_cuhk_sysu(str(root), "train")
     assert [d["image_id"] for d in dicts] == ["s1.jpg", "s2.jpg", "s3.jpg"]
-    assert [(d["width"], d["height"]) for d in dicts] == [(200, 100), (65000, 2), (200, 100)]
+    assert [(d["width"], d["height"]) for d in dicts] == [(200, 100), (65000, 700), (200, 100)]
     assert dicts[0]["file_name"] == str(root / "Image" / "SSM" / "s1.jpg")
     assert not any("camera_id" in d or "queries" in d for d in dicts)
 
@@ -87,6 +87,54 @@ def test_test_persons_come_from_the_gallery_file(root):
         (800, [2, 2, 12, 22]),  # only in the gallery file
     ]
     assert persons(dicts["s1.jpg"])[0] == (800, [10, 10, 30, 50])
+
+
+def test_another_box_in_the_querys_own_frame_is_its_only_ground_truth(root, caplog):
+    """As query 493 of TestG100: what the list says of the frame counts, not the query's box."""
+    gallery = [("s11.jpg", (100, 20, 30, 60)), ("s13.jpg", (60, 20, 30, 60))]
+    write_cuhk_test(root, 50, {"p1": ("s11.jpg", (20, 20, 30, 60), gallery)})
+    dicts = {d["image_id"]: d for d in load_cuhk_sysu(str(root), "test", 50)}
+    assert persons(dicts["s11.jpg"]) == [(-1, [20, 20, 50, 80]), (1, [100, 20, 130, 80])]
+    assert dicts["s11.jpg"]["queries"] == [[20, 20, 50, 80]]
+    (query,) = load_cuhk_sysu_protocols(str(root), 50)["gallery_50"]
+    assert (query["bbox"], query["gallery"]) == ([20, 20, 50, 80], ["s11.jpg", "s13.jpg"])
+    assert "1 queries whose gallery has another box in the query's own frame" in caplog.text
+
+
+def test_the_own_frame_of_one_list_is_labelled_by_no_other(root):
+    """With all sizes: the list of 500 has another box of the query's frame, the others lack it."""
+    image, box, gallery = CUHK_G100["p300"]
+    short = {"p300": (image, box, [entry for entry in gallery if entry[0] != image])}
+    for size in GALLERY_SIZES:
+        write_cuhk_test(root, size, short)
+    longer = [*short["p300"][2], (image, (1, 1, 9, 9))]
+    write_cuhk_test(root, 500, {"p300": (image, box, longer)})
+    dicts = {d["image_id"]: d for d in load_cuhk_sysu(str(root), "test", "all")}
+    assert persons(dicts[image]) == [(-1, [60, 20, 90, 80]), (300, [1, 1, 10, 10])]
+
+
+@pytest.mark.parametrize(
+    "second, listings",
+    [((40, 20, 30, 60), 2), ((120, 20, 30, 60), 2), (None, 1)],
+    ids=["same box", "another box", "without the person"],
+)
+def test_of_a_frame_listed_twice_the_first_counts(root, caplog, second, listings):
+    """Each mention with a box is one ground truth; only the first box can be found."""
+    gallery = [("s12.jpg", (40, 20, 30, 60)), ("s13.jpg", None), ("s12.jpg", second)]
+    write_cuhk_test(root, 50, {"p1": ("s11.jpg", (20, 20, 30, 60), gallery)})
+    dicts = {d["image_id"]: d for d in load_cuhk_sysu(str(root), "test", 50)}
+    assert [person_id for person_id, _ in persons(dicts["s12.jpg"])] == [1, -1, -1]
+    (query,) = load_cuhk_sysu_protocols(str(root), 50)["gallery_50"]
+    assert query["gallery"].count("s12.jpg") == listings
+    differs = second != (40, 20, 30, 60)
+    assert ("1 gallery frames listed again with another box or none" in caplog.text) == differs
+
+
+def test_a_frame_listed_first_without_the_person_has_no_ground_truth(root):
+    gallery = [("s12.jpg", None), ("s12.jpg", (40, 20, 30, 60)), ("s13.jpg", (60, 20, 30, 60))]
+    write_cuhk_test(root, 50, {"p1": ("s11.jpg", (20, 20, 30, 60), gallery)})
+    dicts = {d["image_id"]: d for d in load_cuhk_sysu(str(root), "test", 50)}
+    assert {person_id for person_id, _ in persons(dicts["s12.jpg"])} == {-1}
 
 
 def test_query_frames(root):

@@ -86,6 +86,22 @@ def test_ground_truth_boxes_can_be_asked_for_as_well(cfg, frame):
     assert "queries" not in PersonSearchMapper(cfg, True, query_all_boxes=True)(frame)
 
 
+def test_regions_to_ignore_go_with_the_picture(cfg, frame):
+    """Cut out from x 100 on, 100 x 100, then flipped: one region is cut, one is not there."""
+    frame["ignore_regions"] = [[50, 20, 130, 100], [0, 0, 90, 40]]
+    assert PersonSearchMapper(cfg, True)(frame)["ignore_regions"].tolist() == [
+        [25, 10, 65, 50], [0, 0, 45, 20]
+    ]  # fmt: skip
+    cut = T.AugmentationList([T.CropTransform(100, 0, 100, 100), T.RandomFlip(prob=1.0)])
+    mapper = PersonSearchMapper(True, augmentations=[cut], image_format="RGB")
+    mapped = mapper(frame)
+    assert mapped["ignore_regions"].tolist() == [[70, 20, 100, 100]]
+    assert mapped["ignore_regions"].dtype == torch.float32
+    assert mapped["instances"].gt_person_ids.tolist() == [-1, 0]
+    del frame["ignore_regions"]
+    assert "ignore_regions" not in mapper(frame)
+
+
 @pytest.mark.parametrize("order, red", [("RGB", 0), ("BGR", 2)])
 def test_colour_order(cfg, frame, order, red):
     cfg.INPUT.FORMAT = order

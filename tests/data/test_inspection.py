@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from fully_decoupled_ps.data import register_person_search_json
 from fully_decoupled_ps.data.checks import person
+from fully_decoupled_ps.data.cut_jpeg import LACKS_END
 from fully_decoupled_ps.data.inspection import (
     Findings,
     format_inspection,
@@ -17,6 +20,7 @@ from fully_decoupled_ps.data.inspection import (
     pictures,
 )
 from fully_decoupled_ps.data.inspection.boxes import inspect_boxes
+from fully_decoupled_ps.data.inspection.copies import inspect_copies
 from fully_decoupled_ps.data.inspection.persons import (
     inspect_cameras,
     inspect_persons,
@@ -116,8 +120,97 @@ def test_nothing_to_train_on(dicts, kind):
 def test_one_picture_under_two_ids():
     findings = Findings()
     twice = [frame(i, (BOX, 0), file_name="same.jpg") for i in ("a", "b")]
-    inspect_persons(twice, findings)
-    assert kinds(findings) == {"images.twice": 1}
+    inspect_copies(twice, findings)
+    assert [(f.level, f.kind, f.count) for f in findings] == [("error", "images.twice", 1)]
+
+
+def test_copies_of_a_picture(tmp_path):
+    """b is a copy of a, and c a link to it; of d and its copy e nobody is annotated."""
+    write_image(tmp_path / "a.jpg", 200, 100)
+    write_image(tmp_path / "d.jpg", 200, 100)
+    shutil.copy(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    shutil.copy(tmp_path / "d.jpg", tmp_path / "e.jpg")
+    (tmp_path / "c.jpg").symlink_to("a.jpg")
+    persons = {"a": [(BOX, 1)], "b": [(BOX, 2)], "c": [], "d": [], "e": []}
+    dicts = [frame(i, *p, file_name=str(tmp_path / f"{i}.jpg")) for i, p in persons.items()]
+    findings = Findings()
+    inspect_copies(dicts, findings)
+    assert [(f.level, f.kind, f.count) for f in findings] == [
+        ("error", "images.copies", 1), ("warning", "images.copies.empty", 1)
+    ]  # fmt: skip
+    assert [name in findings[0].places[0] for name in ("a.jpg", "b.jpg", "c.jpg")] == [True] * 3
+    assert not {"d.jpg", "e.jpg"} & set(findings[0].places)
+
+
+@pytest.mark.parametrize(
+    "cameras, persons, kind",
+    [
+        ([3, 3], [[(BOX, 1)], [(BOX, 1)]], ("warning", "images.still")),
+        ([3, 4], [[(BOX, 1)], [(BOX, 1)]], ("error", "images.copies")),
+        ([3, 3], [[(BOX, 1)], [(BOX, 2)]], ("error", "images.copies")),
+        ([None, None], [[(BOX, 1)], [(BOX, 1)]], ("error", "images.copies")),
+    ],
+)
+def test_equal_frames_of_a_still_camera(tmp_path, cameras, persons, kind):
+    """Only of one camera, and with the same persons in the same boxes."""
+    write_image(tmp_path / "a.jpg", 200, 100)
+    shutil.copy(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    dicts = [
+        {**frame(name, *boxes, file_name=str(tmp_path / f"{name}.jpg")), "camera_id": camera}
+        for name, boxes, camera in zip("ab", persons, cameras)
+    ]
+    findings = Findings()
+    inspect_copies(dicts, findings)
+    assert [(f.level, f.kind) for f in findings] == [kind]
+
+
+def test_pictures_that_two_sets_share(tmp_path):
+    """Of three pictures one is in the other set, and one is a copy of another's there."""
+    for name in "abcd":
+        write_image(tmp_path / f"{name}.jpg", 200, 100)
+    shutil.copy(tmp_path / "b.jpg", tmp_path / "other.jpg")
+    own, others = (
+        [frame(i, (BOX, 1), file_name=str(tmp_path / f"{i}.jpg")) for i in names]
+        for names in (["a", "b", "c"], ["a", "other", "d"])
+    )
+    findings = Findings()
+    inspect_copies(own, findings, others, "the training set")
+    assert kinds(findings) == {"images.in_both": 2}
+    assert "in the training set" in findings[0].message
+
+
+def test_a_test_set_against_its_training_set(root):
+    content = copy.deepcopy(CONTENT)
+    (root / "train.json").write_text(json.dumps(content))
+    content["images"][:3] = []
+    content["annotations"][:7] = []
+    inspection = inspect_dataset(write(root, content), against=str(root / "train.json"))
+    assert kinds(inspection.findings)["images.in_both"] == 1
+
+
+def test_what_is_no_person_and_what_is_to_be_ignored_is_counted(root):
+    content = copy.deepcopy(CONTENT)
+    content["categories"] = [{"id": 1, "name": "Person"}, {"id": 2, "name": "car"}]
+    for a in content["annotations"]:
+        a["category_id"] = 1
+    content["annotations"][1]["category_id"] = 2
+    content["annotations"][2]["iscrowd"] = 1
+    inspection = inspect_dataset(write(root, content))
+    summary = inspection.summary
+    assert (summary["boxes"], summary["ignore_regions"], summary["left_out"]) == (6, 1, {"car": 1})
+    text = format_inspection(inspection)
+    assert "left out: car 1" in text and "ignore regions" in text
+
+
+def test_ids_in_another_field_are_told(root):
+    content = copy.deepcopy(CONTENT)
+    for a in content["annotations"]:
+        a["attributes"] = {"track_id": a.pop("person_id", -1), "occluded": False}
+    inspection = inspect_dataset(write(root, content))
+    assert {"ids.none", "ids.elsewhere"} <= kinds(inspection.findings).keys()
+    assert "occluded, track_id" in format_inspection(inspection)
+    inspection = inspect_dataset(write(root, content), id_attribute="track_id")
+    assert inspection.summary["identities"] == 3 and "ids.none" not in kinds(inspection.findings)
 
 
 def test_histogram_of_persons():
@@ -189,6 +282,16 @@ def test_no_query_can_be_answered():
     assert [(f.level, f.kind) for f in findings] == [("error", "queries.none_findable")]
 
 
+def test_a_further_protocol_without_anybody_to_find_is_no_fault_of_the_data():
+    """Each camera's persons have ids of their own, as of tracks that nobody has matched."""
+    dicts = [frame("a", (BOX, 1), camera_id=1), frame("b", (BOX, 1), camera_id=1)]
+    findings = Findings()
+    protocols = {"full": [query("a", 1)], "multi_view": [query("a", 1, [])]}
+    inspect_queries(dicts, protocols, findings)
+    assert [(f.level, f.kind) for f in findings] == [("warning", "queries.none_findable")]
+    assert "n/a" in findings[0].message
+
+
 @pytest.fixture
 def files(tmp_path):
     """One frame a kind of picture: whole, turned, cut short, of another size, not there."""
@@ -223,6 +326,23 @@ def test_pictures_are_opened_by_processes_alike(files, monkeypatch):
     pictures.inspect_pictures(files, findings, workers=2)
     assert kinds(findings) == BAD_PICTURES
     assert "cut.jpg" in findings[1].places[0]
+
+
+def test_what_is_to_be_told_of_pictures_that_are_read_is_a_warning(files):
+    cut = files[0]["file_name"]
+    with open(cut, "rb+") as file:
+        file.truncate(os.path.getsize(cut) - 2)
+    findings = Findings()
+    pictures.inspect_pictures(files[:2], findings)
+    (finding,) = findings
+    assert (finding.level, finding.kind, finding.count) == ("warning", "pictures.noted", 1)
+    assert finding.message == f"pictures each of which {LACKS_END}" and cut in finding.places[0]
+
+
+def test_missing_pictures_are_seen_outside_a_sample(files):
+    findings = Findings()
+    pictures.inspect_pictures(files, findings, sample=1, seed=0)  # it draws another
+    assert kinds(findings)["pictures.missing"] == 1
 
 
 def test_a_sample_is_drawn_by_its_seed(files, monkeypatch):
@@ -263,7 +383,8 @@ def test_a_json_file_is_for_training_unless_it_lists_queries(root):
     inspection = inspect_dataset(write(root, content))
     assert inspection.split == "test" and len(inspection.summary["queries"]) == 2
     content["queries"] = []
-    assert "queries.none" in kinds(inspect_dataset(write(root, content)).findings)
+    levels = {f.kind: f.level for f in inspect_dataset(write(root, content)).findings}
+    assert levels["queries.none"] == "warning"
 
 
 @pytest.mark.parametrize("place, value, reason", FAULTS)
@@ -290,7 +411,7 @@ def test_all_faults_are_told_at_once_and_by_kind(root):
     inspection = inspect_dataset(write(root, content))
     errors = {f.kind: f.count for f in inspection.findings if f.level == "error"}
     assert errors == {
-        "boxes.empty": 2, "boxes.outside": 1, "annotations.entry": 1, "images.entry": 1
+        "boxes.empty": 2, "boxes.outside": 1, "ids.below": 1, "images.entry": 1
     }  # fmt: skip
     assert inspection.summary["frames"] == 3 and inspection.summary["boxes"] == 2
     text = format_inspection(inspection)
@@ -330,5 +451,5 @@ def test_nothing_to_inspect(root):
         inspect_dataset("prw_tran")
     with pytest.raises(UserError, match="dataset file '.*none.json' not found"):
         inspect_dataset(str(root / "none.json"))
-    with pytest.raises(UserError, match="--image-root and --split are for a JSON file"):
+    with pytest.raises(UserError, match="--image-root, --split, .* are for a JSON file"):
         inspect_dataset("prw_train", image_root=str(root))

@@ -156,6 +156,148 @@ def test_repeated_ids_are_kept_where_the_file_allows_them(root, content, caplog)
     assert "allow_repeated_ids: 'yes' is neither true nor false" in error_of(root, content)
 
 
+def with_classes(content, *names):
+    """The names become categories 1, 2, ...; all annotations are of the first."""
+    content["categories"] = [{"id": i, "name": name} for i, name in enumerate(names, 1)]
+    for a in content["annotations"]:
+        a["category_id"] = 1
+    return content
+
+
+def test_classes_are_read_by_name(root, content, caplog):
+    """A car, an unlabelled person on a vehicle, a region of the class that says so."""
+    with_classes(content, "Pedestrian", "car", "person_on-vehicle", "Crowd")
+    for i, category in ((3, 2), (4, 3), (6, 4)):
+        content["annotations"][i]["category_id"] = category
+    with caplog.at_level("WARNING"):
+        dicts = load(root, content)
+    assert [[a["person_id"] for a in d["annotations"]] for d in dicts] == [
+        [70, -1, -1], [-1], [70], [8]
+    ]  # fmt: skip
+    assert [d.get("ignore_regions") for d in dicts] == [None, None, [[0, 20, 9.5, 100]], None]
+    assert "1 annotations of class 'car' left out" in caplog.text
+    assert "1 annotations of crowds" in caplog.text
+
+
+def test_crowds_and_what_is_to_be_ignored_are_regions(root, content):
+    with_classes(content, "person", "car")
+    content["annotations"][0]["iscrowd"] = 1
+    content["annotations"][1].update(ignore=1, bbox=[-50, -5, 300, 200])  # over all borders
+    content["annotations"][2].update(iscrowd=1, category_id=2)  # of cars
+    content["annotations"][3].update(iscrowd=0, ignore=0)
+    content["annotations"][6]["attributes"] = {"is_crowd": True}
+    dicts = load(root, content)
+    assert dicts[0]["annotations"] == [] and len(dicts[1]["annotations"]) == 2
+    assert dicts[0]["ignore_regions"] == [[10, 20, 40, 80], [0, 0, 200, 100]]
+    assert [d.get("ignore_regions") for d in dicts[1:]] == [None, [[0, 20, 9.5, 100]], None]
+
+
+def test_classes_without_a_person_need_a_choice(root, content):
+    with_classes(content, "player", "ball")
+    content["annotations"][0]["category_id"] = 2
+    message = error_of(root, content)
+    assert "'player', 'ball'" in message and "person_classes" in message
+    path = write(root, content)
+    dicts = load_person_search_json(path, str(root), person_classes=["Player"])
+    assert sum(len(d["annotations"]) for d in dicts) == 7
+    assert load(root, {**content, "person_classes": ["Player"]}) == dicts
+    with pytest.raises(UserError, match="no class 'goalie'; its classes are 'player', 'ball'"):
+        load_person_search_json(path, str(root), person_classes=["goalie"])
+    with_classes(content, "car")
+    assert "no class is named person" in error_of(root, content)
+
+
+def test_one_class_without_a_name_is_persons(root, content):
+    content["categories"] = [{"id": 1}]
+    assert sum(len(d["annotations"]) for d in load(root, content)) == 8
+    content["categories"] = []
+    assert sum(len(d["annotations"]) for d in load(root, content)) == 8
+
+
+def cvat(content, **renamed):
+    """Identities in `attributes`, as CVAT exports them; there as text."""
+    for a in content["annotations"]:
+        person_id = a.pop("person_id", "")
+        a["attributes"] = {"occluded": False, **{name: str(person_id) for name in renamed.values()}}
+    return content
+
+
+def test_identities_in_attributes(root, content):
+    expected = [[70, -1, -1], [70, 8], [70, 9], [8]]
+
+    def ids(**options):
+        dicts = load_person_search_json(write(root, content), str(root), **options)
+        return [[a["person_id"] for a in d["annotations"]] for d in dicts]
+
+    cvat(content, it="person_id")
+    assert ids() == expected
+    for a in content["annotations"]:
+        a["attributes"]["track_id"] = a["attributes"].pop("person_id")
+    assert ids(id_attribute="track_id") == expected
+    content["id_attribute"] = "track_id"
+    assert ids() == expected
+    del content["id_attribute"]
+    with pytest.raises(UserError, match="no.* attribute 'pid'.*are occluded, track_id"):
+        ids(id_attribute="pid")
+    for a in content["annotations"]:
+        a["track_id"] = int(a.pop("attributes")["track_id"] or -1)
+    assert ids(id_attribute="track_id") == expected
+
+
+def test_a_person_id_comes_before_attributes(root, content):
+    content["annotations"][1]["attributes"] = {"person_id": 5}
+    assert [a["person_id"] for a in load(root, content)[0]["annotations"]] == [70, -1, -1]
+
+
+def test_unknown_persons_are_told_where_another_field_may_know_them(root, content, caplog):
+    cvat(content, it="track_id")
+    with caplog.at_level("WARNING"):
+        load(root, content)
+    assert "if one of the fields occluded, track_id is the identity" in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark(root, content, encoding):
+    path = root / "set.json"
+    path.write_text(json.dumps(content), encoding=encoding)
+    assert len(load_person_search_json(str(path), str(root))) == 4
+
+
+def test_whole_numbers_as_tables_write_them(root, content):
+    """With one empty cell in a column, all its numbers get a fraction of 0."""
+    for a in content["annotations"]:
+        a.update({k: float(a[k]) for k in ("person_id", "image_id") if isinstance(a.get(k), int)})
+    content["images"][1].update(id=2.0, width=200.0, camera_id=1.0)
+    assert load(root, content) == load(root, copy.deepcopy(CONTENT))
+
+
+def test_boxes_over_the_border_are_cut_where_the_file_says_so(root, content, caplog):
+    content["annotations"][3]["bbox"] = [190, 20, 30, 60]
+    assert "leaves its image" in error_of(root, content)
+    content["clip_boxes"] = True
+    with caplog.at_level("WARNING"):
+        dicts = load(root, content)
+    assert dicts[1]["annotations"][0]["bbox"] == [190, 20, 200, 80]
+    assert "1 boxes over the border cut" in caplog.text
+
+
+def test_all_faults_are_told_at_once_with_what_to_set(root, content):
+    """As of PRW's own annotations: id -2, boxes over the border, an id twice in a frame."""
+    for i in (1, 2):
+        content["annotations"][i]["person_id"] = -2
+    content["annotations"][3]["bbox"] = [190, 20, 30, 60]
+    content["annotations"][6]["person_id"] = 70
+    message = error_of(root, content)
+    for part in (
+        "annotations[1], person_id: -2",
+        "In all 4 faults",
+        "2 person ids below -1 (set -1 for unlabelled)",
+        '1 boxes that reach out of their picture (cut them, or set "clip_boxes": true',
+        '1 persons that stand twice in a frame (correct them, or set "allow_repeated_ids": true',
+    ):
+        assert part in message
+
+
 def test_no_queries_at_all(root, content):
     content["queries"] = []
     assert protocols(root, content) == {"full": [], "multi_view": []}
@@ -213,7 +355,6 @@ def test_bad_file(root, text, reason):
 
 # where in the content, what to put there, what the error says
 FAULTS = [
-    ("images.1.file_name", "door/none.jpg", "images[1], file_name: image '"),
     ("images.0.file_name", "door/none.jpg", "not found; add the file"),
     ("images.0.file_name", "../a.jpg", "'../a.jpg' leads out of the image folder"),
     ("images.0.file_name", "door/../../a.jpg", "leads out of the image folder"),
@@ -240,6 +381,11 @@ FAULTS = [
     ("annotations.3.bbox", [196, 2, 6, 4], "image of 200 x 100 pixels by 2; cut it"),
     ("annotations.3.person_id", -2, "annotations[3], person_id: -2; give 0 or more, or -1"),
     ("annotations.3.person_id", "ann", "annotations[3], person_id: 'ann' is not of type int"),
+    ("annotations.3.person_id", 7.5, "annotations[3], person_id: 7.5 is not of type int"),
+    ("annotations.3.person_id", 2.0**60, "is not of type int"),  # its last digits are lost
+    ("annotations.3.person_id", 2**63, "person_id: 9223372036854775808 is over"),
+    ("annotations.3.iscrowd", "yes", "annotations[3], iscrowd: 'yes' is neither 0 nor 1"),
+    ("annotations.3.bbox", [10**400, 2, 3, 4], "bbox: a number in it is too large"),
     ("annotations.3.person_id", True, "annotations[3], person_id: True is not of type int"),
     ("annotations.3.person_id", 8, "person_id 8 stands twice in image 2"),
     ("queries", [{"image_id": 9}], "queries[0], image_id: 9 is not in 'images'"),
@@ -260,9 +406,16 @@ FAULTS = [
         "queries[0], gallery: image 9 is not in 'images'",
     ),
 ]
+# of the file as a whole, so that nothing of it can be read
+CLASS_FAULTS = [
+    ("annotations.3.category_id", 2, "but annotations have category_id 1, 2"),
+    ("categories", {"1": "person"}, "categories: no list"),
+    ("categories", [{"name": "person"}], "categories[0]: no 'id'"),
+    ("categories", [{"id": 1}, {"id": 1}], "categories[1], id: 1 stands there twice"),
+]
 
 
-@pytest.mark.parametrize("place, value, reason", FAULTS)
+@pytest.mark.parametrize("place, value, reason", FAULTS + CLASS_FAULTS)
 def test_fault(root, content, place, value, reason):
     *way, last = [int(key) if key.isdigit() else key for key in place.split(".")]
     target = content
@@ -277,6 +430,12 @@ def test_unreadable_image(root, content):
     (root / "door" / "a.jpg").write_bytes(b"no picture")
     assert "images[0], file_name: image '" in error_of(root, content)
     assert "is unreadable" in error_of(root, content)
+
+
+def test_an_image_of_stated_size_is_not_looked_for(root, content):
+    """A run refuses or skips it, as it is told; see preflight.py."""
+    content["images"][1]["file_name"] = "door/none.jpg"
+    assert load(root, content)[1]["file_name"] == str(root / "door" / "none.jpg")
 
 
 def test_the_worked_example_of_the_readme(tmp_path):

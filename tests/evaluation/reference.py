@@ -30,18 +30,20 @@ def listed_gallery(frames, query):
     ]
 
 
-def similarities_to(feature, frame, cws=False):
-    """The similarity of a feature to every detection of a frame."""
-    values = [np.float32(np.dot(feature, det_feature)) for _, _, det_feature in frame["dets"]]
-    scores = [np.float32(score) for _, score, _ in frame["dets"]]
+def similarities_to(feature, frame, cws=False, dtype=np.float32):
+    """The similarity of a feature to every detection of a frame, computed in ``dtype``."""
+    feature = np.asarray(feature, dtype=dtype)
+    dets = [np.asarray(det_feature, dtype=dtype) for _, _, det_feature in frame["dets"]]
+    values = [dtype(np.dot(feature, det_feature)) for det_feature in dets]
+    scores = [dtype(score) for _, score, _ in frame["dets"]]
     return [value * score if cws else value for value, score in zip(values, scores)]
 
 
-def search_query(frames, query, cws=False, context=None):
+def search_query(frames, query, cws=False, context=None, dtype=np.float32):
     """-> {"ap", "first_hit_rank", "num_gt", "num_tp"} of one query; ``context``: (k1, k2)."""
     by_image = {frame["image_id"]: frame for frame in frames}
     gallery = listed_gallery(frames, query)
-    similarities = {i: similarities_to(query["feature"], by_image[i], cws) for i in gallery}
+    similarities = {i: similarities_to(query["feature"], by_image[i], cws, dtype) for i in gallery}
     if context:
         similarities = revise_by_context(by_image, query, similarities, cws, *context)
     y_true, y_score, num_gt, seen = [], [], 0, set()
@@ -69,11 +71,11 @@ def search_query(frames, query, cws=False, context=None):
 
 
 def revise_by_context(by_image, query, similarities, cws, k1, k2):
-    """CBGM: try all ways to pair the people around the query with those in a gallery frame."""
+    """CBGM in its published steps, see context_matching.py; Kuhn-Munkres by trying all pairings."""
     own = [
         (score, feature)
         for box, score, feature in by_image[query["image_id"]]["dets"]
-        if iou(box, query["bbox"]) <= 0.4
+        if iou(box, query["bbox"]) <= 0.5
     ]
     around = sorted(own, key=lambda det: -det[0])[: k2 - 1]
     people = [query["feature"]] + [feature for _, feature in around]
@@ -82,17 +84,23 @@ def revise_by_context(by_image, query, similarities, cws, k1, k2):
     for image_id in {image_id for _, image_id in ranked[:k1]}:
         frame = by_image[image_id]
         graph = [similarities_to(person, frame, cws) for person in people]
-        best, partner = -np.inf, None
-        pairs = min(len(people), len(frame["dets"]))
-        for rows in itertools.combinations(range(len(people)), pairs):
-            for columns in itertools.permutations(range(len(frame["dets"])), pairs):
-                total = sum(graph[r][c] for r, c in zip(rows, columns))
-                if total > best:
-                    best, partner = total, dict(zip(rows, columns)).get(0)
-        if partner is not None:
-            revised[image_id] = list(similarities[image_id])
-            revised[image_id][partner] = best
+        pairs = best_pairing(graph)
+        for row, column in pairs:
+            if row == 0:
+                revised[image_id] = list(similarities[image_id])
+                revised[image_id][column] = max(graph[r][c] for r, c in pairs)
     return revised
+
+
+def best_pairing(graph):
+    """The pairs (row, column) of highest sum; all of the rows or all of the columns are paired."""
+    size = min(len(graph), len(graph[0]))
+    pairings = [
+        list(zip(rows, columns))
+        for rows in itertools.combinations(range(len(graph)), size)
+        for columns in itertools.permutations(range(len(graph[0])), size)
+    ]
+    return max(pairings, key=lambda pairs: sum(float(graph[r][c]) for r, c in pairs))
 
 
 def _score(y_true, y_score, num_gt):
@@ -107,14 +115,16 @@ def _score(y_true, y_score, num_gt):
 
 
 def mean_over_queries(results, skip_without_ground_truth):
-    """-> {"mAP", "top1", "top5", "top10"} in percent."""
+    """-> {"mAP", "top1", "top5", "top10"} in percent; nothing over no query."""
     if skip_without_ground_truth:
         results = [r for r in results if r["num_gt"] > 0]
     n = len(results)
-    means = {"mAP": 100 * sum(r["ap"] for r in results) / n if n else 0.0}
+    if n == 0:
+        return {}
+    means = {"mAP": 100 * sum(r["ap"] for r in results) / n}
     for k in (1, 5, 10):
         hits = [r for r in results if r["first_hit_rank"] and r["first_hit_rank"] <= k]
-        means[f"top{k}"] = 100 * len(hits) / n if n else 0.0
+        means[f"top{k}"] = 100 * len(hits) / n
     return means
 
 

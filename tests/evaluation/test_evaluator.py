@@ -3,8 +3,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import print_csv_format, verify_results
+from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.structures import Boxes, BoxMode, Instances
+from detectron2.utils.events import EventStorage
 
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator, load_predictions
@@ -182,6 +186,19 @@ def test_persons_of_an_unreadable_frame_are_not_found(dataset, tmp_path):
     assert PersonSearchEvaluator(dataset).evaluate_predictions(predictions) == results
 
 
+def test_what_is_assumed_of_images_is_told(dataset, caplog):
+    evaluator = PersonSearchEvaluator(dataset)
+    evaluator.reset()
+    for d, output in zip(dicts(), outputs()):
+        frame_input, result = model_io(d, output)
+        if d["image_id"] != "b.jpg":
+            frame_input |= {"file_name": f"/frames/{d['image_id']}", "image_note": "lacks its end"}
+        evaluator.process([frame_input], [result])
+    evaluator.evaluate()
+    assert "image '/frames/a.jpg' lacks its end" in caplog.text
+    assert f"{dataset}: 3 image(s) each of which lacks its end" in caplog.text
+
+
 def test_queries_of_an_unreadable_frame_are_left_out(dataset, tmp_path, caplog):
     """a holds queries 1 and 2; query 3 finds b and c of a, b and c: AP 2 / 3."""
     caplog.set_level("WARNING")
@@ -261,6 +278,43 @@ def test_a_frame_predicted_twice_counts_once(dataset):
         PersonSearchEvaluator(dataset), outputs() + outputs()[:1], frames=dicts() + dicts()[:1]
     )
     assert once == twice
+
+
+def without_queries(protocol_queries):
+    """The dataset with other protocols, under a name of its own."""
+    DatasetCatalog.register("unasked", dicts)
+    MetadataCatalog.get("unasked").set(protocols_fn=lambda: protocol_queries)
+    return "unasked"
+
+
+@pytest.mark.parametrize("queries", [{"full": [], "multi_view": []}, None])
+def test_figures_over_no_query_are_not_there(tmp_path, caplog, queries):
+    """Nobody is asked for; or, in multi-view, only for those who are nowhere else."""
+    if queries is None:
+        queries = protocols()
+        queries["multi_view"] = [{**q, "gallery": ["c.jpg"]} for q in queries["multi_view"][1:2]]
+    name = without_queries(queries)
+    try:
+        with caplog.at_level("INFO"):
+            results = run(PersonSearchEvaluator(name, output_dir=str(tmp_path), breakdown=True))
+    finally:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    assert results["search_multi_view"] == results["search_multi_view_cws"] == {}
+    assert results["detection"]["AP"] == 100 and bool(results["search"]) == bool(queries["full"])
+    assert "protocol multi_view: there is no query to take a mean over; its figures" in caplog.text
+    row = next(x for x in caplog.text.splitlines() if x.startswith("| search_multi_view "))
+    assert row.count("n/a") == 4 and "0.00" not in row
+    nothing = dict.fromkeys(("mAP", "top1", "top5", "top10"))
+    for file, of in (("metrics.json", "search_multi_view"), ("queries_multi_view.json", "metrics")):
+        content = json.loads((tmp_path / file).read_text(), parse_constant=pytest.fail)
+        assert content[of] == nothing
+    # what Detectron2 does with them
+    print_csv_format(results)
+    EventStorage().put_scalars(**flatten_results_dict(results))
+    cfg = CfgNode({"TEST": {"EXPECTED_RESULTS": [["search_multi_view", "mAP", 50.0, 1.0]]}})
+    with pytest.raises(SystemExit):
+        verify_results(cfg, results)
 
 
 def test_no_detection_anywhere(dataset):

@@ -74,8 +74,19 @@ def test_predictions_without_features(dataset, saved):
         ({"offsets": np.array([0, 2, 4, 6, 9])}, "'offsets'.*7 rows"),
         ({"offsets": np.array([0, 7])}, "'offsets'"),
         ({"image_ids": np.array(["a.jpg", "b.jpg", "c.jpg", "e.jpg"])}, "'e.jpg'"),
-        ({"scores": np.full(7, 2.0)}, "score 2"),
-        ({"image_ids": np.array([{}], dtype=object)}, "not a readable"),
+        ({"scores": np.full(7, 2.0)}, "image 'a.jpg', detection 0: score 2"),
+        # unsigned differences are never negative
+        ({"offsets": np.array([0, 2, 1, 6, 7], dtype=np.uint32)}, "'offsets'.*rise"),
+        ({"offsets": np.array([0, 2, 4.5, 6, 7])}, "'offsets'.*whole numbers"),
+        ({"image_ids": np.array([["a.jpg"], ["b.jpg"]])}, r"'image_ids'.*\(2, 1\).*no row of text"),
+        ({"image_ids": np.array([b"\xff", b"b", b"c", b"d"])}, "'image_ids'.*not UTF-8"),
+        ({"image_ids": np.array(["a.jpg", "b.jpg", "a.jpg", "d.jpg"])}, "'a.jpg'.*more than once"),
+        ({"image_ids": np.array(["a.jpg", "b", "c.jpg", "d.jpg"])}, "'b'.*which has 'b.jpg'"),
+        ({"boxes": np.array([[{}] * 4] * 7)}, "'boxes'.*Python objects.*concatenate"),
+        ({"boxes": np.array([["1"] * 4] * 7)}, "'boxes'.*no array of numbers"),
+        ({"scores": np.array(0.5)}, "'scores'.*no array of numbers"),
+        ({"features": np.eye(7, 2)}, "5 of 'features' and 0 of 'query_features' are all zeros"),
+        ({"image_ids": np.array([{}], dtype=object)}, "'image_ids'.*Python objects.*dtype=str"),
     ],
 )
 def test_wrong_files(dataset, saved, changes, message):
@@ -86,12 +97,87 @@ def test_wrong_files(dataset, saved, changes, message):
     assert "\n" not in str(error.value)
 
 
+def test_boxes_as_width_and_height_are_refused_by_frame_and_row(dataset, saved):
+    """B is (300, 0, 400, 200): as x, y, width, height it ends before it begins."""
+    path, _ = saved
+    boxes = np.load(path)["boxes"]
+    rewrite(path, boxes=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1))
+    wanted = r"image 'a.jpg', detection 1: the box \(300, 0, 100, 200\).*3 of 7.*x \+ width"
+    with pytest.raises(UserError, match=wanted):
+        load_predictions(path, IMAGES, dataset)
+
+
+def test_other_types_of_numbers_and_text(dataset, saved):
+    path, results = saved
+    arrays = dict(np.load(path))
+    rewrite(
+        path,
+        image_ids=np.char.encode(arrays["image_ids"]),
+        dataset=np.char.encode(arrays["dataset"]),
+        boxes=arrays["boxes"].astype(np.uint16),
+        query_boxes=arrays["query_boxes"].astype(np.float64),
+        offsets=arrays["offsets"].astype(np.uint8),
+        version=np.array([1.0]),
+    )
+    assert dataset_of_predictions(path) == dataset
+    predictions = load_predictions(path, IMAGES, dataset)
+    assert PersonSearchEvaluator(dataset).evaluate_predictions(predictions) == results
+    features = {n: arrays[n].astype(np.float16) for n in ("features", "query_features")}
+    rewrite(path, **features)
+    predictions = load_predictions(path, IMAGES, dataset)
+    assert predictions.detections.features.tolist() == features["features"].tolist()
+
+
+def test_features_of_different_lengths_are_normalised_and_told(dataset, saved, caplog):
+    path, results = saved
+    arrays = dict(np.load(path))
+    rewrite(path, features=arrays["features"] * np.arange(1, 8)[:, None])
+    predictions = load_predictions(path, IMAGES, dataset)
+    assert predictions.detections.features == pytest.approx(arrays["features"], abs=1e-6)
+    assert PersonSearchEvaluator(dataset).evaluate_predictions(predictions) == results
+    assert "not normalised (lengths 1 to 7)" in caplog.text and "search_cws" not in caplog.text
+
+
+def test_features_times_scores_are_told_to_be_cws(dataset, saved, caplog):
+    path, results = saved
+    arrays = dict(np.load(path))
+    rewrite(path, features=arrays["features"] * arrays["scores"][:, None])
+    predictions = load_predictions(path, IMAGES, dataset)
+    assert PersonSearchEvaluator(dataset).evaluate_predictions(predictions) == results
+    assert "multiplied by the scores: search_cws does that" in caplog.text
+
+
+def test_one_length_is_as_good_as_another(dataset, saved, caplog):
+    """Two normalised features, one after the other, have the length sqrt(2)."""
+    path, _ = saved
+    arrays = dict(np.load(path))
+    rewrite(path, **{n: np.tile(arrays[n], 2) for n in ("features", "query_features")})
+    predictions = load_predictions(path, IMAGES, dataset)
+    assert np.linalg.norm(predictions.query_features, axis=1) == pytest.approx(2**0.5)
+    assert "normalised" not in caplog.text
+
+
+def test_the_nearest_box_to_a_query_s_is_named(dataset, saved):
+    path, _ = saved
+    query_boxes = np.load(path)["query_boxes"]
+    query_boxes[0] += [0, 0, 0.5, 0]
+    rewrite(path, query_boxes=query_boxes)
+    predictions = load_predictions(path, IMAGES, dataset)
+    wanted = r"'a.jpg'.*\[0.0, 0.0, 100.0, 200.0\], as for 1 of 3.*\[0, 0, 100.5, 200\], 0.5 pixels"
+    with pytest.raises(UserError, match=wanted) as error:
+        PersonSearchEvaluator(dataset).evaluate_predictions(predictions)
+    assert "0.01" in str(error.value) and "clipped" in str(error.value)
+
+
 def test_no_such_file_or_no_npz(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         load_predictions(str(tmp_path / "x.npz"), IMAGES, "any")
     (tmp_path / "x.npz").write_text("text")
     with pytest.raises(UserError, match="not a readable"):
         load_predictions(str(tmp_path / "x.npz"), IMAGES, "any")
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    with pytest.raises(UserError, match="a single array"):
+        load_predictions(str(tmp_path / "x.npy"), IMAGES, "any")
 
 
 def test_command(dataset, saved, tmp_path, capsys):
@@ -105,6 +191,10 @@ def test_command(dataset, saved, tmp_path, capsys):
     assert {"search_cbgm", "search_score0.85_cws"} <= set(again)
     assert tool.main([path, "--dataset", "nonesuch"]) == 2
     assert "nonesuch" in capsys.readouterr().err
+    for option in (["--score-thresh", "50"], ["--score-thresh", "nan"], ["--cbgm", "0", "3"]):
+        with pytest.raises(SystemExit) as exit:
+            tool.main([path, *option])
+        assert exit.value.code == 2 and option[1] in capsys.readouterr().err
     rewrite(path, dataset=None)
     assert tool.main([path]) == 2
     assert "--dataset" in capsys.readouterr().err

@@ -37,6 +37,26 @@ def test_each_score_thresh_gives_what_it_gives_alone(dataset):
     assert low["search"] != high["search"]
 
 
+def test_thresholds_that_leave_nothing_out_are_told(dataset, caplog):
+    """Scores are 0.4 to 0.9."""
+    run(PersonSearchEvaluator(dataset, score_thresh=0.5, more_score_threshs=[0.3]))
+    assert "are the same" not in caplog.text
+    run(PersonSearchEvaluator(dataset, score_thresh=0.3, more_score_threshs=[0.1, 0.6]))
+    assert "lowest score predicted is 0.4" in caplog.text and "0.1, 0.3 are the same" in caplog.text
+
+
+@pytest.mark.parametrize("options", [{"score_thresh": 50}, {"more_score_threshs": [float("nan")]}])
+def test_a_threshold_is_a_share(dataset, options):
+    with pytest.raises(UserError, match="(50|nan).*0 to 1"):
+        PersonSearchEvaluator(dataset, **options)
+
+
+@pytest.mark.parametrize("cbgm", [(30,), (0, 4), (30, 4, 1), (30, 2.5)])
+def test_cbgm_is_two_whole_numbers(dataset, cbgm):
+    with pytest.raises(UserError, match="two whole numbers"):
+        PersonSearchEvaluator(dataset, cbgm=cbgm)
+
+
 def test_cws_can_be_left_out(dataset):
     results = run(PersonSearchEvaluator(dataset, cws=False))
     assert list(results) == ["detection", "search", "search_multi_view"]

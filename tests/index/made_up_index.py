@@ -1,5 +1,6 @@
 """Made-up persons in an index: what tests of all kinds of index share."""
 
+import os
 import zlib
 
 import numpy as np
@@ -20,19 +21,20 @@ def source(path, camera="c1", start=100.0, size=10):
     return Source(path, size, mtime_ns=1, recipe="{}", camera=camera, start=start)
 
 
-def frame(path, number=None, persons=2, offset=0.0, seed=0):
+def frame(path, pts=None, persons=2, offset=0.0, seed=0, checksum=None):
     """A frame whose persons depend on nothing but the arguments."""
-    key = zlib.crc32(f"{path} {number} {seed}".encode())
+    key = zlib.crc32(os.fsencode(f"{path} {pts} {seed}"))
     generator = np.random.default_rng(key)
     corner = generator.uniform(0, 50, (persons, 2))
     return NewFrame(
-        number=number,
+        pts=pts,
         offset=offset,
         width=200,
         height=100,
         boxes=np.concatenate([corner, corner + 20], axis=1).astype(np.float32),
         scores=np.sort(generator.uniform(0.3, 1, persons))[::-1].astype(np.float32),
         features=unit(persons, seed=key),
+        checksum=checksum,
     )
 
 
@@ -48,8 +50,8 @@ def fill(index):
         for i in range(4):
             add_picture(writer, f"/data/{i}.jpg", camera=f"c{i % 2}", start=100.0 + i)
         writer.begin(source("/data/v.mp4", camera="video", start=200.0))
-        for number in (0, 10, 20):
-            writer.add("/data/v.mp4", frame("/data/v.mp4", number, offset=number / 10))
+        for pts in (0, 10, 20):
+            writer.add("/data/v.mp4", frame("/data/v.mp4", pts, offset=pts / 10))
         writer.finish("/data/v.mp4")
         writer.commit()
         writer.optimize()

@@ -111,7 +111,7 @@ def test_a_damaged_description_is_refused(index, folder, content):
 
 def test_a_later_version_is_named(index, folder):
     (folder / "index.json").write_text('{"version": 7, "something": "new"}')
-    with pytest.raises(UserError, match="is of version 7, and this code reads version 1; make it"):
+    with pytest.raises(UserError, match="is of version 7, and this code reads version 2; run"):
         open_index(str(folder))
 
 
@@ -245,7 +245,7 @@ def test_the_description_of_the_first_is_kept(folder):
     content = (folder / "index.json").read_text()
     open_index(str(folder), create=replace(INFO, model="/other")).close()
     assert (folder / "index.json").read_text() == content
-    assert json.loads(content)["version"] == 1
+    assert json.loads(content)["version"] == 2
 
 
 def test_a_full_disk_loses_nothing(index, folder):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fully_decoupled_ps import UserError
-from fully_decoupled_ps.index import Counts, Filters, merge_features, open_index
+from fully_decoupled_ps.index import Counts, Filters, Frame, merge_features, open_index
 
 from .made_up_index import INFO, add_picture, all_persons, files_holding, fill, frame, source, unit
 
@@ -28,7 +28,7 @@ def test_what_was_added_is_there(index):
     assert index.cameras() == ["c0", "c1", "video"]
     assert index.time_range() == (100.0, 202.0)
     frames = index.frames(limit=100)
-    assert [(f.path, f.number, f.camera, f.time) for f in frames[3:5]] == [
+    assert [(f.path, f.pts, f.camera, f.time) for f in frames[3:5]] == [
         ("/data/3.jpg", None, "c1", 103.0),
         ("/data/v.mp4", 0, "video", 200.0),
     ]
@@ -158,19 +158,64 @@ def test_an_interrupted_file_goes_on_where_it_stopped(index):
     path = "/data/v.mp4"
     with index.writer() as writer:
         writer.begin(source(path))
-        writer.add(path, frame(path, 0))
-        writer.add(path, frame(path, 7))
+        writer.add(path, frame(path, -512, checksum=2**32 - 1))
+        writer.add(path, frame(path, 2**33, offset=1.0))
         writer.commit()
     with index.writer() as writer:
         state = writer.states()[path]
-        assert (state.source, state.is_done, state.last_number) == (source(path), False, 7)
-        writer.begin(source(path))
-        writer.add(path, frame(path, 14))
+        assert (state.source, state.is_done) == (source(path), False)
+        assert writer.checksums(path) == {-512: 2**32 - 1, 2**33: None}
+        writer.begin(source(path, camera="c2", start=300.0), goes_on=True)
+        writer.add(path, frame(path, 2**33 + 1, offset=2.0))
         writer.finish(path)
         writer.commit()
         assert writer.states()[path].is_done
     index.refresh()
-    assert [f.number for f in index.frames()] == [0, 7, 14]
+    frames = index.frames()
+    assert [f.pts for f in frames] == [-512, 2**33, 2**33 + 1]
+    assert [(f.camera, f.time, f.offset) for f in frames] == [
+        *[("c2", 300.0, 0.0), ("c2", 301.0, 1.0), ("c2", 302.0, 2.0)]
+    ]
+    assert [f.checksum for f in frames] == [2**32 - 1, None, None]
+    persons = [p for f in frames for p in index.persons(f.frame_id)]
+    assert len(persons) == 6 and {p.frame.camera for p in persons} == {"c2"}
+    assert index.find_frames(path, -512) == frames[:1]
+    assert frames[0].name == "/data/v.mp4#-512"
+
+
+def test_a_file_that_is_begun_anew_loses_its_frames(index):
+    path = "/data/v.mp4"
+    for pts in (0, 7):
+        with index.writer() as writer:
+            writer.begin(source(path))
+            writer.add(path, frame(path, pts))
+            writer.commit()
+    index.refresh()
+    assert [f.pts for f in index.frames()] == [7]
+    assert index.counts() == Counts(1, 1, 2)
+
+
+def test_no_pts_is_that_of_a_picture(index):
+    """The smallest one that FFmpeg has, and -1."""
+    with index.writer() as writer:
+        for pts in (None, 1 - 2**63, -1, 0, 2**63 - 1):
+            path = f"/data/{pts}"
+            writer.begin(source(path))
+            writer.add(path, frame(path, pts))
+            writer.finish(path)
+        writer.commit()
+    index.refresh()
+    found = {f.path: f.pts for f in index.frames()}
+    assert found == {f"/data/{pts}": pts for pts in (None, 1 - 2**63, -1, 0, 2**63 - 1)}
+
+
+@pytest.mark.parametrize(
+    ("offset", "clock"), [(0, "0:00:00.0"), (59.97, "0:01:00.0"), (90061.25, "25:01:01.2")]
+)
+def test_a_frame_of_a_video_is_named_with_the_time_into_it(offset, clock):
+    shown = Frame(1, "/data/v.mp4", -5, "c1", 0.0, 10, 10, offset=offset)
+    assert shown.title == f"v.mp4#-5 ({clock})"
+    assert Frame(1, "/data/a#5.jpg", None, "c1", 0.0, 10, 10).title == "a#5.jpg"
 
 
 def test_an_interrupted_picture_is_not_there_twice(index):
@@ -246,6 +291,50 @@ def test_an_index_of_another_model_or_version_is_refused(location, monkeypatch):
     open_index(location, create=INFO).close()
     with pytest.raises(UserError, match="two models can't be compared"):
         open_index(location, create=replace(INFO, fingerprint="b" * 64))
-    monkeypatch.setattr("fully_decoupled_ps.index.base.INDEX_VERSION", 2)
-    with pytest.raises(UserError, match="of version 1, and this code reads version 2; make it"):
+    monkeypatch.setattr("fully_decoupled_ps.index.base.INDEX_VERSION", 3)
+    with pytest.raises(UserError, match="of version 2, and this code reads version 3; run"):
         open_index(location)
+
+
+NAMES = (
+    "caf\udce9.jpg",  # Latin-1
+    "café.jpg",  # NFC and NFD are two names
+    "cafe\u0301.jpg",
+    "\udcff\udce9\udc80.jpg",
+    "\U0010fee9.jpg",  # itself of the characters that bytes are stored as
+    "a\nb\x1b[31m\t.jpg",
+    "100% #1 \"it's\" \\ 'x'.jpg",
+    "صورة.jpg",
+    "日本🙂.jpg",
+    "x" * 250 + ".jpg",
+)
+
+
+def test_names_come_back_as_they_are(index, location):
+    """Of files and cameras; any bytes but NUL and / can be in them."""
+    with index.writer() as writer:
+        for i, name in enumerate(NAMES):
+            add_picture(writer, f"/data/{name}", camera=f"c {name}", start=100.0 + i)
+        writer.commit()
+        assert set(writer.states()) == {f"/data/{name}" for name in NAMES}
+        assert {state.source.camera for state in writer.states().values()} == {
+            f"c {name}" for name in NAMES
+        }
+    with open_index(location) as again:
+        assert [frame.path for frame in again.frames()] == [f"/data/{name}" for name in NAMES]
+        assert set(again.cameras()) == {f"c {name}" for name in NAMES}
+        for i, name in enumerate(NAMES):
+            (frame,) = again.find_frames(f"/data/{name}")
+            assert (frame.path, frame.time) == (f"/data/{name}", 100.0 + i)
+            assert again.frames(Filters(cameras=(f"c {name}",))) == [frame]
+            ids = [person.person_id for person in again.persons(frame.frame_id)]
+            hits = again.search(again.features(ids[:1]), 1, Filters(cameras=(f"c {name}",)))
+            assert (hits[0].person.person_id, hits[0].person.frame.path) == (ids[0], frame.path)
+        with again.writer() as writer:
+            writer.update(replace(source(f"/data/{NAMES[0]}"), camera="c \udcfe"))
+            writer.remove([f"/data/{NAMES[5]}"])
+            writer.commit()
+        again.refresh()
+        assert again.find_frames(f"/data/{NAMES[0]}")[0].camera == "c \udcfe"
+        assert again.find_frames(f"/data/{NAMES[5]}") == []
+        assert again.counts().files == len(NAMES) - 1

@@ -1,4 +1,4 @@
-"""Which files are found, and what their paths say."""
+"""What files' paths say."""
 
 import os
 from datetime import datetime
@@ -7,7 +7,7 @@ import pytest
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.inference import find_files
-from fully_decoupled_ps.inference.files import PathReader, format_time, parse_time
+from fully_decoupled_ps.inference.files import PathReader
 
 
 def touch(path):
@@ -17,42 +17,10 @@ def touch(path):
     return path
 
 
-def names(files, root):
-    return [os.path.relpath(file.path, root) for file in files]
-
-
-def test_folders_are_searched_to_their_depths(tmp_path):
-    for name in ("b/x.JPG", "a/deep/v.mp4", "a/n.txt", ".hidden/y.jpg", "a/.z.jpg", "a/p.png"):
-        touch(tmp_path / name)
-    (tmp_path / "a" / "loop").symlink_to(tmp_path)
-    (tmp_path / "a" / "dangling.jpg").symlink_to(tmp_path / "nothing.jpg")
-    files = find_files([str(tmp_path), str(tmp_path / "b" / "x.JPG")])
-    assert names(files, tmp_path) == ["a/deep/v.mp4", "a/p.png", "b/x.JPG"]
-    assert [file.is_video for file in files] == [True, False, False]
-    assert (files[0].size, files[0].mtime_ns) == (5, 1000 * 10**9)
-
-
-def test_a_file_is_taken_at_its_word(tmp_path):
-    assert names(find_files([str(touch(tmp_path / "frame.data"))]), tmp_path) == ["frame.data"]
-
-
-def test_paths_relative_to_here(tmp_path, monkeypatch):
-    touch(tmp_path / "x.jpg")
-    monkeypatch.chdir(tmp_path)
-    assert find_files(["."])[0].path == str(tmp_path / "x.jpg")
-
-
-def test_nothing_to_find(tmp_path):
-    touch(tmp_path / "n.txt")
-    with pytest.raises(UserError, match=r"holds no picture \(.bmp .jpeg .* and no video \(.avi"):
-        find_files([str(tmp_path)])
-    with pytest.raises(UserError, match="nowhere: no such file or folder; check the spelling"):
-        find_files([str(tmp_path / "nowhere")])
-
-
 @pytest.fixture
 def file(tmp_path):
-    return find_files([str(touch(tmp_path / "hall" / "c12s3_20240531-183005_000151.jpg"))])[0]
+    path = touch(tmp_path / "hall" / "c12s3_20240531-183005_000151.jpg")
+    return find_files([str(path)]).files[0]
 
 
 def test_camera_and_time_without_patterns(file):
@@ -87,11 +55,12 @@ def test_patterns_that_can_not_be(file):
         reader.time(file)
 
 
-def test_times():
-    assert parse_time("2024-05-31T18:30") == datetime(2024, 5, 31, 18, 30).timestamp()
-    assert parse_time("2024-05-31") == datetime(2024, 5, 31).timestamp()
-    assert parse_time("12.5") == 12.5
-    assert format_time(parse_time("2024-05-31T18:30:05")) == "2024-05-31 18:30:05"
-    assert format_time(1e18) == "1000000000000000000 s"
-    with pytest.raises(UserError, match="'yesterday' is no time; write it as 2024-05-31,"):
-        parse_time("yesterday")
+def test_a_time_whose_hour_is_missing_keeps_its_minutes(file):
+    pattern = r"_(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)-\d\d(?P<minute>\d\d)"
+    assert PathReader(time_pattern=pattern).time(file) == datetime(2024, 5, 31, 0, 30).timestamp()
+
+
+def test_seconds_that_are_no_number(tmp_path):
+    file = find_files([str(touch(tmp_path / "c_nan.jpg"))]).files[0]
+    with pytest.raises(UserError, match="nan is no number of seconds; mend the pattern"):
+        PathReader(time_pattern="_(?P<seconds>[a-z]+)[.]jpg").time(file)

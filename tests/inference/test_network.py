@@ -1,5 +1,6 @@
 """Loading a trained network, its fingerprint, and what it says of a picture."""
 
+import re
 import shutil
 
 import numpy as np
@@ -23,6 +24,15 @@ def test_it_detects_and_embeds(network):
     asked = network.detect(picture(0), boxes=found.boxes).query_features
     np.testing.assert_allclose(asked, found.features, atol=1e-5)
     assert found.boxes.max() > 64  # in pixels of the picture, which is wider than high
+
+
+def test_a_picture_is_the_same_beside_a_tall_one(network):
+    inputs = [network.mapper(picture(seed, size)) for seed, size in ((1, (300, 60)), (0, (64, 96)))]
+    tall, found = network.run(inputs)
+    for beside, alone in ((found, network.detect(picture(0))), (tall, network.run(inputs[:1])[0])):
+        assert len(beside.boxes) == len(alone.boxes) > 0
+        np.testing.assert_allclose(beside.boxes, alone.boxes, rtol=1e-4)
+        assert ((beside.features * alone.features).sum(axis=1) > 1 - 1e-4).all()
 
 
 def test_the_input_is_that_of_detectron2s_predictor(run_folder, network):
@@ -96,3 +106,16 @@ def test_mistakes(run_folder, tmp_path, monkeypatch):
     torch.save({"model": detector}, tmp_path / "detector.pth")
     with pytest.raises(UserError, match="holds a detector only; train stage reid first"):
         load_network(str(run_folder), str(tmp_path / "detector.pth"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("SCORE_THRESH", ".nan"), ("SCORE_THRESH", "1.5"), ("MAX_SIZE_TEST", "0")],
+)
+def test_numbers_of_the_config_that_let_nothing_or_all_pass(run_folder, tmp_path, key, value):
+    config = (run_folder / "config.yaml").read_text()
+    changed = re.sub(f"  {key}: .*", f"  {key}: {value}", config)
+    assert changed != config
+    (tmp_path / "own.yaml").write_text(changed)
+    with pytest.raises(UserError, match=key):
+        load_network(str(tmp_path / "own.yaml"), str(run_folder / "model_final.pth"))

@@ -1,15 +1,20 @@
 """From a picture, a box or a point to the person who is searched."""
 
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from fully_decoupled_ps import UserError
+from fully_decoupled_ps.inference import sample_video
 from fully_decoupled_ps.inference.query import (
     distance_to_boxes,
     parse_numbers,
     query_at_point,
     query_of_box,
     read_named_frame,
+    split_name,
 )
 
 from .tiny_run import picture, save_picture, save_video
@@ -88,7 +93,44 @@ def test_numbers():
 
 
 def test_names_of_frames(tmp_path):
-    video = save_video(tmp_path / "v.avi")
-    assert abs(read_named_frame(f"{video}#5").mean() - 100) < 15
-    save_picture(tmp_path / "odd#name.png", seed=1)
-    np.testing.assert_array_equal(read_named_frame(str(tmp_path / "odd#name.png")), picture(1))
+    """By path and pts; a "#" may be part of a file's own name."""
+    index = SimpleNamespace(find_frames=lambda path, pts: [])
+    video = save_video(tmp_path / "v#2.avi")
+    assert abs(read_named_frame(f"{video}#5", index).mean() - 100) < 15
+    for name in ("odd#name.png", "v#2.avi#5", "odd#-3"):
+        save_picture(tmp_path / "a.png", seed=1).rename(tmp_path / name)
+        np.testing.assert_array_equal(read_named_frame(str(tmp_path / name), index), picture(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "pts"),
+    [
+        ("v.mp4#0", "v.mp4", 0),
+        ("v.mp4#-1024", "v.mp4", -1024),
+        ("a#1/v#2.ts#8589934592", "a#1/v#2.ts", 8589934592),
+        *(
+            (name, name, None)
+            for name in ("a.jpg", "a#b.jpg", "v.mp4#", "v.mp4#1.5", "#3", "a#--1", f"a#{2**63}")
+        ),
+    ],
+)
+def test_a_pts_is_behind_the_last_number_sign(name, path, pts):
+    assert split_name(name) == (path, pts)
+
+
+def test_a_frame_of_the_index_is_the_one_that_was_indexed(tmp_path):
+    video = str(save_video(tmp_path / "v.avi"))
+    frame = list(sample_video(video, 1))[1]
+    asked = []
+
+    def find_frames(path, pts):
+        asked.append((path, pts))
+        return [SimpleNamespace(checksum=checksum)]
+
+    index, checksum = SimpleNamespace(find_frames=find_frames), frame.checksum()
+    name = os.path.relpath(f"{video}#{frame.pts}")
+    np.testing.assert_array_equal(read_named_frame(name, index), frame.image())
+    assert asked == [(video, frame.pts)]
+    checksum += 1
+    with pytest.raises(UserError, match="was the file changed"):
+        read_named_frame(name, index)

@@ -160,7 +160,7 @@ class TestKeepInstalled:
         for part in (package, info):
             part.mkdir()
         (package / "__init__.py").write_text(body)
-        for module in ("engine", "model_zoo"):
+        for module in ("engine", "modeling"):
             (package / f"{module}.py").write_text("")
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: detectron2\n"
                                        f"Version: {version}\n")  # fmt: skip

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.utils import curves
+from fully_decoupled_ps.utils.scalar_names import scalar_words
 
 
 def write_log(path, *records):
@@ -53,14 +54,33 @@ def test_charts_show_what_training_means_and_nothing_else():
     charts = curves.training_charts({name: one for name in names + other})
     shown = [[line["name"] for line in chart["legend"]] for chart in charts]
     assert shown == [
-        ["total_loss", "loss_oim"],
-        ["lr"],
-        ["alpha/conv3"],
-        ["memory/lookup", "memory/queue"],
+        ["all losses together", "OIM (identity memory)"],
+        ["after conv3"],
+        ["lookup", "queue"],
     ]
     assert charts[0]["legend"][0]["last"] == "0.25"
-    assert "total_loss from 0.5 to 0.25" in charts[0]["svg"]
+    assert "all losses together from 0.5 to 0.25" in charts[0]["svg"]
     assert curves.training_charts({name: one for name in other}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("loss_rpn_loc", "proposals: position"),
+        ("loss_box_reg_stage2", "position of the boxes, stage 3"),
+        ("alpha/res4", "after conv4"),
+        ("memory/lookup_seen", "table of the labelled persons"),
+        ("loss_of_tomorrow", "of tomorrow"),
+    ],
+)
+def test_scalars_are_called_in_words(name, words):
+    assert scalar_words(name) == words
+
+
+def test_no_line_hides_another_of_the_same_words():
+    one = [(0, 0.5), (10, 0.25)]
+    (chart,) = curves.training_charts({"a/loss_new": one, "b/loss_new": one})
+    assert [line["name"] for line in chart["legend"]] == ["a/loss_new", "b/loss_new"]
 
 
 def test_line_chart_spans_its_axes():

@@ -33,7 +33,8 @@ def test_report_lies_in_the_run_s_folder_and_shows_all_it_finds(run, run_dir, ca
     assert capsys.readouterr().out.strip() == str(run_dir / "report.html")
     page = (run_dir / "report.html").read_text()
     assert "made_up_test" in page and ">8.5<" in page and ">21.5<" in page
-    assert "loss_rpn_loc" in page and "loss_oim" in page and "not run" not in page
+    assert "proposals: position" in page and "OIM (identity memory)" in page
+    assert "loss_" not in page and "learning rate" not in page and "not run" not in page
 
 
 def test_several_datasets_need_a_name(run_dir, capsys):

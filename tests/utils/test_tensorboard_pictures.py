@@ -74,7 +74,8 @@ def test_a_picture_that_cannot_be_drawn_costs_no_figure(made_up, tmp_path, caplo
     with caplog.at_level(logging.WARNING):
         results = evaluator(made_up, tmp_path / "out").evaluate_predictions(predictions)
     assert results["search"]["mAP"] == pytest.approx(100)
-    assert "no picture of detections: picture file" in caplog.text
+    assert "no picture of detections: picture /" in caplog.text
+    assert "there is no such file" in caplog.text
 
 
 def test_by_config(made_up, tmp_path):

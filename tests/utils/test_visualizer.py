@@ -153,6 +153,44 @@ def test_montage_is_the_query_and_its_hits_in_order(frame):
     assert captions.min() < 100  # something is written
 
 
+def test_camera_and_time_are_said_under_each_hit(frame):
+    def caption(**fields):
+        row = vis.ranked_montage(hit(**fields), [], read=lambda name: frame)
+        return row[vis.CROP_SIZE[1] :]
+
+    plain, full = caption(), caption(camera_id="yard", time="2024-05-31 09:00:00")
+    line = vis.LINE_HEIGHT
+    # title, camera, time, name; without the first two the name is the second line
+    assert [bool((full[2 + i * line :][:line] < 100).any()) for i in range(4)] == [True] * 4
+    assert [bool((plain[2 + i * line :][:line] < 100).any()) for i in (0, 1, 3)] == [
+        *(True, True, False),
+    ]
+    assert (caption(camera_id="yard", time="2024-05-31 09:00:01") != full).any()
+
+
+def test_a_weak_hit_looks_weak(frame):
+    def tile(**fields):
+        return vis.ranked_montage(hit(), [hit(correct=None, **fields)], read=lambda name: frame)[
+            : vis.CROP_SIZE[1], vis.CROP_SIZE[0] + 6 :
+        ]
+
+    strong, weak = tile(), tile(weak=True)
+    assert has(strong, vis.UNJUDGED) and not has(weak, vis.UNJUDGED) and has(weak, vis.WEAK)
+    # grey 100 with 45 percent of white: 100 * 0.55 + 255 * 0.45 = 169.75
+    assert strong[3, 3].tolist() == [GREY] * 3 and weak[3, 3].tolist() == [169] * 3
+    # its box is where the other's is
+    at = [(t == s.color).all(axis=2) for t, s in ((strong, vis.UNJUDGED), (weak, vis.WEAK))]
+    assert (at[0] == at[1]).all()
+    # right and wrong are no matter of similarity
+    assert has(vis.draw_hit(frame, hit(weak=True)), vis.RIGHT)
+
+
+def test_a_legend_is_below_all(frame):
+    plain = vis.ranked_montage(hit(), [hit()], read=lambda name: frame)
+    told = vis.ranked_montage(hit(), [hit()], read=lambda name: frame, legend="pale: weak")
+    assert (told[: len(plain)] == plain).all() and told[len(plain) :].min() < 100
+
+
 def test_montage_of_no_hits_is_the_query_alone(frame):
     row = vis.ranked_montage(hit(), [], read=lambda name: frame)
     assert row.shape[1] == vis.CROP_SIZE[0]

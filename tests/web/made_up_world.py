@@ -76,7 +76,7 @@ def _add(writer, world, record, offset, number, generator):
     boxes = np.array([a["bbox"] for a in record["annotations"]], dtype=np.float32)
     features = [feature_of(true_id, generator) for true_id in ids]
     frame = NewFrame(
-        number=None,
+        pts=None,
         offset=0.0,
         width=width,
         height=height,

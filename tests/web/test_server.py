@@ -8,8 +8,6 @@ import pytest
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.web.server import address, bind, is_loopback
 
-from .browser import served
-
 
 def test_a_port_that_is_taken_is_refused():
     with bind("127.0.0.1", 0) as bound:
@@ -47,13 +45,3 @@ def test_the_address_leads_there(host):
         bound.listen()
         url = httpx.URL(address(bound, host))
         socket.create_connection((url.host, url.port), timeout=5).close()
-
-
-def test_a_foreign_name_is_turned_away_and_files_are_not_served(service, world, tmp_path):
-    with served(service, tmp_path) as url, httpx.Client(base_url=url, trust_env=False) as client:
-        assert client.get("/").status_code == 200
-        for host, status in (("localhost:7", 200), ("[::1]:7", 200), ("rebound.example", 400)):
-            assert client.get("/", headers={"Host": host}).status_code == status
-        picture = next(world.pictures.rglob("*.jpg"))
-        assert client.get(f"/gradio_api/file={picture}").status_code in (403, 404)
-        assert client.get(f"/gradio_api/file={world.location}/index.json").status_code in (403, 404)

@@ -94,7 +94,7 @@ def test_what_others_commit_is_seen_at_once(tmp_path):
         made_up_index.fill(other)
         assert service.summary()[0] == (5, 7, 14)
         frames = [shown.frame for shown in service.frame_page(NO_FILTERS, 1).frames]
-        assert [f.number for f in frames] == [None] * 4 + [0, 10, 20]
+        assert [f.pts for f in frames] == [None] * 4 + [0, 10, 20]
         assert service.find_frame("/data/v.mp4", 0).frame == frames[4]
         query = service.query_of_person(1)
         assert len(service.search([query], NO_FILTERS, 20, cws=False)) == 13

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.index import NO_FILTERS, Filters, Frame, Person
 from fully_decoupled_ps.web import pictures, views
+from fully_decoupled_ps.web import service as service_module
 from fully_decoupled_ps.web.service import FramePage, FrameWithPersons
 from tests.inference.tiny_run import save_video
 
@@ -57,9 +59,21 @@ def test_a_list_has_a_button_for_each_frame(service):
     page = Page(views.frame_list(service.frame_page(NO_FILTERS, 1)))
     frames = service.frame_page(NO_FILTERS, 1).frames
     assert [b["data-file"] for b in page.buttons] == [item.frame.path for item in frames]
-    assert {(b["data-event"], b["data-number"]) for b in page.buttons} == {("frame", "")}
+    assert {(b["data-event"], b["data-pts"]) for b in page.buttons} == {("frame", "")}
     assert page.images == 20
-    assert "20 frames, page 1 of 1" in page.text
+    assert "20 frames. Choose one" in page.text
+
+
+def test_pages_are_turned_from_the_list(service, monkeypatch):
+    monkeypatch.setattr(service_module, "FRAMES_A_PAGE", 6)
+    for number, others in ((1, ["0", "2"]), (2, ["1", "3"]), (4, ["3", "5"])):
+        html = views.frame_list(service.frame_page(NO_FILTERS, number))
+        page = Page(html)
+        turns = [b for b in page.buttons if b["data-event"] == "turn"]
+        assert [b["data-page"] for b in turns] == others * 2  # above and below
+        off = [b["data-page"] for b in turns if "disabled" in b]
+        assert off == [n for n in others if n in ("0", "5")] * 2
+        assert f"page {number} of 4" in page.text
 
 
 def test_names_of_others_are_shown_as_they_are(service):
@@ -84,14 +98,48 @@ def test_marks_are_where_the_persons_are_and_small_ones_on_top():
 def test_a_result_has_every_hit_in_its_group(service):
     hits, page = result(service)
     assert sorted(page.ids("ps-pick")) == sorted(hit.person.person_id for hit in hits)
-    # a query, and two buttons for each hit
-    assert (page.images, len(page.buttons)) == (1 + len(hits), 2 * len(hits))
+    # a query, and two buttons for each hit, and one for each kind of file
+    assert (page.images, len(page.buttons)) == (1 + len(hits), 2 * len(hits) + 4)
     assert f"{hits[0].similarity:.3f}" in page.text
 
 
 def test_one_ranking_keeps_the_order(service):
-    hits, page = result(service, pause=None)
+    hits, page = result(service, pause=views.ONE_RANKING)
     assert page.ids("ps-pick") == [hit.person.person_id for hit in hits]
+
+
+def test_a_time_is_said_once(service):
+    """The world's frames are half an hour apart: with 10 minutes a group has one time."""
+    hits, page = result(service, pause=600.0)
+    times = {views.format_time(hit.person.frame.time) for hit in hits}
+    assert all(page.text.count(time) == len(groups_at(hits, time)) for time in times)
+    # within a day the groups say the day, the hits the time of day alone
+    hits, page = result(service, pause=86400.0)
+    groups = {hit.person.frame.camera for hit in hits}
+    assert page.text.count("2024-05-31") == len(groups)
+
+
+def groups_at(hits, time):
+    return {h.person.frame.camera for h in hits if views.format_time(h.person.frame.time) == time}
+
+
+def test_weak_hits_are_told(service, world, index):
+    person_id, appearances = world.person_seen_by(2, index)
+    queries = [service.query_of_person(person_id)]
+    hits = service.search(queries, NO_FILTERS, 20, cws=False)
+    html = views.result_view(queries, hits, NO_FILTERS, None)
+    num_weak = sum(hit.similarity < 0.5 for hit in hits)
+    # features of this world: 0.97 for the same person, about 0 for others
+    assert num_weak == 20 - (len(appearances) - 1)
+    assert html.count("ps-card ps-weak") == num_weak
+    assert "below 0.5 a hit is weak" in html
+    strong = views.result_view(queries, hits[: len(appearances) - 1], NO_FILTERS, None)
+    assert "weak" not in strong
+
+
+def test_hits_are_grouped_only_as_the_page_offers(service):
+    with pytest.raises(UserError, match="can't be grouped so"):
+        views.result_view([], [], NO_FILTERS, 61.0)
 
 
 def test_no_hit_is_told(service):
@@ -151,7 +199,7 @@ def test_a_frame_of_a_video_is_shown(tmp_path):
     sources = [re.findall('src="([^"]+)"', html) for html in shown]
     assert sources[0] != sources[1]
     page = FramePage((FrameWithPersons(frame, ()),), 1, 1, 1)
-    assert Page(views.frame_list(page)).buttons[0]["data-number"] == "5"
+    assert Page(views.frame_list(page)).buttons[0]["data-pts"] == "5"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): often faster.
     cfg.MODEL.CHANNELS_LAST = False
-    # An image that is missing, damaged or cut short: "stop", or "skip" and count it.
+    # An image that is missing, damaged or cut short: "stop", or "skip" and count it. A set of which
+    # all images are missing is refused, and so is one image whose size no annotation states.
     cfg.INPUT.UNREADABLE_IMAGES = "stop"
     _add_detector_config(cfg)
     _add_coupled_config(cfg)
@@ -44,6 +45,8 @@ def _add_detector_config(cfg: CN) -> None:
     cfg.MODEL.DETECTOR = CN()
     # A name in Detectron2's META_ARCH_REGISTRY.
     cfg.MODEL.DETECTOR.NAME = "GeneralizedRCNN"
+    # Detectron2's "RPN", which knows of regions to ignore as well.
+    cfg.MODEL.PROPOSAL_GENERATOR.NAME = "PersonRPN"
     # Height and width of RoIAlign's output in PersonRes5ROIHeads. A key of its own, because the
     # default of MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION is an int, which a yaml can't make a pair.
     cfg.MODEL.DETECTOR.POOLER_RESOLUTION = (16, 8)
@@ -175,8 +178,7 @@ def _add_solver_config(cfg: CN) -> None:
 
 
 def _add_test_config(cfg: CN) -> None:
-    # Frames a batch and process. Frames of different sizes are padded to the largest, which changes
-    # features near a smaller one's edge a little.
+    # Frames a batch and process; those of a batch have one size.
     cfg.TEST.IMS_PER_BATCH = 1
     # What inference computes in: "float32", "bfloat16", "float16" (CUDA only), or "auto": the
     # fastest that the device has instructions for. Training has SOLVER.AMP.ENABLED.

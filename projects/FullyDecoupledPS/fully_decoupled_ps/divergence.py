@@ -47,7 +47,11 @@ def divergence_error(
 
 
 class NoTracebackOfUserErrors(logging.Filter):
-    """Drops what a training loop logs of an exception that the user is told of in one line."""
+    """Drops what a training loop logs of an exception that the user is told of in one line.
+
+    That is a UserError, or the FloatingPointError that becomes one (:func:`divergence_error`):
+    Detectron2's main branch logs it where it is raised, and again where the training ends.
+    """
 
     def __init__(self, is_reported: Callable[[], bool]):
         """
@@ -61,4 +65,5 @@ class NoTracebackOfUserErrors(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not record.exc_info:
             return True
-        return not (isinstance(record.exc_info[1], UserError) or self.is_reported())
+        is_told = isinstance(record.exc_info[1], (UserError, FloatingPointError))
+        return not (is_told or self.is_reported())

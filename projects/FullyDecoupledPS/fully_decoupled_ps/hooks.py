@@ -1,11 +1,16 @@
 """Hooks of the training loop that make a resumed run equal to an uninterrupted one."""
 
+import logging
+from collections import Counter
+
 from detectron2.engine import HookBase
 from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.utils import comm
 from torch import nn
 
 from .data import TrainLoader, seed_iteration
+
+logger = logging.getLogger(__name__)
 
 
 class SeedIterations(HookBase):
@@ -55,7 +60,11 @@ class LossNormalizers(HookBase):
 
 
 class LeftOutImages(HookBase):
-    """Logs how many images were left out of the training so far because they can't be read."""
+    """Logs how many images were left out of the training so far because they can't be read.
+
+    At its end, in each process, also how many files these were, and of how many others the reader
+    has told something.
+    """
 
     def __init__(self, loader: TrainLoader):
         self._loader = loader
@@ -65,3 +74,12 @@ class LeftOutImages(HookBase):
             self.trainer.storage.put_scalar(
                 "data/unreadable_images", self._loader.num_left_out, smoothing_hint=False
             )
+
+    def after_train(self):
+        if self._loader.num_left_out:
+            logger.warning(
+                "%d image(s) could not be read; other frames took their places %d times",
+                *(len(self._loader.files_left_out), self._loader.num_left_out),
+            )
+        for note, number in Counter(self._loader.notes.values()).items():
+            logger.warning("%d image(s) each of which %s", number, note)

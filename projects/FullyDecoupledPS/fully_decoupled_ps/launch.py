@@ -25,6 +25,7 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from .divergence import NoTracebackOfUserErrors
 from .errors import UserError
+from .names import printable
 
 # In torchrun's store: how many processes of a machine have met an error of the user's.
 _REPORTS = "user_errors_of_machine_{}"
@@ -220,7 +221,7 @@ def _hide_tracebacks(is_reported: Callable[[], bool]) -> None:
 
 
 def _print_and_exit(error: UserError) -> None:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {printable(str(error))}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -1,6 +1,7 @@
 """Checks of a whole config before any long work: device, parts, weights, data, identities."""
 
-from typing import Sequence
+import logging
+import os
 
 import torch
 from detectron2.config import CfgNode
@@ -20,9 +21,12 @@ from .data import (
     get_protocols,
     has_contiguous_ids,
 )
+from .data.dataset_mapper import SKIP, STOP
 from .errors import UserError
 from .modeling import REID_LOSS_REGISTRY, REID_SIDE_NET_REGISTRY, SIDE_FUSION_REGISTRY
 from .modeling.precision import precision_from_config
+
+logger = logging.getLogger(__name__)
 
 
 def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
@@ -39,6 +43,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     """
     _check_device(cfg)
     check_parts(cfg)
+    check_test_numbers(cfg)
     precision_from_config(cfg)  # refuses a type that the device has not
     if cfg.TEST.IMS_PER_BATCH < 1:
         raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; it must be 1 or more")
@@ -49,7 +54,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     if cfg.DATASETS.TEST:
         for name in cfg.DATASETS.TEST:
             get_protocols(name)
-        _images_of("DATASETS.TEST", cfg.DATASETS.TEST)
+        _images_of(cfg, "TEST")
     if eval_only:
         if not cfg.DATASETS.TEST:
             raise UserError("DATASETS.TEST is empty; name a test set to evaluate on")
@@ -122,6 +127,25 @@ def check_parts(cfg: CfgNode) -> None:
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
 
 
+def check_test_numbers(cfg: CfgNode) -> None:
+    """Refuse numbers, of what is read in testing and in searching, that let nothing or all pass.
+
+    Raises:
+        UserError: names the key and what is allowed.
+    """
+    search = cfg.TEST.SEARCH
+    for key, values in (
+        ("TEST.SEARCH.SCORE_THRESH", [search.SCORE_THRESH]),
+        ("TEST.SEARCH.MORE_SCORE_THRESHS", search.MORE_SCORE_THRESHS),
+    ):
+        for value in values:
+            if not 0 <= value <= 1:  # nan is not
+                raise UserError(f"{key}: {value} is no score; scores are from 0 to 1")
+    for key, least in (("MIN_SIZE_TEST", 0), ("MAX_SIZE_TEST", 1)):
+        if cfg.INPUT[key] < least:
+            raise UserError(f"INPUT.{key} is {cfg.INPUT[key]}; it must be {least} or more")
+
+
 def _check_choice(key: str, value: str, allowed) -> None:
     if value not in allowed:
         raise UserError(f"{key} is {value!r}; allowed are {', '.join(allowed)}")
@@ -157,18 +181,39 @@ def _check_weights(cfg: CfgNode) -> None:
         )
 
 
-def _images_of(key: str, names: Sequence[str]) -> dict[str, list[dict]]:
-    """The dataset dicts by name; of no set there may be none."""
+def _images_of(cfg: CfgNode, key: str) -> dict[str, list[dict]]:
+    """The dataset dicts of DATASETS.TRAIN or TEST by name; of no set there may be none."""
+    names = cfg.DATASETS[key]
     sets = {name: DatasetCatalog.get(name) for name in names}
     for name, dicts in sets.items():
         if not dicts:
-            raise UserError(f"{name} has no image; take it out of {key}, or add images")
+            raise UserError(f"{name} has no image; take it out of DATASETS.{key}, or add images")
+        _check_files(name, dicts, cfg.INPUT.UNREADABLE_IMAGES)
     return sets
+
+
+def _check_files(name: str, dicts: list[dict], policy: str) -> None:
+    """A missing file stops a run before it has begun, or is skipped; a missing folder is a mistake.
+
+    The loaders of data sets see this only where they take an image's size from its header.
+    """
+    missing = [d["file_name"] for d in dicts if not os.path.exists(d["file_name"])]
+    if not missing:
+        return
+    count = f"{len(missing)} of {len(dicts)} images are not there, '{missing[0]}' for one"
+    if len(missing) == len(dicts):
+        raise UserError(f"{name}: {count}; correct its image folder, or put the images there")
+    if policy == STOP:
+        raise UserError(
+            f"{name}: {count}; put them there, take their entries out, or set "
+            f"INPUT.UNREADABLE_IMAGES {SKIP}"
+        )
+    logger.warning("%s: %s; they are skipped", name, count)
 
 
 def _check_boxes(cfg: CfgNode) -> None:
     """What Detectron2 would assert when it builds the loader."""
-    sets = _images_of("DATASETS.TRAIN", cfg.DATASETS.TRAIN)
+    sets = _images_of(cfg, "TRAIN")
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and not any(
         d.get("annotations") for dicts in sets.values() for d in dicts
     ):
@@ -204,3 +249,4 @@ def _check_identities(cfg: CfgNode) -> None:
             f"{found} identities; set it to 0 (taken from the data) or to {found}"
         )
     cfg.MODEL.REID.NUM_IDS = found
+    _check_files(cfg.DATASETS.TRAIN[0], dicts, cfg.INPUT.UNREADABLE_IMAGES)

@@ -15,6 +15,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from .files import drop_torn_line, tell_unwritable, unwritable
+from .names import take_all_names
 
 PACKAGE = __package__
 NEVER = logging.CRITICAL + 1
@@ -26,6 +27,7 @@ def log_begun_after(folder: str) -> Iterator[None]:
 
     If the block raises, neither folder nor file is made. The console shows all at once.
     """
+    take_all_names(sys.stdout)
     logger = logging.getLogger(PACKAGE)
     held_back = MemoryHandler(capacity=sys.maxsize, flushLevel=NEVER)
     handlers = [held_back]
@@ -64,6 +66,7 @@ def _begin(folder: str) -> list[logging.Handler]:
     for logger in (*libraries, ours):
         for handler in _file_handlers(logger, folder):
             _stop_on_failure(handler)
+            take_all_names(handler.stream)
     return _file_handlers(ours, folder)
 
 

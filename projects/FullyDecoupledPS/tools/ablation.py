@@ -28,6 +28,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import torch
 from tabulate import tabulate
 
+from fully_decoupled_ps.cli.common import MAX_SEED, whole_number
 from fully_decoupled_ps.data.synthetic import SyntheticSpec, make_synthetic_dataset
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation.plots import plot_spreads
@@ -74,13 +75,16 @@ def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    positive = whole_number(1)
     parser.add_argument("--output-dir", type=Path, default=Path("output/ablation"), metavar="DIR")
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--iterations", type=int, default=600, help="of each net (default: 600)")
-    parser.add_argument("--batch", type=int, default=4, help="frames (default: 4)")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
+    parser.add_argument("--seeds", nargs="+", type=whole_number(0, MAX_SEED), default=[1, 2, 3])
+    parser.add_argument(
+        "--iterations", type=positive, default=600, help="of each net (default: 600)"
+    )
+    parser.add_argument("--batch", type=positive, default=4, help="frames (default: 4)")
+    parser.add_argument("--jobs", type=positive, default=2, help="runs at a time (default: 2)")
     return parser.parse_args(arguments)
 
 
@@ -239,8 +243,6 @@ def write_summary(args: argparse.Namespace, results: List[Dict]) -> str:
 def main(arguments: Optional[List[str]] = None) -> int:
     args = parse_args(arguments)
     try:
-        if args.iterations < 1 or args.batch < 1 or args.jobs < 1:
-            raise UserError("--iterations, --batch and --jobs must be 1 or more")
         print(write_summary(args, run_all(args)))
     except UserError as error:
         print(f"ablation: {error}", file=sys.stderr)

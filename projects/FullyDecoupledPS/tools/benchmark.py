@@ -45,6 +45,7 @@ from fully_decoupled_ps.benchmark.tables import (
     training_table,
 )
 from fully_decoupled_ps.benchmark.timing import Breakdown, median_ratio, time_in_turns
+from fully_decoupled_ps.cli.common import whole_number
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
 from fully_decoupled_ps.modeling.precision import choose_autocast
@@ -208,40 +209,32 @@ def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    positive, side = whole_number(1), whole_number(32)
     parser.add_argument("what", choices=("inference", "training"))
     parser.add_argument("--config-files", nargs="+", metavar="F", help="instead of the six models")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE", help="of the configs")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--threads", type=positive, default=torch.get_num_threads())
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="no peak memory")
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     group = parser.add_argument_group("inference")
-    group.add_argument("--size", type=int, nargs=2, default=(900, 1500), metavar=("H", "W"))
-    group.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 8])
-    group.add_argument("--detections", type=int, default=10, help="in every image (default: 10)")
+    group.add_argument("--size", type=side, nargs=2, default=(900, 1500), metavar=("H", "W"))
+    group.add_argument("--batch-sizes", type=positive, nargs="+", default=[1, 8])
+    group.add_argument(
+        "--detections", type=positive, default=10, help="in every image (default: 10)"
+    )
     group.add_argument(
         "--autocast", nargs="+", default=[], metavar="TYPE", help="as TEST.AUTOCAST, beside float32"
     )
     group = parser.add_argument_group("training")
-    group.add_argument("--train-size", type=int, nargs=2, default=(480, 800), metavar=("H", "W"))
-    group.add_argument("--train-batch", type=int, default=2, help="images (default: 2)")
-    group.add_argument("--persons", type=int, default=3, help="in every image (default: 3)")
+    group.add_argument("--train-size", type=side, nargs=2, default=(480, 800), metavar=("H", "W"))
+    group.add_argument("--train-batch", type=positive, default=2, help="images (default: 2)")
+    group.add_argument("--persons", type=positive, default=3, help="in every image (default: 3)")
     group.add_argument("--stages", nargs="+", default=["reid"], choices=("reid", "joint", "hybrid"))
-    group.add_argument("--workers", type=int, default=2, help="of the loader; 0: no loader")
+    group.add_argument(
+        "--workers", type=whole_number(0), default=2, help="of the loader; 0: no loader"
+    )
     return parser.parse_args(arguments)
-
-
-def check(args: argparse.Namespace) -> None:
-    """
-    Raises:
-        UserError: if a number is out of its range.
-    """
-    for name in ("rounds", "threads", "detections", "train_batch", "persons"):
-        if getattr(args, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; 1 or more")
-    sizes = [*args.size, *args.train_size, *(32 * x for x in args.batch_sizes)]
-    if min(sizes) < 32:
-        raise UserError("--size and --train-size must be 32 or more, and --batch-sizes 1 or more")
 
 
 def run(args: argparse.Namespace) -> Dict[str, Any]:
@@ -268,7 +261,6 @@ def main(arguments: Optional[List[str]] = None) -> int:
     keep_large_buffers()
     logging.disable(logging.INFO)
     try:
-        check(args)
         torch.set_num_threads(args.threads)
         result = run(args)
     except UserError as error:

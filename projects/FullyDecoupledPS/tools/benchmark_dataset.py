@@ -31,6 +31,7 @@ from tabulate import tabulate
 
 from fully_decoupled_ps import load_config
 from fully_decoupled_ps.benchmark.machine import processor_name
+from fully_decoupled_ps.cli.common import MAX_SEED, whole_number
 from fully_decoupled_ps.data import (
     TrainLoader,
     count_person_ids,
@@ -184,12 +185,14 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     parser.add_argument("--layout", default="", help="only layouts whose name holds this")
-    parser.add_argument("--frames", type=int, default=100_000)
-    parser.add_argument("--boxes", type=int, default=5, help="in each frame")
-    parser.add_argument("--persons", type=int, default=5_000)
-    parser.add_argument("--workers", type=int, default=2, help="processes of the loader")
+    parser.add_argument("--frames", type=whole_number(1), default=100_000)
+    parser.add_argument("--boxes", type=whole_number(1), default=5, help="in each frame")
+    parser.add_argument("--persons", type=whole_number(1), default=5_000)
+    parser.add_argument(
+        "--workers", type=whole_number(0), default=2, help="processes of the loader"
+    )
     parser.add_argument("--folder", type=Path, help="where files are written; default: as for all")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=whole_number(0, MAX_SEED), default=0)
     return parser.parse_args()
 
 

@@ -25,6 +25,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from tabulate import tabulate
 
 from fully_decoupled_ps.benchmark.machine import processor_name, resident_mebibytes
+from fully_decoupled_ps.cli.common import MAX_SEED, whole_number
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.evaluation.predictions import collect_predictions
 
@@ -253,12 +254,17 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     parser.add_argument("--case", default="", help="only cases whose name holds this")
-    parser.add_argument("--repeat", type=int, default=5, help="take the best of so many runs")
     parser.add_argument(
-        "--reference-queries", type=int, default=10, help="queries for the plain loops; 0: none"
+        "--repeat", type=whole_number(1), default=5, help="take the best of so many runs"
     )
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--reference-queries",
+        type=whole_number(0),
+        default=10,
+        help="queries for the plain loops; 0: none",
+    )
+    parser.add_argument("--threads", type=whole_number(1), default=2)
+    parser.add_argument("--seed", type=whole_number(0, MAX_SEED), default=0)
     return parser.parse_args()
 
 

@@ -26,6 +26,7 @@ import torch
 from tabulate import tabulate
 
 from fully_decoupled_ps.benchmark.machine import processor_name, resident_mebibytes
+from fully_decoupled_ps.cli.common import MAX_SEED, whole_number
 from fully_decoupled_ps.index import IndexInfo, NewFrame, Source, open_index
 from fully_decoupled_ps.index.exact import EXACT_LIMIT
 from fully_decoupled_ps.index.ivf import exact_neighbours
@@ -151,14 +152,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--sizes", type=whole_number(1), nargs="+", default=[100_000, 1_000_000])
     parser.add_argument(
         "--kinds", nargs="+", default=["random", "people"], choices=["random", "people"]
     )
-    parser.add_argument("--dim", type=int, default=2048)
-    parser.add_argument("--queries", type=int, default=50)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dim", type=whole_number(1), default=2048)
+    parser.add_argument("--queries", type=whole_number(1), default=50)
+    parser.add_argument("--threads", type=whole_number(1), default=2)
+    parser.add_argument("--seed", type=whole_number(0, MAX_SEED), default=0)
     parser.add_argument(
         "--folder", help="where the index is made, and removed again (default: the system's)"
     )

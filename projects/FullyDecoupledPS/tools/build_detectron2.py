@@ -15,6 +15,9 @@ distribution's name, imports it.
     python build_detectron2.py                   # build, and install into the running environment
     python build_detectron2.py --keep-installed  # the same, unless there is another Detectron2
     python build_detectron2.py --wheel-dir DIR   # only build, e.g. to carry it to another machine
+    python build_detectron2.py --from-git URL    # upstream's main branch, with its C++ operators
+
+The installed Detectron2 is replaced only after the new one has been built.
 """
 
 import argparse
@@ -56,6 +59,8 @@ REQUIREMENTS = (
     "hydra-core>=1.1",
     "packaging",
 )
+# Of upstream's main branch, whose model_zoo also imports pkg_resources, gone from setuptools 81.
+BUILD_TOOLS = ("setuptools<81", "wheel")
 
 
 class BuildError(Exception):
@@ -280,11 +285,26 @@ def build(folder: Path, sdist: Optional[Path] = None) -> Path:
     return write_wheel(files, folder)
 
 
-def install(wheel: Path) -> None:
-    """Install ``wheel`` and what it requires into the running environment."""
+def build_from_git(folder: Path, url: str) -> Path:
+    """Build the wheel of a Git repository of Detectron2 into ``folder``, C++ operators included."""
+    pip = [sys.executable, "-m", "pip"]
+    tools = [*pip, "install", "--quiet", *BUILD_TOOLS]
+    build = [*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    build += ["--wheel-dir", str(folder), url]
+    if any(subprocess.run(command).returncode for command in (tools, build)):
+        raise BuildError(
+            f"pip could not build {url}; its message is above. It needs git, a C++ compiler and "
+            "the network. What was installed before is still there"
+        )
+    return next(folder.glob("detectron2-*.whl"))
+
+
+def install(wheel: Path, constraint: Optional[Path] = None) -> None:
+    """Install ``wheel`` and what it requires, within ``constraint``, into the environment."""
+    constraints = ["--constraint", str(constraint)] if constraint else []
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
     # The first command replaces an earlier build of the same version, the second sees to the rest.
-    for options in (["--no-deps", "--force-reinstall"], []):
+    for options in (["--no-deps", "--force-reinstall"], constraints):
         if subprocess.run(pip + options + [str(wheel)]).returncode:
             raise BuildError(f"pip could not install {wheel.name}; its message is above")
 
@@ -303,7 +323,8 @@ def find_other_detectron2() -> Optional[str]:
         version = "from a source folder"
     if version == VERSION:
         return None
-    command = [sys.executable, "-c", "import detectron2.engine, detectron2.model_zoo"]
+    # Not model_zoo: upstream's needs pkg_resources, which setuptools 81 removed, and we do not.
+    command = [sys.executable, "-c", "import detectron2.engine, detectron2.modeling"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         said = (done.stdout.strip().splitlines() or ["nothing"])[-1]
@@ -321,6 +342,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
         "--keep-installed", action="store_true", help="leave a Detectron2 of the user's own alone"
     )
     parser.add_argument("--sdist", type=Path, help="a downloaded source distribution to use")
+    parser.add_argument("--from-git", metavar="URL", help="build this repository of Detectron2")
+    parser.add_argument("--constraint", type=Path, help="pip's constraints on what it requires")
     args = parser.parse_args(arguments)
     try:
         if args.wheel_dir:
@@ -331,11 +354,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
             print(f"Keeping the installed detectron2 {other}")
             return 0
         with tempfile.TemporaryDirectory() as folder:
-            install(build(Path(folder), args.sdist))
+            folder, url = Path(folder), args.from_git
+            wheel = build_from_git(folder, url) if url else build(folder, args.sdist)
+            install(wheel, args.constraint)
     except BuildError as error:
         print(f"build_detectron2: {error}", file=sys.stderr)
         return 2
-    print(f"Installed detectron2 {VERSION}")
+    print(f"Installed detectron2 {wheel.name.split('-')[1]}")
     return 0
 
 

@@ -208,7 +208,7 @@ def format_results(results: dict) -> str:
     names = ("mAP", "top1", "top5", "top10")
     table = [[title, *(results[key][n] for n in names)] for title, key in rows if key in results]
     return f"detection: AP {detection['AP']:.1f}, recall {detection['recall']:.1f}\n" + tabulate(
-        table, headers=["search", *names], floatfmt=".1f"
+        table, headers=["search", *names], floatfmt=".1f", missingval="n/a"
     )
 
 

@@ -4,7 +4,7 @@
     python evaluate_predictions.py output/prw/reid/inference/prw_test/predictions.npz --cbgm 30 4
 
 TEST.SEARCH.SAVE_PREDICTIONS True makes evaluation write such a file. Other programs can write it,
-too: fully_decoupled_ps/evaluation/predictions_file.py says what it holds.
+too: --help says what it holds.
 """
 
 import argparse
@@ -13,18 +13,23 @@ import sys
 from typing import List, Optional
 
 import fully_decoupled_ps  # noqa: F401 (registers the built-in datasets)
+from fully_decoupled_ps.cli.common import number, whole_number
 from fully_decoupled_ps.data import register_person_search_json
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import (
     PersonSearchEvaluator,
+    check_plausible,
     dataset_of_predictions,
     load_predictions,
+    predictions_file,
 )
 
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        epilog=predictions_file.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("predictions", help="the .npz file")
@@ -32,10 +37,29 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add(
         "--json", nargs=2, metavar=("FILE", "IMAGES"), help="own data: annotations and image folder"
     )
-    add("--score-thresh", type=float, nargs="+", default=[0.5], help="one or more (default: 0.5)")
+    add(
+        "--score-thresh",
+        type=number(0, 1),
+        nargs="+",
+        default=[0.5],
+        help="least score of the detections that are searched, one or more (default: 0.5); figures "
+        "of detection are over all detections in the file, whatever is said here",
+    )
     add("--no-cws", action="store_true", help="leave class weighted similarity out")
-    add("--cbgm", type=int, nargs=2, metavar=("K1", "K2"), help="with context matching as well")
-    add("--gallery-sizes", type=int, nargs="+", default=(), help="only these (default: all)")
+    add(
+        "--cbgm",
+        type=whole_number(1),
+        nargs=2,
+        metavar=("K1", "K2"),
+        help="with context matching as well",
+    )
+    add(
+        "--gallery-sizes",
+        type=whole_number(1),
+        nargs="+",
+        default=(),
+        help="only these (default: all)",
+    )
     add("--gt-boxes", action="store_true", help="with ground-truth boxes as well")
     add("--coco-ap", action="store_true", help="with COCO's detection AP as well")
     add("--breakdown", action="store_true", help="mAP by pair of cameras and by box height as well")
@@ -64,8 +88,9 @@ def evaluate(args: argparse.Namespace) -> None:
         device=args.device,
         output_dir=args.output_dir,
     )
-    image_ids = evaluator.dataset.image_ids
-    evaluator.evaluate_predictions(load_predictions(args.predictions, image_ids, name))
+    predictions = load_predictions(args.predictions, evaluator.dataset.image_ids, name)
+    check_plausible(evaluator.dataset, predictions)
+    evaluator.evaluate_predictions(predictions)
 
 
 def main(argv: Optional[List[str]] = None) -> int:

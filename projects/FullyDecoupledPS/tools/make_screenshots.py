@@ -150,7 +150,7 @@ def take_screenshots(browser, url: str, person: Person) -> Iterator:
     in_list = page.locator(f'#ps-frames [data-file="{person.frame.path}"]')
     while not in_list.count():
         text = page.locator("#ps-frames .ps-status").inner_text()
-        page.get_by_role("button", name="Next page").click()
+        page.get_by_role("button", name="Next page").first.click()
         page.wait_for_function(
             "text => document.querySelector('#ps-frames .ps-status').innerText !== text", arg=text
         )

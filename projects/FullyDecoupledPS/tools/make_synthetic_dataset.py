@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional, Tuple
 
+from fully_decoupled_ps.cli.common import MAX_SEED, whole_number
 from fully_decoupled_ps.data.synthetic import PRESETS, SyntheticSpec, make_synthetic_dataset
 from fully_decoupled_ps.errors import UserError
 
@@ -38,11 +39,15 @@ def get_parser() -> argparse.ArgumentParser:
         help="demo: 1,650 small frames, half a minute; prw: PRW's size, about an hour "
         "(default: demo)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--seed", type=whole_number(0, MAX_SEED), default=0, help="default: 0")
     parser.add_argument("--frame-size", type=parse_size, metavar="WxH")
     for name in ("train-frames", "test-frames", "train-ids", "test-ids", "max-queries"):
-        parser.add_argument(f"--{name}", type=int, metavar="N", help="default: the preset's")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="default: 2")
+        parser.add_argument(
+            f"--{name}", type=whole_number(0), metavar="N", help="default: the preset's"
+        )
+    parser.add_argument(
+        "--workers", type=whole_number(0), default=2, metavar="N", help="default: 2"
+    )
     return parser
 
 

@@ -23,8 +23,10 @@ from typing import List, Optional, Tuple
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from fully_decoupled_ps.cli.common import MAX_SEED, number, whole_number
 from fully_decoupled_ps.config import load_config
 from fully_decoupled_ps.data import register_person_search_json
+from fully_decoupled_ps.data.images import read_image
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import dataset_of_predictions, load_predictions
 from fully_decoupled_ps.evaluation.predictions import Predictions
@@ -37,14 +39,8 @@ from fully_decoupled_ps.utils.frame_pictures import draw_box_noise, draw_detecti
 from fully_decoupled_ps.utils.labelled_features import labelled_features
 from fully_decoupled_ps.utils.query_cards import find_image, load_queries
 from fully_decoupled_ps.utils.similarity_histograms import draw_similarity_histograms
-from fully_decoupled_ps.utils.visualizer import encode_image, read_image
+from fully_decoupled_ps.utils.visualizer import encode_image
 from fully_decoupled_ps.utils.worst_queries import draw_worst_queries
-
-
-def positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
-    return int(text)
 
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
@@ -62,7 +58,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     add = common.add_argument
     add("--output", metavar="OUT.png", help="default: <picture>.png beside the input")
     add("--title", help="written above the picture")
-    add("--seed", type=int, default=0, help="default: 0")
+    add("--seed", type=whole_number(0, MAX_SEED), default=0, help="default: 0")
     for name, what, draw in (
         ("detections", "detections and annotated persons on sample frames", detections),
         ("embedding", "a map of the embeddings, coloured by id", embedding),
@@ -71,19 +67,21 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
         picture = pictures.add_parser(name, help=what, parents=[dataset, common])
         picture.set_defaults(draw=draw)
         picture.add_argument("input", metavar="PREDICTIONS", help="predictions.npz")
-        picture.add_argument("--score-thresh", type=float, default=0.5, help="default: 0.5")
+        picture.add_argument("--score-thresh", type=number(0, 1), default=0.5, help="default: 0.5")
         if name == "detections":
-            picture.add_argument("--frames", type=positive, default=6, help="default: 6")
+            picture.add_argument("--frames", type=whole_number(1), default=6, help="default: 6")
         if name == "embedding":
             picture.add_argument("--method", choices=METHODS, default="tsne")
-            picture.add_argument("--persons", type=positive, default=20, help="default: 20")
+            picture.add_argument("--persons", type=whole_number(1), default=20, help="default: 20")
     worst_parser = pictures.add_parser(
         "worst", help="the queries of lowest AP, with their hits", parents=[common]
     )
     worst_parser.set_defaults(draw=worst)
     worst_parser.add_argument("input", metavar="QUERIES", help="queries_<protocol>.json")
-    worst_parser.add_argument("--queries", type=positive, default=8, help="default: 8")
-    worst_parser.add_argument("--hits", type=positive, default=10, help="default and most: 10")
+    worst_parser.add_argument("--queries", type=whole_number(1), default=8, help="default: 8")
+    worst_parser.add_argument(
+        "--hits", type=whole_number(1), default=10, help="default and most: 10"
+    )
     worst_parser.add_argument("--image-root", help="folder of the pictures, if they moved")
     alpha_parser = pictures.add_parser(
         "alpha", help="the weight of side-fusion over the iterations", parents=[common]
@@ -95,7 +93,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     )
     sna_parser.set_defaults(draw=sna, input=None)
     sna_parser.add_argument("--config-file", default="", help="has MODEL.REID.BOX_NOISE")
-    sna_parser.add_argument("--frames", type=positive, default=6, help="default: 6")
+    sna_parser.add_argument("--frames", type=whole_number(1), default=6, help="default: 6")
     sna_parser.add_argument("opts", nargs="*", default=[], help="KEY VALUE pairs of the config")
     return parser.parse_args(argv)
 

@@ -6,6 +6,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from torch import nn
 
+from ..data.fingerprint import differences
 from ..errors import UserError
 from ..files import atomic_write, os_error_in, remove_partial_files, unwritable
 from .reading import read_checkpoint, unreadable
@@ -43,10 +44,14 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         has_loaded_reid: whether a loaded checkpoint held a re-id branch.
         training_data: the fingerprint of what a loaded network, whose training was not resumed, was
             trained on; None if the checkpoint does not say.
+        new_training_data: the fingerprint of what a training that starts is of. A re-id network
+            that was trained on other persons is then taken without its memories of them; None, as
+            in a training that goes on, keeps them.
     """
 
     has_loaded_reid = False
     training_data = None
+    new_training_data = None
     _must_be_trained = False
 
     def __init__(self, model, save_dir="", **kwargs):
@@ -108,11 +113,31 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         if _is_plain_detector(state):
             state = checkpoint["model"] = {f"detector.{k}": v for k, v in state.items()}
         if reid is not None:
+            if self.new_training_data is not None and has_reid_weights(state):
+                self._renew_memories(reid, checkpoint)
             _fit_memories(reid, state)
         incompatible = super()._load_model(checkpoint)  # takes "model" out of it
         self._refuse_misfit(state, incompatible)
         self.has_loaded_reid |= has_reid_weights(state)
         return incompatible
+
+    def _renew_memories(self, reid: nn.Module, checkpoint: dict) -> None:
+        """Leave a checkpoint's memories out where their rows stand for other persons."""
+        trained_on = checkpoint.get("trainer", {}).get("training_data")
+        if trained_on is None:
+            known = "it does not say on which persons it was trained"
+        elif changes := differences(trained_on, self.new_training_data):
+            known = f"it was trained on other data ({changes})"
+        else:
+            return
+        for name, memory in _memories(reid, checkpoint["model"]):
+            fresh = {f"{name}.{key}": value for key, value in memory.state_dict().items()}
+            checkpoint["model"].update(fresh)
+        self.logger.warning(
+            "The re-id network of the checkpoint is the start of this training. %s: its weights "
+            "are kept, and the memory of identities (lookup table and queue) starts anew",
+            known[0].upper() + known[1:],
+        )
 
     def _align_with_detector(self, checkpoint) -> dict:
         """An ImageNet file's tensors by the detector's names. By their ends they fit both nets."""
@@ -166,10 +191,14 @@ def _is_plain_detector(state: dict) -> bool:
 
 def _fit_memories(reid: nn.Module, state: dict) -> None:
     """Give the memories of a branch, one for each of its heads, the checkpoint's sizes."""
-    for name, module in reid.named_modules():
-        table = state.get(f"reid.{name}{_LOOKUP_TABLE}")
-        if table is not None:
-            _fit_memory(module, len(table))
+    for name, memory in _memories(reid, state):
+        _fit_memory(memory, len(state[name + _LOOKUP_TABLE]))
+
+
+def _memories(reid: nn.Module, state: dict) -> list[tuple[str, nn.Module]]:
+    """A branch's memories that a state dict has as well, by their names there."""
+    named = ((f"reid.{name}", module) for name, module in reid.named_modules())
+    return [(name, module) for name, module in named if name + _LOOKUP_TABLE in state]
 
 
 def _fit_memory(memory: nn.Module, rows: int) -> None:

@@ -11,10 +11,14 @@ from ..data.inspection import Inspection, format_inspection, inspect_dataset
 from ..data.inspection.findings import ERROR, WARNING
 from ..errors import UserError
 from ..files import replace_file
+from ..names import printable
 from ..utils.dataset_sheet import draw_dataset_sheet
 from ..utils.visualizer import encode_image
+from .common import MAX_SEED, whole_number
 
 HELP = "check a dataset before training: counts, ids, boxes, pictures, queries"
+
+_positive = whole_number(1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +33,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split", choices=("train", "test"),
         help="what a JSON file is for (default: test if it lists queries, else train)",
     )  # fmt: skip
+    add(
+        "--person-class", action="append", default=[], metavar="NAME",
+        help="a category of a JSON file that is persons, beside person and pedestrian; "
+        "may be repeated",
+    )  # fmt: skip
+    add("--id-attribute", metavar="NAME", help="a JSON file's field that holds the identity")
+    add(
+        "--against", metavar="NAME|JSON",
+        help="a set that should share no picture with this one, as the training set",
+    )  # fmt: skip
     add("--sample", type=_positive, metavar="N", help="open N pictures (default: all)")
-    add("--seed", type=int, default=0, help="draws the sample and the sheet (default: 0)")
+    add(
+        "--seed", type=whole_number(0, MAX_SEED), default=0, metavar="N",
+        help="draws the sample and the sheet (default: 0)",
+    )  # fmt: skip
     add(
         "--workers", type=_positive, default=os.cpu_count() or 1, metavar="N",
         help="processes that open pictures (default: one a CPU)",
@@ -56,21 +73,21 @@ def run(args: argparse.Namespace) -> int:
         args.dataset,
         image_root=args.image_root,
         split=args.split,
+        person_classes=args.person_class,
+        id_attribute=args.id_attribute,
+        against=args.against,
         sample=args.sample,
         workers=args.workers,
         seed=args.seed,
     )
-    print(_as_json(inspection) if args.json else format_inspection(inspection))
+    if args.json:
+        print(_as_json(inspection))
+    else:
+        print(printable(format_inspection(inspection), keep="\n"))
     if args.sheet:
         _write_sheet(args, inspection)
     levels = {finding.level for finding in inspection.findings}
     return int(ERROR in levels or (args.strict and WARNING in levels))
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 1 or more")
-    return int(text)
 
 
 def _check_sheet_path(path: str) -> None:

@@ -1,6 +1,7 @@
 """``person-search SUBCOMMAND``: search one's own pictures and videos for a person."""
 
 import argparse
+import copy
 import importlib
 import logging
 import os
@@ -8,6 +9,7 @@ import sys
 from typing import Sequence
 
 from ..errors import UserError
+from ..names import printable, take_all_names
 
 # Name of a subcommand -> its module here, which has HELP (one line), add_arguments(parser) and
 # run(args) -> exit status. A module imports what is slow or optional only in run.
@@ -35,14 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: exit status: that of the subcommand, 2 for a user's mistake, 130 after Ctrl-C.
     """
     args = _parse(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # a terminal or pipe of any encoding takes every name
+    take_all_names(sys.stdout)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PrintableFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("fully_decoupled_ps").setLevel(logging.INFO)
     try:
         status = args.run(args)
         sys.stdout.flush()
         return status
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -50,6 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # of `person-search query ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Escapes what the names in a message would do to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record = copy.copy(record)
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                printable(arg) if isinstance(arg, str) else arg for arg in record.args
+            )
+        return super().format(record)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -11,6 +11,7 @@ from ..inference.query import (
     parse_numbers,
     query_at_point,
     query_of_box,
+    query_of_person,
     read_named_frame,
 )
 
@@ -52,18 +53,18 @@ def find_queries(args: argparse.Namespace, index: PersonIndex) -> list[Query]:
         UserError: if a picture can't be read, a box is not in it, nobody is at a point, the
             network is not that of the index, or the index has no such person.
     """
-    queries = [_of_index(index, person_id) for person_id in args.person]
+    queries = [query_of_person(index, person_id) for person_id in args.person]
     if not args.images:
         return queries
     boxes = [parse_numbers("--box", text, 4) for text in args.box]
     points = [parse_numbers("--point", text, 2) for text in args.point]
-    images = [read_named_frame(name) for name in args.images]
+    images = [read_named_frame(name, index) for name in args.images]
     location, weights = args.model or index.info.model, args.weights
     if not args.model:
         if not os.path.exists(location):
             raise UserError(
-                f"the network that made the index is not at {location} any more; say with --model "
-                "where it is"
+                f"the network that made the index is not at {location} any more, or can't be "
+                "reached there; say with --model where it is"
             )
         weights = weights or index.info.weights
     network = load_network(location, weights, args.device)
@@ -74,10 +75,3 @@ def find_queries(args: argparse.Namespace, index: PersonIndex) -> list[Query]:
         else:
             queries.append(query_of_box(network, name, image, boxes[i] if boxes else None))
     return queries
-
-
-def _of_index(index: PersonIndex, person_id: int) -> Query:
-    person = index.person(person_id)
-    feature = index.features([person_id])[0]
-    # the file may be gone; it is needed only where pictures are drawn
-    return Query(person.frame.name, None, person.box, feature)

@@ -6,26 +6,41 @@
   person-search query --person 1234 --index DIR                 a person of the index
 
 Several pictures of one person, each with its --box or --point in the same order, are merged by
-their mean feature. A frame of a video is VIDEO#NUMBER, as hits are printed. Similarities are
-cosines, -1 to 1. They are no proof of identity.
+their mean feature. The detection that is the query itself is left out of the hits: the person of
+--person, and the one at the query's box where the picture is a frame of the index. A frame of a
+video is VIDEO#PTS, as hits are printed. Similarities are cosines, -1 to 1. They are no proof of
+identity; pictures of hits below 0.5 are drawn pale.
 """
 
 import argparse
 import csv
 import json
+import logging
 import sys
 
 HELP = "search an index for a person in a picture"
 
+logger = logging.getLogger(__name__)
+
+# Hits of one search: their rows and, with --html, their pictures are in memory at once.
+MAX_TOP = 1_000_000
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .common import add_filter_arguments, add_index_argument, add_model_arguments
+    from .common import (
+        add_filter_arguments,
+        add_index_argument,
+        add_model_arguments,
+        whole_number,
+    )
 
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture, or VIDEO#NUMBER")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture, or VIDEO#PTS")
     add_index_argument(parser)
     add_query_arguments(parser)
     add_model_arguments(parser, required=False)
-    parser.add_argument("--top", type=int, default=50, help="how many hits (default 50)")
+    parser.add_argument(
+        "--top", type=whole_number(1, MAX_TOP), default=50, help="how many hits (default 50)"
+    )
     parser.add_argument(
         "--cws",
         action="store_true",
@@ -42,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_query_arguments(parser: argparse.ArgumentParser) -> None:
     """What says who is searched, beside the pictures."""
+    from .common import whole_number
+
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--box", action="append", default=[], metavar="x0,y0,x1,y1", help="the person's box"
@@ -50,12 +67,18 @@ def add_query_arguments(parser: argparse.ArgumentParser) -> None:
         "--point", action="append", default=[], metavar="x,y", help="a point on the person"
     )
     parser.add_argument(
-        "--person", action="append", type=int, default=[], help="id of a person of the index"
+        "--person",
+        action="append",
+        type=whole_number(0),
+        default=[],
+        help="id of a person of the index",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     from ..index import open_index
+    from ..inference.filters import check_cameras, describe_range
+    from ..inference.searching import own_detections, search_others
     from .common import read_filters
     from .queries import check_output, check_queries, find_queries
 
@@ -64,54 +87,44 @@ def run(args: argparse.Namespace) -> int:
     check_output("--montage", args.montage, (".png", ".jpg", ".jpeg"))
     filters = read_filters(args)
     with open_index(args.index) as index:
-        _check_cameras(filters.cameras, index)
+        check_cameras(filters.cameras, index.cameras())
         queries = find_queries(args, index)
-        features = [query.feature for query in queries]
-        hits = index.search(features, args.top, filters, cws=args.cws)
+        own = own_detections(index, queries)
+        found = search_others(index, queries, filters, args.top, cws=args.cws, own=own)
         # first, as a reader of what is printed may close the pipe
-        _write_pictures(args, queries, hits)
-        _print(args, queries, hits)
+        _write_pictures(args, queries, found.hits)
+        _print(args, queries, found)
+        if own:
+            ids = ", ".join(map(str, own))
+            logger.info("Left out, for it is the query itself: person %s of the index", ids)
+        if not found.hits:
+            others = "other " if own else ""
+            times = describe_range(index)
+            logger.warning("No %sperson of the index passes the filters; %s", others, times)
     return 0
 
 
-def _check_cameras(cameras, index) -> None:
-    from ..errors import UserError
-
-    known = index.cameras() if cameras else []
-    for camera in cameras:
-        if camera not in known:
-            raise UserError(
-                f"--camera {camera}: index {index.location} has no such camera; "
-                f"it has {', '.join(known[:20]) or 'none'}"
-            )
-
-
-def _print(args, queries, hits) -> None:
+def _print(args, queries, found) -> None:
     from tabulate import tabulate
 
-    from ..inference.hit_records import hit_rows
+    from ..inference.hit_records import hit_rows, text_rows
 
-    columns, rows = hit_rows(hits)
+    columns, rows = hit_rows(found.hits) if args.json else text_rows(found.hits)
     if args.json:
         content = {
             "index": args.index,
             "queries": [{"image": q.name, "box": [round(v, 1) for v in q.box]} for q in queries],
+            # persons of the index that are the query itself, and not among the hits
+            "left_out": list(found.own),
             "hits": [dict(zip(columns, row)) for row in rows],
         }
         print(json.dumps(content, indent=2))
     elif args.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_flat(value) for value in row] for row in rows)
+        writer.writerows(rows)
     elif rows:
-        table = [[_flat(value) for value in row] for row in rows]
-        print(tabulate(table, columns, disable_numparse=True))
-    else:
-        print("No person of the index passes the filters.")
-
-
-def _flat(value):
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+        print(tabulate(rows, columns, disable_numparse=True))
 
 
 def _write_pictures(args, queries, hits) -> None:

@@ -2,7 +2,8 @@
 
 The page is served to this machine alone, at http://127.0.0.1:7860, unless --host says otherwise.
 Pictures of one's own can be searched where the network is that made the index; without it
-everything else works. The index may be written to meanwhile.
+everything else works. The index may be written to meanwhile. Requests by other host names, and
+those of other web pages, are refused.
 """
 
 import argparse
@@ -17,7 +18,7 @@ DEFAULT_PORT = 7860
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .common import add_index_argument, add_model_arguments
+    from .common import add_index_argument, add_model_arguments, whole_number
 
     add_index_argument(parser)
     parser.add_argument(
@@ -26,8 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="address to serve at (default 127.0.0.1: this machine alone); there is no login",
     )
     parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="host name in the browser's address where it is another, such as a proxy's; may be "
+        "given several times",
+    )
+    parser.add_argument(
         "--port",
-        type=int,
+        type=whole_number(0, 65535),
         default=DEFAULT_PORT,
         help=f"default {DEFAULT_PORT}; 0: any that is free",
     )
@@ -53,7 +61,13 @@ def run(args: argparse.Namespace) -> int:
 
     with open_index(args.index) as index, bind(args.host, args.port) as bound:
         network, reason = _load_network(args, index)
-        serve(SearchService(index, network, reason), bound, args.host, browser=args.open)
+        serve(
+            SearchService(index, network, reason),
+            bound,
+            args.host,
+            browser=args.open,
+            names=args.name,
+        )
     return 0
 
 

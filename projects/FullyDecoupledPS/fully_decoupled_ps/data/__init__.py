@@ -4,6 +4,7 @@ from .checks import count_person_ids, has_contiguous_ids
 from .cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols, register_cuhk_sysu
 from .dataset_mapper import UNREADABLE_IMAGES, PersonSearchMapper
 from .fingerprint import differences
+from .ignore_regions import with_regions_apart
 from .person_search_json import (
     load_person_search_json,
     load_person_search_json_protocols,
@@ -35,4 +36,5 @@ __all__ = [
     "register_person_search_json",
     "register_prw",
     "seed_iteration",
+    "with_regions_apart",
 ]

@@ -9,15 +9,28 @@ from typing import Any, Collection, Dict, Iterable, Iterator, List, Sequence, Se
 
 import numpy as np
 from detectron2.structures import BoxMode
-from PIL import Image
 from scipy.io import loadmat
 
 from ..errors import UserError
+from .images import ImageError, read_size
 
 logger = logging.getLogger(__name__)
 
-EXIF_ORIENTATION = 0x0112
 SECONDS_BETWEEN_PROGRESS = 5.0
+
+
+class EntryFault(UserError):
+    """A fault of one entry of a dataset's files.
+
+    Attributes:
+        kind: a short name that stays the same, for reports by kind.
+        what: what there are several of, if there are.
+        mend: what to do about all of the kind; "" where each is a case of its own.
+    """
+
+    def __init__(self, message: str, kind: str, what: str, mend: str = ""):
+        super().__init__(message)
+        self.kind, self.what, self.mend = kind, what, mend
 
 
 def check_folder(path: str, dataset: str) -> None:
@@ -75,26 +88,28 @@ def unwrap(value: Any) -> Any:
 
 def image_size(path: str, where: str) -> Tuple[int, int]:
     """
-    Width and height in pixels, from the file's header alone. They are those of the picture as
-    Detectron2 reads it, that is after the EXIF orientation is applied.
+    Width and height in pixels of the picture as :mod:`.images` reads it, from the file's header.
 
     Args:
         where: file and field that name the image, for the error
     """
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    except FileNotFoundError:
-        raise UserError(
-            f"{where}: image '{path}' not found; add the file, or take its entry out"
-        ) from None
-    except Exception as e:  # PIL's plugins raise nearly anything on a damaged header
-        raise UserError(
-            f"{where}: image '{path}' is unreadable ({type(e).__name__}); restore the file, "
-            "or take its entry out"
-        ) from e
-    return (height, width) if turned else (width, height)
+        return read_size(path)
+    except ImageError as e:
+        if e.is_missing:
+            raise missing_image(path, where) from e
+        raise EntryFault(
+            f"{where}: image '{path}' is unreadable ({e.reason}); {e.mend}, or take its entry out",
+            "pictures.unreadable", "pictures that can't be read",
+        ) from e  # fmt: skip
+
+
+def missing_image(path: str, where: str) -> EntryFault:
+    """The fault of a picture that is not there."""
+    return EntryFault(
+        f"{where}: image '{path}' not found; add the file, or take its entry out",
+        "pictures.missing", "pictures that are not there",
+    )  # fmt: skip
 
 
 def person(box: List[float], person_id: int) -> Dict[str, Any]:
@@ -122,15 +137,17 @@ def clip_box(box: Sequence[float], width: int, height: int, where: str) -> List[
     x0, y0, x1, y1 = (float(v) for v in box)
     clipped = [max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))]
     if not all(map(math.isfinite, (x0, y0, x1, y1))) or x1 <= x0 or y1 <= y0:
-        fault = "has no size"
+        fault, kind, what = "has no size", "boxes.empty", "boxes of no size"
     elif clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
         fault = f"lies outside its image of {width} x {height} pixels"
+        kind, what = "boxes.outside", "boxes outside their picture"
     else:
         return clipped
     corners = ", ".join(f"{v:g}" for v in (x0, y0, x1, y1))
-    raise UserError(
-        f"{where}: the box from corner to corner ({corners}) {fault}; correct it, or take it out"
-    )
+    raise EntryFault(
+        f"{where}: the box from corner to corner ({corners}) {fault}; correct it, or take it out",
+        kind, what,
+    )  # fmt: skip
 
 
 def repeated_ids(annotations: List[Dict[str, Any]]) -> List[int]:
@@ -164,23 +181,31 @@ def _person_ids(dicts: List[Dict[str, Any]]) -> Set[int]:
 
 
 class Faults:
-    """What becomes of a fault of an entry: it is raised, or kept, and the entry left out.
+    """Reads entries past their faults: an entry with one is left out, and the fault kept.
 
-    Around the reading of each entry: ``with faults: ...``
+    Around the reading of each entry: ``with faults.of("annotations"): ...``
     """
 
-    def __init__(self, keep: bool = False) -> None:
-        self.keep = keep
-        self.kept: List[UserError] = []
+    def __init__(self) -> None:
+        self.kept: List[EntryFault] = []
+        self._list = ""
+
+    def of(self, name: str) -> "Faults":
+        """Of the list that the entry stands in."""
+        self._list = name
+        return self
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: Any, fault: Any, traceback: Any) -> bool:
-        if self.keep and isinstance(fault, UserError):
-            self.kept.append(fault)
-            return True
-        return False
+        if not isinstance(fault, UserError):
+            return False
+        if not isinstance(fault, EntryFault):
+            what = f"entries of '{self._list}' that can't be read"
+            fault = EntryFault(str(fault), f"{self._list}.entry", what)
+        self.kept.append(fault)
+        return True
 
 
 class Oddities:

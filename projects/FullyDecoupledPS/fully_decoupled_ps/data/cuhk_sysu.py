@@ -4,13 +4,15 @@ CVPR 2017. 18,184 street photos and film frames; no cameras.
 
 train: 11,206 frames, 55,272 boxes, 5,532 ids.
 test: 6,978 frames, 40,871 boxes; 2,900 queries, each with its own list of gallery frames, in six
-sizes. What the lists hold is kept: a query's own frame, and frames that stand there twice.
+sizes. What the lists hold is kept: a query's own frame, and frames that stand there twice. Where a
+list has the query's own frame, what it says of that frame is the ground truth there: the listed
+box, even if it is another one than the query's, or nobody.
 """
 
 import os
 import re
 from collections import defaultdict
-from typing import Any, Callable, Dict, List, Set, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple, Union
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -51,6 +53,8 @@ OWN_FRAME = "queries have their own frame in their gallery (kept)"
 TWICE = "queries list a gallery frame twice (kept)"
 DISPUTED = "gallery frames hold a person whom one list has there and another not (kept as there)"
 ABSENT = "queries whose gallery says that the person is not in the query's own frame (kept)"
+OTHER_BOX = "queries whose gallery has another box in the query's own frame (that is ground truth)"
+SECOND_BOX = "gallery frames listed again with another box or none (the first counts)"
 
 
 # In the place of a gallery size: every size is a protocol, that of 100 frames the first.
@@ -142,15 +146,16 @@ def _load_test(root: str, sizes: List[int]) -> Tuple[List[Dict], Dict]:
     frames.add(read_pool(root), "CUHK-SYSU test")
     queries = {size: read_test(root, size) for size in sizes}
     ids = {size: _person_ids(queries[size]) for size in sizes}
-    absent = {
+    # A label of the query's own box would be a second ground truth where a list has that frame.
+    listed = {
         (query.image, person_id)
         for size in sizes
         for query, person_id in zip(queries[size], ids[size], strict=True)
-        if _is_absent_from_own_frame(query)
+        if query.image in query.gallery
     }
     protocols = {
         f"gallery_{size}": [
-            frames.add_query(query, person_id, label_own=(query.image, person_id) not in absent)
+            frames.add_query(query, person_id, label_own=(query.image, person_id) not in listed)
             for query, person_id in zip(queries[size], ids[size], strict=True)
         ]
         for size in sizes
@@ -158,8 +163,8 @@ def _load_test(root: str, sizes: List[int]) -> Tuple[List[Dict], Dict]:
     labelled = _frames_of_persons(frames.dicts)
     for size in sizes:
         for query, person_id in zip(queries[size], ids[size], strict=True):
-            found = {name for name, _ in query.found}
-            for name in labelled[person_id] & set(query.gallery) - found:
+            absent = {name for name, box in query.first_listings().items() if box is None}
+            for name in labelled[person_id] & absent:
                 oddities.add(DISPUTED, f"{query.where}, '{name}'")
     frames.finish(f"CUHK-SYSU test, gallery {', '.join(map(str, sizes))} ({root})")
     return frames.dicts, protocols
@@ -171,14 +176,6 @@ def _frames_of_persons(dicts: List[Dict]) -> Dict[int, Set[str]]:
         for annotation in d["annotations"]:
             frames[annotation["person_id"]].add(d["image_id"])
     return frames
-
-
-def _is_absent_from_own_frame(query: Query) -> bool:
-    """Whether the gallery lists the query's own frame as one without the person.
-
-    A label there would make it a ground truth that the protocol does not count.
-    """
-    return query.image in query.gallery and query.image not in {name for name, _ in query.found}
 
 
 def _person_ids(queries: List[Query]) -> List[int]:
@@ -265,22 +262,35 @@ class _Frames:
 
         Returns the protocol's entry.
         """
-        listed: Set[str] = set(query.gallery)
-        for name in listed.difference(self.by_name):
+        listed = query.first_listings()
+        for name in sorted(listed.keys() - self.by_name.keys()):
             self._add_frame(name, query.where)["query_only"] = True
             self.oddities.add(APPENDED, query.where)
-        for name, box in query.found:
-            self.label(name, box, person_id, query.where)
-        if query.image in listed:
-            self.oddities.add(OWN_FRAME, query.where)
-        if len(listed) < len(query.gallery):
-            self.oddities.add(TWICE, query.where)
-        if _is_absent_from_own_frame(query):
-            self.oddities.add(ABSENT, query.where)
+        for name, box in listed.items():
+            if box is not None:
+                self.label(name, box, person_id, query.where)
         if label_own:
             self.label(query.image, query.box, person_id, query.where)
+        self._count_oddities(query, listed)
+        gallery = query.gallery
+        if len(listed) < len(gallery):  # a second mention without a box is no second ground truth
+            places = enumerate(gallery)
+            gallery = [name for i, name in places if i in query.found or listed[name] is None]
         box = self._clip(query.image, query.box, query.where)
-        return add_query(self.by_name[query.image], box, person_id, query.gallery)
+        return add_query(self.by_name[query.image], box, person_id, gallery)
+
+    def _count_oddities(self, query: Query, listed: Dict[str, Optional[Box]]) -> None:
+        if query.image in listed:
+            self.oddities.add(OWN_FRAME, query.where)
+            if listed[query.image] is None:
+                self.oddities.add(ABSENT, query.where)
+            elif listed[query.image] != query.box:
+                self.oddities.add(OTHER_BOX, query.where)
+        if len(listed) < len(query.gallery):
+            self.oddities.add(TWICE, query.where)
+            for place, name in enumerate(query.gallery):
+                if query.found.get(place) != listed[name]:
+                    self.oddities.add(SECOND_BOX, f"{query.where}, '{name}'")
 
     def finish(self, dataset: str) -> None:
         for frame in self.dicts:

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -21,8 +21,17 @@ class Query:
     box: Box
     idname: str
     gallery: List[str]
-    found: List[Tuple[str, Box]]  # gallery frames that hold the person, with its box
+    found: Dict[int, Box]  # place in the gallery -> the person's box; others don't hold the person
     where: str  # file and field, for errors
+
+    def first_listings(self) -> Dict[str, Optional[Box]]:
+        """Every gallery frame with the box that it has where it is listed first; None without."""
+        listed: Dict[str, Optional[Box]] = dict.fromkeys(self.gallery)
+        for place, box in self.found.items():
+            name = self.gallery[place]
+            if self.gallery.index(name) == place:
+                listed[name] = box
+        return listed
 
 
 def read_images(root: str) -> Dict[str, List[Box]]:
@@ -79,13 +88,12 @@ def _read_query(entry: Dict[str, Any], where: str) -> Query:
     if len(head["imname"]) != 1:
         raise UserError(f"{where}: {len(head['imname'])} structs in Query; there must be one")
     gallery = _columns(entry, "Gallery", ("imname", "idlocate"), where)
-    boxes = zip(gallery["imname"], gallery["idlocate"], strict=True)
     return Query(
         image=_name(head["imname"][0], f"{where}, Query"),
         box=_box(head["idlocate"][0], f"{where}, Query"),
         idname=str(head["idname"][0]),
         gallery=[_name(name, f"{where}, Gallery") for name in gallery["imname"]],
-        found=[(name, _box(box, f"{where}, Gallery")) for name, box in boxes if box],
+        found={i: _box(b, f"{where}, Gallery") for i, b in enumerate(gallery["idlocate"]) if b},
         where=where,
     )
 

@@ -1,6 +1,7 @@
 """From a dataset dict to the model's input: Detectron2's mapper, and person ids and queries."""
 
-from typing import Any, Dict, Optional, Tuple
+import copy
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -8,13 +9,14 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
+from detectron2.structures import Boxes
 from PIL import Image
 
 from ..errors import UserError
+from .images import ImageError, load_image
 
 __all__ = ["PersonSearchMapper"]
 
-UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
 STOP, SKIP = UNREADABLE_IMAGES = ("stop", "skip")
 # Height and width of what a network gets in the place of an image that can't be read.
 BLANK_SIZE = (64, 64)
@@ -26,9 +28,13 @@ class PersonSearchMapper(DatasetMapper):
 
     * training: `instances.gt_person_ids`, int64 (N,), -1 for unlabelled persons, beside
       `gt_boxes` and `gt_classes`. Persons that a crop removes are left out of all three.
+      `ignore_regions`, float32 (R, 4) boxes in the network's pixels, of frames that have regions.
     * inference: `queries`, float32 (Q, 4), the frame's query boxes as x0, y0, x1, y1 in the
       coordinates of the original image, for frames that hold queries. With `query_all_boxes`
       the frame's ground-truth boxes follow them.
+    * `image_note`, where :func:`.images.load_image`, by which images are read, has one.
+
+    Segmentations and precomputed proposals, which Detectron2's reads as well, are not.
 
     A call raises UserError, naming the file, for an image that cannot be read whole, or whose
     size is not the one in its annotations. With `unreadable_images` "skip" the first is no error:
@@ -63,23 +69,41 @@ class PersonSearchMapper(DatasetMapper):
         return {**arguments, "unreadable_images": cfg.INPUT.UNREADABLE_IMAGES}
 
     def __call__(self, dataset_dict: Dict[str, Any]) -> Optional[Dict[str, Any]]:
-        if self.query_all_boxes and not self.is_train and dataset_dict.get("annotations"):
-            boxes = [annotation["bbox"] for annotation in dataset_dict["annotations"]]
-            dataset_dict = {**dataset_dict, "queries": dataset_dict.get("queries", []) + boxes}
         try:
-            mapped = super().__call__(dataset_dict)
-        except (*UNREADABLE, utils.SizeMismatchError) as e:
-            if self.unreadable_images == SKIP and isinstance(e, UNREADABLE):
+            image, note = load_image(dataset_dict["file_name"])
+        except ImageError as e:
+            if self.unreadable_images == SKIP:
                 return None if self.is_train else _blank(dataset_dict)
-            reason = " ".join(str(e).split())
-            raise UserError(
-                f"image '{dataset_dict['file_name']}' cannot be used ({type(e).__name__}: "
-                f"{reason}); restore the file, or correct its entry in the dataset"
-            ) from e
-        queries = mapped.pop("queries", None)
-        if queries is not None and not self.is_train:
-            mapped["queries"] = torch.as_tensor(np.asarray(queries, dtype=np.float32))
+            raise _unusable(dataset_dict, e.reason, e.mend) from e
+        mapped = copy.deepcopy(dataset_dict)
+        try:
+            utils.check_image_size(mapped, image)
+        except utils.SizeMismatchError as e:
+            raise _unusable(dataset_dict, f"SizeMismatchError: {e}", "restore the file") from e
+        if note:
+            mapped["image_note"] = note
+        if self.image_format != "RGB":
+            image = utils.convert_PIL_to_numpy(Image.fromarray(image), self.image_format)
+        augmented = T.AugInput(image)
+        transforms = self.augmentations(augmented)
+        image = augmented.image
+        mapped["image"] = torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        queries = self._queries(mapped)
+        if not self.is_train:
+            mapped.pop("annotations", None)
+            if queries is not None:
+                mapped["queries"] = torch.as_tensor(np.asarray(queries, dtype=np.float32))
+        elif "annotations" in mapped:
+            self._transform_annotations(mapped, transforms, image.shape[:2])
         return mapped
+
+    def _queries(self, mapped: Dict[str, Any]) -> Optional[List[List[float]]]:
+        """Takes the query boxes out; None if there are none."""
+        queries = mapped.pop("queries", None)
+        if self.query_all_boxes and mapped.get("annotations"):
+            boxes = [annotation["bbox"] for annotation in mapped["annotations"]]
+            return (queries or []) + boxes
+        return queries
 
     def _transform_annotations(
         self, dataset_dict: Dict[str, Any], transforms: T.Transform, image_shape: Tuple[int, int]
@@ -92,6 +116,18 @@ class PersonSearchMapper(DatasetMapper):
         person_ids = [annotation.get("person_id", -1) for annotation in annotations]
         instances.gt_person_ids = torch.tensor(person_ids, dtype=torch.int64)
         dataset_dict["instances"] = utils.filter_empty_instances(instances)
+        regions = np.asarray(dataset_dict.pop("ignore_regions", []), dtype=np.float64)
+        if len(regions):
+            moved = Boxes(torch.as_tensor(transforms.apply_box(regions), dtype=torch.float32))
+            moved.clip(image_shape)
+            dataset_dict["ignore_regions"] = moved[moved.nonempty()].tensor
+
+
+def _unusable(dataset_dict: Dict[str, Any], reason: str, mend: str) -> UserError:
+    return UserError(
+        f"image '{dataset_dict['file_name']}' cannot be used ({' '.join(reason.split())}); {mend}, "
+        "or correct its entry in the dataset"
+    )
 
 
 def _blank(dataset_dict: Dict[str, Any]) -> Dict[str, Any]:

@@ -48,7 +48,8 @@ def load_prw(root: str, split: str) -> List[Dict[str, Any]]:
     Load PRW in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
 
     PRW writes boxes as x, y, w, h with a corner at (x, y). They become x0 = x, y0 = y, x1 = x + w,
-    y1 = y + h, clipped to the frame (some begin left of it or above it).
+    y1 = y + h, clipped to the frame (some begin left of it or above it). They keep their fractions,
+    where SeqNet's code truncates corners to whole pixels and moves a box that begins outside.
 
     Args:
         root: contains "frames", "annotations", "frame_train.mat", "frame_test.mat" and

@@ -1,18 +1,21 @@
-"""The loader of evaluation, with several frames a batch."""
+"""The loader of evaluation, with several frames of one size a batch."""
+
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
 from detectron2.data import DatasetFromList, MapDataset, get_detection_dataset_dicts
 from detectron2.data.build import trivial_batch_collator
 from detectron2.data.samplers import InferenceSampler
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 __all__ = ["build_person_search_test_loader"]
 
 
 def build_person_search_test_loader(cfg, dataset_name: str, mapper) -> DataLoader:
-    """Detectron2's test loader, whose batches are of ``TEST.IMS_PER_BATCH`` frames.
+    """Detectron2's test loader, whose batches are of ``TEST.IMS_PER_BATCH`` frames of one size.
 
     (Detectron2 v0.6 has batches of one.) Frames are decoded by ``DATALOADER.NUM_WORKERS``
-    processes, in the order of the dataset; of several processes each evaluates a part of them.
+    processes; of several processes each evaluates a part of them. Those of one size come in the
+    order of the dataset.
 
     Args:
         cfg: a config with this project's keys.
@@ -26,8 +29,37 @@ def build_person_search_test_loader(cfg, dataset_name: str, mapper) -> DataLoade
     dataset = MapDataset(DatasetFromList(dicts, copy=False), mapper)
     return DataLoader(
         dataset,
-        batch_size=cfg.TEST.IMS_PER_BATCH,
-        sampler=InferenceSampler(len(dataset)),
+        batch_sampler=SameSizeBatches(dicts, cfg.TEST.IMS_PER_BATCH),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=trivial_batch_collator,
     )
+
+
+class SameSizeBatches(Sampler):
+    """Batches of indices of frames that have one size, so that the network runs on them at once.
+
+    This process's share of all frames, each once; a size's last batch may be smaller.
+    """
+
+    def __init__(self, dicts: Sequence[Dict[str, Any]], batch_size: int) -> None:
+        """
+        Args:
+            dicts: dataset dicts with "width" and "height"
+            batch_size: largest size of a batch
+        """
+        waiting: Dict[Tuple[int, int], List[int]] = {}
+        self.batches: List[List[int]] = []
+        for index in InferenceSampler(len(dicts)):
+            size = dicts[index]["width"], dicts[index]["height"]
+            batch = waiting.setdefault(size, [])
+            if not batch:
+                self.batches.append(batch)
+            batch.append(index)
+            if len(batch) == batch_size:
+                del waiting[size]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[List[int]]:
+        return iter(self.batches)

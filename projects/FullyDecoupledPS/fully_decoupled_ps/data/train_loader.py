@@ -1,7 +1,7 @@
 """The training loader: batches from any iteration on, of a stream that checkpoints give back."""
 
 import logging
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Sampler
 from ..errors import UserError
 from .dataset_mapper import PersonSearchMapper
 from .fingerprint import fingerprint
+from .ignore_regions import with_regions_apart
 from .train_stream import BatchStream, SeededItems
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,10 @@ class TrainLoader:
         first_iteration: whose batch comes first; read when the first batch is asked for.
         seed: of the stream; may be set until then.
         fingerprint: of the frames, see :func:`.fingerprint.fingerprint`.
+        has_ignore_regions: whether a frame has regions that a detector is to ignore.
         num_left_out: items replaced so far because their images can't be read, in this process.
+        files_left_out: these images.
+        notes: of images that were read, what :func:`.images.load_image` says of them, by file.
     """
 
     @configurable
@@ -107,8 +111,11 @@ class TrainLoader:
         self.seed = comm.shared_random_seed() if seed is None else seed
         self.first_iteration = 0
         self.fingerprint = fingerprint(dataset_names, dicts)
+        dicts = [with_regions_apart(d) for d in dicts]
+        self.has_ignore_regions = any(d.get("ignore_regions") for d in dicts)
         self.num_left_out = 0
-        self._files_left_out: set = set()
+        self.files_left_out: Set[str] = set()
+        self.notes: Dict[str, str] = {}
         self.groups = None
         if aspect_ratio_grouping:
             self.groups = np.array([d["width"] > d["height"] for d in dicts], dtype=np.uint8)
@@ -162,6 +169,8 @@ class TrainLoader:
         for batch in self._data_loader():
             for item in batch:
                 self._count(item.pop("left_out", ()))
+                if "image_note" in item:
+                    self._note(item["file_name"], item.pop("image_note"))
             yield batch
 
     def _data_loader(self) -> DataLoader:
@@ -180,6 +189,11 @@ class TrainLoader:
     def _count(self, files: Sequence[str]) -> None:
         self.num_left_out += len(files)
         for file in files:
-            if file not in self._files_left_out:
-                self._files_left_out.add(file)
+            if file not in self.files_left_out:
+                self.files_left_out.add(file)
                 logger.warning("image '%s' can't be read and is left out of the training", file)
+
+    def _note(self, file: str, note: str) -> None:
+        if file not in self.notes:
+            self.notes[file] = note
+            logger.warning("image '%s' %s", file, note)

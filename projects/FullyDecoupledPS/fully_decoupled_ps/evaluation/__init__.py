@@ -2,6 +2,7 @@
 
 from .detection_metrics import evaluate_detection
 from .evaluator import PersonSearchEvaluator
+from .plausibility import check_plausible
 from .predictions import collect_predictions
 from .predictions_file import dataset_of_predictions, load_predictions, save_predictions
 from .search_metrics import SearchProtocol, SearchResult, SearchVariant, evaluate_search
@@ -11,6 +12,7 @@ __all__ = [
     "SearchProtocol",
     "SearchResult",
     "SearchVariant",
+    "check_plausible",
     "collect_predictions",
     "dataset_of_predictions",
     "evaluate_detection",

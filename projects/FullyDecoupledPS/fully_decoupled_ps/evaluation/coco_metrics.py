@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -11,12 +11,16 @@ from pycocotools.cocoeval import COCOeval
 from .frame_tables import Detections, GroundTruth
 
 
-def evaluate_coco(detections: Detections, ground_truth: GroundTruth) -> Dict[str, float]:
+def evaluate_coco(
+    detections: Detections,
+    ground_truth: GroundTruth,
+    ignore_regions: Optional[GroundTruth] = None,
+) -> Dict[str, float]:
     """
     Returns:
         ``AP`` (mean over IoU 0.5, 0.55 ... 0.95), ``AP50`` and ``AP75`` of pycocotools, in percent,
         with at most 100 detections a frame; 0 when there is nothing to find. All persons count,
-        labelled or not.
+        labelled or not. ``ignore_regions`` are COCO's crowds.
     """
     if len(detections) == 0 or len(ground_truth) == 0:
         return {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
@@ -29,6 +33,11 @@ def evaluate_coco(detections: Detections, ground_truth: GroundTruth) -> Dict[str
         categories = [{"id": 1, "name": "person"}]
         annotations = _annotations(table, scores)
         coco.dataset = {"images": images, "categories": categories, "annotations": annotations}
+    if ignore_regions is not None:
+        crowds = _annotations(ignore_regions, np.ones(len(ignore_regions)), iscrowd=1)
+        for crowd in crowds:
+            crowd["id"] += len(ground_truth)
+        truth.dataset["annotations"] += crowds
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         truth.createIndex()
         found.createIndex()
@@ -39,7 +48,7 @@ def evaluate_coco(detections: Detections, ground_truth: GroundTruth) -> Dict[str
     return {name: float(100 * evaluation.stats[i]) for i, name in enumerate(("AP", "AP50", "AP75"))}
 
 
-def _annotations(table, scores):
+def _annotations(table, scores, iscrowd=0):
     sizes = np.asarray(table.boxes[:, 2:], dtype=np.float64) - table.boxes[:, :2]
     boxes = np.concatenate([table.boxes[:, :2], sizes], axis=1).tolist()
     return [
@@ -49,7 +58,7 @@ def _annotations(table, scores):
             "category_id": 1,
             "bbox": box,
             "area": box[2] * box[3],
-            "iscrowd": 0,
+            "iscrowd": iscrowd,
             "score": score,
         }
         for i, (frame, box, score) in enumerate(

@@ -11,9 +11,9 @@ from typing import Any, Dict, Optional, Sequence
 import cv2
 import numpy as np
 import torch
-from detectron2.data.detection_utils import read_image
 from detectron2.structures import Boxes, Instances
 
+from ..data.images import read_image
 from .evaluator import PersonSearchEvaluator
 
 __all__ = ["color_histogram", "evaluate_color_histogram"]
@@ -52,7 +52,7 @@ def color_histogram(hsv: np.ndarray, box: Sequence[float]) -> np.ndarray:
 
 def _predict(frame: Dict[str, Any]) -> Dict[str, Any]:
     """What a model would return for a dataset dict: its own annotations, and the histograms."""
-    hsv = cv2.cvtColor(read_image(frame["file_name"], format="BGR"), cv2.COLOR_BGR2HSV)
+    hsv = cv2.cvtColor(read_image(frame["file_name"]), cv2.COLOR_RGB2HSV)
     boxes = np.array([a["bbox"] for a in frame["annotations"]], dtype=np.float32).reshape(-1, 4)
     instances = Instances(
         hsv.shape[:2],

@@ -1,9 +1,22 @@
 """CBGM, context bipartite graph matching: people around the query help to find it.
 
-From SeqNet (Li and Miao, AAAI 2021); not in the paper. The frames of the k1 most similar gallery
-detections are looked at again: the k2 people of the query's frame, the query first, are matched
-one to one with the people of the gallery frame so that the sum of similarities is highest
-(Kuhn-Munkres). The detection matched with the query gets that sum as its similarity.
+From SeqNet (Li and Miao, AAAI 2021); not in the paper. As its published code does it, step by step:
+
+1. The frames of the k1 most similar detections in the gallery are looked at again.
+2. The query, and the k2 - 1 other people of its frame with the highest detection scores, are
+   matched one to one with the people of such a frame, so that the sum of similarities is highest
+   (Kuhn-Munkres). The smaller of the two groups is matched completely.
+3. The detection matched with the query gets the largest single similarity of the whole matching
+   as its own, be it the query's or that of two other people. It is not the sum. If the query has no
+   partner, as there are fewer people in the gallery frame, nothing changes; nor does the similarity
+   of any other detection.
+4. The gallery is ranked and scored with these similarities like any other.
+
+For example, the query resembles a by 0.7 and the companion of both frames resembles itself by 0.9:
+a gets 0.9, and comes before a look-alike of 0.8 that nobody known accompanies.
+
+With CWS all similarities, those of the other people too, are multiplied by the gallery detection's
+score, and by no score of the query's frame.
 """
 
 from typing import Optional
@@ -13,9 +26,9 @@ from scipy.optimize import linear_sum_assignment
 
 from .frame_tables import Detections, pair_iou
 
-# A detection of the query's frame that overlaps the query box more is the query itself. It is the
-# threshold of non-maximum suppression in Faster R-CNN's test settings.
-SAME_PERSON_IOU = 0.4
+# A detection of the query's frame that overlaps the query box more is the query itself. SeqNet adds
+# the query box to the frame's detections and suppresses what overlaps it by more than this.
+SAME_PERSON_IOU = 0.5
 
 
 class ContextMatcher:
@@ -59,7 +72,7 @@ class ContextMatcher:
             graph = np.concatenate([values[dets][None], around])
             people, matched = linear_sum_assignment(graph, maximize=True)
             if people[0] == 0:  # else there are fewer people in the frame, and none for the query
-                values[dets[matched[0]]] = graph[people, matched].sum()
+                values[dets[matched[0]]] = graph[people, matched].max()
 
     def _context(self, box: np.ndarray, frame: int, values: np.ndarray) -> np.ndarray:
         """The k2 - 1 highest-scoring detections of the query's frame that are not the query."""

@@ -1,21 +1,30 @@
 """How well persons are detected: average precision and recall, all persons, labelled or not."""
 
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 from sklearn.metrics import average_precision_score
 
 from .frame_tables import Detections, GroundTruth, pair_iou, pairs_of_same_frame
+from .ignore_regions import lie_in_regions
 
 
 def evaluate_detection(
-    detections: Detections, ground_truth: GroundTruth, *, iou_thresh: float = 0.5
+    detections: Detections,
+    ground_truth: GroundTruth,
+    *,
+    iou_thresh: float = 0.5,
+    ignore_regions: Optional[GroundTruth] = None,
 ) -> Dict[str, float]:
     """Score detections as the published person-search evaluators do.
 
     A detection is right when it and a ground-truth box overlap each other best in their frame
     (the first of equal ones) with an IoU of at least ``iou_thresh``; so neither matches twice, and
-    of several detections on one person one is right and the others are wrong.
+    of several detections on one person one is right and the others are wrong. All detections count;
+    SeqNet's code leaves out those with a score below 0.01, which no detector here gives.
+
+    Of ``ignore_regions``, boxes of the same frames, see ``ignore_regions.py``: a detection that is
+    not right and lies in one is left out.
 
     Returns:
         ``recall`` = right detections / ground-truth boxes, ``AP`` = scikit-learn's average
@@ -27,6 +36,9 @@ def evaluate_detection(
         return {"AP": 0.0, "recall": 0.0, "labelled_recall": 0.0}
     right = np.zeros(len(detections), dtype=bool)
     right[dets] = True
+    if ignore_regions is not None and len(ignore_regions):
+        judged = right | ~lie_in_regions(detections, ignore_regions, iou_thresh)
+        detections, right = detections.keep(judged), right[judged]
     recall = len(dets) / len(ground_truth)
     labelled = ground_truth.person_ids >= 0
     labelled_recall = labelled[gt_rows].sum() / max(labelled.sum(), 1)

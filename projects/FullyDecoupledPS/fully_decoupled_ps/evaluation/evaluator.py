@@ -3,7 +3,7 @@
 import itertools
 import logging
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -76,9 +76,9 @@ class PersonSearchEvaluator(DatasetEvaluator):
         """
         self.dataset = SearchDataset(dataset_name)
         self.options = EvaluationOptions(
-            score_threshs=tuple(dict.fromkeys([score_thresh, *more_score_threshs])),
+            score_threshs=_checked_threshs([score_thresh, *more_score_threshs]),
             cws=cws,
-            cbgm=None if not cbgm else tuple(cbgm),
+            cbgm=_checked_cbgm(cbgm),
             gallery_sizes=tuple(gallery_sizes),
             gt_boxes=gt_boxes,
             coco_ap=coco_ap,
@@ -120,7 +120,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
         """
         Args:
             inputs: dataset dicts with "image_id" and, in frames with queries, "queries"; or, where
-                the image could not be read, "unreadable", True.
+                the image could not be read, "unreadable", True. Their "image_note" is told.
             outputs: "instances" with ``pred_boxes`` and ``scores``; models with a re-id part add
                 ``reid_features`` and, where the input has queries, "query_features".
         """
@@ -141,6 +141,9 @@ class PersonSearchEvaluator(DatasetEvaluator):
                 record["query_features"] = _to_numpy(output["query_features"])
             if frame.get("queries") is not None and len(frame["queries"]):
                 record["query_boxes"] = _to_numpy(frame["queries"]).reshape(-1, 4)
+            if "image_note" in frame:
+                logger.warning("image '%s' %s", frame["file_name"], frame["image_note"])
+                record["image_note"] = frame["image_note"]
             self._records.append(record)
 
     def evaluate(self) -> "OrderedDict[str, Dict[str, float]]":
@@ -149,7 +152,8 @@ class PersonSearchEvaluator(DatasetEvaluator):
             {"detection": {"AP", "recall", ...}, "search": {"mAP", "top1", "top5", "top10"}, ...}
             in percent. "search" is the dataset's first protocol, "search_<name>" any other, with
             "_cws" appended for CWS, "_cbgm", "_score<threshold>" and "_gt_boxes" likewise. Without
-            features only "detection". In all processes but the first one, an empty dict.
+            features only "detection"; a search over no query has no figure. In all processes but
+            the first one, an empty dict.
 
         Raises:
             UserError: predictions that would give wrong figures.
@@ -160,6 +164,9 @@ class PersonSearchEvaluator(DatasetEvaluator):
             records = list(itertools.chain(*comm.gather(records, dst=0)))
             if not comm.is_main_process():
                 return OrderedDict()
+        notes = Counter(r["image_note"] for r in records if "image_note" in r)
+        for note, number in notes.items():
+            logger.warning("%s: %d image(s) each of which %s", self.dataset.name, number, note)
         return self.evaluate_predictions(
             collect_predictions(records, self.dataset.image_ids, self.dataset.name)
         )
@@ -181,6 +188,25 @@ class PersonSearchEvaluator(DatasetEvaluator):
         with tell_unwritable(self.output_dir):
             report(dataset, scores, self.options, self.output_dir)
         return OrderedDict(scores.metrics())
+
+
+def _checked_threshs(threshs: Sequence[float]) -> Tuple[float, ...]:
+    """Each once."""
+    for thresh in threshs:
+        if not 0 <= thresh <= 1:
+            raise UserError(f"a score threshold of {thresh} leaves no figure; give 0 to 1")
+    return tuple(dict.fromkeys(threshs))
+
+
+def _checked_cbgm(cbgm: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
+    if not cbgm:
+        return None
+    if len(cbgm) != 2 or any(k != int(k) or k < 1 for k in cbgm):
+        raise UserError(
+            f"CBGM (k1, k2) is {tuple(cbgm)}; give two whole numbers of 1 or more, such as "
+            "(30, 4), or () to leave it out"
+        )
+    return int(cbgm[0]), int(cbgm[1])
 
 
 def _empty_record(image_id: str) -> Record:

@@ -96,8 +96,19 @@ def pairs_of_same_frame(a, b) -> Tuple[np.ndarray, np.ndarray]:
 def pair_iou(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
     """(P, 4), (P, 4) -> (P,) float64: the IoU of row p of one with row p of the other."""
     a, b = np.asarray(boxes_a, dtype=np.float64), np.asarray(boxes_b, dtype=np.float64)
-    overlap = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    intersection = np.prod(np.clip(overlap, 0, None), axis=1)
+    intersection = _intersection(a, b)
     union = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1)
     union -= intersection
     return np.divide(intersection, union, out=np.zeros(len(a)), where=union > 0)
+
+
+def pair_share(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
+    """(P, 4), (P, 4) -> (P,) float64: the share of row p of one that lies in row p of the other."""
+    a, b = np.asarray(boxes_a, dtype=np.float64), np.asarray(boxes_b, dtype=np.float64)
+    area = np.prod(a[:, 2:] - a[:, :2], axis=1)
+    return np.divide(_intersection(a, b), area, out=np.zeros(len(a)), where=area > 0)
+
+
+def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    overlap = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    return np.prod(np.clip(overlap, 0, None), axis=1)

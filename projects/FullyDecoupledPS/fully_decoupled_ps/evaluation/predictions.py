@@ -7,6 +7,8 @@ image coordinates, scores lie in [0, 1], features are L2-normalised. A frame who
 be read has ``"unreadable": True`` and no boxes.
 """
 
+import difflib
+import os
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Optional, Sequence
 
@@ -53,10 +55,13 @@ def collect_predictions(
     by_image: Dict[str, Record] = {}
     for record in records:
         by_image.setdefault(record["image_id"], record)
+    unknown = [i for i in by_image if i not in known]
+    near = _similar_ids(unknown[0], image_ids)[:1] if unknown else []
     _report_images(
-        [i for i in by_image if i not in known],
-        f"are predicted but not in dataset '{dataset_name}'; evaluate on the dataset that the "
-        "predictions were made from",
+        unknown,
+        f"are predicted but not in dataset '{dataset_name}'"
+        + "".join(f", which has '{i}'" for i in near)
+        + "; evaluate on the dataset that the predictions were made from, with its image ids",
     )
     _report_images(
         [i for i in image_ids if i not in by_image],
@@ -84,6 +89,13 @@ def collect_predictions(
     )
     _check_values(predictions)
     return predictions
+
+
+def _similar_ids(unknown: str, image_ids: Sequence[str]) -> List[str]:
+    """The same name in another folder or with another ending, or else the most similar one."""
+    stem = os.path.splitext(os.path.basename(unknown))[0]
+    same = [i for i in image_ids if os.path.splitext(os.path.basename(i))[0] == stem]
+    return same or difflib.get_close_matches(unknown, image_ids, 1)
 
 
 def _check_shapes(record: Record) -> None:
@@ -120,18 +132,16 @@ def _feature_dim(records: List[Record]) -> Optional[int]:
 
 
 def _check_values(predictions: Predictions) -> None:
-    """Raises UserError for scores outside [0, 1] and for what is not finite."""
+    """Raises UserError for boxes that are none, scores outside [0, 1] and what is not finite."""
     detections, image_ids = predictions.detections, predictions.image_ids
-    finite = np.isfinite(detections.boxes).all(axis=1)
-    if not finite.all():
-        image_id = image_ids[detections.frame_of[np.argmin(finite)]]
-        raise UserError(f"image '{image_id}': a box is not finite; take the detection out")
+    _check_boxes(detections.boxes, detections.offsets, image_ids, "detection")
+    _check_boxes(predictions.query_boxes, predictions.query_offsets, image_ids, "query box")
     in_range = (detections.scores >= 0) & (detections.scores <= 1)
     if not in_range.all():
-        worst = np.argmin(in_range)
+        worst = int(np.argmin(in_range))
         raise UserError(
-            f"image '{image_ids[detections.frame_of[worst]]}': score {detections.scores[worst]:g} "
-            "is outside [0, 1]; give probabilities"
+            f"{_place(worst, detections.offsets, image_ids, 'detection')}: score "
+            f"{detections.scores[worst]:g} is outside [0, 1]; give probabilities"
         )
     if predictions.searchable:
         frames = np.concatenate([detections.frame_of, frame_of_rows(predictions.query_offsets)])
@@ -143,6 +153,33 @@ def _check_values(predictions: Predictions) -> None:
             [image_ids[i] for i in bad],
             "have NaN or infinite features; the weights have diverged, take an earlier checkpoint",
         )
+
+
+def _check_boxes(
+    boxes: np.ndarray, offsets: np.ndarray, image_ids: Sequence[str], what: str
+) -> None:
+    finite = np.isfinite(boxes).all(axis=1)
+    if not finite.all():
+        place = _place(int(np.argmin(finite)), offsets, image_ids, what)
+        raise UserError(f"{place}: the box is not finite; take it out")
+    in_order = (boxes[:, 2:] >= boxes[:, :2]).all(axis=1)
+    if not in_order.all():
+        worst = int(np.argmin(in_order))
+        raise UserError(
+            f"{_place(worst, offsets, image_ids, what)}: the box ({_numbers(boxes[worst])}) has "
+            f"x1 < x0 or y1 < y0, like {(~in_order).sum()} of {len(boxes)}; boxes are corners x0, "
+            "y0, x1, y1: make x, y, x + width, y + height of x, y, width, height"
+        )
+
+
+def _place(row: int, offsets: np.ndarray, image_ids: Sequence[str], what: str) -> str:
+    """Frame and row of a box, the row counted from 0 in its frame."""
+    frame = int(np.searchsorted(offsets, row, side="right")) - 1
+    return f"image '{image_ids[frame]}', {what} {row - offsets[frame]}"
+
+
+def _numbers(box: np.ndarray) -> str:
+    return ", ".join(f"{v:g}" for v in box)
 
 
 def _report_images(image_ids: List[str], fault: str) -> None:

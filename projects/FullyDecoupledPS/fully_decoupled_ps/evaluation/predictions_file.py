@@ -1,11 +1,12 @@
 """Predictions in one NumPy file, so that they can be scored again, or made by other programs.
 
-``predictions.npz`` (no pickle, readable by ``numpy.load``) holds
+``predictions.npz`` (no pickle, readable by ``numpy.load``) holds, for I images, D detections, U
+query boxes and F dimensions of a feature:
 
 =================  =============  ===============================================================
 version            int            1
 dataset            text           the registered name of the data set; may be absent
-image_ids          (I,) text      the image ids of the dataset, in any order
+image_ids          (I,) text      the image ids of the data set, each once, in any order
 offsets            (I + 1,) int   rows offsets[i]:offsets[i + 1] are the detections in image i
 boxes              (D, 4) float   x0, y0, x1, y1 in pixels of the original image
 scores             (D,) float     in [0, 1]
@@ -15,10 +16,28 @@ query_boxes        (U, 4) float   the query boxes of the data set, as the data s
 query_features     (U, F) float   L2-normalised, made from those boxes; absent with features
 unreadable         (I,) bool      images that could not be read; absent when there is none
 =================  =============  ===============================================================
+
+Image ids are the names of the files for PRW (``c1s1_000151.jpg``) and CUHK-SYSU (``s123.jpg``),
+and ``id`` of "images" as text for own JSON. All images of the data set must be there, also those
+without a detection, and those that hold queries only. Query boxes are clipped to their image and
+must agree with the data set's to 0.01 pixels: take them from it, by ::
+
+    from detectron2.data import DatasetCatalog
+    import fully_decoupled_ps  # registers prw_test, cuhk_sysu_test, ...
+    for d in DatasetCatalog.get("prw_test"):
+        d["image_id"], d["file_name"], d.get("queries", [])  # boxes x0, y0, x1, y1
+
+All number types are taken, and text as str or as bytes of UTF-8; no Python objects. Features are
+compared by their cosine, as the published protocols do: where their lengths differ they are
+normalised, with a warning. So don't scale them by the score; CWS is computed here.
 """
 
+import logging
 import os
 import zipfile
+import zlib
+from collections import Counter
+from dataclasses import replace
 from typing import Dict, List, Optional, Sequence
 
 import numpy as np
@@ -27,7 +46,12 @@ from ..errors import UserError
 from ..files import atomic_write
 from .predictions import Predictions, Record, collect_predictions
 
+logger = logging.getLogger(__name__)
+
 VERSION = 1
+# Largest difference of a feature's length from 1, or of all lengths from each other, that is taken
+# for rounding: float16 and bfloat16 features are off by up to 0.5 %.
+LENGTH_TOLERANCE = 0.01
 # Array -> the offsets of its rows.
 _ROWS = {"boxes": "offsets", "scores": "offsets", "query_boxes": "query_offsets"}
 _FEATURES = {"features": "offsets", "query_features": "query_offsets"}
@@ -60,7 +84,7 @@ def save_predictions(path: str, predictions: Predictions, dataset_name: str) -> 
 def dataset_of_predictions(path: str) -> Optional[str]:
     """The name of the data set that the file says it is for; UserError as load_predictions."""
     name = _read(path, ("version", "image_ids", "dataset")).get("dataset")
-    return None if name is None else str(name)
+    return None if name is None else _text(path, "dataset", name.reshape(-1)[:1])[0]
 
 
 def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> Predictions:
@@ -72,29 +96,95 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
     """
     names = ("version", "image_ids", "unreadable", *_FEATURES, *_ROWS, *_ROWS.values())
     arrays = _read(path, names)
-    count = len(arrays["image_ids"])
-    records: List[Record] = [{"image_id": str(image_id)} for image_id in arrays["image_ids"]]
-    unreadable = arrays.get("unreadable", np.zeros(count, dtype=bool))
-    if unreadable.shape != (count,):
+    ids = _text(path, "image_ids", arrays["image_ids"])
+    repeated = [image_id for image_id, n in Counter(ids).items() if n > 1]
+    if repeated:
         raise UserError(
-            f"{path}, array 'unreadable': it has shape {unreadable.shape} for {count} images; "
+            f"{path}, array 'image_ids': '{repeated[0]}' stands there more than once, as do "
+            f"{len(repeated) - 1} others; put all detections of an image into one run of rows"
+        )
+    records: List[Record] = [{"image_id": image_id} for image_id in ids]
+    unreadable = arrays.get("unreadable", np.zeros(len(ids), dtype=bool))
+    if unreadable.shape != (len(ids),):
+        raise UserError(
+            f"{path}, array 'unreadable': it has shape {unreadable.shape} for {len(ids)} images; "
             "write the file again"
         )
     for record, is_unreadable in zip(records, unreadable.tolist()):
-        record["unreadable"] = is_unreadable
+        record["unreadable"] = bool(is_unreadable)
     for name, offsets_name in {**_ROWS, **_FEATURES}.items():
-        if name not in arrays:
-            continue
-        offsets, values = arrays[offsets_name], arrays[name]
-        rises = offsets.ndim == 1 and len(offsets) == count + 1 and (np.diff(offsets) >= 0).all()
-        if not rises or offsets[0] != 0 or offsets[-1] != len(values):
-            raise UserError(
-                f"{path}, array '{offsets_name}': it must rise from 0 to the {len(values)} rows of "
-                f"'{name}' in {count + 1} values, one more than images; write the file again"
-            )
-        for record, part in zip(records, np.split(values, offsets[1:-1])):
-            record[name] = part
-    return collect_predictions(records, image_ids, dataset_name)
+        if name in arrays:
+            rows = _rows(path, name, arrays[name], offsets_name, arrays[offsets_name], len(ids))
+            for record, part in zip(records, rows):
+                record[name] = part
+    return _normalised(path, collect_predictions(records, image_ids, dataset_name))
+
+
+def _text(path: str, name: str, array: np.ndarray) -> List[str]:
+    """Text, UTF-8 bytes or whole numbers in one row -> str."""
+    if array.ndim != 1 or array.dtype.kind not in "USiu":
+        raise UserError(
+            f"{path}, array '{name}': {array.dtype} of shape {array.shape} is no row of text; "
+            "write numpy.array(values, dtype=str)"
+        )
+    try:
+        return [v.decode() if isinstance(v, bytes) else str(v) for v in array.tolist()]
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}, array '{name}': {error.object!r} is not UTF-8; write text or UTF-8"
+        ) from None
+
+
+def _rows(
+    path: str, name: str, values: np.ndarray, offsets_name: str, offsets: np.ndarray, images: int
+) -> List[np.ndarray]:
+    """An array cut into the rows of each image."""
+    if values.ndim == 0 or values.dtype.kind not in "fiu":
+        raise UserError(
+            f"{path}, array '{name}': {values.dtype} of shape {values.shape} is no array of "
+            "numbers; write all rows as one float array"
+        )
+    whole = offsets.dtype.kind in "fiu" and (offsets == np.floor(offsets)).all()
+    cuts = offsets.astype(np.int64) if whole else np.zeros(0)
+    rises = cuts.ndim == 1 and len(cuts) == images + 1 and (np.diff(cuts) >= 0).all()
+    if not rises or cuts[0] != 0 or cuts[-1] != len(values):
+        raise UserError(
+            f"{path}, array '{offsets_name}': it must rise from 0 to the {len(values)} rows of "
+            f"'{name}' in {images + 1} whole numbers, one more than images; write the file again"
+        )
+    return np.split(values, cuts[1:-1])
+
+
+def _normalised(path: str, predictions: Predictions) -> Predictions:
+    """The features with length 1, unless all have one length already (whose value is free)."""
+    if not predictions.searchable:
+        return predictions
+    detections = predictions.detections
+    of_gallery, of_queries = detections.features, predictions.query_features
+    lengths = [np.linalg.norm(f, axis=1, keepdims=True) for f in (of_gallery, of_queries)]
+    both = np.concatenate(lengths)
+    if not len(both) or both.max() - both.min() <= LENGTH_TOLERANCE * both.max():
+        return predictions
+    if both.min() == 0:
+        raise UserError(
+            f"{path}: {(lengths[0] == 0).sum()} of 'features' and {(lengths[1] == 0).sum()} of "
+            "'query_features' are all zeros, and no cosine can be had of them; give every box its "
+            "feature"
+        )
+    off = np.abs(lengths[0][:, 0] - detections.scores)
+    by_score = len(off) > 0 and off.max() <= LENGTH_TOLERANCE
+    logger.warning(
+        "%s: features are not normalised (lengths %.3g to %.3g); each is divided by its length, as "
+        "the published protocols compare cosines%s",
+        path, both.min(), both.max(),
+        ". Those of the gallery were multiplied by the scores: search_cws does that"
+        if by_score else "",
+    )  # fmt: skip
+    return replace(
+        predictions,
+        detections=replace(detections, features=of_gallery / lengths[0]),
+        query_features=of_queries / lengths[1],
+    )
 
 
 def _read(path: str, names: Sequence[str]) -> Dict[str, np.ndarray]:
@@ -102,9 +192,14 @@ def _read(path: str, names: Sequence[str]) -> Dict[str, np.ndarray]:
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; TEST.SEARCH.SAVE_PREDICTIONS True writes one")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in names if name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        with open(path, "rb") as f:
+            file = np.load(f, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("it is a single array")
+            arrays = {name: _array(path, file, name) for name in names if name in file.files}
+    except UserError:
+        raise
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0]
         if "pickle" in reason:  # NumPy advises to load it unsafely
             reason = "it holds more than plain arrays"
@@ -114,9 +209,26 @@ def _read(path: str, names: Sequence[str]) -> Dict[str, np.ndarray]:
             raise UserError(
                 f"{path}: no array '{name}'; predictions_file.py says what there must be"
             )
-    if arrays["version"] != VERSION:
+    if arrays["version"].reshape(-1).tolist() != [VERSION]:
         raise UserError(
             f"{path}: version {arrays['version']} of the layout is unknown, {VERSION} is read; "
             "write the file with this version of the project"
         )
     return arrays
+
+
+def _array(path: str, file: "np.lib.npyio.NpzFile", name: str) -> np.ndarray:
+    try:
+        return file[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        mend = (
+            "numpy.array(values, dtype=str)"
+            if name in ("image_ids", "dataset")
+            else ("all images' rows as one array of numbers, numpy.concatenate(rows)")
+        )
+        raise UserError(
+            f"{path}, array '{name}': it holds Python objects, which can't be read safely; write "
+            f"{mend}"
+        ) from error

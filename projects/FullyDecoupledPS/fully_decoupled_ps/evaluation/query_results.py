@@ -8,7 +8,7 @@ import numpy as np
 from ..files import atomic_write
 from .frame_tables import Detections
 from .search_dataset import SearchDataset
-from .search_metrics import QueryResult, SearchResult
+from .search_metrics import METRICS, QueryResult, SearchResult
 
 VERSION = 1
 NUM_HITS = 10
@@ -34,7 +34,7 @@ def write_query_results(
         "dataset": dataset.name,
         "protocol": protocol,
         "score_thresh": score_thresh,
-        "metrics": result.metrics(),
+        "metrics": {**dict.fromkeys(METRICS), **result.metrics()},
         "queries": [
             {"query_id": i, **_query_record(dataset, detections, query, found)}
             for i, query, found in zip(dataset.query_ids[protocol], queries, result.queries)

@@ -13,6 +13,7 @@ from .breakdown import Rows, by_camera_pair, by_height
 from .query_results import write_query_results
 from .scoring import EvaluationOptions, Scores
 from .search_dataset import SearchDataset
+from .search_metrics import METRICS
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +25,18 @@ def report(
     output_dir: Optional[str] = None,
 ) -> None:
     """Log every table, and write the files into ``output_dir`` if it is given."""
-    metrics = scores.metrics()
+    # figures over no query are none: "n/a" in tables, null in files
+    metrics = {
+        task: {**dict.fromkeys(METRICS), **values} if _is_search(task) else values
+        for task, values in scores.metrics().items()
+    }
     for title, task in (("Detection", "detection"), ("Search", "search")):
         rows = [{"": k, **v} for k, v in metrics.items() if k.split("_")[0] == task]
         _log_table(f"{title} on {dataset.name}, in percent", rows)
+    _tell_ignore_regions(dataset.name, scores.counts)
     _warn_of_unreadable_frames(dataset.name, scores.counts)
     _warn_of_queries_without_ground_truth(dataset.name, scores.counts)
+    _warn_of_idle_thresholds(dataset.name, scores, options)
     tables = _breakdowns(dataset, scores) if options.breakdown else {}
     sizes = _gallery_size_rows(dataset, scores)
     if len(sizes) > 1:
@@ -71,7 +78,7 @@ def _gallery_size_rows(dataset: SearchDataset, scores: Scores) -> Rows:
     rows = [
         {"gallery_size": dataset.gallery_size(protocol), **result.metrics()}
         for (protocol, variant), result in scores.search.items()
-        if variant == main and dataset.gallery_size(protocol) is not None
+        if variant == main and result.counted and dataset.gallery_size(protocol) is not None
     ]
     return sorted(rows, key=lambda row: row["gallery_size"])
 
@@ -104,17 +111,49 @@ def _warn_of_unreadable_frames(name: str, counts: Dict[str, Any]) -> None:
 
 def _warn_of_queries_without_ground_truth(name: str, counts: Dict[str, Any]) -> None:
     for protocol, n in counts.get("queries_without_ground_truth", {}).items():
+        asked, left_out = (counts[key][protocol] for key in ("queries", "queries_left_out"))
         if n:
-            fate = "left out" if counts["queries_left_out"][protocol] else "AP 0"
             logger.warning(
                 "%s, protocol %s: %d of %d queries have no ground truth in their gallery (%s)",
-                name, protocol, n, counts["queries"][protocol], fate,
+                name, protocol, n, asked, "left out" if left_out else "AP 0",
             )  # fmt: skip
+        if asked == left_out:
+            logger.warning(
+                "%s, protocol %s: there is no query to take a mean over; its figures are n/a",
+                name, protocol,
+            )  # fmt: skip
+
+
+def _tell_ignore_regions(name: str, counts: Dict[str, Any]) -> None:
+    if "ignore_regions" in counts:
+        logger.info(
+            "%s: %d crowds or regions to ignore; %d detections of nobody that is annotated lie in "
+            "them, and count neither for nor against",
+            name, counts["ignore_regions"], counts["detections_in_ignore_regions"],
+        )  # fmt: skip
+
+
+def _is_search(task: str) -> bool:
+    return task.split("_")[0] == "search"
+
+
+def _warn_of_idle_thresholds(name: str, scores: Scores, options: EvaluationOptions) -> None:
+    """Two thresholds below the lowest score that was predicted give the same figures."""
+    if scores.searched is None or not len(scores.searched):
+        return
+    lowest = scores.searched.scores.min()
+    idle = sorted(t for t in options.score_threshs if t <= lowest)
+    if len(idle) > 1:
+        logger.warning(
+            "%s: the lowest score predicted is %.3g, so that figures with the score thresholds %s "
+            "are the same; lower the detector's own SCORE_THRESH_TEST to tell them apart",
+            name, lowest, ", ".join(f"{t:g}" for t in idle),
+        )  # fmt: skip
 
 
 def _log_table(title: str, rows: List[Dict[str, Any]]) -> None:
     if rows:
-        table = tabulate(rows, "keys", tablefmt="pipe", floatfmt=".2f")
+        table = tabulate(rows, "keys", tablefmt="pipe", floatfmt=".2f", missingval="n/a")
         logger.info("%s:\n%s", title, table)
 
 

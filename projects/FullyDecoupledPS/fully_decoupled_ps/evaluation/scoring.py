@@ -7,6 +7,7 @@ from .breakdown import camera_protocols
 from .coco_metrics import evaluate_coco
 from .detection_metrics import evaluate_detection
 from .frame_tables import Detections, GroundTruth
+from .ignore_regions import judged_in_search
 from .predictions import Predictions
 from .query_results import NUM_HITS
 from .search_dataset import SearchDataset
@@ -91,13 +92,15 @@ def score_predictions(
     Raises:
         UserError: a query without a feature, or ground-truth boxes without features.
     """
-    detections, ground_truth = _gallery_part(dataset, predictions.detections)
+    detections, ground_truth, regions = _gallery_part(dataset, predictions.detections)
     detection: Dict[str, float] = {}
     for iou in DETECTION_IOUS:
         suffix = "" if iou == DETECTION_IOUS[0] else f"_iou{100 * iou:g}"
-        metrics = evaluate_detection(detections, ground_truth, iou_thresh=iou)
+        metrics = evaluate_detection(
+            detections, ground_truth, iou_thresh=iou, ignore_regions=regions
+        )
         detection.update({name + suffix: value for name, value in metrics.items()})
-    coco = evaluate_coco(detections, ground_truth) if options.coco_ap else None
+    coco = evaluate_coco(detections, ground_truth, regions) if options.coco_ap else None
     counts = {
         "frames": int(dataset.gallery_frames.sum()),
         "detections": len(detections),
@@ -106,10 +109,14 @@ def score_predictions(
     if predictions.unreadable.any():
         counts["unreadable_frames"] = int(predictions.unreadable.sum())
         counts["queries_in_unreadable_frames"] = dataset.num_queries_left_out
+    found = predictions.detections
+    if len(regions):
+        found = found.keep(judged_in_search(found, dataset.ground_truth, dataset.ignore_regions))
+        counts["ignore_regions"] = len(regions)
+        counts["detections_in_ignore_regions"] = len(predictions.detections) - len(found)
     if not predictions.searchable:
         return Scores(detection, coco, {}, {}, {}, None, counts)
     protocols = dataset.search_protocols(predictions, options.gallery_sizes)
-    found = predictions.detections
     found = found.keep(found.scores >= min(options.score_threshs))
     variants = options.variants()
 
@@ -139,11 +146,17 @@ def score_predictions(
     return Scores(detection, coco, results, gt_boxes, cameras, found, counts)
 
 
-def _gallery_part(dataset: SearchDataset, detections: Detections) -> Tuple[Detections, GroundTruth]:
-    """What lies in gallery frames, without features; other frames are not scored."""
-    keep, gt = dataset.gallery_frames, dataset.ground_truth
+def _gallery_part(
+    dataset: SearchDataset, detections: Detections
+) -> Tuple[Detections, GroundTruth, GroundTruth]:
+    """What lies in gallery frames, without features, and there the annotated persons and the
+    regions to ignore; other frames are not scored."""
+    keep = dataset.gallery_frames
     boxes = Detections(detections.boxes, detections.scores, detections.offsets)
-    return boxes.keep(keep[detections.frame_of]), gt.keep(keep[gt.frame_of])
+    persons, regions = (
+        table.keep(keep[table.frame_of]) for table in (dataset.ground_truth, dataset.ignore_regions)
+    )
+    return boxes.keep(keep[detections.frame_of]), persons, regions
 
 
 def _query_counts(

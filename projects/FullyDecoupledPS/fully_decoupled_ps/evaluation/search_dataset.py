@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 from detectron2.data import DatasetCatalog
 
-from ..data import get_protocols
+from ..data import get_protocols, with_regions_apart
 from ..errors import UserError
 from .frame_tables import Detections, GroundTruth, rows_of_frames, to_offsets
 from .predictions import Predictions
@@ -26,6 +26,7 @@ class SearchDataset:
         image_ids: theirs.
         cameras: theirs, None where a frame has no "camera_id".
         ground_truth: all annotated boxes.
+        ignore_regions: boxes of what is to be ignored, see ``ignore_regions.py``.
         gallery_frames: (I,) bool, false for frames that hold queries only.
         protocols: name -> queries, as :func:`fully_decoupled_ps.data.get_protocols` describes.
         query_ids: name -> the queries' places in the dataset's own list of them.
@@ -38,17 +39,18 @@ class SearchDataset:
         self.protocols: Dict[str, List[Dict[str, Any]]] = get_protocols(name)
         self.query_ids = {protocol: range(len(qs)) for protocol, qs in self.protocols.items()}
         self.num_queries_left_out = dict.fromkeys(self.protocols, 0)
-        self.dicts: List[Dict[str, Any]] = DatasetCatalog.get(name)
+        self.dicts: List[Dict[str, Any]] = list(map(with_regions_apart, DatasetCatalog.get(name)))
         self.image_ids = [d["image_id"] for d in self.dicts]
         self.cameras = [d.get("camera_id") for d in self.dicts]
         self._frame_of_image = {image_id: i for i, image_id in enumerate(self.image_ids)}
         self.gallery_frames = np.array([not d.get("query_only") for d in self.dicts], dtype=bool)
         annotations = [a for d in self.dicts for a in d["annotations"]]
-        self.ground_truth = GroundTruth(
-            np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4),
-            np.array([a["person_id"] for a in annotations], dtype=np.int64),
-            to_offsets([len(d["annotations"]) for d in self.dicts]),
+        self.ground_truth = _boxes_of_frames(
+            [[a["bbox"] for a in d["annotations"]] for d in self.dicts],
+            [a["person_id"] for a in annotations],
         )
+        regions = [d.get("ignore_regions", []) for d in self.dicts]
+        self.ignore_regions = _boxes_of_frames(regions, [-1] * sum(map(len, regions)))
         self._galleries: Dict[int, np.ndarray] = {}
 
     def frame_numbers(self, image_ids: Sequence[str]) -> np.ndarray:
@@ -133,10 +135,13 @@ class SearchDataset:
         boxes = np.array([q["bbox"] for q in queries], dtype=np.float64).reshape(-1, 4)
         rows = _rows_of_boxes(predictions, frames, boxes)
         if (rows < 0).any():
-            query = queries[int(np.argmin(rows))]
+            worst = int(np.argmin(rows))
+            count = (rows < 0).sum()
             raise UserError(
-                f"image '{query['image_id']}': no feature was predicted for the query box "
-                f"{list(query['bbox'])}; run inference with the dataset's queries"
+                f"image '{queries[worst]['image_id']}': no feature was predicted for the query box "
+                f"{list(queries[worst]['bbox'])}, as for {count} of {len(rows)} queries; "
+                f"{_nearest_box(predictions, frames[worst], boxes[worst])}; run inference with the "
+                "dataset's queries"
             )
         return SearchProtocol(
             name,
@@ -157,6 +162,16 @@ class SearchDataset:
         return self._galleries[id(gallery)]
 
 
+def _boxes_of_frames(boxes: List[List[List[float]]], person_ids: List[int]) -> GroundTruth:
+    """Each frame's boxes, and the ids of all of them."""
+    rows = [box for of_frame in boxes for box in of_frame]
+    return GroundTruth(
+        np.array(rows, dtype=np.float64).reshape(-1, 4),
+        np.array(person_ids, dtype=np.int64),
+        to_offsets([len(of_frame) for of_frame in boxes]),
+    )
+
+
 def _rows_of_boxes(predictions: Predictions, frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """(n,) frames, (n, 4) boxes -> (n,) rows of the query features made from them, -1 for none."""
     rows = rows_of_frames(frames, predictions.query_offsets)
@@ -166,3 +181,19 @@ def _rows_of_boxes(predictions: Predictions, frames: np.ndarray, boxes: np.ndarr
     found = np.full(len(frames), -1)
     found[asked[same]] = rows[same]
     return found
+
+
+def _nearest_box(predictions: Predictions, frame: int, box: np.ndarray) -> str:
+    """What the predictions have in place of a query box."""
+    start, end = predictions.query_offsets[frame : frame + 2]
+    if start == end:
+        return "the predictions have no query box in this image"
+    there = predictions.query_boxes[start:end].astype(np.float64)
+    off = np.abs(there - box).max(axis=1)
+    nearest = int(np.argmin(off))
+    corners = ", ".join(f"{v:g}" for v in there[nearest])
+    return (
+        f"the nearest of {end - start} predicted there is [{corners}], {off[nearest]:.3g} pixels "
+        f"off, where up to {BOX_TOLERANCE} is the same box: take x0, y0, x1, y1, clipped to the "
+        'image, as the dataset\'s "queries" have them'
+    )

@@ -33,6 +33,7 @@ from .search_plan import ProtocolPlan, SearchProtocol, SearchVariant, VariantPla
 from .similarity import similarity_blocks
 
 TOP_KS = (1, 5, 10)
+METRICS = ("mAP", *(f"top{k}" for k in TOP_KS))
 # Similarities ranked at once: few enough for copies of them to stay in the processor's cache.
 PART_BYTES = 8 * 2**20
 # How many such parts are sorted in the background.
@@ -56,8 +57,10 @@ class SearchResult:
         return sum(q.num_gt == 0 for q in self.queries)
 
     def metrics(self) -> Dict[str, float]:
-        """mAP and top-k over the counted queries, in percent; 0 when there is none."""
-        n = max(len(self.counted), 1)
+        """``METRICS`` over the counted queries, in percent; none of them without such a query."""
+        n = len(self.counted)
+        if n == 0:
+            return {}
         ranks = [q.first_hit_rank for q in self.counted if q.first_hit_rank is not None]
         result = {"mAP": 100 * sum(q.ap for q in self.counted) / n}
         result.update({f"top{k}": 100 * sum(r <= k for r in ranks) / n for k in TOP_KS})

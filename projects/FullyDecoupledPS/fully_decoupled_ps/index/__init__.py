@@ -9,10 +9,11 @@
 """
 
 from .base import IndexWriter, PersonIndex, merge_features
-from .opening import open_index
+from .opening import open_index, read_tombstones
 from .records import (
     INDEX_VERSION,
     NO_FILTERS,
+    WEAK_SIMILARITY,
     Counts,
     Filters,
     Frame,
@@ -23,6 +24,7 @@ from .records import (
     Source,
     SourceState,
 )
+from .tombstones import Tombstone
 
 __all__ = [
     "INDEX_VERSION",
@@ -38,6 +40,9 @@ __all__ = [
     "PersonIndex",
     "Source",
     "SourceState",
+    "Tombstone",
+    "WEAK_SIMILARITY",
     "merge_features",
     "open_index",
+    "read_tombstones",
 ]

@@ -1,7 +1,8 @@
 """The interface that every index has, wherever it keeps its data, and what they share."""
 
 from abc import ABC, abstractmethod
-from typing import Iterable, Sequence
+from dataclasses import replace
+from typing import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .records import (
     Source,
     SourceState,
 )
+from .tombstones import Tombstone
 
 # Candidates that class weighted similarity starts from; more are taken until no other can win.
 CWS_CANDIDATES = 1000
@@ -75,7 +77,7 @@ class PersonIndex(ABC):
     def frames(
         self, filters: Filters = NO_FILTERS, offset: int = 0, limit: int = 50
     ) -> list[Frame]:
-        """Frames by time, then path and number: ``limit`` of them after the first ``offset``.
+        """Frames by time, then path and pts: ``limit`` of them after the first ``offset``.
 
         Frames without a person are among them.
         """
@@ -85,8 +87,8 @@ class PersonIndex(ABC):
         """How many frames :meth:`frames` has to go through."""
 
     @abstractmethod
-    def find_frames(self, path: str, number: int | None = None) -> list[Frame]:
-        """The frames of the file at ``path`` (absolute), or only frame ``number`` of it."""
+    def find_frames(self, path: str, pts: int | None = None) -> list[Frame]:
+        """The frames of the file at ``path`` (absolute), or only the one of ``pts``."""
 
     @abstractmethod
     def persons(self, frame_id: int) -> list[Person]:
@@ -120,11 +122,24 @@ class PersonIndex(ABC):
         """
 
     @abstractmethod
-    def forget(self, person_ids: Sequence[int]) -> int:
+    def sources(self) -> dict[str, Source]:
+        """The files of the index, by path."""
+
+    @abstractmethod
+    def tombstones(self) -> list[Tombstone]:
+        """Who was forgotten, the oldest first; of the last commit of any process."""
+
+    @abstractmethod
+    def put_tombstones(self, added: Iterable[Tombstone], removed: Iterable[int] = ()) -> None:
+        """Add tombstones, and remove those of some ids."""
+
+    @abstractmethod
+    def forget(self, person_ids: Sequence[int], tombstones: Sequence[Tombstone] = ()) -> int:
         """Remove persons for good: their features are overwritten wherever they are kept.
 
         Args:
             person_ids: those that are not in the index are passed over.
+            tombstones: that keep them from coming back; they last before anybody is removed.
 
         Returns:
             int: how many were removed.
@@ -140,6 +155,35 @@ class PersonIndex(ABC):
         Raises:
             UserError: if another process writes to the shard.
         """
+
+    def remove_files(self, paths: Iterable[str]) -> None:
+        """Remove files with all their persons.
+
+        Raises:
+            UserError: if another process writes to the index.
+        """
+        for writer, sources in self._writers(paths):
+            writer.remove([source.path for source in sources])
+
+    def read_again(self, paths: Iterable[str]) -> None:
+        """Have files be read again the next time they are indexed; their persons stay till then.
+
+        Raises:
+            UserError: if another process writes to the index.
+        """
+        for writer, sources in self._writers(paths):
+            for source in sources:
+                writer.update(replace(source, recipe=""))  # other settings than any
+
+    def _writers(self, paths: Iterable[str]) -> Iterator[tuple["IndexWriter", list[Source]]]:
+        """A writer for each shard, which commits, and what it knows of the files."""
+        asked = set(paths)
+        for shard in range(1, self.info.num_shards + 1 if asked else 1):
+            with self.writer(shard) as writer:
+                states = writer.states()
+                yield writer, [states[path].source for path in sorted(asked & states.keys())]
+                writer.commit()
+        self.refresh()
 
     def person(self, person_id: int) -> Person:
         """The person of this id.
@@ -222,7 +266,8 @@ class PersonIndex(ABC):
             raise UserError(
                 f"--model: its fingerprint is {fingerprint[:12]}, but index {self.location} was "
                 f"made with {self.info.fingerprint[:12]} (from {self.info.model}); features of "
-                "two models can't be compared: use that model, or make a new index"
+                "two models can't be compared: use that model, or make a new index (with "
+                f"--forgotten-from {self.location} nobody comes back who was forgotten)"
             )
 
     def check_version(self) -> None:
@@ -234,7 +279,8 @@ class PersonIndex(ABC):
         if self.info.version != INDEX_VERSION:
             raise UserError(
                 f"index {self.location} is of version {self.info.version}, and this code reads "
-                f"version {INDEX_VERSION}; make it again with `person-search index`"
+                f"version {INDEX_VERSION}; run `person-search index` with another --index, or "
+                "delete this one and make it again"
             )
 
 
@@ -256,10 +302,14 @@ class IndexWriter(ABC):
         """What the shard knows of every file, by path."""
 
     @abstractmethod
-    def begin(self, source: Source) -> None:
-        """Start a file, or go on with a video behind the last frame that is in.
+    def checksums(self, path: str) -> dict[int, int | None]:
+        """Of the frames of a video that are in, by pts."""
 
-        Persons of a file that has changed since, and of a picture, are removed.
+    @abstractmethod
+    def begin(self, source: Source, goes_on: bool = False) -> None:
+        """Start a file: what is in of it is removed, unless ``goes_on``.
+
+        Frames that stay get the file's new camera and start time.
         """
 
     @abstractmethod

@@ -38,6 +38,24 @@ def _full(path, reason: str) -> str:
     )
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder.
+
+    Raises:
+        UserError: if that can't be said, as its folder may not be read.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise UserError(
+            f"{path} can't be reached ({error.strerror}); check its permissions, and that its disk "
+            "is mounted"
+        ) from error
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Make names that were added to or removed from a folder last."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -6,23 +6,36 @@ import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Sequence
+from typing import Iterable, Sequence
 
 import numpy as np
 
 from ..errors import UserError
+from ..names import encode_name
 from .base import IndexWriter, PersonIndex
-from .disk import explain_disk_errors, sync_folder
-from .records import NO_FILTERS, Counts, Filters, Frame, IndexInfo, Person, info_from_json
+from .disk import explain_disk_errors, is_there, sync_folder
+from .records import (
+    NO_FILTERS,
+    Counts,
+    Filters,
+    Frame,
+    IndexInfo,
+    Person,
+    Source,
+    info_from_json,
+)
 from .shard import RECORDS_FILE, Shard, ShardWriter
+from .tombstones import Tombstone, TombstoneFile
 
 INFO_FILE = "index.json"
+TOMBSTONES_FILE = "forgotten.sqlite"
 
 
 class LocalIndex(PersonIndex):
     """::
 
         DIR/index.json           version, fingerprint, dimension, number of shards
+        DIR/forgotten.sqlite     tombstones: who is not to come back
         DIR/shard-1-of-1/
             records.sqlite       files, frames, persons, and how many features are valid
             features-0.f16       the features
@@ -39,6 +52,7 @@ class LocalIndex(PersonIndex):
         self.info = info
         self.check_version()
         self._shards: dict[int, Shard] = {}
+        self._tombstones = TombstoneFile(folder / TOMBSTONES_FILE)
         self._open_shards()
 
     def _shard_folder(self, shard: int) -> Path:
@@ -48,7 +62,7 @@ class LocalIndex(PersonIndex):
         """Those that are there by now; other processes may be about to start theirs."""
         for shard in range(1, self.info.num_shards + 1):
             folder = self._shard_folder(shard)
-            if shard not in self._shards and (folder / RECORDS_FILE).exists():
+            if shard not in self._shards and is_there(folder / RECORDS_FILE):
                 self._shards[shard] = Shard(folder, self.info.dim)
 
     def close(self) -> None:
@@ -109,11 +123,11 @@ class LocalIndex(PersonIndex):
     def count_frames(self, filters: Filters = NO_FILTERS) -> int:
         return sum(shard.records.count_frames(filters) for shard in self._shards.values())
 
-    def find_frames(self, path: str, number: int | None = None) -> list[Frame]:
+    def find_frames(self, path: str, pts: int | None = None) -> list[Frame]:
         return [
             self._outer_frame(frame, n)
             for n, shard in self._shards.items()
-            for frame in shard.records.find_frames(path, number)
+            for frame in shard.records.find_frames(path, pts)
         ]
 
     def persons(self, frame_id: int) -> list[Person]:
@@ -159,14 +173,29 @@ class LocalIndex(PersonIndex):
         with explain_disk_errors(self.folder):
             return ShardWriter(self._shard_folder(shard), self.info.dim)
 
-    def forget(self, person_ids: Sequence[int]) -> int:
+    def sources(self) -> dict[str, Source]:
+        return {
+            path: state.source
+            for shard in self._shards.values()
+            for path, state in shard.records.states().items()
+        }
+
+    def tombstones(self) -> list[Tombstone]:
+        return self._tombstones.all()
+
+    def put_tombstones(self, added: Iterable[Tombstone], removed: Iterable[int] = ()) -> None:
+        self._tombstones.put(added, removed)
+
+    def forget(self, person_ids: Sequence[int], tombstones: Sequence[Tombstone] = ()) -> int:
         removed = 0
         groups = self._by_shard(person_ids)
         # all locks first, so that nothing is half done if one is taken
         writers = {}
         try:
-            for n in groups:
+            for n in self._shards:  # of others too: none adds a copy of the file meanwhile
                 writers[n] = self.writer(n)
+            if tombstones:
+                self.put_tombstones(tombstones)
             for n, ids in groups.items():
                 removed += writers[n].remove_persons(ids)
                 writers[n].commit()
@@ -181,15 +210,17 @@ class LocalIndex(PersonIndex):
 
 
 def _frame_order(frame: Frame) -> tuple:
-    return frame.time, frame.path, -1 if frame.number is None else frame.number
+    # as the records sort them, where paths are encoded
+    pts = float("-inf") if frame.pts is None else frame.pts
+    return frame.time, encode_name(frame.path), pts
 
 
 def open_local(folder: Path, create: IndexInfo | None = None) -> LocalIndex:
     """See :func:`open_index`."""
     path = folder / INFO_FILE
-    if create is not None and not path.exists():
+    if create is not None and not is_there(path):
         _create(folder, create)
-    if not path.exists():
+    if not is_there(path):
         raise UserError(
             f"--index {folder}: there is no index; make one with "
             f"`person-search index PATHS --model RUN --index {folder}`"

@@ -1,6 +1,6 @@
 """An index in Milvus, for those who outgrow one machine: the same interface, through pymilvus.
 
-Milvus has no transactions. Ids come from the file's path and the frame's number, so that adding a
+Milvus has no transactions. Ids come from the file's path and the frame's pts, so that adding a
 frame twice leaves it there once; persons are added before their frame, and frames before their
 file is done. So a kill can cost work but leave nothing twice or half.
 """
@@ -15,13 +15,16 @@ from typing import Iterable, Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..names import decode_name, encode_name
 from .base import IndexWriter, PersonIndex
 from .milvus_collections import (
     FRAMES,
     INFO_ID,
+    NO_VALUE,
     PERSONS,
     REWRITTEN,
     SOURCES,
+    TOMBSTONES,
     create_collection,
     placeholder,
     quoted,
@@ -39,6 +42,7 @@ from .records import (
     SourceState,
     info_from_json,
 )
+from .tombstones import Tombstone, age
 
 # Milvus answers no query for more.
 MAX_RESULTS = 16_384
@@ -48,12 +52,14 @@ PREFIX = "milvus://"
 # connection, of which gRPC writes lines to the console.
 GRPC_OPTIONS = {"grpc.keepalive_permit_without_calls": False}
 
-FRAME_FIELDS = ["frame_id", "path", "number", "camera", "time", "width", "height"]
+# In the order of Frame's own.
+FRAME_FIELDS = "frame_id path pts camera time width height time_offset checksum".split()
 PERSON_FIELDS = ["person_id", *FRAME_FIELDS, "x0", "y0", "x1", "y1", "score"]
 
 
-def stable_id(*parts) -> int:
-    """63 bits of a hash: the same for the same parts, in every process."""
+def stable_id(path: str, *numbers: int) -> int:
+    """63 bits of a hash: the same for the same arguments, in every process."""
+    parts = (encode_name(path), *numbers)
     digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -68,6 +74,8 @@ class MilvusIndex(PersonIndex):
         self.collection = collection
         self.info = info
         self._frames: list[Frame] | None = None
+        self._by_path: dict[str, list[Frame]] | None = None
+        self._tombstones: list[Tombstone] | None = None
         self.check_version()
 
     def name_of(self, kind: str) -> str:
@@ -78,7 +86,8 @@ class MilvusIndex(PersonIndex):
         self.client.close()
 
     def refresh(self) -> bool:
-        had_frames, self._frames = self._frames is not None, None
+        had_frames, self._frames, self._by_path = self._frames is not None, None, None
+        self._tombstones = None
         return had_frames
 
     # reading
@@ -131,7 +140,9 @@ class MilvusIndex(PersonIndex):
         if self._frames is None:
             rows = self.query(FRAMES, "frame_id >= 0", FRAME_FIELDS)
             frames = [_frame(row) for row in rows]
-            frames.sort(key=lambda f: (f.time, f.path, -1 if f.number is None else f.number))
+            frames.sort(
+                key=lambda f: (f.time, encode_name(f.path), NO_VALUE if f.pts is None else f.pts)
+            )
             self._frames = frames
         return self._frames
 
@@ -159,12 +170,12 @@ class MilvusIndex(PersonIndex):
     def count_frames(self, filters: Filters = NO_FILTERS) -> int:
         return len(self._passing(filters))
 
-    def find_frames(self, path: str, number: int | None = None) -> list[Frame]:
-        return [
-            frame
-            for frame in self.all_frames()
-            if frame.path == path and number in (None, frame.number)
-        ]
+    def find_frames(self, path: str, pts: int | None = None) -> list[Frame]:
+        if self._by_path is None:
+            self._by_path = {}
+            for frame in self.all_frames():
+                self._by_path.setdefault(frame.path, []).append(frame)
+        return [f for f in self._by_path.get(path, ()) if pts in (None, f.pts)]
 
     def persons(self, frame_id: int) -> list[Person]:
         rows = self.query(PERSONS, f"frame_id == {int(frame_id)}", PERSON_FIELDS)
@@ -203,12 +214,48 @@ class MilvusIndex(PersonIndex):
         with self.errors():
             self.client.delete(self.name_of(kind), filter=condition)
 
-    def forget(self, person_ids: Sequence[int]) -> int:
+    def sources(self) -> dict[str, Source]:
+        fields = list(Source.__dataclass_fields__)
+        rows = self.query(SOURCES, f"source_id != {INFO_ID}", fields)
+        found = [_source(row) for row in rows]
+        return {source.path: source for source in found}
+
+    def tombstones(self) -> list[Tombstone]:
+        if self._tombstones is None:
+            rows = []
+            with self.errors():
+                if self.client.has_collection(self.name_of(TOMBSTONES)):
+                    self.client.load_collection(self.name_of(TOMBSTONES))
+                    rows = self.query(TOMBSTONES, "tombstone_id >= 0", ["content"])
+            self._tombstones = sorted(
+                (Tombstone.from_json(row["content"]) for row in rows), key=age
+            )
+        return self._tombstones
+
+    def put_tombstones(self, added: Iterable[Tombstone], removed: Iterable[int] = ()) -> None:
+        name, removed = self.name_of(TOMBSTONES), list(removed)
+        rows = [
+            {"tombstone_id": t.tombstone_id, "content": t.to_json(), **placeholder()} for t in added
+        ]
+        with self.errors():
+            create_collection(self.client, name, TOMBSTONES, 0)
+            self.client.load_collection(name)
+            for start in range(0, len(rows), BATCH):
+                self.client.upsert(name, rows[start : start + BATCH])
+            for start in range(0, len(removed), BATCH):
+                self.client.delete(name, ids=removed[start : start + BATCH])
+        self._tombstones = None
+
+    def forget(self, person_ids: Sequence[int], tombstones: Sequence[Tombstone] = ()) -> int:
         there = list(self.get(PERSONS, person_ids, ["person_id"]))
-        if not there:
+        if not there and not tombstones:
             return 0
         lease = WriterLease(self, shard=0, num_shards=0)
         try:
+            if tombstones:
+                self.put_tombstones(tombstones)
+            if not there:
+                return 0
             with self.errors():
                 for start in range(0, len(there), BATCH):
                     self.client.delete(self.name_of(PERSONS), ids=there[start : start + BATCH])
@@ -248,6 +295,7 @@ class MilvusWriter(IndexWriter):
     def __init__(self, index: MilvusIndex, shard: int):
         self.index = index
         self._lease = WriterLease(index, shard, index.info.num_shards)
+        index.refresh()  # nobody is forgotten from now on
         self._sources: dict[str, Source] = {}
         self._done: set[str] = set()
         self._frames: list[dict] = []
@@ -261,18 +309,20 @@ class MilvusWriter(IndexWriter):
         states = {}
         fields = [*Source.__dataclass_fields__, "is_done"]
         for row in self.index.query(SOURCES, f"source_id != {INFO_ID}", fields):
-            source = Source(**{key: row[key] for key in Source.__dataclass_fields__})
-            last = None if row["is_done"] else self._last_number(source.path)
-            states[source.path] = SourceState(source, bool(row["is_done"]), last)
+            source = _source(row)
+            states[source.path] = SourceState(source, bool(row["is_done"]))
         return states
 
-    def _last_number(self, path: str) -> int | None:
-        rows = self.index.query(FRAMES, f"path == {quoted(path)}", ["number"])
-        return max((row["number"] for row in rows if row["number"] >= 0), default=None)
+    def checksums(self, path: str) -> dict[int, int | None]:
+        rows = self.index.query(FRAMES, f"path == {quoted(encode_name(path))}", FRAME_FIELDS)
+        frames = [_frame(row) for row in rows]
+        return {frame.pts: frame.checksum for frame in frames if frame.pts is not None}
 
-    def begin(self, source: Source) -> None:
+    def begin(self, source: Source, goes_on: bool = False) -> None:
         known = self.states_of(source.path)
-        if known is not None and not known.same_content(source):
+        if known is not None and goes_on:
+            self._change_frames(known, source)
+        elif known is not None:
             self.remove([source.path])
         self._sources[source.path] = source
         self._done.discard(source.path)
@@ -281,34 +331,42 @@ class MilvusWriter(IndexWriter):
         """What is known of a file."""
         fields = list(Source.__dataclass_fields__)
         found = self.index.query(SOURCES, f"source_id == {stable_id(path)}", fields)
-        return Source(**{key: found[0][key] for key in fields}) if found else None
+        return _source(found[0]) if found else None
 
     def update(self, source: Source) -> None:
-        before = self.states_of(source.path)
-        shift = source.start - before.start
-        condition = f"path == {quoted(source.path)}"
+        self._change_frames(self.states_of(source.path), source)
+        self._sources[source.path] = source
+        self._done.add(source.path)
+
+    def _change_frames(self, before: Source, source: Source) -> None:
+        """Give frames that are in another camera and start time."""
+        if (before.camera, before.start) == (source.camera, source.start):
+            return
+        condition = f"path == {quoted(encode_name(source.path))}"
         for kind, fields in (
             (PERSONS, [*PERSON_FIELDS, "feature"]),
             (FRAMES, FRAME_FIELDS),
         ):
             rows = self.index.query(kind, condition, fields)
             for row in rows:
-                row.update(camera=source.camera, time=row["time"] + shift)
+                row.update(
+                    camera=encode_name(source.camera), time=source.start + row["time_offset"]
+                )
             self._upsert(kind, [{key: row[key] for key in fields} for row in rows])
-        self._sources[source.path] = source
-        self._done.add(source.path)
 
     def add(self, path: str, frame: NewFrame) -> None:
         source = self._sources[path]
-        number = -1 if frame.number is None else frame.number
+        pts = NO_VALUE if frame.pts is None else frame.pts
         row = {
-            "frame_id": stable_id(path, number),
-            "path": path,
-            "number": number,
-            "camera": source.camera,
+            "frame_id": stable_id(path, pts),
+            "path": encode_name(path),
+            "pts": pts,
+            "camera": encode_name(source.camera),
             "time": source.start + frame.offset,
             "width": frame.width,
             "height": frame.height,
+            "time_offset": frame.offset,
+            "checksum": NO_VALUE if frame.checksum is None else frame.checksum,
         }
         self._frames.append(row)
         for i, (box, score, feature) in enumerate(
@@ -317,7 +375,7 @@ class MilvusWriter(IndexWriter):
             self._persons.append(
                 {
                     **row,
-                    "person_id": stable_id(path, number, i),
+                    "person_id": stable_id(path, pts, i),
                     **dict(zip(("x0", "y0", "x1", "y1"), box)),
                     "score": score,
                     "feature": feature.astype(np.float32).tolist(),
@@ -332,13 +390,13 @@ class MilvusWriter(IndexWriter):
             self.commit()
             self._lease.check()
             for kind in (PERSONS, FRAMES, SOURCES):
-                self.index.delete(kind, f"path == {quoted(path)}")
+                self.index.delete(kind, f"path == {quoted(encode_name(path))}")
 
     def commit(self) -> None:
         self._upsert(PERSONS, self._persons)
         self._upsert(FRAMES, self._frames)
         rows = [
-            {"source_id": stable_id(path), **asdict(source), "is_done": int(path in self._done)}
+            {**_source_row(source), "is_done": int(path in self._done)}
             for path, source in self._sources.items()
         ]
         self._upsert(SOURCES, rows)
@@ -436,14 +494,14 @@ def _create(index: MilvusIndex) -> None:
         create_collection(index.client, index.name_of(kind), kind, index.info.dim)
         if kind == SOURCES:
             source = Source("", 0, 0, json.dumps(asdict(index.info)), "", 0.0)
-            row = {"source_id": INFO_ID, **asdict(source), "is_done": 1, **placeholder()}
+            row = {**_source_row(source), "source_id": INFO_ID, "is_done": 1, **placeholder()}
             index.client.upsert(index.name_of(SOURCES), [row])
 
 
 def _condition(filters: Filters) -> str:
     terms = []
     if filters.cameras:
-        terms.append(f"camera in [{', '.join(map(quoted, filters.cameras))}]")
+        terms.append(f"camera in [{', '.join(quoted(encode_name(c)) for c in filters.cameras)}]")
     if filters.start is not None:
         terms.append(f"time >= {filters.start!r}")
     if filters.end is not None:
@@ -453,9 +511,20 @@ def _condition(filters: Filters) -> str:
     return " and ".join(terms)
 
 
+def _source_row(source: Source) -> dict:
+    names = {"path": encode_name(source.path), "camera": encode_name(source.camera)}
+    return {"source_id": stable_id(source.path), **asdict(source), **names}
+
+
+def _source(row: dict) -> Source:
+    names = {"path": decode_name(row["path"]), "camera": decode_name(row["camera"])}
+    return Source(**{**{key: row[key] for key in Source.__dataclass_fields__}, **names})
+
+
 def _frame(row: dict) -> Frame:
-    number = row["number"] if row["number"] >= 0 else None
-    return Frame(**{**{key: row[key] for key in FRAME_FIELDS}, "number": number})
+    row = {key: None if row[key] == NO_VALUE else row[key] for key in FRAME_FIELDS}
+    row.update(path=decode_name(row["path"]), camera=decode_name(row["camera"]))
+    return Frame(*row.values())
 
 
 def _person(row: dict) -> Person:

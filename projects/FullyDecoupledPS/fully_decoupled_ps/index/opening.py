@@ -4,7 +4,9 @@ from pathlib import Path
 
 from ..errors import UserError
 from .base import PersonIndex
+from .disk import is_there
 from .records import IndexInfo
+from .tombstones import Tombstone, TombstoneFile
 
 MILVUS = "milvus://"
 
@@ -34,3 +36,20 @@ def open_index(location: str, create: IndexInfo | None = None) -> PersonIndex:
     from .local import open_local
 
     return open_local(Path(location), create)
+
+
+def read_tombstones(location: str) -> list[Tombstone]:
+    """Who was forgotten from an index, which may be of another version.
+
+    Raises:
+        UserError: if there is no index.
+    """
+    if location.startswith(MILVUS):
+        with open_index(location) as index:
+            return index.tombstones()
+    from .local import INFO_FILE, TOMBSTONES_FILE
+
+    folder = Path(location)
+    if not any(is_there(folder / name) for name in (INFO_FILE, TOMBSTONES_FILE)):
+        raise UserError(f"{location}: there is no index; check the spelling")
+    return TombstoneFile(folder / TOMBSTONES_FILE).all()

@@ -1,13 +1,17 @@
 """What an index holds and returns: frames, persons, hits; and what a search is restricted to."""
 
 import json
+import math
+import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import UserError
+
 # Of the layout on disk (or in Milvus); an index of another version is refused.
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,33 @@ class Frame:
 
     frame_id: int
     path: str  # absolute, of the picture or the video
-    number: int | None  # of the frame in its video, from 0; None for a picture
+    # Of a video's frame: its presentation time stamp, in the time base of the video stream, which
+    # may be negative; see :mod:`..data.videos`. None for a picture.
+    pts: int | None
     camera: str
     time: float  # seconds since the epoch
     width: int  # pixels, upright as the EXIF orientation says
     height: int
+    offset: float = 0.0  # seconds after the video's first frame
+    # Of a video's frame as it was decoded; None for a picture, or if it is not known.
+    checksum: int | None = None
 
     @property
     def name(self) -> str:
-        """For people: the path, and for a video's frame its number behind a "#"."""
-        return self.path if self.number is None else f"{self.path}#{self.number}"
+        """Its path, and for a video's frame its pts behind a "#"."""
+        return self.path if self.pts is None else f"{self.path}#{self.pts}"
+
+    @property
+    def title(self) -> str:
+        """For people: the name without folders, and for a video's frame the time into it."""
+        name = os.path.basename(self.name)
+        return name if self.pts is None else f"{name} ({self.clock})"
+
+    @property
+    def clock(self) -> str:
+        """Hours, minutes and seconds into the video."""
+        minutes, tenths = divmod(round(10 * self.offset), 600)
+        return f"{minutes // 60}:{minutes % 60:02}:{tenths / 10:04.1f}"
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,10 @@ class Person:
     score: float  # of the detection, 0 to 1
 
 
+# Below, a hit is weak: it is shown pale, as one that probably is somebody else.
+WEAK_SIMILARITY = 0.5
+
+
 class Hit(NamedTuple):
     """A person found, the most similar first."""
 
@@ -69,6 +94,10 @@ class Hit(NamedTuple):
     person: Person
     # Cosine of the features' angle, -1 to 1; with class weighted similarity times the score.
     similarity: float
+
+    @property
+    def is_weak(self) -> bool:
+        return self.similarity < WEAK_SIMILARITY
 
 
 @dataclass(frozen=True)
@@ -79,6 +108,16 @@ class Filters:
     start: float | None = None  # seconds since the epoch, included
     end: float | None = None  # seconds since the epoch, included
     min_score: float = 0.0  # of a detection; takes no part where frames are listed
+
+    def __post_init__(self):
+        """
+        Raises:
+            UserError: if a bound is no number: it would let everybody pass.
+        """
+        for name in ("start", "end", "min_score"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise UserError(f"filter {name} {value}: it has to be a finite number")
 
     def __bool__(self) -> bool:
         return self != NO_FILTERS
@@ -118,17 +157,17 @@ class SourceState:
 
     source: Source
     is_done: bool  # else reading it was interrupted
-    last_number: int | None  # number of the last frame that is in; None if there is none
 
 
 @dataclass(frozen=True)
 class NewFrame:
     """A frame to add, with its R persons."""
 
-    number: int | None  # as in :class:`Frame`
+    pts: int | None  # as in :class:`Frame`
     offset: float  # seconds after the source's start
     width: int
     height: int
     boxes: np.ndarray  # (R, 4) x0, y0, x1, y1 in pixels of the frame
     scores: np.ndarray  # (R,)
     features: np.ndarray  # (R, D) L2-normalised
+    checksum: int | None = None  # as in :class:`Frame`

@@ -1,6 +1,7 @@
 """The records of a shard, in SQLite: files, their frames, the persons in them, and what is valid.
 
-SQLite's commit is the shard's commit: it says which rows of the feature file count.
+SQLite's commit is the shard's commit: it says which rows of the feature file count. Paths and
+cameras are stored as :func:`encode_name` writes them.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Iterable, Sequence
 
 import numpy as np
 
+from ..names import decode_name, encode_name
 from .disk import explain_disk_errors
 from .records import Counts, Filters, Frame, NewFrame, Person, Source, SourceState
 
@@ -29,12 +31,13 @@ CREATE TABLE IF NOT EXISTS sources (
 CREATE TABLE IF NOT EXISTS frames (
     frame_id INTEGER PRIMARY KEY AUTOINCREMENT,
     source_id INTEGER NOT NULL REFERENCES sources ON DELETE CASCADE,
-    number INTEGER,
+    pts INTEGER,
     time_offset REAL NOT NULL,
+    checksum INTEGER,
     width INTEGER NOT NULL,
     height INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS frames_of_source ON frames (source_id, number);
+CREATE INDEX IF NOT EXISTS frames_of_source ON frames (source_id, pts);
 CREATE TABLE IF NOT EXISTS persons (
     person_id INTEGER PRIMARY KEY AUTOINCREMENT,
     frame_id INTEGER NOT NULL REFERENCES frames ON DELETE CASCADE,
@@ -51,11 +54,11 @@ CREATE TRIGGER IF NOT EXISTS person_removed AFTER DELETE ON persons BEGIN
 END;
 """
 
-FRAME_COLUMNS = "frame_id, path, number, camera, start + time_offset AS time, width, height"
+FRAME_COLUMNS = (
+    "frame_id, path, pts, camera, start + time_offset AS time, width, height, time_offset, checksum"
+)
 FRAMES = "frames JOIN sources USING (source_id)"
 PERSONS = f"persons JOIN {FRAMES.replace('frames', 'frames USING (frame_id)', 1)}"
-STATES = """SELECT path, size, mtime_ns, recipe, camera, start, is_done,
-    (SELECT MAX(number) FROM frames WHERE frames.source_id = sources.source_id) FROM sources"""
 # SQLite's limit on the variables of a statement is 999 in old versions.
 BATCH = 900
 # Seconds to wait for a reader or a commit to end.
@@ -154,7 +157,7 @@ class Records:
         return Counts(*(self._all(f"SELECT COUNT(*) FROM {table}")[0][0] for table in tables))
 
     def cameras(self) -> list[str]:
-        return [row[0] for row in self._all("SELECT DISTINCT camera FROM sources")]
+        return [decode_name(row[0]) for row in self._all("SELECT DISTINCT camera FROM sources")]
 
     def time_range(self) -> tuple[float, float] | None:
         sql = f"SELECT MIN(start + time_offset), MAX(start + time_offset) FROM {FRAMES}"
@@ -165,20 +168,20 @@ class Records:
         where, values = _where(filters, with_scores=False)
         sql = (
             f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} "
-            "ORDER BY time, path, number LIMIT ? OFFSET ?"
+            "ORDER BY time, path, pts LIMIT ? OFFSET ?"
         )
-        return [Frame(*row) for row in self._all(sql, (*values, limit, offset))]
+        return [_frame(row) for row in self._all(sql, (*values, limit, offset))]
 
     def count_frames(self, filters: Filters) -> int:
         where, values = _where(filters, with_scores=False)
         return self._all(f"SELECT COUNT(*) FROM {FRAMES} {where}", values)[0][0]
 
-    def find_frames(self, path: str, number: int | None) -> list[Frame]:
-        where, values = "WHERE path = ?", [path]
-        if number is not None:
-            where, values = f"{where} AND number = ?", [path, number]
-        rows = self._all(f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} ORDER BY number", values)
-        return [Frame(*row) for row in rows]
+    def find_frames(self, path: str, pts: int | None) -> list[Frame]:
+        where, values = "WHERE path = ?", [encode_name(path)]
+        if pts is not None:
+            where, values = f"{where} AND pts = ?", [*values, pts]
+        rows = self._all(f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} ORDER BY pts", values)
+        return [_frame(row) for row in rows]
 
     def get_persons(self, person_ids: Sequence[int]) -> dict[int, Person]:
         """Persons by id; those that are not there are left out."""
@@ -187,7 +190,7 @@ class Records:
             "WHERE person_id IN (?)",
             person_ids,
         )
-        return {row[0]: Person(row[0], Frame(*row[6:]), row[1:5], row[5]) for row in rows}
+        return {row[0]: Person(row[0], _frame(row[6:]), row[1:5], row[5]) for row in rows}
 
     def persons_of(self, frame_id: int) -> list[int]:
         sql = "SELECT person_id FROM persons WHERE frame_id = ? ORDER BY score DESC, person_id"
@@ -222,12 +225,14 @@ class Records:
 
     def states(self) -> dict[str, SourceState]:
         """What is known of every file, by path."""
-        return {row[0]: _state(row) for row in self._all(STATES)}
+        rows = self._all("SELECT path, size, mtime_ns, recipe, camera, start, is_done FROM sources")
+        states = [_state(row) for row in rows]
+        return {state.source.path: state for state in states}
 
-    def state_of(self, path: str) -> SourceState | None:
-        """What is known of a file; None if nothing is."""
-        rows = self._all(f"{STATES} WHERE path = ?", (path,))
-        return _state(rows[0]) if rows else None
+    def checksums(self, path: str) -> dict[int, int | None]:
+        """Of the frames of a video, by pts."""
+        sql = f"SELECT pts, checksum FROM {FRAMES} WHERE path = ? AND pts IS NOT NULL"
+        return dict(self._all(sql, (encode_name(path),)))
 
     # writing, within a transaction
 
@@ -240,16 +245,16 @@ class Records:
             recipe = excluded.recipe, camera = excluded.camera, start = excluded.start,
             is_done = excluded.is_done""",
             (
-                *(source.path, source.size, source.mtime_ns, source.recipe),
-                *(source.camera, source.start, int(is_done)),
+                *(encode_name(source.path), source.size, source.mtime_ns, source.recipe),
+                *(encode_name(source.camera), source.start, int(is_done)),
             ),
         )
 
     def set_done(self, path: str) -> None:
-        self._run("UPDATE sources SET is_done = 1 WHERE path = ?", (path,))
+        self._run("UPDATE sources SET is_done = 1 WHERE path = ?", (encode_name(path),))
 
     def remove_source(self, path: str) -> None:
-        self._run("DELETE FROM sources WHERE path = ?", (path,))
+        self._run("DELETE FROM sources WHERE path = ?", (encode_name(path),))
 
     def remove_persons(self, person_ids: Sequence[int]) -> None:
         for person_id in person_ids:
@@ -259,9 +264,12 @@ class Records:
         """Add a frame of a known file, its persons at ``rows`` of the feature file."""
         with self._errors():
             cursor = self._db.execute(
-                """INSERT INTO frames (source_id, number, time_offset, width, height)
-                SELECT source_id, ?, ?, ?, ? FROM sources WHERE path = ?""",
-                (frame.number, frame.offset, frame.width, frame.height, path),
+                """INSERT INTO frames (source_id, pts, time_offset, width, height, checksum)
+                SELECT source_id, ?, ?, ?, ?, ? FROM sources WHERE path = ?""",
+                (
+                    *(frame.pts, frame.offset, frame.width, frame.height, frame.checksum),
+                    encode_name(path),
+                ),
             )
             boxes, scores = np.asarray(frame.boxes).tolist(), np.asarray(frame.scores).tolist()
             self._db.executemany(
@@ -290,8 +298,15 @@ class Records:
         self._run("DELETE FROM free_rows")
 
 
+def _frame(row: tuple) -> Frame:
+    frame_id, path, pts, camera, *others = row
+    return Frame(frame_id, decode_name(path), pts, decode_name(camera), *others)
+
+
 def _state(row: tuple) -> SourceState:
-    return SourceState(Source(*row[:6]), bool(row[6]), row[7])
+    path, size, mtime_ns, recipe, camera, start, is_done = row
+    source = Source(decode_name(path), size, mtime_ns, recipe, decode_name(camera), start)
+    return SourceState(source, bool(is_done))
 
 
 def _where(filters: Filters, with_scores: bool) -> tuple[str, list]:
@@ -299,7 +314,7 @@ def _where(filters: Filters, with_scores: bool) -> tuple[str, list]:
     terms, values = [], []
     if filters.cameras:
         terms.append(f"camera IN ({', '.join('?' * len(filters.cameras))})")
-        values.extend(filters.cameras)
+        values.extend(map(encode_name, filters.cameras))
     if filters.start is not None:
         terms.append("start + time_offset >= ?")
         values.append(filters.start)

@@ -148,13 +148,12 @@ class ShardWriter(IndexWriter):
     def states(self) -> dict[str, SourceState]:
         return self.records.states()
 
-    def begin(self, source: Source) -> None:
+    def checksums(self, path: str) -> dict[int, int | None]:
+        return self.records.checksums(path)
+
+    def begin(self, source: Source, goes_on: bool = False) -> None:
         self.records.begin()
-        known = self.records.state_of(source.path)
-        if known is not None and not (
-            # a picture has no number to go on after
-            known.source.same_content(source) and known.last_number is not None
-        ):
+        if not goes_on:
             self.records.remove_source(source.path)
         self.records.put_source(source)
 

@@ -1,17 +1,20 @@
-"""Which pictures and videos there are, and what their paths say of camera and time."""
+"""Pictures and videos, and what their paths say of camera and time."""
 
-import os
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Sequence
 
 from ..errors import UserError
+from .times import local_seconds
 
-PICTURES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
-VIDEOS = frozenset(
-    (".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv")
+VIDEO_ENDINGS = frozenset(
+    (
+        *(".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"),
+        *(".3gp", ".asf", ".dav", ".flv", ".m2ts", ".mjpeg", ".mts", ".ogv", ".vob"),
+        *(".264", ".265", ".h264", ".h265", ".hevc"),
+    )
 )
 
 TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
@@ -25,62 +28,6 @@ class MediaFile:
     is_video: bool
     size: int  # bytes
     mtime_ns: int
-
-
-def find_files(paths: Sequence[str]) -> list[MediaFile]:
-    """The pictures and videos at ``paths``: files, and folders with all that is in them.
-
-    In folders the ending of a name tells pictures and videos from other files, and names that
-    begin with a dot are passed over. A file named itself is a picture unless it ends like a video.
-    Links are followed.
-
-    Returns:
-        list: sorted by path, none twice.
-
-    Raises:
-        UserError: if there is nothing at one of the paths, or neither picture nor video in it.
-    """
-    found = {}
-    for path in paths:
-        if os.path.isdir(path):
-            files = _in_folder(path)
-            if not files:
-                raise UserError(
-                    f"folder {path} holds no picture ({_list(PICTURES)}) and no video "
-                    f"({_list(VIDEOS)}); name a folder that does"
-                )
-        elif os.path.exists(path):
-            files = [path]
-        else:
-            raise UserError(f"{path}: no such file or folder; check the spelling")
-        for file in files:
-            full = os.path.abspath(file)
-            if full not in found and os.path.exists(full):  # not a dangling link
-                stat = os.stat(full)
-                is_video = Path(full).suffix.lower() in VIDEOS
-                found[full] = MediaFile(full, is_video, stat.st_size, stat.st_mtime_ns)
-    return [found[path] for path in sorted(found)]
-
-
-def _list(endings) -> str:
-    return " ".join(sorted(endings))
-
-
-def _in_folder(folder: str) -> list[str]:
-    files, seen = [], set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:  # a link to a folder above it
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [
-            os.path.join(parent, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in PICTURES | VIDEOS
-        ]
-    return files
 
 
 class PathReader:
@@ -130,10 +77,13 @@ class PathReader:
         groups = _match("--time-pattern", self.time_pattern, file.path)
         try:
             if "seconds" in groups:
-                return (self.start or 0.0) + float(groups["seconds"])
-            parts = [int(groups[part]) for part in TIME_PARTS if groups.get(part) is not None]
-            return datetime(*parts).timestamp()
-        except (ValueError, OverflowError) as error:
+                seconds = float(groups["seconds"])
+                if not math.isfinite(seconds):
+                    raise ValueError(f"{groups['seconds']} is no number of seconds")
+                return (self.start or 0.0) + seconds
+            parts = {part: int(groups[part]) for part in TIME_PARTS if groups.get(part)}
+            return local_seconds(datetime(**parts))
+        except (TypeError, ValueError, OverflowError) as error:
             raise UserError(f"--time-pattern: {file.path}: {error}; mend the pattern") from error
 
 
@@ -161,36 +111,3 @@ def _match(option: str, pattern: re.Pattern, path: str) -> dict:
             "files by a command of their own"
         )
     return match.groupdict()
-
-
-def parse_time(text: str) -> float:
-    """Seconds since the epoch from an option: such a number, or local time in ISO 8601.
-
-    >>> parse_time("1700000000.5")
-    1700000000.5
-
-    Raises:
-        UserError: if it is neither.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError) as error:
-        raise UserError(
-            f"{text!r} is no time; write it as 2024-05-31, 2024-05-31T18:30 or "
-            "2024-05-31T18:30:05, or in seconds since 1970"
-        ) from error
-
-
-def format_time(seconds: float) -> str:
-    """Local time, to the second, for people.
-
-    Numbers too small or large for a date are given as they are.
-    """
-    try:
-        return datetime.fromtimestamp(seconds).isoformat(sep=" ", timespec="seconds")
-    except (ValueError, OverflowError, OSError):
-        return f"{seconds:.0f} s"

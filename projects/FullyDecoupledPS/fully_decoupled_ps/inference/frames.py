@@ -1,106 +1,74 @@
 """Reading pictures, and frames of videos, as RGB uint8 (H, W, 3)."""
 
-from typing import Iterator, NamedTuple
+import math
+from typing import Iterator, Mapping
 
-import cv2
 import numpy as np
-from detectron2.data import detection_utils as utils
-from PIL import UnidentifiedImageError
 
-from ..data.dataset_mapper import UNREADABLE
+from ..data import videos
+from ..data.images import read_image as read_picture
+from ..data.videos import VideoFrame
 from ..errors import UserError
 
-# For videos that do not say their frame rate.
-DEFAULT_FRAME_RATE = 25.0
+# Seconds: many files round their time stamps to milliseconds.
+TIME_ROUNDING = 0.001
 
 
-class VideoFrame(NamedTuple):
-    """A frame of a video."""
-
-    number: int  # from 0, of all frames
-    offset: float  # seconds after the first one
-    image: np.ndarray  # (H, W, 3) RGB uint8
+class VideoChanged(Exception):
+    """A video is not any more what was indexed of it."""
 
 
-def read_picture(path: str) -> np.ndarray:
-    """A picture, upright as its EXIF orientation says.
+def sample_video(
+    path: str, fps: float, known: Mapping[int, int | None] | None = None
+) -> Iterator[VideoFrame]:
+    """Frames of a video: the first one at or after each multiple of ``1 / fps`` seconds.
 
-    Raises:
-        UserError: if it can't be read whole.
-    """
-    try:
-        return np.ascontiguousarray(utils.read_image(path, format="RGB"))
-    except (*UNREADABLE, ValueError) as error:
-        reason = "it is of no known format" if isinstance(error, UnidentifiedImageError) else error
-        reason = " ".join(str(reason).split())
-        raise UserError(
-            f"picture {path} can't be read ({reason}); restore the file, or name another"
-        ) from error
-
-
-def sample_video(path: str, fps: float, after: int | None = None) -> Iterator[VideoFrame]:
-    """Frames of a video, ``fps`` of them a second; all of them if it has no more.
+    Times count from the first frame. A frame is taken once, so that there are fewer where the
+    video has a gap, and all of them if it has no more.
 
     Args:
         path: of the file.
         fps: above 0.
-        after: number of the last frame that is not wanted again; None: from the start.
+        known: the frames that were given before, the checksum by pts: they are not given again.
 
     Raises:
-        UserError: if the file can't be opened, or has no frame.
+        UserError: if the file can't be opened, or, behind the last frame, if it is damaged or
+            shorter than it should be.
+        VideoChanged: before any frame is given, if one of ``known`` is not in it any more.
     """
-    video = _open(path)
-    try:
-        rate = _frame_rate(video)
-        number = 0
-        while video.grab():
-            is_sampled = number == 0 or int(number * fps / rate) > int((number - 1) * fps / rate)
-            if is_sampled and (after is None or number > after):
-                ok, image = video.retrieve()
-                if not ok:
-                    break
-                yield VideoFrame(number, number / rate, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-            number += 1
-        if number == 0:
-            raise UserError(f"video {path} has no frame that can be read; restore the file")
-    finally:
-        video.release()
+    left = dict(known or {})
+    last = -1
+    for frame in videos.read_frames(path):
+        period = math.floor((frame.offset + TIME_ROUNDING) * fps)
+        if period == last:
+            continue
+        last = period
+        if not left:
+            yield frame
+        elif left.pop(frame.pts, None) != frame.checksum():
+            raise VideoChanged(path)
+    if left:
+        raise VideoChanged(path)
 
 
 def count_samples(path: str, fps: float) -> int:
     """About how many frames :func:`sample_video` gives, by what the file says of itself."""
-    video = cv2.VideoCapture(path)
-    count, rate = video.get(cv2.CAP_PROP_FRAME_COUNT), _frame_rate(video)
-    video.release()
-    return max(round(count * min(fps / rate, 1.0)), 1) if np.isfinite(count) else 1
+    try:
+        return max(videos.count_frames(path, fps), 1)
+    except UserError:  # told when it is read
+        return 1
 
 
-def read_frame(path: str, number: int | None) -> np.ndarray:
-    """The picture that an index's frame was: a whole picture file, or frame ``number`` of a video.
+def read_frame(path: str, pts: int | None, checksum: int | None = None) -> np.ndarray:
+    """The picture that an index's frame was: a whole picture file, or a frame of a video.
+
+    Args:
+        path, pts, checksum: those of the :class:`~..index.Frame`. Without a checksum the video is
+            decoded from its start, which takes longer.
 
     Raises:
-        UserError: if it can't be read.
+        UserError: if it can't be read, or a video has another frame there.
     """
-    if number is None:
+    if pts is None:
         return read_picture(path)
-    video = _open(path)
-    try:
-        video.set(cv2.CAP_PROP_POS_FRAMES, number)
-        ok, image = video.read()
-    finally:
-        video.release()
-    if not ok:
-        raise UserError(f"video {path} has no frame {number}; was the file changed?")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _open(path: str) -> cv2.VideoCapture:
-    video = cv2.VideoCapture(path)
-    if not video.isOpened():
-        raise UserError(f"video {path} can't be opened; restore the file, or convert it to MP4")
-    return video
-
-
-def _frame_rate(video: cv2.VideoCapture) -> float:
-    rate = video.get(cv2.CAP_PROP_FPS)
-    return rate if np.isfinite(rate) and rate > 0 else DEFAULT_FRAME_RATE
+    return videos.read_frame(path, pts, checksum)

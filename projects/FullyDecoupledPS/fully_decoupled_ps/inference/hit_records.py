@@ -1,13 +1,13 @@
 """Hits as rows of a table, and as the records that pages and montages are drawn from."""
 
-from pathlib import Path
 from typing import Callable
 
 from ..errors import UserError
 from ..index import Hit
-from .files import format_time
+from ..names import printable
 from .frames import read_frame
-from .query import Query, read_named_frame
+from .query import PersonQuery, Query
+from .times import format_time
 
 COLUMNS = ("rank", "similarity", "person", "score", "camera", "time", "frame", "box")
 
@@ -27,26 +27,45 @@ def hit_rows(hits: list[Hit]) -> tuple[tuple[str, ...], list[list]]:
     return COLUMNS, rows
 
 
+def text_rows(hits: list[Hit]) -> tuple[tuple[str, ...], list[list]]:
+    """:func:`hit_rows` for people and their tables: a value a cell, names as they can be shown."""
+    columns, rows = hit_rows(hits)
+    return columns, [[_cell(value) for value in row] for row in rows]
+
+
+def _cell(value):
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return printable(value) if isinstance(value, str) else value
+
+
 def picture_records(
     queries: list[Query], hits: list[Hit]
 ) -> tuple[list[dict], list[dict], Callable]:
     """What :mod:`..utils.search_pages` draws: records of queries and hits, and pictures by name."""
-    shown = [
-        {"file_name": q.name, "image_id": Path(q.name).name, "camera_id": None, "bbox": q.box}
-        for q in queries
-    ]
+    shown = [_query_record(query) for query in queries]
     records = []
     for hit in hits:
         person, frame = hit.person, hit.person.frame
         records.append(
             {
-                **{"file_name": frame.name, "image_id": Path(frame.name).name},
+                **{"file_name": frame.name, "image_id": printable(frame.title)},
                 **{"rank": hit.rank, "similarity": hit.similarity, "bbox": person.box},
-                **{"score": person.score, "camera_id": frame.camera},
+                **{"score": person.score, "camera_id": printable(frame.camera)},
                 **{"person_id": person.person_id, "time": format_time(frame.time)},
+                "weak": hit.is_weak,
             }
         )
     return shown, records, _Pictures(queries, hits)
+
+
+def _query_record(query: Query) -> dict:
+    frame = query.person.frame if isinstance(query, PersonQuery) else None
+    return {
+        **{"file_name": query.name, "image_id": printable(query.title), "bbox": query.box},
+        "camera_id": frame and printable(frame.camera),
+        "time": frame and format_time(frame.time),
+    }
 
 
 class _Pictures:
@@ -55,13 +74,15 @@ class _Pictures:
     def __init__(self, queries: list[Query], hits: list[Hit]):
         self._images = {q.name: q.image for q in queries if q.image is not None}
         self._frames = {hit.person.frame.name: hit.person.frame for hit in hits}
+        self._frames |= {q.name: q.person.frame for q in queries if isinstance(q, PersonQuery)}
 
     def __call__(self, name: str):
         if name in self._images:
             return self._images[name]
+        frame = self._frames.get(name)
+        if frame is None:  # a visitor's own picture that is not kept any more
+            return None
         try:
-            if name in self._frames:
-                return read_frame(self._frames[name].path, self._frames[name].number)
-            return read_named_frame(name)
+            return read_frame(frame.path, frame.pts, frame.checksum)
         except UserError:
             return None

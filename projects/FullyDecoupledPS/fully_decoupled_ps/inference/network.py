@@ -17,7 +17,7 @@ from ..checkpoint import PersonSearchCheckpointer
 from ..config import load_config
 from ..errors import UserError
 from ..modeling import IdentityMemory
-from ..preflight import check_parts
+from ..preflight import check_parts, check_test_numbers
 
 # Config keys that, with equal weights, change features; the fingerprint covers them.
 FINGERPRINT_KEYS = (
@@ -154,6 +154,7 @@ def load_network(location: str, weights: str = "", device: str = "") -> SearchNe
         cfg.SOLVER.STAGE = "reid"
     cfg.MODEL.REID.NUM_IDS = 0  # taken from the checkpoint
     check_parts(cfg)
+    check_test_numbers(cfg)
     cfg.freeze()
     model = build_model(cfg)
     PersonSearchCheckpointer(model).load_trained(str(checkpoint))

@@ -1,11 +1,15 @@
 """From a picture, and perhaps a box or a point in it, to the person to search for."""
 
+import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Sequence
 
 import numpy as np
 
 from ..errors import UserError
+from ..index import Frame, Person, PersonIndex
 from .frames import read_frame
 from .network import SearchNetwork
 
@@ -15,9 +19,36 @@ class Query:
     """A person in a picture."""
 
     name: str  # of the picture, as it was asked for
-    image: np.ndarray  # (H, W, 3) RGB uint8
+    image: np.ndarray | None  # (H, W, 3) RGB uint8; None: it is read where it is drawn
     box: tuple[float, float, float, float]  # x0, y0, x1, y1 in its pixels
     feature: np.ndarray  # (D,) float32, L2-normalised
+
+    @property
+    def title(self) -> str:
+        """For people: the picture's name without folders."""
+        return Path(self.name).name
+
+
+@dataclass(frozen=True)
+class PersonQuery(Query):
+    """A person of the index; the picture is read where it is drawn, for it may be gone."""
+
+    person: Person
+
+    @property
+    def title(self) -> str:
+        return self.person.frame.title
+
+
+def query_of_person(index: PersonIndex, person_id: int) -> PersonQuery:
+    """A person of the index.
+
+    Raises:
+        UserError: if the index has no such person (any more).
+    """
+    person = index.person(person_id)
+    feature = index.features([person_id])[0]
+    return PersonQuery(person.frame.name, None, person.box, feature, person)
 
 
 def query_of_box(network: SearchNetwork, name: str, image: np.ndarray, box=None) -> Query:
@@ -111,13 +142,43 @@ def parse_numbers(option: str, text: str, count: int) -> tuple[float, ...]:
     return numbers
 
 
-def read_named_frame(name: str) -> np.ndarray:
-    """A picture, by its path, or a frame of a video, by ``PATH#NUMBER`` as hits are named.
+def read_named_frame(name: str, index: PersonIndex) -> np.ndarray:
+    """A picture, by its path, or a frame of a video, by ``PATH#PTS`` as hits are named.
+
+    A frame of the index is the one that was indexed; others are found by their pts alone.
 
     Raises:
         UserError: if it can't be read.
     """
-    path, mark, number = name.rpartition("#")
-    if mark and number.isdecimal():
-        return read_frame(path, int(number))
-    return read_frame(name, None)
+    path, pts = _named(name)
+    known = find_named_frames(index, name) if pts is not None else []
+    return read_frame(path, pts, known[0].checksum if known else None)
+
+
+def find_named_frames(index: PersonIndex, name: str) -> list[Frame]:
+    """The frames of the index that :func:`read_named_frame`'s ``name`` is of; a link will do."""
+    path, pts = _named(name)
+    return next(filter(None, (index.find_frames(p, pts) for p in absolute_paths(path))), [])
+
+
+def absolute_paths(path: str) -> tuple[str, str]:
+    """By which an index may know a file: with the links in it, and without."""
+    return os.path.abspath(path), os.path.realpath(path)
+
+
+def _named(name: str) -> tuple[str, int | None]:
+    path, pts = split_name(name)
+    # else "#" is part of the file's own name
+    return (name, None) if os.path.exists(name) else (path, pts)
+
+
+def split_name(name: str) -> tuple[str, int | None]:
+    """``PATH#PTS`` -> path and pts; without such an end, the name itself and None.
+
+    >>> split_name("a#b.mp4#-512")
+    ('a#b.mp4', -512)
+    """
+    match = re.fullmatch(r"(.+)#(-?[0-9]{1,19})", name, re.DOTALL)
+    if match and abs(int(match[2])) < 2**63:
+        return match[1], int(match[2])
+    return name, None

@@ -1,16 +1,18 @@
 """Worker processes read and decode files while the network runs on what they read before."""
 
+import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Iterator, NamedTuple
 
 import cv2
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from ..data.images import load_image
 from ..errors import UserError
 from .files import MediaFile
-from .frames import read_picture, sample_video
+from .frames import VideoChanged, sample_video
 from .network import InputMapper
 
 
@@ -19,16 +21,24 @@ class Job:
     """A file to read."""
 
     file: MediaFile
-    after: int | None = None  # number of the last frame that is not wanted again
+    # The frames of a video that are in the index, the checksum by pts: not wanted again.
+    known: dict[int, int | None] = field(default_factory=dict)
 
 
 class Sample(NamedTuple):
     """A frame, ready for the network."""
 
     path: str
-    number: int | None  # of the frame in its video
+    pts: int | None  # of a video's frame
     offset: float  # seconds after the file's first frame
     inputs: dict  # of the network
+    checksum: int | None = None  # of a video's frame
+
+
+class Restart(NamedTuple):
+    """A video is not what was known of it: all frames of it follow."""
+
+    path: str
 
 
 class End(NamedTuple):
@@ -36,10 +46,14 @@ class End(NamedTuple):
 
     path: str
     error: str  # why it can't be read (further); "" if all went well
+    note: str = ""  # what was left out or assumed of a picture, see data.images
 
 
 class FileStream(IterableDataset):
-    """Yields lists of :class:`Sample` and :class:`End`; those of a file in order, by one worker."""
+    """Yields lists of :class:`Sample`, :class:`Restart` and :class:`End`.
+
+    Those of a file are in order, by one worker.
+    """
 
     def __init__(self, jobs: list[Job], mapper: InputMapper, fps: float, batch_size: int):
         """
@@ -54,7 +68,7 @@ class FileStream(IterableDataset):
         self.fps = fps
         self.batch_size = batch_size
 
-    def __iter__(self) -> Iterator[list[Sample | End]]:
+    def __iter__(self) -> Iterator[list[Sample | Restart | End]]:
         worker = get_worker_info()
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
         batch, num_samples = [], 0
@@ -69,22 +83,43 @@ class FileStream(IterableDataset):
         if batch:
             yield batch
 
-    def _read(self, job: Job) -> Iterator[Sample | End]:
-        path, error = job.file.path, ""
+    def _read(self, job: Job) -> Iterator[Sample | Restart | End]:
+        path, error, note = job.file.path, "", ""
         try:
             if job.file.is_video:
-                for frame in sample_video(path, self.fps, job.after):
-                    yield Sample(path, frame.number, frame.offset, self.mapper(frame.image))
+                yield from self._read_video(job)
             else:
-                yield Sample(path, None, 0.0, self.mapper(read_picture(path)))
-        except (UserError, OSError, MemoryError, cv2.error) as reason:
-            error = str(reason) if isinstance(reason, UserError) else f"{path}: {reason!r}"
-        yield End(path, error)
+                image, note = load_image(path)
+                yield Sample(path, None, 0.0, self.mapper(image))
+        except UserError as reason:
+            error = str(reason)
+        except Exception as reason:  # whatever a decoder raises: the other files are read
+            error = f"{path}: {reason!r}"
+        yield End(path, error, note)
+
+    def _read_video(self, job: Job) -> Iterator[Sample | Restart]:
+        path = job.file.path
+        try:
+            yield from self._samples(path, job.known)
+        except VideoChanged:
+            yield Restart(path)
+            yield from self._samples(path, {})
+        stat = os.stat(path)
+        if (stat.st_size, stat.st_mtime_ns) != (job.file.size, job.file.mtime_ns):
+            raise UserError(
+                f"video {path} was written to while it was read; run the same command again when "
+                "it is complete: it goes on from here"
+            )
+
+    def _samples(self, path: str, known: dict) -> Iterator[Sample]:
+        for frame in sample_video(path, self.fps, known):
+            inputs = self.mapper(frame.image())
+            yield Sample(path, frame.pts, frame.offset, inputs, frame.checksum())
 
 
 def stream(
     jobs: list[Job], mapper: InputMapper, *, fps: float, batch_size: int, num_workers: int
-) -> Iterator[list[Sample | End]]:
+) -> Iterator[list[Sample | Restart | End]]:
     """What :class:`FileStream` yields, by worker processes.
 
     Raises:

@@ -6,6 +6,15 @@ from .coat_cascade import CoatROIHeads
 from .coupled import CoupledPersonSearch
 from .fcos import FCOS, build_fcos_resnet_fpn_backbone
 from .identity_memory import IdentityMemory
+from .ignore_regions import (
+    DenseDetectorWithRegions,
+    PersonRetinaNet,
+    PersonRPN,
+    PersonStandardROIHeads,
+    ROIHeadsWithRegions,
+    RPNWithRegions,
+    check_regions_are_known,
+)
 from .losses import REID_LOSS_REGISTRY, OIMLoss, TripletLoss, build_reid_losses
 from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch
 from .narrow_resnet import build_narrow_resnet_backbone
@@ -26,6 +35,7 @@ __all__ = [
     "CoatROIHeads",
     "CoatReIDBranch",
     "ConvFusion",
+    "DenseDetectorWithRegions",
     "CoupledPersonSearch",
     "FCOS",
     "FullyDecoupledPersonSearch",
@@ -34,7 +44,12 @@ __all__ = [
     "OIMLoss",
     "OSNetSideNet",
     "OccludedAttention",
+    "PersonRPN",
     "PersonRes5ROIHeads",
+    "PersonRetinaNet",
+    "PersonStandardROIHeads",
+    "ROIHeadsWithRegions",
+    "RPNWithRegions",
     "ReIDBranch",
     "ReIDHead",
     "ResNetSideNet",
@@ -44,4 +59,5 @@ __all__ = [
     "build_narrow_resnet_backbone",
     "build_reid_losses",
     "build_reid_side_net",
+    "check_regions_are_known",
 ]

@@ -14,6 +14,7 @@ from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
 from torch import nn
 
 from ..errors import UserError
+from .ignore_regions import ROIHeadsWithRegions
 from .occluded_attention import OccludedAttention
 from .reid_head import AveragePooling
 from .resnet_stages import build_stage, stage_channels
@@ -40,7 +41,7 @@ def _box_head(stage: int, cfg, in_channels: int) -> tuple[nn.Module, int]:
 
 
 @ROI_HEADS_REGISTRY.register()
-class CoatROIHeads(CascadeROIHeads):
+class CoatROIHeads(ROIHeadsWithRegions, CascadeROIHeads):
     """Cascade R-CNN on ``res4``, whose second and third stage see a box with a transformer.
 
     The first stage tells persons from background with conv5, as Faster R-CNN C4 does. IoU

@@ -1,5 +1,6 @@
 """Detectron2's FCOS, made buildable from a yacs config."""
 
+import torch
 from detectron2.config import configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, build_backbone
@@ -8,9 +9,14 @@ from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.meta_arch import fcos
 from detectron2.structures import Boxes, Instances
 
+from .ignore_regions import KnowsIgnoreRegions, ignore_negatives
+
+# A logit whose probability is 0 in float32.
+CERTAIN_BACKGROUND = -200.0
+
 
 @META_ARCH_REGISTRY.register()
-class FCOS(fcos.FCOS):
+class FCOS(KnowsIgnoreRegions, fcos.FCOS):
     """Detectron2's FCOS (centre sampling, GIoU, a score of sqrt(class x centreness)).
 
     Detectron2 itself builds it from its lazy configs only; ``MODEL.FCOS`` has the same settings.
@@ -53,10 +59,27 @@ class FCOS(fcos.FCOS):
 
         Detectron2 v0.6 takes a maximum over an image's boxes, and fails where there is none (its
         main branch does not). A box of no size matches no location, in both.
+
+        A location in a region to ignore, and of no person, has label -1.
         """
-        return super().label_anchors(
+        labels, boxes = super().label_anchors(
             anchors, [x if len(x) else _one_box_of_no_size(x) for x in gt_instances]
         )
+        # a location's anchor is a square of one stride around it
+        return ignore_negatives(labels, anchors, gt_instances, self.num_classes), boxes
+
+    def losses(self, anchors, pred_logits, gt_labels, *args):
+        """As the base class's, which knows no label -1: such locations have no part in it."""
+        ignored = torch.stack(gt_labels) == -1  # (N, R)
+        if ignored.any():
+            levels = ignored.unsqueeze(2).split([x.shape[1] for x in pred_logits], dim=1)
+            # the focal loss of a background that is certain is 0, and so is its gradient
+            pred_logits = [
+                x.masked_fill(mask, CERTAIN_BACKGROUND)
+                for x, mask in zip(pred_logits, levels, strict=True)
+            ]
+            gt_labels = [x.masked_fill(x == -1, self.num_classes) for x in gt_labels]
+        return super().losses(anchors, pred_logits, gt_labels, *args)
 
 
 def _one_box_of_no_size(empty: Instances) -> Instances:

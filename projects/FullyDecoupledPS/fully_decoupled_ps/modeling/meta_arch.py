@@ -12,6 +12,7 @@ from .box_noise import BoxNoise
 from .distributed import count_rows, gather_rows
 from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
+from .ignore_regions import attach_regions
 from .losses import build_reid_losses
 from .precision import (
     autocast,
@@ -238,6 +239,8 @@ class FullyDecoupledPersonSearch(nn.Module):
 
                 * image: (C, H, W) tensor, 0 to 255;
                 * instances (training): ``gt_boxes``, ``gt_classes``, ``gt_person_ids``;
+                * ignore_regions (training, optional): (R, 4) boxes in pixels of the image, where
+                  nothing counts against the detector (see ``ignore_regions.py``);
                 * height, width (inference, optional): the original size, to which boxes are scaled;
                 * queries (inference, optional): (Q, 4) boxes in original coordinates.
 
@@ -255,12 +258,12 @@ class FullyDecoupledPersonSearch(nn.Module):
 
     def _training_losses(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor]:
         if self.reid is None:
-            return self.detector(batched_inputs)
+            return self.detector(attach_regions(batched_inputs))
         gt_instances = [x["instances"].to(self.device) for x in batched_inputs]
         if self.detector_is_frozen:
             return self.reid.training_losses(self._frozen_maps(batched_inputs), gt_instances)
         with self.feature_tap.record() as maps:
-            losses = self.detector(batched_inputs)
+            losses = self.detector(attach_regions(batched_inputs))
         return {**losses, **self.reid.training_losses(maps, gt_instances)}
 
     @torch.no_grad()
@@ -270,10 +273,22 @@ class FullyDecoupledPersonSearch(nn.Module):
 
     @torch.inference_mode()
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
-        """See :meth:`forward`."""
+        """See :meth:`forward`. What an image gives does not depend on what stands beside it.
+
+        Images of different sizes would be padded to the largest of them, and a network sees where
+        padding begins. So only images of one size share a batch; the others take turns.
+        """
         assert not self.training
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for i, x in enumerate(batched_inputs):
+            by_size.setdefault(tuple(x["image"].shape[-2:]), []).append(i)
+        outputs = [{}] * len(batched_inputs)
         with autocast(self.device, self.inference_dtype):
-            return self._search(batched_inputs)
+            for places in by_size.values():
+                found = self._search([batched_inputs[i] for i in places])
+                for i, output in zip(places, found, strict=True):
+                    outputs[i] = output
+        return outputs
 
     def _search(self, batched_inputs: list[dict]) -> list[dict]:
         # Without the original size the detector leaves its boxes at the network's resolution,

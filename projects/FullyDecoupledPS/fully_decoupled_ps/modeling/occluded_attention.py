@@ -44,6 +44,14 @@ def exchange_tokens(tokens: torch.Tensor, max_share: float) -> torch.Tensor:
     return torch.where(covered[:, None], tokens[partner], tokens)
 
 
+def relu(x: torch.Tensor) -> torch.Tensor:
+    """ReLU by a name that PyTorch's encoder does not know, which keeps it off its fused path.
+
+    That path crashes in PyTorch 2.4 under a CPU's autocast: its weights are not cast.
+    """
+    return x.relu()
+
+
 class OccludedAttention(nn.Module):
     """From the RoI features of persons to features that see the whole person.
 
@@ -96,7 +104,13 @@ class OccludedAttention(nn.Module):
         self.encoders = nn.ModuleList(
             nn.TransformerEncoder(
                 nn.TransformerEncoderLayer(
-                    width, num_heads, 4 * width, dropout=0.0, batch_first=True, norm_first=True
+                    width,
+                    num_heads,
+                    4 * width,
+                    dropout=0.0,
+                    activation=relu,
+                    batch_first=True,
+                    norm_first=True,
                 ),
                 num_layers,
                 norm=nn.LayerNorm(width),

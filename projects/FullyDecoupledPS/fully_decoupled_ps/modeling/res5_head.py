@@ -4,11 +4,12 @@ from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads import Res5ROIHeads
 
+from .ignore_regions import ROIHeadsWithRegions
 from .resnet_stages import build_stage, stage_channels
 
 
 @ROI_HEADS_REGISTRY.register()
-class PersonRes5ROIHeads(Res5ROIHeads):
+class PersonRes5ROIHeads(ROIHeadsWithRegions, Res5ROIHeads):
     """:class:`Res5ROIHeads` whose conv5 fits any ResNet, and whose RoIs are tall.
 
     Detectron2's own builds bottleneck blocks only (no ResNet-18 and -34) and, from a yaml, pools

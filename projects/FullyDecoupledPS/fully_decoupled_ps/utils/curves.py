@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Sequence, Tuple, Union
 from markupsafe import Markup, escape
 
 from ..errors import UserError
+from .scalar_names import scalar_words
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,6 @@ Points = List[Tuple[float, float]]
 # of its y axis (1 for shares), and what it is.
 CHARTS = (
     ("losses", ("loss",), 0.0, ""),
-    ("learning rate", ("lr",), 0.0, ""),
     ("fusion weight alpha", ("alpha",), 1.0, "Share of the detector's map in the fused one."),
     ("identity memory", ("lookup", "queue", "memory"), 1.0, "Share of its rows that are filled."),
 )
@@ -81,10 +81,13 @@ def training_charts(log: Dict[str, Points]) -> List[Dict[str, Any]]:
             (name for name in log if _is_about(name, words)), key=lambda n: (n != "total_loss", n)
         )
         if names:
-            series = {name: log[name] for name in names}
+            words = [scalar_words(name) for name in names]
+            if len(set(words)) < len(words):  # no line may hide another
+                words = names
+            series = {word: log[name] for word, name in zip(words, names)}
             legend = [
-                {"name": name, "swatch": _swatch(i), "last": f"{log[name][-1][1]:.4g}"}
-                for i, name in enumerate(names)
+                {"name": word, "swatch": _swatch(i), "last": f"{points[-1][1]:.4g}"}
+                for i, (word, points) in enumerate(series.items())
             ]
             svg = line_chart(series, title, y_top)
             charts.append({"title": title, "note": note, "svg": svg, "legend": legend})
@@ -92,9 +95,7 @@ def training_charts(log: Dict[str, Points]) -> List[Dict[str, Any]]:
 
 
 def _is_about(name: str, words: Sequence[str]) -> bool:
-    # "lr" only as a whole word: it is short enough to occur inside others
-    parts = name.lower().replace("/", "_").split("_")
-    return any(word in parts if word == "lr" else word in name.lower() for word in words)
+    return any(word in name.lower() for word in words)
 
 
 def line_chart(series: Dict[str, Points], title: str, y_top: float = 0.0) -> Markup:

@@ -4,9 +4,9 @@ from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
+from ..data.images import read_image
 from ..errors import UserError
-from .frame_boxes import LabelledBox, draw_boxes, person_style, sample_frames, sheet
-from .visualizer import read_image
+from .frame_boxes import IGNORED, LabelledBox, draw_boxes, person_style, sample_frames, sheet
 
 TILE_WIDTH = 480
 COLUMNS = 3
@@ -28,7 +28,8 @@ def draw_dataset_sheet(
         read: returns the RGB picture of a `file_name`.
 
     Returns:
-        (H, W, 3) uint8 RGB. Labelled persons in their own colours, with id; unlabelled ones grey.
+        (H, W, 3) uint8 RGB. Labelled persons in their own colours, with id; unlabelled ones grey;
+        regions to ignore white.
 
     Raises:
         UserError: no frame can be read.
@@ -48,9 +49,10 @@ def draw_dataset_sheet(
 
 
 def person_boxes(d: Dict[str, Any]) -> List[LabelledBox]:
-    """The annotations of a frame, unlabelled ones below."""
+    """The annotations of a frame, unlabelled ones below, and under them regions to ignore."""
     annotations = sorted(d["annotations"], key=lambda a: a["person_id"] >= 0)
-    return [
+    regions = [LabelledBox(box, IGNORED, "ignored") for box in d.get("ignore_regions", ())]
+    return regions + [
         LabelledBox(
             a["bbox"],
             person_style(a["person_id"]),

@@ -17,6 +17,7 @@ LINE_HEIGHT = 18  # pixels of a line of text
 MARGIN = 10
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 UNLABELLED = BoxStyle((150, 150, 150), dashed=True)
+IGNORED = BoxStyle((240, 240, 240), dashed=True)
 
 
 class LabelledBox(NamedTuple):

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from detectron2.structures import Boxes
 
+from ..data.images import read_image
 from ..evaluation.predictions import Predictions
 from .frame_boxes import LabelledBox, draw_boxes, person_style, sample_frames, sheet
-from .visualizer import MISSED, QUERY, BoxStyle, read_image
+from .visualizer import MISSED, QUERY, BoxStyle
 
 FRAMES = 6
 TILE_WIDTH = 640

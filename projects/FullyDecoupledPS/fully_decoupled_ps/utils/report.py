@@ -14,7 +14,9 @@ from typing import Dict, List, Mapping, Optional, Tuple
 import jinja2
 from markupsafe import Markup, escape
 
-from . import curves, visualizer
+from ..data.images import read_image
+from ..names import printable, printable_value
+from . import curves
 from .query_cards import (
     NUM_HARDEST,
     PathLike,
@@ -89,7 +91,7 @@ def write_report(
     shown_at = [i for i, query in enumerate(ranking) if query["query_id"] in shown_ids]
 
     def read(file_name: str):
-        return visualizer.read_image(find_image(file_name, image_root))
+        return read_image(find_image(file_name, image_root))
 
     page = page_template("report.html").render(
         title=title,
@@ -191,7 +193,8 @@ def percent(value: Optional[float]) -> str:
 
 def breakable(text: str) -> Markup:
     """`text` for HTML, with places where a narrow column may break a frame's name."""
-    return Markup(re.sub(r"([_/-])", r"\1<wbr>", str(escape(text))))
+    text = str(escape(printable(text)))
+    return Markup(re.sub(r"([_/-]|\.(?=\w))", r"\1<wbr>", text))
 
 
 def page_template(name: str) -> jinja2.Template:
@@ -201,6 +204,7 @@ def page_template(name: str) -> jinja2.Template:
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=printable_value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

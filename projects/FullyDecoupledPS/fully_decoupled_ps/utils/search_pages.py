@@ -7,12 +7,14 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import numpy as np
 
 from ..errors import UserError
+from ..index import WEAK_SIMILARITY
 from . import visualizer
 from .query_cards import PathLike, Record, picture
 from .report import page_template
 
 logger = logging.getLogger(__name__)
 
+WEAK_LEGEND = f"Pale: weak hits, with a similarity below {WEAK_SIMILARITY}."
 # Tiles in a row of a montage.
 COLUMNS = 10
 
@@ -32,7 +34,8 @@ def write_montage(
     """
     path = Path(path)
     frames = _Frames([*queries, *hits], read)
-    montage = visualizer.ranked_montage(queries, hits, read=frames, columns=COLUMNS)
+    legend = WEAK_LEGEND if any(hit.get("weak") for hit in hits) else ""
+    montage = visualizer.ranked_montage(queries, hits, read=frames, columns=COLUMNS, legend=legend)
     extension = ".jpg" if path.suffix.lower() in (".jpg", ".jpeg") else ".png"
     _write(path, visualizer.encode_image(montage, extension, 90))
     return path
@@ -65,6 +68,7 @@ def write_page(
             for query in queries
         ],
         hits=[_hit_card(hit, frames) for hit in hits],
+        weak_legend=WEAK_LEGEND if any(hit.get("weak") for hit in hits) else "",
     )
     _write(Path(path), page.encode())
     return Path(path)

@@ -3,17 +3,18 @@
 Pictures are RGB, uint8, (H, W, 3). Boxes are XYXY in pixels of the whole frame. Queries, hits and
 missed persons are the dicts of the evaluator's `queries_<protocol>.json`; nothing here needs more
 of them than `file_name`, `image_id`, `bbox` and, for hits, `rank`, `similarity` and, where the
-truth is known, `correct` and `gt_bbox`.
+truth is known, `correct` and `gt_bbox`. Where there are `camera_id` and `time` (text), a montage
+says them; a hit that is `weak` is drawn pale, its box grey.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
-from ..errors import UserError
+from ..data.images import read_image
+from .captions import LINE_HEIGHT, draw_caption
 
 Box = Sequence[float]
 Size = Tuple[int, int]  # width, height in pixels, as OpenCV orders them
@@ -34,33 +35,14 @@ RIGHT = BoxStyle((17, 152, 71), mark="tick")
 WRONG = BoxStyle((214, 39, 40), mark="cross")
 MISSED = BoxStyle((255, 176, 0), dashed=True)
 UNJUDGED = BoxStyle((120, 80, 200))  # a hit of a search without ground truth
+WEAK = BoxStyle((150, 150, 150))  # one that probably is somebody else
 
 PADDING_COLOR = (222, 222, 222)
 CONTEXT = 1.35  # the crop's height over the box's: enough to see where the person stands
 CROP_SIZE = (128, 256)
-CAPTION_HEIGHT = 30
+CAPTION_HEIGHT = 4 * LINE_HEIGHT + 6  # what is said, camera, time, frame
+PALE = 0.45  # share of white in a weak hit's picture
 DASH = 8  # pixels of a dash, and of a gap
-
-
-def read_image(file_name: Union[str, Path]) -> np.ndarray:
-    """The picture as RGB uint8 (H, W, 3), turned as its EXIF orientation says.
-
-    Raises UserError, naming the file, if it is missing or is no picture.
-    """
-    try:
-        data = np.fromfile(file_name, dtype=np.uint8)
-    except OSError as error:
-        raise UserError(
-            f"picture file {str(file_name)!r} cannot be read ({error.strerror}): put it there, "
-            "or name the folder that holds the pictures"
-        ) from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise UserError(
-            f"picture file {str(file_name)!r} cannot be decoded (JPEG, PNG and what else OpenCV "
-            "knows are allowed): restore it from the dataset"
-        )
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def encode_image(image: np.ndarray, extension: str = ".png", quality: int = 80) -> bytes:
@@ -145,9 +127,9 @@ def _draw_mark(view: np.ndarray, style: BoxStyle) -> None:
 
 
 def hit_style(hit: Record) -> BoxStyle:
-    """Right, wrong, or not judged (no `correct` in the record)."""
+    """Right, wrong, or not judged (no `correct` in the record), and then perhaps weak."""
     if hit.get("correct") is None:
-        return UNJUDGED
+        return WEAK if hit.get("weak") else UNJUDGED
     return RIGHT if hit["correct"] else WRONG
 
 
@@ -167,11 +149,23 @@ def draw_query(image: np.ndarray, query: Record, size: Size = CROP_SIZE) -> np.n
 def draw_hit(image: np.ndarray, hit: Record, size: Size = CROP_SIZE) -> np.ndarray:
     """A gallery hit in its frame `image`: green with a tick if right, red with a cross if wrong.
 
-    Where a wrong hit's crop shows the query person's true box, that is dashed amber.
+    Where a wrong hit's crop shows the query person's true box, that is dashed amber. A weak hit is
+    pale.
     """
-    view = draw_view(image, crop_window(hit["bbox"], image, size), size, hit_boxes(hit))
+    window = crop_window(hit["bbox"], image, size)
+    if hit_style(hit) is WEAK:
+        view = draw_view(image, window, size, [])
+        view = (view * (1 - PALE) + 255 * PALE).astype(np.uint8)
+        return draw_view(view, (0, 0, *size), size, [(_in_window(hit["bbox"], window, size), WEAK)])
+    view = draw_view(image, window, size, hit_boxes(hit))
     _draw_mark(view, hit_style(hit))
     return view
+
+
+def _in_window(box: Box, window: Box, size: Size) -> Box:
+    """`box` in pixels of a view of `window`."""
+    scale = np.array([size[0] / (window[2] - window[0]), size[1] / (window[3] - window[1])])
+    return ((np.reshape(box, (2, 2)) - window[:2]) * scale).ravel().tolist()
 
 
 def draw_missed(image: np.ndarray, missed: Record, size: Size = CROP_SIZE) -> np.ndarray:
@@ -194,21 +188,24 @@ def ranked_montage(
     read: Callable[[str], np.ndarray] = read_image,
     size: Size = CROP_SIZE,
     columns: Optional[int] = None,
+    legend: str = "",
 ) -> np.ndarray:
     """The query (or several of one person), then its hits in the given order, with captions.
 
-    A caption has the rank, the similarity and the frame. `read` gets a record's `file_name` and
-    returns its frame. All are in one row, or in rows of `columns`; `encode_image` makes a file of
-    it.
+    A caption has the rank and the similarity, the camera, the time and the frame, as far as the
+    record has them. `read` gets a record's `file_name` and returns its frame. All are in one row,
+    or in rows of `columns`, with `legend` below; `encode_image` makes a file of it.
     """
     queries = [query] if isinstance(query, dict) else list(query)
-    tiles = [_captioned(draw_query(read(q["file_name"]), q, size), "query", q) for q in queries]
+    tiles = [_captioned(draw_query(read(q["file_name"]), q, size), "searched", q) for q in queries]
     for hit in hits:
-        text = f"{hit['rank']}:  {hit['similarity']:.3f}"
+        text = f"{hit['rank']}:  {hit['similarity']:.3f}" + ("  weak" if hit.get("weak") else "")
         tiles.append(_captioned(draw_hit(read(hit["file_name"]), hit, size), text, hit))
     columns = min(columns or len(tiles), len(tiles))
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
     rows = [_row(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    if legend:
+        rows.append(draw_caption(["", legend], (rows[0].shape[1], 2 * LINE_HEIGHT + 6)))
     return np.concatenate(rows)
 
 
@@ -219,9 +216,10 @@ def _row(tiles: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _captioned(view: np.ndarray, text: str, record: Record) -> np.ndarray:
-    caption = np.full((CAPTION_HEIGHT, view.shape[1], 3), 255, np.uint8)
-    for line, y in ((text, 12), (str(record["image_id"]), 26)):
-        cv2.putText(
-            caption, line, (1, y), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (20, 20, 20), 1, cv2.LINE_AA
-        )
-    return np.concatenate([view, caption])
+    camera, time = record.get("camera_id"), record.get("time")
+    lines = [text]
+    lines += [f"camera {camera}"] if camera is not None else []
+    lines += [str(time)] if time is not None else []
+    lines.append(str(record["image_id"]))
+    size = (view.shape[1], CAPTION_HEIGHT)
+    return np.concatenate([view, draw_caption(lines, size, pale=bool(record.get("weak")))])

@@ -4,10 +4,11 @@ from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
+from ..data.images import read_image
 from ..errors import UserError
 from .frame_boxes import MARGIN, PAPER, text_line
 from .query_cards import place
-from .visualizer import ranked_montage, read_image
+from .visualizer import ranked_montage
 
 COUNT = 8
 HITS = 10

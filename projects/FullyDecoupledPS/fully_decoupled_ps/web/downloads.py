@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Sequence
 
 from ..index import Hit
-from ..inference.hit_records import hit_rows, picture_records
+from ..inference.hit_records import hit_rows, picture_records, text_rows
 from ..inference.query import Query
 from ..utils.search_pages import write_montage, write_page
 
@@ -23,12 +23,11 @@ class Download(NamedTuple):
 
 def make_csv(index: str, queries: Sequence[Query], hits: Sequence[Hit]) -> Download:
     """One row for each hit."""
-    columns, rows = hit_rows(hits)
+    columns, rows = text_rows(hits)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    for row in rows:
-        writer.writerow([",".join(map(str, v)) if isinstance(v, list) else v for v in row])
+    writer.writerows(rows)
     return Download("hits.csv", "text/csv", text.getvalue().encode())
 
 

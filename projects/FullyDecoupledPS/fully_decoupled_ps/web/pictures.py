@@ -29,9 +29,9 @@ class FramePicture(NamedTuple):
 def read_indexed(frame: Frame) -> FramePicture:
     """The picture that boxes of ``frame`` are drawn on; never raises for a file that is gone."""
     if not os.path.exists(frame.path):
-        return FramePicture(None, "Missing: the file was moved or deleted since it was indexed.")
+        return FramePicture(None, "Missing: the file is not there any more, or can't be reached.")
     try:
-        image = read_frame(frame.path, frame.number)
+        image = read_frame(frame.path, frame.pts, frame.checksum)
     except UserError:
         return FramePicture(None, "Missing: the file can't be read any more.")
     if image.shape[:2] != (frame.height, frame.width):
@@ -67,9 +67,9 @@ def draw_each(
     return drawn
 
 
-def crop(image: np.ndarray, person: Person) -> dict:
-    """The person, boxed, with a little of what is around."""
-    return picture(visualizer.draw_hit(image, {"bbox": person.box}), "")
+def crop(image: np.ndarray, person: Person, weak: bool = False) -> dict:
+    """The person, boxed, with a little of what is around; a weak hit is pale."""
+    return picture(visualizer.draw_hit(image, {"bbox": person.box, "weak": weak}), "")
 
 
 def query_crop(image: np.ndarray, box) -> dict:

@@ -9,21 +9,22 @@ import socket
 import sys
 import tempfile
 import webbrowser
+from typing import Sequence
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ..errors import UserError
 from ..utils import search_pages
 from . import views
+from .guard import Guard
 from .page import SearchPage
 from .service import SearchService
+from .uploads import Uploads, add_upload_route
 
 logger = logging.getLogger(__name__)
 
-MAX_UPLOAD = "100mb"
 # Fonts of the visitor's machine: the page needs nothing from elsewhere.
 FONTS = ("system-ui", "sans-serif")
 
@@ -66,28 +67,27 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def make_app(service: SearchService, host: str) -> FastAPI:
+def make_app(service: SearchService, host: str, names: Sequence[str] = ()) -> FastAPI:
     """The web application.
 
     Args:
         service: answers its questions.
         host: that it is served at.
+        names: others in the browser's address, see :class:`Guard`.
     """
+    uploads = Uploads()
     app = FastAPI(openapi_url=None)
-    if is_loopback(host):
-        # no foreign page can have its name lead here and read what is shown
-        app.add_middleware(
-            TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", "::1", host]
-        )
+    add_upload_route(app, uploads)
+    app.add_middleware(Guard, host=host, names=names)
     return gr.mount_gradio_app(
         app,
-        SearchPage(service).blocks,
+        SearchPage(service, uploads).blocks,
         path="/",
         footer_links=[],
         run_history=False,  # else the browser would keep what was searched
-        max_file_size=MAX_UPLOAD,
         ssr_mode=False,
         mcp_server=False,
+        enable_monitoring=False,
         theme=_theme(),
         css=views.read_template("page.css"),
     )
@@ -117,11 +117,11 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(service: SearchService, host: str) -> uvicorn.Server:
+def make_server(service: SearchService, host: str, names: Sequence[str] = ()) -> uvicorn.Server:
     """A server whose ``run(sockets=[...])`` serves the page, and returns after ``should_exit``."""
     # a browser keeps a connection open, which a stop need not wait for
     config = uvicorn.Config(
-        make_app(service, host), log_level="warning", timeout_graceful_shutdown=1
+        make_app(service, host, names), log_level="warning", timeout_graceful_shutdown=1
     )
     return _Server(config)
 
@@ -135,14 +135,22 @@ def address(bound: socket.socket, host: str) -> str:
     return f"http://{name}:{port}/"
 
 
-def serve(service: SearchService, bound: socket.socket, host: str, *, browser: bool) -> None:
-    """Serve until Ctrl-C or SIGTERM; what visitors uploaded is removed then.
+def serve(
+    service: SearchService,
+    bound: socket.socket,
+    host: str,
+    *,
+    browser: bool,
+    names: Sequence[str] = (),
+) -> None:
+    """Serve until Ctrl-C or SIGTERM.
 
     Args:
         service: answers the page's questions.
         bound: of :func:`bind`.
         host: as it was asked for.
         browser: open a browser.
+        names: others in the browser's address, see :class:`Guard`.
     """
     if not is_loopback(host):
         logger.warning(
@@ -156,7 +164,7 @@ def serve(service: SearchService, bound: socket.socket, host: str, *, browser: b
     logging.getLogger(search_pages.__name__).setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
-        server = make_server(service, host)
+        server = make_server(service, host, names)
         url = address(bound, host)
         logger.info("The search page is at %s  (Ctrl-C ends it)", url)
         if browser:

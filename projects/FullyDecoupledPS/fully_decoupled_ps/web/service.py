@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import UserError
 from ..index import Filters, Frame, Hit, Person, PersonIndex
 from ..inference import SearchNetwork
-from ..inference.query import Query, query_of_box
+from ..inference.query import PersonQuery, Query, query_of_box, query_of_person
+from ..inference.searching import own_detections, search_others
 
 FRAMES_A_PAGE = 24
 # More hits than a page can show well; `person-search query` has no such limit.
@@ -35,13 +36,6 @@ class FramePage:
     number: int  # of the page, from 1
     num_pages: int  # at least 1
     num_frames: int  # on all pages
-
-
-@dataclass(frozen=True)
-class PersonQuery(Query):
-    """A person of the index; the picture is read where it is drawn, for it may be gone."""
-
-    person: Person
 
 
 class SearchService:
@@ -84,15 +78,15 @@ class SearchService:
             shown = tuple(self._with_persons(frame, filters.min_score) for frame in frames)
         return FramePage(shown, number, num_pages, count)
 
-    def find_frame(self, path: str, number: int | None, min_score: float = 0) -> FrameWithPersons:
-        """The picture at ``path``, or frame ``number`` of the video there.
+    def find_frame(self, path: str, pts: int | None, min_score: float = 0) -> FrameWithPersons:
+        """The picture at ``path``, or the frame of ``pts`` of the video there.
 
         Raises:
             UserError: if the index has no such frame (any more).
         """
         with self._index_lock:
             self.index.refresh()
-            frames = self.index.find_frames(path, number)
+            frames = self.index.find_frames(path, pts)
             if not frames:
                 raise UserError(f"the index has no frame of {path} any more; reload the page")
             return self._with_persons(frames[0], min_score)
@@ -131,9 +125,7 @@ class SearchService:
         """
         with self._index_lock:
             self.index.refresh()
-            person = self.index.person(person_id)
-            feature = self.index.features([person_id])[0]
-        return PersonQuery(person.frame.name, None, person.box, feature, person)
+            return query_of_person(self.index, person_id)
 
     def detect(self, image: np.ndarray) -> np.ndarray:
         """(R, 4) boxes of the persons in a picture, (H, W, 3) RGB uint8, the best score first.
@@ -179,10 +171,9 @@ class SearchService:
             raise UserError(
                 f"{top} hits: the page shows 1 to {MAX_HITS}; for more use `person-search query`"
             )
+        # a visitor's own picture is no frame of the index, whatever it is called
+        of_index = [query for query in queries if isinstance(query, PersonQuery)]
         with self._index_lock:
             self.index.refresh()
-            features = np.stack([query.feature for query in queries])
-            hits = self.index.search(features, top + len(queries), filters, cws=cws)
-        searched = {q.person.person_id for q in queries if isinstance(q, PersonQuery)}
-        others = [hit for hit in hits if hit.person.person_id not in searched]
-        return tuple(hit._replace(rank=rank) for rank, hit in enumerate(others[:top], start=1))
+            own = own_detections(self.index, of_index)
+            return search_others(self.index, queries, filters, top, cws=cws, own=own).hits

@@ -6,18 +6,38 @@ from typing import Sequence
 
 import jinja2
 import numpy as np
-from markupsafe import escape
+from markupsafe import Markup, escape
 
-from ..index import Filters, Frame, Hit
-from ..inference.files import format_time
-from ..inference.query import Query
+from ..errors import UserError
+from ..index import WEAK_SIMILARITY, Filters, Frame, Hit
+from ..inference.query import PersonQuery, Query
+from ..inference.times import format_time
+from ..names import encode_name, printable, printable_value
+from ..utils.report import breakable
 from . import pictures
+from .downloads import DOWNLOADS
 from .filters import describe_filters
 from .grouping import HitGroup, group_hits
-from .service import FramePage, FrameWithPersons, PersonQuery
+from .service import FramePage, FrameWithPersons
+from .uploads import UPLOAD_PATH
 
 TEMPLATES = Path(__file__).parent / "templates"
-NOTHING_SEARCHED = "Nothing is searched yet: choose a person in a frame, or in an own picture."
+NOTHING_SEARCHED = "Nothing is searched yet: choose a person in a frame, or in your own picture."
+OWN_PICTURE_IS_GONE = (
+    "This was a search with a picture of your own. No address can hold a picture: choose it again "
+    "under Own picture."
+)
+# In place of seconds: hits are not grouped.
+ONE_RANKING = -1.0
+DEFAULT_PAUSE = 600.0
+# Seconds between hits of one camera that still are one group.
+GROUPINGS = {
+    60.0: "Camera, 1 minute apart",
+    DEFAULT_PAUSE: "Camera, 10 minutes apart",
+    3600.0: "Camera, 1 hour apart",
+    86400.0: "Camera, 1 day apart",
+    ONE_RANKING: "Nothing: one ranking",
+}
 
 
 def read_template(name: str) -> str:
@@ -32,11 +52,15 @@ def _template(name: str) -> jinja2.Template:
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=printable_value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["time"] = format_time
     environment.filters["name"] = short_name
+    environment.filters["attribute"] = name_attribute
+    environment.filters["breakable"] = breakable
+    environment.filters["clock"] = lambda seconds: format_time(seconds).partition(" ")[2]
     environment.globals["time_range"] = time_range
     return environment.get_template(name)
 
@@ -51,8 +75,14 @@ def time_range(start: float, end: float) -> str:
 
 
 def short_name(frame: Frame) -> str:
-    """A frame's name without its folders."""
-    return Path(frame.path).name + ("" if frame.number is None else f"#{frame.number}")
+    """A frame's name without its folders, for people."""
+    return frame.title
+
+
+def name_attribute(name: str) -> Markup:
+    """A name as a value of an attribute that comes back with a click; see :func:`decode_name`."""
+    # a browser would make a line end of it
+    return escape(encode_name(name)).replace("\r", Markup("&#13;"))
 
 
 def header(location: str, counts: tuple[int, int, int], times) -> str:
@@ -62,11 +92,16 @@ def header(location: str, counts: tuple[int, int, int], times) -> str:
 
 def note(text: str) -> str:
     """A line in place of what is not there."""
-    return f'<p class="ps-status">{escape(text)}</p>'
+    return f'<p class="ps-status">{escape(printable(text))}</p>'
+
+
+def own_picture_field() -> str:
+    """Where a picture of one's own is chosen (event ``token``, of what the server has taken)."""
+    return _template("own.html").render(path=UPLOAD_PATH)
 
 
 def frame_list(page: FramePage) -> str:
-    """Small pictures of a page's frames, each a button (event ``frame``)."""
+    """Small pictures of a page's frames, each a button (event ``frame``); and pages (``turn``)."""
     drawn = pictures.draw_each(
         page.frames,
         lambda item: item.frame,
@@ -76,7 +111,10 @@ def frame_list(page: FramePage) -> str:
 
 
 def frame_view(shown: FrameWithPersons) -> str:
-    """One frame, large; its persons are buttons in it, and below (event ``person``)."""
+    """One frame, large; its persons are buttons in it, and below (event ``person``).
+
+    Others lead to the list and to other frames (events ``list``, ``neighbor``).
+    """
     frame = shown.frame
     image, problem = pictures.read_indexed(frame)
     if image is not None:
@@ -132,33 +170,51 @@ def _marks(boxes: Sequence[Sequence[float]], width: int, height: int) -> list[di
     return marks
 
 
+def seconds_apart(pause: float | None) -> float | None:
+    """What :func:`group_hits` takes, of one of ``GROUPINGS`` (None: the default); None: no groups.
+
+    Raises:
+        UserError: if it is none of them.
+    """
+    pause = DEFAULT_PAUSE if pause is None else pause
+    if pause not in GROUPINGS:
+        raise UserError("hits can't be grouped so; reload the page")
+    return None if pause == ONE_RANKING else pause
+
+
 def result_view(
     queries: Sequence[Query], hits: Sequence[Hit], filters: Filters, pause: float | None
 ) -> str:
-    """The persons searched, and their hits (events ``person`` and ``frame``).
+    """The persons searched, and their hits (events ``person``, ``frame``, ``group``, ``download``).
 
     Args:
         queries: of one person.
         hits: the most similar first.
         filters: that they passed.
-        pause: groups the hits, see :func:`group_hits`; None: one ranking.
+        pause: one of ``GROUPINGS``; None: the default.
     """
+    seconds = seconds_apart(pause)
     drawn = pictures.draw_each(
         hits,
         lambda hit: hit.person.frame,
-        lambda image, hit: pictures.crop(image, hit.person),
+        lambda image, hit: pictures.crop(image, hit.person, hit.is_weak),
     )
-    cards = {hit.rank: card for hit, card in zip(hits, drawn)}
-    groups = [] if pause is None else group_hits(hits, pause)
-    if pause is None and hits:
-        groups = [HitGroup("", 0.0, 0.0, tuple(hits))]
+    if seconds is not None:
+        groups = group_hits(hits, seconds)
+    else:
+        groups = [HitGroup("", 0.0, 0.0, tuple(hits))] if hits else []
     return _template("result.html").render(
-        queries=[(Path(query.name).name, _query_picture(query)) for query in queries],
+        queries=[(query.title, _query_picture(query)) for query in queries],
         groups=groups,
-        is_grouped=pause is not None,
-        cards=cards,
+        is_grouped=seconds is not None,
+        cards={hit.rank: card for hit, card in zip(hits, drawn)},
         num_hits=len(hits),
         filters=describe_filters(filters),
+        groupings=GROUPINGS,
+        pause=DEFAULT_PAUSE if pause is None else pause,
+        downloads=list(DOWNLOADS),
+        num_weak=sum(hit.is_weak for hit in hits),
+        weak_similarity=WEAK_SIMILARITY,
     )
 
 

@@ -71,7 +71,8 @@ def write_sets(
             _copy(Path(file), image_root / name)
     for s in sets:
         content = json.dumps(_content(s, names), ensure_ascii=False)
-        replace_file(folder / f"{s.name}.json", content.encode())
+        # a byte of a name that is no UTF-8 becomes an escape, which is JSON's too
+        replace_file(folder / f"{s.name}.json", content.encode(errors="backslashreplace"))
     return image_root
 
 
@@ -110,7 +111,8 @@ def _content(s: ConvertedSet, names: Dict[str, str]) -> Dict[str, Any]:
         images.append(image)
         for a in d["annotations"]:
             entry = {"image_id": d["image_id"], "bbox": to_xywh(a["bbox"])}
-            annotations.append({**entry, "person_id": a["person_id"]})
+            crowd = {"iscrowd": 1} if a.get("iscrowd") else {}
+            annotations.append({**entry, "person_id": a["person_id"], **crowd})
     content: Dict[str, Any] = {"info": s.info, "images": images, "annotations": annotations}
     if s.queries is not None:
         content["queries"] = [

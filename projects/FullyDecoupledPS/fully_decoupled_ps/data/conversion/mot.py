@@ -1,107 +1,137 @@
-"""From MOT-challenge ground truth to dataset dicts: which rows become persons, and which do not."""
+"""From MOT ground truth to dataset dicts: which rows become persons, and which do not."""
 
 import logging
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence
 
 import numpy as np
 
 from ...errors import UserError
-from ..checks import image_size, person, with_progress
-from .mot_sequence import (
-    CLASS,
-    FLAG,
-    FRAME,
-    HEIGHT,
-    ID,
-    VISIBILITY,
-    MotSequence,
-    X,
-    read_ground_truth,
+from ..checks import image_size, with_progress
+from ..class_names import Kind
+from ..videos import read_frames
+from .classes import ClassChoice
+from .frames import (
+    Converted,
+    Dicts,
+    require_somebody,
+    unlabel_repeated,
 )
+from .mot_formats import FORMATS, MotFormat, interpret, read_labels, recognise
+from .mot_frames import pair_pictures, pair_video
+from .mot_rows import MotRules, RowReader
+from .mot_sequence import MotSequence
+from .mot_table import CLASS, FRAME, ID, MotTable, read_table
 from .video import extract_frames
 
 logger = logging.getLogger(__name__)
 
-Dicts = List[Dict[str, Any]]
-
 
 @dataclass(frozen=True)
-class MotRules:
-    """Which rows are taken, and how.
+class _Read:
+    """A sequence whose ground truth was read: its format, its rows and its classes."""
 
-    Attributes:
-        stride: every so many frames, from frame 1 on.
-        classes: the classes that are persons; 1 is a pedestrian.
-        unlabelled_classes: persons too, whatever their flag, but unlabelled.
-        min_visibility: 0 to 1; persons less visible are left out.
-        min_height: pixels, after cutting at the border; lower boxes are left out.
-        shared_ids: whether an id is the same person in all sequences.
-        first_pixel: x and y of the upper left corner; MOT counts from 1.
-    """
-
-    stride: int = 1
-    classes: Sequence[int] = (1,)
-    unlabelled_classes: Sequence[int] = ()
-    min_visibility: float = 0.25
-    min_height: float = 16.0
-    shared_ids: bool = False
-    first_pixel: int = 1
+    sequence: MotSequence
+    table: MotTable
+    format: MotFormat
+    rows: np.ndarray  # (N, 9)
+    names: Dict[int, str]
+    kinds: Dict[int, Kind]
 
 
-def convert_mot(
-    sequences: Sequence[MotSequence], rules: MotRules, frame_folder: Path
-) -> Tuple[Dict[str, Dicts], Counter]:
+def convert_mot(sequences: Sequence[MotSequence], rules: MotRules, frame_folder: Path) -> Converted:
     """
     Args:
         frame_folder: where frames of videos are written, a folder a sequence.
 
     Returns:
-        dataset dicts by sequence, and what was left out or changed, counted a reason. Distinct ids
-        of the k-th sequence, from 1, are k followed by the id, as wide as the widest.
+        the sequences' frames from the first annotated one to the last. Distinct ids of the k-th
+        sequence, from 1, are k followed by the id, as wide as the widest.
 
     Raises:
-        UserError: a file can't be read, or no person is left in any sequence.
+        UserError: a file can't be read or understood, or no person is left in any sequence.
     """
     counts: Counter = Counter()
-    tables = [read_ground_truth(sequence.ground_truth) for sequence in sequences]
-    step = 0 if rules.shared_ids else 10 ** len(str(int(max(t[:, ID].max() for t in tables))))
-    converted = {}
-    for k, (sequence, rows) in enumerate(zip(sequences, tables), 1):
-        logger.info("%s: camera %d, %d rows", sequence.name, sequence.camera, len(rows))
-        converted[sequence.name] = _convert(sequence, rows, rules, frame_folder, k * step, counts)
-    if not any(a["person_id"] >= 0 for dicts in converted.values() for d in dicts
-               for a in d["annotations"]):  # fmt: skip
-        reasons = "; ".join(f"{n} {reason}" for reason, n in counts.items()) or "no row"
-        raise UserError(f"no labelled person is left ({reasons}); loosen the rules")
-    return converted, counts
+    assumed: Dict[str, List[str]] = {}
+    read = [_read(sequence, rules, assumed) for sequence in sequences]
+    _check_choice(read, rules.classes)
+    highest = max(int(r.rows[:, ID].max()) for r in read)
+    step = 0 if rules.shared_ids else 10 ** len(str(max(highest, 0)))
+    converted, ids = {}, {}
+    for k, r in enumerate(read, 1):
+        logger.info("%s: camera %d, %d rows", r.sequence.name, r.sequence.camera, len(r.rows))
+        converted[r.sequence.name] = _convert(r, rules, frame_folder, k * step, counts, assumed)
+        ids[r.sequence.name] = {int(i) for i in r.rows[:, ID] if i >= 0}
+    require_somebody(converted, counts)
+    said = [f"{', '.join(names)}: {what}" for what, names in assumed.items()]
+    return Converted(converted, counts, said, ids)
+
+
+def _read(sequence: MotSequence, rules: MotRules, assumed: Dict[str, List[str]]) -> _Read:
+    table = read_table(sequence.ground_truth)
+    if rules.format is not None:
+        fmt, by = FORMATS[rules.format], "as told"
+    else:
+        fmt, by = recognise(
+            table,
+            sequence.names,
+            sequence.labels is not None,
+            sequence.seqinfo is not None,
+            sequence.pictures,
+        )
+    says = fmt.says
+    if rules.zero_based:
+        says = says.replace("x and y count from 1", "x and y count from 0 (as told)")
+    if sequence.labels:
+        says += "; classes are the lines of gt/labels.txt"
+    assumed.setdefault(f"read as {fmt.name} ({by}): {says}", []).append(sequence.name)
+    rows = interpret(table, fmt)
+    names = read_labels(sequence.labels) if sequence.labels else fmt.classes
+    if not fmt.has_class:
+        names = {1: "person"}
+    used = np.unique(rows[:, CLASS]).astype(int).tolist()
+    where = str(sequence.labels or sequence.ground_truth)
+    return _Read(sequence, table, fmt, rows, names, rules.classes.kinds(names, used, where))
+
+
+def _check_choice(read: Sequence[_Read], choice: ClassChoice) -> None:
+    there = {str(n) for r in read for n in (*r.kinds, *r.names)}
+    there |= {name for r in read for name in r.names.values()}
+    unused = choice.unused(sorted(there))
+    if unused:
+        raise UserError(
+            f"no sequence has a class '{unused[0]}'; there are {', '.join(sorted(there))}"
+        )
 
 
 def _convert(
-    sequence: MotSequence,
-    rows: np.ndarray,
+    read: _Read,
     rules: MotRules,
     frame_folder: Path,
     first_id: int,
     counts: Counter,
+    assumed: Dict[str, List[str]],
 ) -> Dicts:
-    frames = _choose_frames(sequence, rows, rules, frame_folder, counts)
-    numbers = rows[:, FRAME].astype(int)
+    sequence, rows = read.sequence, read.rows
+    frames = _choose_frames(read, rules, frame_folder, counts, assumed)
+    numbers = rows[:, FRAME].astype(np.int64)
     counts["boxes in frames that are not taken (stride), or not there"] += int(
         (~np.isin(numbers, list(frames))).sum()
     )
+    make = RowReader(read.format, rows, read.names, read.kinds, rules, first_id, counts)
     dicts = []
     for number in with_progress(sorted(frames), f"{sequence.name}: reading frames"):
         where = f"{sequence.ground_truth}, frame {number}"
         width, height = image_size(str(frames[number]), where)
-        annotations = [
-            annotation
-            for row in rows[numbers == number]
-            if (annotation := _annotation(row, width, height, rules, first_id, counts))
-        ]
-        _unlabel_repeated(annotations, counts)
+        if sequence.frame_size not in (None, (width, height)):
+            raise UserError(
+                f"{where}: '{frames[number]}' has {width} x {height} pixels, and seqinfo.ini says "
+                f"{sequence.frame_size[0]} x {sequence.frame_size[1]}; boxes would be misplaced, "
+                "give the pictures that were annotated"
+            )
+        made = [make(row, width, height) for row in rows[numbers == number]]
         dicts.append(
             {
                 "file_name": str(frames[number]),
@@ -109,73 +139,52 @@ def _convert(
                 "height": height,
                 "width": width,
                 "camera_id": sequence.camera,
-                "annotations": annotations,
+                "annotations": unlabel_repeated([a for a in made if a], counts),
             }
         )
     return dicts
 
 
 def _choose_frames(
-    sequence: MotSequence, rows: np.ndarray, rules: MotRules, folder: Path, counts: Counter
+    read: _Read, rules: MotRules, folder: Path, counts: Counter, assumed: Dict[str, List[str]]
 ) -> Dict[int, Path]:
     """The frames to take, from the first annotated one to the last: others may show anybody."""
-    first, last = int(rows[:, FRAME].min()), int(rows[:, FRAME].max())
-    if first < 1:
-        raise UserError(f"{sequence.ground_truth}: frame {first}; frames are counted from 1")
-    wanted = [n for n in range(first, last + 1) if (n - 1) % rules.stride == 0]
+    sequence, annotated = read.sequence, read.table.frames()
+    first, last = annotated[0], annotated[-1]
+    options = {"numbering": rules.numbering, "length": sequence.length}
+    if sequence.video is None:
+        in_order = read.format.name == "cvat"
+        paired = pair_pictures(
+            sequence.pictures, annotated, sequence.name, in_order=in_order, **options
+        )
+        how, there = paired.how, list(paired.pictures)
+        counts["pictures that are no frame of gt.txt, as told"] += len(sequence.pictures) - len(
+            there
+        )
+    else:
+        count = sum(1 for _ in read_frames(str(sequence.video), strict=True))
+        numbering = pair_video(annotated, count, sequence.name, **options)
+        how = f"frame n is frame {numbering.first} + {numbering.step} (n - 1) of the video, from 0"
+        there = list(range(min(first, 1), last + 1))
+    assumed.setdefault(how, []).append(sequence.name)
+    wanted = [n for n in there[:: rules.stride] if first <= n <= last]
     if not wanted:
         raise UserError(
             f"{sequence.name}: --stride {rules.stride} takes none of the frames {first} to {last}; "
             "take a smaller one"
         )
-    if sequence.video is not None:
-        frames = extract_frames(sequence.video, wanted, folder / sequence.name)
-    else:
-        frames = {n: sequence.frames[n] for n in wanted if n in sequence.frames}
-        outside = sum(not first <= n <= last for n in sequence.frames)
-        counts["frames before the first or after the last annotated one"] += outside
-    if not frames:
+    counts["frames before the first or after the last annotated one"] += sum(
+        not first <= n <= last for n in there
+    )
+    counts["frames that are annotated but not there"] += len(set(annotated) - set(there))
+    if sequence.video is None:
+        return {n: paired.pictures[n] for n in wanted}
+    # the first frame of a video is 1 there
+    numbers = {numbering.number(n) + 1: n for n in wanted}
+    written = extract_frames(sequence.video, numbers, folder / sequence.name)
+    if len(written) < len(numbers):
         raise UserError(
-            f"{sequence.name}: none of the annotated frames ({first} to {last}) is in its folder; "
-            "add the pictures"
+            f"{sequence.video}: frame {min(set(numbers) - set(written)) - 1} (from 0) could not "
+            "be read; give a whole video"
         )
-    counts["frames that are annotated but not there"] += len(wanted) - len(frames)
-    return frames
-
-
-def _annotation(
-    row: np.ndarray, width: int, height: int, rules: MotRules, first_id: int, counts: Counter
-) -> Any:
-    """The person of a row, or None, with the reason counted."""
-    kind = int(row[CLASS])
-    unlabelled = kind in rules.unlabelled_classes
-    if not unlabelled and kind not in rules.classes:
-        counts[f"boxes of class {kind}"] += 1
-    elif not unlabelled and row[FLAG] == 0:
-        counts["boxes flagged to be ignored (0)"] += 1
-    elif row[VISIBILITY] < rules.min_visibility:
-        counts[f"boxes less visible than {rules.min_visibility:g}"] += 1
-    else:
-        corner = row[X : X + 2] - rules.first_pixel
-        box = np.concatenate([corner, corner + row[X + 2 : HEIGHT + 1]])
-        clipped = box.clip(0, [width, height, width, height])
-        if (clipped[2:] <= clipped[:2]).any():
-            counts["boxes outside their picture, or of no size"] += 1
-        elif clipped[3] - clipped[1] < rules.min_height:
-            counts[f"boxes lower than {rules.min_height:g} pixels"] += 1
-        else:
-            counts["boxes cut at the border (kept)"] += int((clipped != box).any())
-            labelled = not unlabelled and row[ID] >= 0
-            person_id = int(row[ID]) + first_id if labelled else -1
-            return person(clipped.tolist(), person_id)
-    return None
-
-
-def _unlabel_repeated(annotations: Dicts, counts: Counter) -> None:
-    seen = set()
-    for a in annotations:
-        if a["person_id"] in seen:
-            a["person_id"] = -1
-            counts["boxes of an id that its frame has already (kept, unlabelled)"] += 1
-        elif a["person_id"] >= 0:
-            seen.add(a["person_id"])
+    return {numbers[number]: path for number, path in written.items()}

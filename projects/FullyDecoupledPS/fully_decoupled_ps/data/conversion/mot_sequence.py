@@ -1,24 +1,22 @@
-"""A MOT-challenge sequence on disk: gt/gt.txt, seqinfo.ini, and its frames or a video."""
+"""A MOT sequence on disk: gt/gt.txt, gt/labels.txt, seqinfo.ini, and its pictures or a video."""
 
 import configparser
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Sequence, Tuple
-
-import numpy as np
 
 from ...errors import UserError
 from ..checks import check_name
+from ..duplicates import groups_of_copies
 
 VIDEO_TYPES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg")
-IMAGE_TYPES = (".jpg", ".jpeg", ".png", ".bmp")
+IMAGE_TYPES = (
+    ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif"
+)  # fmt: skip
 GROUND_TRUTH = ("gt/gt.txt", "gt.txt")
 CAMERA_IN_NAME = re.compile(r"(?:^|[^a-z])c(?:am(?:era)?)?[-_ ]?(\d+)", re.IGNORECASE)
-
-# Columns of gt.txt; flag, class and visibility may be missing.
-FRAME, ID, X, Y, WIDTH, HEIGHT, FLAG, CLASS, VISIBILITY = range(9)
 
 
 @dataclass(frozen=True)
@@ -28,16 +26,40 @@ class MotSequence:
     Attributes:
         camera: its camera's number.
         ground_truth: gt.txt.
-        frames: frame number, from 1 on -> picture; empty for a video.
+        pictures: of its frames, in the order of their paths; empty for a video.
         video: the video file, None for pictures.
+        labels: gt/labels.txt, None without one.
+        seqinfo: what seqinfo.ini says, in lower case; None without one.
     """
 
     name: str
     folder: Path
     camera: int
     ground_truth: Path
-    frames: Dict[int, Path]
+    pictures: List[Path]
     video: Optional[Path]
+    labels: Optional[Path] = None
+    seqinfo: Optional[Dict[str, str]] = None
+
+    @property
+    def names(self) -> List[str]:
+        """The folder's name, and the one in seqinfo.ini."""
+        return [self.name, *filter(None, [(self.seqinfo or {}).get("name")])]
+
+    @property
+    def length(self) -> Optional[int]:
+        """How many frames it has by seqinfo.ini."""
+        return self._number("seqlength")
+
+    @property
+    def frame_size(self) -> Optional[Tuple[int, int]]:
+        """Width and height in pixels by seqinfo.ini."""
+        width, height = self._number("imwidth"), self._number("imheight")
+        return (width, height) if width and height else None
+
+    def _number(self, key: str) -> Optional[int]:
+        text = (self.seqinfo or {}).get(key, "")
+        return int(text) if text.isdecimal() else None
 
 
 def find_sequences(
@@ -51,37 +73,82 @@ def find_sequences(
             all names have one; else 1, 2, ... in the order given.
 
     Raises:
-        UserError: something is missing, or does not fit together.
+        UserError: something is missing, stands there twice, or does not fit together.
     """
     found = [sequence for folder in folders for sequence in _expand(folder)]
     names = [folder.name for folder, _ in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"two sequences are called '{name}'; rename the folder of one")
+    refuse_the_same_twice([folder for folder, _ in found])
     for option, values in (("--video", videos), ("--camera", cameras)):
         if values and len(values) != len(found):
             raise UserError(
                 f"{option}: {len(values)} given for {len(found)} sequences ({', '.join(names)}); "
                 "give one a sequence, in this order"
             )
-    cameras = cameras or _cameras(names)
-    sequences = []
-    for i, (folder, ground_truth) in enumerate(found):
-        video = Path(videos[i]) if videos else None
-        if video is not None and not video.is_file():
-            raise UserError(f"--video: '{video}' not found; correct the path")
-        frames = {} if video else _frames(folder)
-        if not frames and video is None:
-            video = _video_in(folder)
-        sequences.append(MotSequence(folder.name, folder, cameras[i], ground_truth, frames, video))
+    cameras = cameras or cameras_of(names)
+    sequences = [
+        _sequence(folder, ground_truth, Path(videos[i]) if videos else None, cameras[i])
+        for i, (folder, ground_truth) in enumerate(found)
+    ]
+    copies = groups_of_copies([str(s.video) for s in sequences if s.video])
+    if copies:
+        raise UserError(
+            f"'{copies[0][0]}' and '{copies[0][1]}' are the same video; a sequence twice splits "
+            "its people from themselves, leave one out"
+        )
     return sequences
+
+
+def refuse_the_same_twice(folders: Sequence[Path]) -> None:
+    """Raises UserError for a folder named twice, also by a link, and for two of one name."""
+    for i, folder in enumerate(folders):
+        for other in folders[:i]:
+            if folder.resolve() == other.resolve():
+                raise UserError(
+                    f"'{folder}' and '{other}' are the same sequence; a sequence twice splits its "
+                    "people from themselves, name it once"
+                )
+            if folder.name == other.name:
+                raise UserError(
+                    f"two sequences are called '{folder.name}'; rename the folder of one"
+                )
+
+
+def cameras_of(names: Sequence[str]) -> List[int]:
+    """The number after "c", "cam" or "camera" if all names have one; else 1, 2, ..."""
+    numbers = [CAMERA_IN_NAME.search(name) for name in names]
+    if all(numbers):
+        return [int(number[1]) for number in numbers]
+    return list(range(1, len(names) + 1))
+
+
+def _sequence(folder: Path, ground_truth: Path, video: Optional[Path], camera: int) -> MotSequence:
+    if video is not None and not video.is_file():
+        raise UserError(f"--video: '{video}' not found; correct the path")
+    seqinfo = _seqinfo(folder / "seqinfo.ini")
+    pictures = [] if video else _pictures(folder / _image_folder(folder, seqinfo))
+    if not pictures and video is None:
+        video = _video_in(folder)
+    labels = ground_truth.with_name("labels.txt")
+    return MotSequence(
+        folder.name,
+        folder,
+        camera,
+        ground_truth,
+        pictures,
+        video,
+        labels if labels.is_file() else None,
+        seqinfo,
+    )
 
 
 def _expand(folder: Path) -> List[Tuple[Path, Path]]:
     """The folder with its gt.txt, or the folders in it that have one."""
     folder = Path(os.path.abspath(folder))
     if not folder.is_dir():
-        raise UserError(f"sequence '{folder}' not found; give a folder that holds gt/gt.txt")
+        raise UserError(
+            f"sequence '{folder}' not found; give a folder that holds gt/gt.txt (an archive must "
+            "be unpacked first)"
+        )
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     found = []
     for candidate in candidates:
@@ -97,41 +164,40 @@ def _expand(folder: Path) -> List[Tuple[Path, Path]]:
     return found
 
 
-def _cameras(names: Sequence[str]) -> List[int]:
-    numbers = [CAMERA_IN_NAME.search(name) for name in names]
-    if all(numbers):
-        return [int(number[1]) for number in numbers]
-    return list(range(1, len(names) + 1))
-
-
-def _frames(folder: Path) -> Dict[int, Path]:
-    """The pictures in seqinfo.ini's imDir, else img1, by the number that ends their name."""
-    images = folder / _image_folder(folder / "seqinfo.ini")
-    frames: Dict[int, Path] = {}
-    if not images.is_dir():
-        return frames
-    for path in sorted(images.iterdir()):
-        number = re.search(r"(\d+)$", path.stem)
-        if path.suffix.lower() not in IMAGE_TYPES or number is None:
-            continue
-        if int(number[1]) in frames:
-            raise UserError(
-                f"'{path}' and '{frames[int(number[1])].name}' are both frame {int(number[1])}; "
-                "remove one"
-            )
-        frames[int(number[1])] = path
-    return frames
-
-
-def _image_folder(seqinfo: Path) -> str:
-    parser = configparser.ConfigParser()
+def _seqinfo(path: Path) -> Optional[Dict[str, str]]:
+    if not path.is_file():
+        return None
+    parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read(seqinfo, encoding="utf-8")  # one that is not there is passed over
-        name = parser.get("Sequence", "imDir", fallback="img1")
-    except (configparser.Error, UnicodeDecodeError) as error:
+        parser.read_string(path.read_text(encoding="utf-8-sig"))
+    except (OSError, configparser.Error, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{seqinfo}: not readable ({reason}); correct or remove it") from error
-    return check_name(name.strip(), f"{seqinfo}, imDir")
+        raise UserError(f"{path}: not readable ({reason}); correct or remove it") from error
+    sections = {name.lower(): name for name in parser.sections()}
+    if "sequence" not in sections:
+        raise UserError(f"{path}: no section [Sequence]; correct or remove it")
+    return {key.lower(): value.strip() for key, value in parser.items(sections["sequence"])}
+
+
+def _image_folder(folder: Path, seqinfo: Optional[Dict[str, str]]) -> str:
+    """seqinfo.ini's imDir, else img1; its folder must be there if it is named."""
+    if not (seqinfo or {}).get("imdir"):
+        return "img1"
+    name = str(PurePosixPath(seqinfo["imdir"].replace("\\", "/")))  # without a last slash
+    where = f"{folder / 'seqinfo.ini'}, imDir"
+    check_name(name, where)
+    if not (folder / name).is_dir() and (folder / "img1").is_dir():
+        raise UserError(f"{where}: no folder '{name}', but there is img1; correct the entry")
+    return name
+
+
+def _pictures(folder: Path) -> List[Path]:
+    """All below the folder, hidden ones aside: CVAT keeps folders of the pictures it was given."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "@"))]
+        found += [Path(root, name) for name in files if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in IMAGE_TYPES)
 
 
 def _video_in(folder: Path) -> Path:
@@ -143,42 +209,3 @@ def _video_in(folder: Path) -> Path:
             "video with --video"
         )
     return videos[0]
-
-
-def read_ground_truth(path: Path) -> np.ndarray:
-    """(N, 9) float64: frame, id, x, y, w, h, flag, class, visibility.
-
-    Missing columns are 1: taken into account, a pedestrian, wholly visible. So are class and
-    visibility where the class is -1, as in the first MOT challenge, which had none.
-
-    Raises:
-        UserError: no file, no rows, or a row that reads otherwise; it names the line.
-    """
-    rows = []
-    with open(path, encoding="utf-8", errors="replace") as f:
-        for number, line in enumerate(f, 1):
-            if line.strip():
-                rows.append(_row(line, f"{path}, line {number}"))
-    if not rows:
-        raise UserError(f"{path}: no row; give the sequence's ground truth")
-    return np.array(rows, dtype=np.float64)
-
-
-def _row(line: str, where: str) -> List[float]:
-    fields = re.split(r"[,;\s]+", line.strip().rstrip(",;"))
-    try:
-        values = [float(v) for v in fields[: VISIBILITY + 1]]
-    except ValueError:
-        values = []
-    if len(values) <= HEIGHT or not np.isfinite(values).all():
-        raise UserError(
-            f"{where}: '{line.strip()[:80]}' does not read 'frame, id, x, y, w, h, flag, class, "
-            "visibility'; correct it"
-        )
-    for column, name in ((FRAME, "frame"), (ID, "id")):
-        if values[column] != int(values[column]):
-            raise UserError(f"{where}: {name} {values[column]:g} is no whole number; correct it")
-    values += [1.0] * (VISIBILITY + 1 - len(values))
-    if values[CLASS] == -1:
-        values[CLASS:] = [1.0, 1.0]
-    return values

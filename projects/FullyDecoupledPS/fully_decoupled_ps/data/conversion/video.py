@@ -10,6 +10,7 @@ import cv2
 from ...errors import UserError
 from ...files import atomic_write
 from ..checks import SECONDS_BETWEEN_PROGRESS
+from ..videos import read_frames
 
 logger = logging.getLogger(__name__)
 
@@ -21,54 +22,47 @@ def extract_frames(video: Path, numbers: Collection[int], folder: Path) -> Dict[
     Write frames of a video as `<number>.jpg`.
 
     Args:
-        numbers: of the frames wanted; the first of the video is 1.
+        numbers: of the frames wanted, in the order in which they are shown; the first one of the
+            video is 1.
 
     Returns:
-        the pictures by number; those that the video ends before are not among them.
+        the pictures by number.
 
     Raises:
-        UserError: the video can't be read, has none of the frames, or a picture can't be written.
+        UserError: the video can't be read, is damaged or ends before a frame wanted, or a picture
+            can't be written.
     """
     paths = {number: folder / f"{number:06d}.jpg" for number in sorted(numbers)}
-    capture = cv2.VideoCapture(str(video))
     try:
-        if not capture.isOpened():
-            raise UserError(f"video '{video}' can't be opened; give a file that OpenCV can read")
-        folder.mkdir(parents=True, exist_ok=True)
-        written = _extract(capture, paths, video.name)
+        _extract(video, paths)
     except OSError as error:
         raise UserError(f"frames can't be written to '{folder}' ({error}); make room") from error
-    finally:
-        capture.release()
-    if not written:
-        raise UserError(
-            f"video '{video}' has no frame of those annotated (from frame {min(paths)} on); "
-            "give the video that gt.txt belongs to"
-        )
-    return written
+    return paths
 
 
-def _extract(capture: cv2.VideoCapture, paths: Dict[int, Path], name: str) -> Dict[int, Path]:
-    """Decodes in order, since seeking is not exact in many formats."""
-    written = {}
+def _extract(video: Path, paths: Dict[int, Path]) -> None:
     start = last = time.monotonic()
-    for number in range(1, max(paths) + 1):
-        if not capture.grab():
-            break
+    number, end = 0, max(paths)
+    for number, frame in enumerate(read_frames(str(video), strict=True), start=1):
         if number in paths:
-            ok, frame = capture.retrieve()
-            if ok:
-                _write(frame, paths[number])
-                written[number] = paths[number]
+            _write(frame.image(), paths[number])
+        if number == end:
+            return
         now = time.monotonic()
         if now - last > SECONDS_BETWEEN_PROGRESS:
-            left = (now - start) / number * (max(paths) - number)
-            logger.info("%s: frame %d of %d, %.0f s left", name, number, max(paths), left)
+            left = (now - start) / number * (end - number)
+            logger.info("%s: frame %d of %d, %.0f s left", video.name, number, end, left)
             last = now
-    return written
+    raise UserError(
+        f"video '{video}' has {number} frames, but frame {end} is annotated; give the video that "
+        "gt.txt belongs to"
+    )
 
 
-def _write(frame, path: Path) -> None:
-    encoded = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+def _write(image, path: Path) -> None:
+    """``image``: (H, W, 3) RGB uint8."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
     with atomic_write(path, "wb", sync=False) as f:
         f.write(encoded.tobytes())

@@ -32,9 +32,6 @@ def inspect_persons(dicts: Dicts, findings: Findings) -> Summary:
     )
     if not any(finding.kind == "ids.repeated" for finding in findings):  # the reader's own error
         findings.warning("ids.repeated", "persons that stand twice in a frame", _repeated(dicts))
-    files = Counter(d["file_name"] for d in dicts)
-    twice = [file for file, n in files.items() if n > 1]
-    findings.warning("images.twice", "picture files listed under several ids", twice)
     return {
         "frames": len(dicts),
         "frames_without_persons": sum(not d["annotations"] for d in dicts),
@@ -42,6 +39,7 @@ def inspect_persons(dicts: Dicts, findings: Findings) -> Summary:
         "boxes": len(ids),
         "labelled": len(ids) - ids.count(-1),
         "unlabelled": ids.count(-1),
+        "ignore_regions": sum(len(d.get("ignore_regions", ())) for d in dicts),
         "identities": len(boxes_of),
         "identities_with_one_box": len(once),
         "contiguous_ids": has_contiguous_ids(dicts),

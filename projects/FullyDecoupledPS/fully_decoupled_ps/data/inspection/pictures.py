@@ -2,16 +2,16 @@
 
 import logging
 import multiprocessing
+import os
 import random
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
-from PIL import Image
-
 from ...errors import UserError
-from ..checks import EXIF_ORIENTATION, SECONDS_BETWEEN_PROGRESS
+from ..checks import SECONDS_BETWEEN_PROGRESS
+from ..images import ImageError, load_image
 from .findings import Findings
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,8 @@ CHUNK = 32
 
 Picture = Tuple[str, int, int]  # file, stated width and height
 Fault = Tuple[str, str]  # kind, what is wrong; "" and "" for none
+
+MISSING = ("missing", "is not there")
 
 
 def inspect_pictures(
@@ -45,12 +47,20 @@ def inspect_pictures(
     if sample is not None and sample < len(pictures):
         chosen = sorted(random.Random(seed).sample(pictures, sample))
     places: Dict[str, List[str]] = {"missing": [], "unreadable": [], "size": []}
+    notes: Dict[str, List[str]] = {}
     for picture, (kind, fault) in zip(chosen, _follow(_open_all(chosen, workers), len(chosen))):
-        if kind:
+        if kind == "noted":
+            notes.setdefault(fault, []).append(f"'{picture[0]}'")
+        elif kind:
             places[kind].append(f"'{picture[0]}' {fault}")
+    for picture in sorted(set(pictures) - set(chosen)):  # nothing is decoded to see these
+        if not os.path.exists(picture[0]):
+            places["missing"].append(f"'{picture[0]}' {MISSING[1]}")
     findings.error("pictures.missing", "pictures that are not there", places["missing"])
     findings.error("pictures.unreadable", "pictures that can't be read whole", places["unreadable"])
     findings.error("pictures.size", "pictures of another size than stated", places["size"])
+    for note, files in notes.items():
+        findings.warning("pictures.noted", f"pictures each of which {note}", files)
     return {"pictures": len(pictures), "opened": len(chosen)}
 
 
@@ -71,22 +81,16 @@ def _open_all(pictures: List[Picture], workers: int) -> Iterable[Fault]:
 
 
 def open_picture(picture: Picture) -> Fault:
-    """Decode a picture whole; its size is that after its EXIF orientation, as Detectron2 has it."""
+    """Read a picture as training will, and compare its size with what is stated."""
     file_name, *stated = picture
     try:
-        with Image.open(file_name) as image:
-            size = list(image.size)
-            if image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8):
-                size.reverse()
-            image.load()
-    except FileNotFoundError:
-        return "missing", "is not there"
-    except Exception as e:  # PIL's plugins raise nearly anything on a damaged file
-        reason = " ".join(str(e).split()) or type(e).__name__
-        return "unreadable", f"({reason})"
+        pixels, note = load_image(file_name)
+    except ImageError as e:
+        return MISSING if e.is_missing else ("unreadable", f"({e.reason})")
+    size = [pixels.shape[1], pixels.shape[0]]
     if size != stated:
         return "size", f"is {size[0]} x {size[1]}, stated are {stated[0]} x {stated[1]}"
-    return "", ""
+    return ("noted", note) if note else ("", "")
 
 
 def _follow(faults: Iterable[Fault], total: int) -> Iterable[Fault]:

@@ -20,8 +20,9 @@ def inspect_queries(dicts: Dicts, protocols: Dict[str, Dicts], findings: Finding
         for a in d["annotations"]:
             frames_of[a["person_id"]].add(d["image_id"])
     query_only = {d["image_id"] for d in dicts if d.get("query_only")}
+    main = next(iter(protocols), None)
     rows = [
-        _inspect_protocol(name, queries, frames_of, query_only, findings)
+        _inspect_protocol(name, queries, frames_of, query_only, findings, is_main=name == main)
         for name, queries in protocols.items()
     ]
     by_id = {d["image_id"]: d for d in dicts}
@@ -40,6 +41,7 @@ def _inspect_protocol(
     frames_of: Dict[int, Set[str]],
     query_only: Set[str],
     findings: Findings,
+    is_main: bool,
 ) -> Summary:
     galleries: Dict[int, Set[str]] = {}  # queries share lists; a set is made of each once
     counts, without, own = [], [], []
@@ -59,8 +61,10 @@ def _inspect_protocol(
         if count == 0:
             without.append(_place(query))
     nobody = f"queries of protocol '{name}' with nobody to find in their gallery"
-    if queries and len(without) == len(queries):
+    if queries and len(without) == len(queries) and is_main:
         findings.error("queries.none_findable", nobody, without)
+    elif queries and len(without) == len(queries):
+        findings.warning("queries.none_findable", f"{nobody}, so that its figures are n/a", without)
     else:
         findings.warning("queries.without_ground_truth", nobody, without)
     findings.warning(

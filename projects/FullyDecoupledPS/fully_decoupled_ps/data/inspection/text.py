@@ -35,6 +35,11 @@ def _counts(s: Dict[str, Any], split: str) -> str:
         ("identities", s["identities"], ids),
         ("", "", f"{s['identities_with_one_box']} with one box only"),
     ]
+    if s["ignore_regions"]:
+        rows.insert(2, ("ignore regions", s["ignore_regions"], "crowds and the like"))
+    if s["left_out"]:
+        left_out = ", ".join(f"{name} {n}" for name, n in s["left_out"].items())
+        rows.insert(2, ("no persons", sum(s["left_out"].values()), f"left out: {left_out}"))
     if s["frames_for_queries_only"]:
         rows.insert(1, ("", "", f"{s['frames_for_queries_only']} for queries only"))
     if s["identities_in_two_cameras"] is not None:

@@ -1,10 +1,70 @@
 // A part's buttons name the event that a click is, and carry its data.
-const EVENTS = ['person', 'frame', 'box', 'drawn'];
+const EVENTS = [
+  'person', 'frame', 'box', 'drawn', 'list', 'neighbor', 'turn', 'group', 'download', 'token',
+];
 
 element.addEventListener('click', (event) => {
+  const menu = element.querySelector('.ps-menu[open]');
   const button = event.target.closest('button[data-event]');
+  if (menu && (button || !menu.contains(event.target))) menu.open = false;
   if (button && EVENTS.includes(button.dataset.event)) {
     trigger(button.dataset.event, { ...button.dataset });
+  }
+});
+
+element.addEventListener('keydown', (event) => {
+  const menu = element.querySelector('.ps-menu[open]');
+  if (menu && event.key === 'Escape') {
+    menu.open = false;
+    menu.querySelector('summary').focus();
+  }
+});
+
+// A field that is changed does the same.
+element.addEventListener('change', (event) => {
+  const { change, name } = event.target.dataset;
+  if (EVENTS.includes(change) && event.target.value !== '') {
+    trigger(change, { [name]: event.target.value });
+  }
+  if (event.target.dataset.upload && event.target.files.length) {
+    upload(event.target, event.target.files[0]);
+  }
+});
+
+// A picture of the visitor's own: its bytes go to the server, which answers with a token.
+async function upload(field, file) {
+  const area = field.closest('.ps-drop');
+  const problem = area.querySelector('.ps-problem');
+  problem.hidden = true;
+  area.classList.add('ps-busy');
+  try {
+    const query = new URLSearchParams({ name: file.name });
+    const address = new URL(field.dataset.upload.slice(1), document.baseURI);
+    const response = await fetch(`${address}?${query}`, { method: 'POST', body: file });
+    const text = await response.text();
+    if (response.ok) {
+      trigger('token', { token: JSON.parse(text).token });
+    } else {
+      const said = response.status === 400 ? JSON.parse(text).error : `${file.name}: ${text}`;
+      throw new Error(said);
+    }
+  } catch (error) {
+    problem.textContent = error instanceof TypeError ? `${file.name} could not be sent` : error.message;
+    problem.hidden = false;
+  }
+  area.classList.remove('ps-busy');
+  field.value = '';  // so that the same file can be chosen again
+}
+
+element.addEventListener('dragover', (event) => {
+  if (event.target.closest('.ps-drop')) event.preventDefault();
+});
+
+element.addEventListener('drop', (event) => {
+  const field = event.target.closest('.ps-drop')?.querySelector('[data-upload]');
+  if (field && event.dataTransfer.files.length) {
+    event.preventDefault();
+    upload(field, event.dataTransfer.files[0]);
   }
 });
 

@@ -1,0 +1,62 @@
+"""From what Pillow has decoded to RGB with 8 bits a sample, by one fixed rule for each depth.
+
+The rule depends on the depth that the file states and never on its values, so that a thing looks
+the same in every frame of a camera. Of samples with more than 8 bits the highest 8 are kept, which
+is how Pillow reads colour pictures of 16 bits itself. Values that have no stated range (floating
+point, signed) are refused: which of them is white nobody knows.
+"""
+
+from typing import Tuple
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError
+
+LITTLE_CONTRAST = (
+    "uses less than a quarter of the range that its depth has, so it is read with little contrast "
+    "(scale all pictures by one factor to the whole range)"
+)
+
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _UNSIGNED = 0, 1
+_MEND = "save it with 8 or 16 bits a sample, all pictures with one scale from black to white"
+
+
+def to_rgb(image: Image.Image) -> Tuple[np.ndarray, str]:
+    """
+    Args:
+        image: of any mode; decoded here if it is not yet.
+
+    Returns:
+        (H, W, 3) RGB uint8, writable, and LITTLE_CONTRAST or "".
+
+    Raises:
+        UserError: "reason; mend", if the range of its samples is not known.
+    """
+    if image.format == "TIFF" and set(image.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))) - {_UNSIGNED, 4}:
+        raise UserError(f"its samples are signed or floating point, of unknown range; {_MEND}")
+    if image.mode != "F" and not image.mode.startswith("I"):
+        return np.array(image.convert("RGB")), ""
+    bits = _bits(image)
+    samples = np.asarray(image)
+    if samples.dtype == np.int32:
+        samples = samples.view(np.uint32)
+    if samples.size and int(samples.max()) - int(samples.min()) < 2**bits // 4:
+        note = LITTLE_CONTRAST
+    else:
+        note = ""
+    grey = (samples >> (bits - 8)).astype(np.uint8)
+    if image.format == "TIFF" and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        grey = 255 - grey
+    return np.repeat(grey[:, :, None], 3, axis=2), note
+
+
+def _bits(image: Image.Image) -> int:
+    """How many bits a grey sample has, by what the file states."""
+    if image.format == "TIFF" and image.mode != "F":
+        return image.tag_v2[_TIFF_BITS][0]
+    # those of PGM, JPEG 2000 and HEIF are scaled to 16 bits when they are decoded
+    if image.format in ("PNG", "PPM", "JPEG2000", "HEIF") and image.mode != "F":
+        return 16
+    raise UserError(f"the range of its samples (Pillow's mode {image.mode}) is not known; {_MEND}")

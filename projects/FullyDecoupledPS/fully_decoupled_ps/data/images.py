@@ -1,0 +1,197 @@
+"""The one rule by which every part of this project reads a picture: upright, RGB, 8 bits.
+
+Pillow decodes. Of what it would change without a word this module decides: which way is up (EXIF),
+how deep samples become 8 bits (``image_depth.py``), what a JPEG without its end is worth
+(``cut_jpeg.py``). Transparency is dropped: a pixel has the colour that is stored for it. Of a file
+with several pictures (GIF, TIFF) the first is read. Colour profiles are not applied.
+"""
+
+import functools
+import logging
+import os
+import stat
+from typing import BinaryIO, NamedTuple, Tuple, Union
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import UserError
+from .cut_jpeg import lacks_end, read_cut_jpeg
+from .image_depth import to_rgb
+
+logger = logging.getLogger(__name__)
+
+# Endings of the formats that cameras and phones write. A file is read by its content alone.
+PICTURE_ENDINGS = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp")
+    + (".tif", ".tiff", ".avif", ".heic", ".heif", ".hif", ".jp2", ".pgm", ".ppm", ".pnm")
+)
+
+SEVERAL = "holds several pictures, of which the first is read"
+
+# Longer side over shorter side; of one that is thinner, a network's input may have no pixels.
+_THINNEST = 100
+_EXIF_ORIENTATION = 0x0112
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+Path = Union[str, "os.PathLike[str]"]
+
+
+class ImageError(UserError):
+    """A picture that can't be read.
+
+    Attributes:
+        reason: in a few words.
+        mend: what to do about it; of several ways all but the last, "or name another".
+        is_missing: whether there is no such file.
+    """
+
+    def __init__(
+        self, path: Path, reason: str, mend: str = "restore the file", is_missing: bool = False
+    ):
+        self.reason, self.mend, self.is_missing = reason, mend, is_missing
+        super().__init__(f"picture {path} can't be read ({reason}); {mend}, or name another")
+
+
+class LoadedImage(NamedTuple):
+    """A picture, and what is to be told of it."""
+
+    pixels: np.ndarray  # (H, W, 3) RGB uint8
+    note: str  # what was left out or assumed, after "it"; "" if nothing was
+
+
+def read_image(path: Path) -> np.ndarray:
+    """:func:`load_image`'s (H, W, 3) RGB uint8; its note goes to the log, once a file."""
+    pixels, note = load_image(path)
+    if note:
+        _tell(os.fspath(path), note)
+    return pixels
+
+
+@functools.lru_cache(maxsize=1000)  # the page shows a picture again and again
+def _tell(path: str, note: str) -> None:
+    logger.warning("picture %s %s", path, note)
+
+
+def load_image(path: Path) -> LoadedImage:
+    """Read a picture whole.
+
+    Raises:
+        ImageError: for any fault of the file, whatever its decoder raises.
+    """
+    with _Faults(path), _open(path) as file:
+        image = _identify(file, path)
+        notes = [SEVERAL] if _holds_several(image) else []
+        if image.format in ("JPEG", "MPO"):
+            file.seek(0)
+            data = file.read()
+            if lacks_end(data):
+                image, note = read_cut_jpeg(data)
+                notes.append(note)
+        orientation = _orientation(image)
+        pixels, note = to_rgb(image)
+        notes += [note] if note else []
+        return LoadedImage(_upright(pixels, orientation), "; it ".join(notes))
+
+
+def read_size(path: Path) -> Tuple[int, int]:
+    """Width and height of :func:`load_image`'s picture, from the file's header where it has them.
+
+    Raises:
+        ImageError: as :func:`load_image`.
+    """
+    with _Faults(path), _open(path) as file:
+        image = _identify(file, path)
+        width, height = image.size
+        return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
+class _Faults:
+    """Turns whatever a decoder raises into an ImageError."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, error, traceback) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, ImageError):
+            return False
+        if isinstance(error, FileNotFoundError):
+            mend = "put it there, name the folder that holds it"
+            raise ImageError(self.path, "there is no such file", mend, is_missing=True) from error
+        if isinstance(error, UserError):  # a reason, and how to mend it
+            raise ImageError(self.path, *str(error).split("; ", 1)) from error
+        if isinstance(error, Image.DecompressionBombError):
+            raise ImageError(self.path, f"{error}", "save it with fewer pixels") from error
+        text = getattr(error, "strerror", None) or str(error)
+        reason = " ".join(text.split()) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = "it is of no known format, or of a kind of it that Pillow does not read"
+        raise ImageError(self.path, reason) from error
+
+
+def _open(path: Path) -> BinaryIO:
+    """The file; opening a pipe or a device might never end."""
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise ImageError(path, "it is a folder", mend="move it away")
+    if not stat.S_ISREG(mode):
+        raise ImageError(path, "it is a pipe, a socket or a device", mend="move it away")
+    return open(path, "rb")
+
+
+def _identify(file: BinaryIO, path: Path) -> Image.Image:
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:
+        file.seek(4)
+        box = file.read(8)
+        if box[:4] != b"ftyp" or box[4:] not in _HEIF_BRANDS:
+            raise
+        image = _open_heif(file, path)
+    width, height = image.size
+    if max(width, height) > _THINNEST * min(width, height):  # or it has no pixels
+        raise ValueError(f"it is {width} x {height} pixels, too thin to show anybody")
+    return image
+
+
+def _open_heif(file: BinaryIO, path: Path) -> Image.Image:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        mend = "install what reads it: pip install pillow-heif"
+        raise ImageError(path, "it is a HEIC picture, which Pillow does not read", mend) from error
+    register_heif_opener()
+    file.seek(0)
+    return Image.open(file)
+
+
+def _holds_several(image: Image.Image) -> bool:
+    if image.format == "MPO":  # a photograph, with its preview or its depth
+        return False
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # what follows the first picture is damaged
+        image.seek(0)
+        return True
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1 to 8; of 5 to 8 width and height change places."""
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # damaged EXIF data; the picture may be whole
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

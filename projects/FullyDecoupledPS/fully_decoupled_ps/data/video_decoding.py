@@ -1,0 +1,219 @@
+"""Opening and decoding video files with PyAV; noting what of them is damaged or missing."""
+
+import logging
+import os
+import re
+from contextlib import contextmanager
+from typing import Iterator
+
+import av
+
+from ..errors import UserError
+
+# FFmpeg's messages of errors, for Decoding; they are not for the console.
+av.logging.set_level(av.logging.ERROR)
+av.logging.set_skip_repeated(False)
+logging.getLogger("libav").setLevel(logging.CRITICAL + 1)
+
+# For videos that do not say their frame rate.
+DEFAULT_FRAME_RATE = 25
+# Formats whose header says how long they are; of others FFmpeg guesses.
+WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}
+# Formats that go on behind damage without an error.
+PASSING_OVER = {"matroska,webm", "flv"}
+# Packets behind a corrupt one in which a gap is of the same damage.
+NUM_SUSPECT = 5
+# Frames that can be stored before one that is shown before them, in all codecs.
+MAX_REORDERING = 16
+
+
+@contextmanager
+def open_video(path: str):
+    """The container, its first video stream, ready to decode, and what FFmpeg logged."""
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
+        raise UserError(f"video {path} is a folder, a pipe or a device; name a video file")
+    try:
+        with av.logging.Capture() as log:  # opening reads the first seconds
+            container = av.open(os.path.abspath(path))  # absolute: "a:b.mp4" would be a protocol
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"video {path} can't be opened ({reason}); it is damaged, or was not written to its "
+            "end: restore the file, or convert it to MP4"
+        ) from error
+    with container:
+        yield container, _video_stream(container, path), log
+
+
+def _video_stream(container, path: str):
+    attached = av.stream.Disposition.attached_pic  # the cover of a piece of music
+    streams = [s for s in container.streams.video if not s.disposition & attached]
+    if not streams:
+        kinds = " and ".join(sorted({s.type for s in container.streams})) or "no stream"
+        raise UserError(f"video {path} holds no video, but {kinds} only; leave it out")
+    with_decoder = [s for s in streams if s.codec_context is not None]
+    if not with_decoder:
+        raise UserError(
+            f"video {path}: codec {_codec_name(container, streams[0])} has no decoder here; "
+            "convert it to H.264 in MP4"
+        )
+    context = with_decoder[0].codec_context
+    context.thread_type, context.thread_count = "NONE", 1
+    context.flags |= av.codec.context.Flags.bitexact  # the same on every processor
+    return with_decoder[0]
+
+
+def _codec_name(container, stream) -> str:
+    """Of a stream without a decoder, of which PyAV tells nothing but by FFmpeg's own listing."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        listing = container.dumps_format()
+    finally:
+        av.logging.set_level(level)
+    match = re.search(rf"Stream #0:{stream.index}\b.*?: Video: ([^,\n]+)", listing)
+    return match[1].strip() if match else "unknown"
+
+
+class Decoding:
+    """Decodes from where a container stands; notes what is damaged, and where it ends."""
+
+    def __init__(self, container, stream, log=()):
+        self.container = container
+        self.stream = stream
+        self.num_damaged = 0  # packets or frames, behind the first good frame
+        self.reason = ""  # of the last damage
+        self.num_frames = 0
+        self._times: dict[int, list[float]] = {}  # stream -> first and last second
+        self._last_dts: int | None = None  # of the video
+        self._num_faults = 0
+        self._num_suspect = 0  # packets to come in which a gap is damage
+        self._note_log(log)
+
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Frames in the order in which they are shown, without damaged ones.
+
+        Nor with those behind damage at the end: where a file was cut, or is still written,
+        frames are missing between them that were stored behind them.
+        """
+        held, is_holding, num_faults = [], False, self._num_faults
+        for frame in self._decoded():
+            if self._num_faults != num_faults:
+                is_holding, num_faults = True, self._num_faults
+                yield from held
+                held.clear()
+            if not is_holding:
+                yield frame
+                continue
+            held.append(frame)
+            if len(held) > MAX_REORDERING:
+                is_holding = False
+                yield from held
+                held.clear()
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        for packet in self._packets():
+            if packet.stream.index != self.stream.index:
+                continue
+            if packet.is_corrupt and self.container.format.name != "mpegts":
+                self._note_damage("a packet is cut short")
+                continue
+            try:
+                frames = packet.decode()
+            except (av.FFmpegError, ValueError) as error:
+                self._note_damage(str(getattr(error, "strerror", None) or error))
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    self._note_damage("pictures have holes")
+                    continue
+                self.num_frames += 1
+                yield frame
+
+    def _packets(self):
+        """Of all streams. Reading goes on behind an error, unless it comes again at once."""
+        failed = False
+        packets = self.container.demux()
+        while True:
+            try:
+                with av.logging.Capture() as log:
+                    packet = next(packets, None)
+            except (av.FFmpegError, OSError) as error:
+                self._note_damage(str(getattr(error, "strerror", None) or error))
+                if failed:
+                    return
+                failed, packets = True, self.container.demux()
+                continue
+            self._note_log(log)
+            if packet is None:
+                return
+            failed = False
+            if packet.stream.index == self.stream.index:
+                self._note_gap(packet)
+            self._note_time(packet)
+            yield packet
+
+    def _note_damage(self, reason: str) -> None:
+        self.reason = reason
+        self._num_faults += 1
+        # a recording may start in the midst of a group of pictures
+        self.num_damaged += self.num_frames > 0
+
+    def _note_log(self, log) -> None:
+        """Some formats pass over damage with no more than a line in FFmpeg's log."""
+        for _, source, message in log:
+            if source in PASSING_OVER:
+                self.reason = message.strip()
+                self._num_faults += 1
+                self.num_damaged += 1
+
+    def _note_gap(self, packet) -> None:
+        """Missing frames of a transport stream: a gap near a packet that has not the right count.
+
+        No count is right either where recordings were joined, but there time starts again or
+        goes on.
+        """
+        last, self._last_dts = self._last_dts, packet.dts
+        self._num_suspect = NUM_SUSPECT if packet.is_corrupt else self._num_suspect - 1
+        if self._num_suspect <= 0 or last is None or packet.dts is None:
+            return
+        frame = 1 / float(self.stream.average_rate or DEFAULT_FRAME_RATE)
+        if float((packet.dts - last) * packet.time_base) > 1.5 * frame:
+            self._note_damage("frames are missing")
+
+    def _note_time(self, packet) -> None:
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is None or packet.time_base is None:
+            return
+        start = float(stamp * packet.time_base)
+        end = float((stamp + (packet.duration or 0)) * packet.time_base)
+        times = self._times.setdefault(packet.stream.index, [start, end])
+        times[0], times[1] = min(times[0], start), max(times[1], end)
+
+    def fault(self) -> str:
+        """What is damaged or missing; "" if nothing is."""
+        if not self.num_frames:
+            return f"has no frame that can be decoded{self.reason and f' ({self.reason})'}"
+        faults = []
+        if self.num_damaged:
+            faults.append(f"is damaged ({self.num_damaged} times, the last: {self.reason})")
+        read, announced = self._read_and_announced()
+        if read < announced:
+            faults.append(f"ends after {read:.1f} s of the {announced:.1f} s that it should have")
+        return " and ".join(faults)
+
+    def _read_and_announced(self) -> tuple[float, float]:
+        """Seconds; the second is 0 if none are announced, or about as many as were read."""
+        container, stream = self.container, self.stream
+        frame = 1 / float(stream.average_rate or DEFAULT_FRAME_RATE)
+        if container.format.name.split(",")[0] not in WITH_DURATION:
+            return 0.0, 0.0
+        if stream.duration:
+            announced = float(stream.duration * stream.time_base)
+            times, tolerance = [self._times.get(stream.index)], 1.5 * frame
+        else:  # of the longest stream
+            announced = (container.duration or 0) / av.time_base
+            times, tolerance = list(self._times.values()), max(1.5 * frame, 0.5)
+        # some formats count from 0, others from the first frame
+        read = max((max(end, end - start) for start, end in filter(None, times)), default=0.0)
+        return read, announced if announced - read > tolerance else 0.0

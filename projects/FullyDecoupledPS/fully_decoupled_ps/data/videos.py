@@ -1,0 +1,212 @@
+"""Videos, read with PyAV: frames in the order in which they are shown, each with a name of its own.
+
+A frame's name is its presentation time stamp (pts), a whole number of ticks of its stream's time
+base, made to increase strictly: see :class:`_TimeStamps`. Frames are given as they are stored:
+interlaced ones with both fields, each in its own size if that changes, turned as the display
+matrix says, and in 8-bit RGB whatever their depth and range. One thread decodes, so that damaged
+videos give the same pictures each time.
+"""
+
+import math
+import zlib
+from typing import Iterator, NamedTuple
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.reformatter import ColorRange, Colorspace
+
+from ..errors import UserError
+from .video_decoding import DEFAULT_FRAME_RATE, Decoding, open_video
+
+# A time stamp that lies further back than so many seconds starts a new recording.
+MAX_JITTER = 1.0
+# Seconds before a frame at which decoding starts; if that does not lead to it, at the next of them.
+SEEK_MARGINS = (0, 10, 60)
+
+
+class VideoFrame(NamedTuple):
+    """A frame of a video."""
+
+    pts: int
+    offset: float  # seconds after the first one
+    decoded: av.VideoFrame
+
+    def image(self) -> np.ndarray:
+        """(H, W, 3) RGB uint8, upright."""
+        return _to_rgb(self.decoded)
+
+    def checksum(self) -> int:
+        """32 bits that stand for what was decoded, before the conversion to RGB."""
+        return _checksum(self.decoded)
+
+
+def read_frames(path: str, strict: bool = False) -> Iterator[VideoFrame]:
+    """All frames of a video, but for damaged ones.
+
+    Args:
+        path: of the file.
+        strict: raise at the first damage, behind which frames can't be counted any more.
+
+    Raises:
+        UserError: at once, if the file can't be opened or has no video; behind the last frame, if
+            some are damaged or missing.
+    """
+    with open_video(path) as (container, stream, log):
+        decoding = Decoding(container, stream, log)
+        stamps = _TimeStamps(container, stream)
+        first = None
+        for count, frame in enumerate(decoding.frames()):
+            if strict and decoding.reason:
+                raise UserError(
+                    f"video {path} is damaged behind its frame {count} "
+                    f"({decoding.reason}), so that its frames can't be counted; restore the file"
+                )
+            pts = stamps.next(frame)
+            first = pts if first is None else first
+            yield VideoFrame(pts, float((pts - first) * stream.time_base), frame)
+        fault = decoding.fault()
+    if fault:
+        raise UserError(
+            f"video {path} {fault}; restore the file, or run the same command again when it has "
+            "been written to its end"
+        )
+
+
+def read_frame(path: str, pts: int, checksum: int | None = None) -> np.ndarray:
+    """A frame of a video, (H, W, 3) RGB uint8.
+
+    Args:
+        path: of the file.
+        pts: of the frame.
+        checksum: of the frame, which lets it be looked for near its place; without it the video
+            is decoded from its start, since time stamps alone may be those of another frame.
+
+    Raises:
+        UserError: if the file has no such frame.
+    """
+    if checksum is not None:
+        for margin in SEEK_MARGINS:
+            image = _seek(path, pts, checksum, margin)
+            if image is not None:
+                return image
+    for frame in read_frames(path):
+        if frame.pts == pts and checksum in (None, frame.checksum()):
+            return frame.image()
+        if frame.pts >= pts:
+            break
+    raise UserError(
+        f"video {path} has no frame {pts} that is as it was; was the file changed? Index it again"
+    )
+
+
+def count_frames(path: str, fps: float = math.inf) -> int:
+    """About how many frames there are, ``fps`` of them a second: by what the file says of itself.
+
+    Raises:
+        UserError: if the file can't be opened or has no video.
+    """
+    with open_video(path) as (container, stream, _):
+        seconds = (container.duration or 0) / av.time_base
+        if stream.duration:
+            seconds = float(stream.duration * stream.time_base)
+        return round(seconds * min(float(stream.average_rate or DEFAULT_FRAME_RATE), fps))
+
+
+def _seek(path: str, pts: int, checksum: int, margin: float) -> np.ndarray | None:
+    """The frame, if it is met when decoding starts ``margin`` seconds before it."""
+    with open_video(path) as (container, stream, _):
+        stamps = _TimeStamps(container, stream)
+        if not stamps.are_stored:
+            return None
+        ticks = int(1 / stream.time_base)
+        try:
+            container.seek(pts - int(margin * ticks), stream=stream)
+        except (av.FFmpegError, OverflowError):
+            return None
+        for frame in Decoding(container, stream).frames():
+            stamp = stamps.stored(frame)
+            if stamp == pts and _checksum(frame) == checksum:
+                return _to_rgb(frame)
+            if stamp is not None and stamp > pts + ticks:
+                return None
+    return None
+
+
+class _TimeStamps:
+    """Names frames: a frame's time stamp, which is made to increase strictly.
+
+    A stamp that is no later than the one before it becomes the next tick. If it lies back by more
+    than ``MAX_JITTER``, as where recordings were joined, it and all behind it are moved on, to one
+    frame after the one before. A missing stamp is one frame after the one before, 0 for the first;
+    so are all of raw streams, which have none. AVI has those of decoding only.
+    """
+
+    def __init__(self, container, stream):
+        self.are_stored = "no_timestamps" not in _flag_names(container.format)
+        self.field = "dts" if container.format.name == "avi" else "pts"
+        rate = stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE
+        self.step = max(round(1 / (rate * stream.time_base)), 1)
+        self.jitter = MAX_JITTER / stream.time_base
+        self.last: int | None = None
+        self.shift = 0
+
+    def stored(self, frame: av.VideoFrame) -> int | None:
+        """What the file says."""
+        return getattr(frame, self.field) if self.are_stored else None
+
+    def next(self, frame: av.VideoFrame) -> int:
+        """Of the next frame of the video."""
+        stored = self.stored(frame)
+        if self.last is None:
+            self.last = 0 if stored is None else stored
+            return self.last
+        after = self.last + self.step
+        if stored is None:
+            self.last = after
+        elif stored + self.shift > self.last:
+            self.last = stored + self.shift
+        elif self.last - (stored + self.shift) > self.jitter:
+            self.shift = after - stored
+            self.last = after
+        else:
+            self.last += 1
+        return self.last
+
+
+def _flag_names(format) -> set[str]:
+    return {flag.name for flag in av.format.Flags if format.flags & flag.value}
+
+
+def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) RGB uint8, turned and mirrored as the frame's display matrix says."""
+    image = frame.reformat(  # all said, since versions of PyAV differ in what they take for granted
+        format="rgb24",
+        src_colorspace=frame.colorspace,
+        # without a meaning in RGB; if it is the same, PyAV 14 to 16 take no notice of the range
+        dst_colorspace=Colorspace.SMPTE240M,
+        src_color_range=frame.color_range,
+        dst_color_range=ColorRange.JPEG,
+    ).to_ndarray()
+    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    if matrix is not None:
+        a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].astype(np.int64)
+        if abs(a) + abs(d) < abs(b) + abs(c):
+            image, a, d = image.transpose(1, 0, 2), c, b
+        image = image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return np.ascontiguousarray(image)
+
+
+def _checksum(frame: av.VideoFrame) -> int:
+    """CRC-32 of the decoded planes: decoders agree to the bit where conversions to RGB may not."""
+    checksum = zlib.crc32(f"{frame.format.name} {frame.width} {frame.height}".encode())
+    components = frame.format.components
+    if frame.format.has_palette or any(part.bits < 8 for part in components):
+        return zlib.crc32(frame.to_ndarray(format="rgb24"), checksum)
+    for index, plane in enumerate(frame.planes):
+        parts = [part for part in components if part.plane == index]
+        width = sum(part.width * ((part.bits + 7) // 8) for part in parts)
+        lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
+        height = max((part.height for part in parts), default=0)
+        checksum = zlib.crc32(np.ascontiguousarray(lines[:height, :width]), checksum)
+    return checksum

@@ -1,0 +1,210 @@
+"""What of the web application a browser can reach: the page, and nothing else of what Gradio has.
+
+Gradio serves files by their path, describes its interface, and takes calls of many kinds. The page
+needs few of these, so the rest is refused by an allow-list before Gradio sees it.
+"""
+
+import ipaddress
+import json
+import re
+import socket
+from typing import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+
+from .uploads import MAX_UPLOAD, UPLOAD_PATH
+
+READ, WRITE = ("GET", "HEAD"), ("POST",)
+# All that the page asks for: (methods, path, most bytes of a request's body).
+ROUTES = (
+    (READ, re.compile(r"/"), 0),
+    (READ, re.compile(r"/(favicon\.ico|theme\.css)"), 0),
+    (READ, re.compile(r"/assets/[\w.@-]+\.(css|js|woff2?|svg|png)"), 0),
+    (READ, re.compile(r"/static/js/iframeResizer\.contentWindow\.min\.js"), 0),
+    (READ, re.compile(r"/gradio_api/heartbeat/\w+"), 0),
+    (READ, re.compile(r"/gradio_api/queue/data"), 0),
+    (WRITE, re.compile(r"/gradio_api/queue/join"), 1_000_000),
+    (WRITE, re.compile(re.escape(UPLOAD_PATH)), MAX_UPLOAD),
+)
+# Gradio's scripts are inline, and some of them are made from text; nothing is from elsewhere.
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "object-src 'none'",
+        "form-action 'none'",
+        "base-uri 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # the address names who is searched
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+
+
+class Refused(Exception):
+    """A request that is not answered: status and text."""
+
+
+class Guard:
+    """ASGI middleware that answers 403, 404, 405 or 413 in place of the application."""
+
+    def __init__(self, app, host: str, names: Iterable[str] = ()):
+        """
+        Args:
+            app: what is guarded.
+            host: that it is served at.
+            names: host names in the browser's address, where they are others: a proxy's.
+        """
+        self.app = app
+        self.proxies = frozenset(name.lower() for name in names)
+        self.names = self.proxies | {host.lower(), *_LOOPBACK}
+        self.any_address = host not in _LOOPBACK
+        if self.any_address:
+            self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] != "http":  # the page has no web socket
+            return await send({"type": "websocket.close", "code": 1008})
+        send = _with_headers(send, scope["path"])
+        try:
+            limit = self._check(scope)
+            if scope["method"] == "POST":
+                receive = await _read_body(scope, receive, limit)
+        except Refused as refusal:
+            status, text = refusal.args
+            return await PlainTextResponse(text, status)(scope, receive, send)
+        if scope["path"] == "/":
+            # the state in the address is for the page's scripts, not for Gradio
+            scope = {**scope, "query_string": b""}
+        return await self.app(scope, receive, send)
+
+    def _check(self, scope) -> int:
+        """The most bytes that the request may have.
+
+        Raises:
+            Refused: if it is none of the page's.
+        """
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        name = _host_name(host)
+        if not self._is_ours(name):
+            raise Refused(
+                403, f"This page is not served as {name!r}; start it with --name {name} if it is"
+            )
+        self._check_origin(headers, host, is_page=scope["path"] == "/")
+        methods = set()
+        for allowed, path, limit in ROUTES:
+            if path.fullmatch(scope["path"]) and scope["path"].isascii():
+                if scope["method"] in allowed:
+                    return limit
+                methods |= set(allowed)
+        raise Refused(405, "Method not allowed") if methods else Refused(404, "Not found")
+
+    def _is_ours(self, name: str) -> bool:
+        if name in self.names:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return self.any_address
+
+    def _check_origin(self, headers: Headers, host: str, is_page: bool) -> None:
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
+        if origin is not None:
+            # behind a proxy the host can be another than the browser's
+            own = urlsplit(origin).netloc.lower() == host.lower()
+            if not own and _host_name(urlsplit(origin).netloc) not in self.proxies:
+                raise Refused(403, "Requests of other pages are refused")
+        elif site not in ("same-origin", "none"):
+            # a link to the page may be followed; its parts are nobody else's to embed
+            if not (is_page and headers.get("sec-fetch-dest") == "document"):
+                raise Refused(403, "Requests of other pages are refused")
+
+
+def _host_name(authority: str) -> str:
+    """
+    >>> _host_name("LocalHost:7860"), _host_name("[::1]:7860")
+    ('localhost', '::1')
+    """
+    try:
+        return (urlsplit(f"//{authority}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+async def _read_body(scope, receive, limit: int):
+    """The request's body, read whole, as a ``receive`` that gives it again.
+
+    Raises:
+        Refused: if it is too long, or a call of Gradio's that names a file.
+    """
+    chunks, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise Refused(413, f"Too large: {limit // 1_000_000} MB are allowed")
+        more = message.get("more_body", False)
+    body = b"".join(chunks)
+    if scope["path"].startswith("/gradio_api/"):
+        _check_call(body)
+    given = False
+
+    async def receive_again():
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def _check_call(body: bytes) -> None:
+    """Refuse objects in place of a field's value.
+
+    Gradio takes them for files: it would copy what they name, or load it from the internet.
+    """
+    try:
+        call = json.loads(body)
+        values, event = list(call["data"]), call.get("event_data")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Refused(400, "Not a call of this page") from error
+    flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
+    flat += event.values() if isinstance(event, dict) else [event]
+    if not all(value is None or isinstance(value, (str, int, float)) for value in flat):
+        raise Refused(400, "Not a call of this page")
+
+
+def _with_headers(send, path: str):
+    """Adds ``HEADERS`` to a response, and takes away what would let other pages read it."""
+
+    async def send_with_headers(message):
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name in [n for n in headers if n.startswith("access-control-")]:
+                del headers[name]
+            headers.update(HEADERS)
+            if not path.startswith(("/assets/", "/static/")):
+                headers["Cache-Control"] = "no-store"
+        await send(message)
+
+    return send_with_headers

@@ -1,0 +1,71 @@
+#!/usr/bin/env python
+"""Print what the installed project requires, a line each, for ``pip install --requirement``.
+
+OpenCV comes as one of several distributions (opencv-python, -headless, -contrib, ...) that hold
+the same module ``cv2`` and overwrite each other. ``opencv-python``, which setup.py names, is
+left out where another of them is installed already.
+
+    python list_requirements.py --extra dev
+    python list_requirements.py --say-opencv   # only which of them is installed
+"""
+
+import argparse
+import importlib.metadata
+import sys
+from typing import Iterable, List, Optional
+
+from packaging.requirements import Requirement
+
+PROJECT = "fully-decoupled-ps"
+OPENCV = "opencv-python"
+
+
+def select(requirements: Iterable[str], extra: str, opencv: Iterable[str]) -> List[str]:
+    """The requirements that apply to this machine, without OpenCV if another build is there.
+
+    Args:
+        requirements: as in a distribution's metadata, with markers.
+        extra: a group of setup.py's ``extras_require``, or "".
+        opencv: names of the installed distributions that hold ``cv2``.
+    """
+    others = set(opencv) - {OPENCV}
+    chosen = []
+    for text in requirements:
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        if requirement.name == OPENCV and others:
+            continue
+        requirement.marker = None
+        chosen.append(str(requirement))
+    return chosen
+
+
+def find_opencv() -> List[str]:
+    """Names of the installed distributions that hold the module ``cv2``."""
+    names = importlib.metadata.packages_distributions().get("cv2", [])
+    return sorted({name.lower().replace("_", "-") for name in names})
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--extra", default="", help="with this group of setup.py's extras")
+    parser.add_argument("--say-opencv", action="store_true", help="only say which cv2 is used")
+    args = parser.parse_args(arguments)
+    opencv = find_opencv()
+    if not args.say_opencv:
+        print("\n".join(select(importlib.metadata.requires(PROJECT), args.extra, opencv)))
+        return 0
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in opencv]
+    print(f"[setup] OpenCV (cv2) is {', '.join(versions) or 'not installed'}")
+    if len(opencv) > 1:
+        print(
+            f"warning: {len(opencv)} distributions hold cv2 and overwrite each other; uninstall "
+            "all of them, then install one again",
+            file=sys.stderr,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
