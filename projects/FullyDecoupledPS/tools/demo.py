@@ -17,8 +17,11 @@ import time
 from pathlib import Path
 
 import torch
+from detectron2.modeling import build_model
 from tabulate import tabulate
 
+from fully_decoupled_ps.benchmark.networks import benchmark_config, training_batch, training_step
+from fully_decoupled_ps.benchmark.timing import time_in_turns
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.utils.report import write_report
 
@@ -27,6 +30,10 @@ TRAIN = [PROJECT / "train_net.py", "--config-file"]
 CONFIG = PROJECT / "configs" / "synthetic" / "faster_rcnn_R18.yaml"
 DATASET = "synthetic_test"
 SECONDS_BETWEEN_LINES = 10
+# The whole demo takes as long as so many of the detector's training steps, to a fifth or so: nearly
+# all of it is convolutions of like sizes, and of a re-id step at the size of a test frame it takes
+# 1.7 times a detector's.
+DEMO_IN_STEPS = 2100
 
 # How Detectron2 and this project's tools report their progress.
 TRAINING = re.compile(r"eta: (\S+) +iter: (\d+) +total_loss: (\S+)")
@@ -112,11 +119,21 @@ def main() -> int:
     return 0
 
 
+def estimate_seconds() -> float:
+    """About how long the demo will take on this machine, from a few training steps."""
+    cfg = benchmark_config(str(CONFIG), "detection")
+    size = (cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MIN_SIZE_TEST * 16 // 9)
+    batch = training_batch(cfg.SOLVER.IMS_PER_BATCH, size, persons=6)
+    step = training_step(cfg, build_model(cfg), batch)
+    return DEMO_IN_STEPS * min(time_in_turns({"step": step}, 4, torch.device("cpu"))["step"])
+
+
 def run_demo(output_dir: Path, opts: list) -> None:
     """Every step, then the report, ``results.json`` and the table."""
     start = time.monotonic()
     output_dir.mkdir(parents=True, exist_ok=True)
     datasets = output_dir / "datasets"
+    print(f"This takes about {max(round(estimate_seconds() / 60), 1)} minutes here", flush=True)
     steps = Steps(output_dir, datasets, total=6)
     tools = PROJECT / "tools"
     config = [CONFIG, "OUTPUT_DIR", output_dir, *opts]
