@@ -13,9 +13,9 @@ EXPORT = [
 # Exact and approximate search of features, for `person-search` with an index in a folder.
 SEARCH = ["faiss-cpu>=1.9"]
 # Pictures of iPhones (HEIC).
-HEIC = ["pillow-heif>=0.22"]
+HEIC = ["pillow-heif>=1.4"]
 # The same with an index in Milvus, and Milvus' embedded form, which the tests use.
-MILVUS = ["pymilvus>=2.5.15", "milvus-lite>=2.4.11; sys_platform != 'win32'"]
+MILVUS = ["pymilvus>=3.0", "milvus-lite>=3.2; sys_platform != 'win32'"]
 # The page of `person-search serve`: its fields, its events, and their way to the browser.
 SERVE = ["gradio>=6.31,<7"]
 # Playwright drives the browser in which the page is tested and pictured.
@@ -49,7 +49,7 @@ setup(
         "tqdm>=4.66",  # progress with time left; Detectron2 has it too
         "jinja2>=3.1",  # the report's page; torch has it too
         "pillow>=11.3",  # pictures of all formats; the first release whose wheels read AVIF
-        "av>=14.1",  # PyAV: videos by FFmpeg's decoders, frames by their presentation time stamps
+        "av>=15",  # PyAV: videos by FFmpeg's decoders, frames by their presentation time stamps
         # Drawing, resizing and colours of pictures. Its other builds (headless, contrib) are the
         # same module: where one of them is installed, `make setup` leaves this one out.
         "opencv-python>=4.8",

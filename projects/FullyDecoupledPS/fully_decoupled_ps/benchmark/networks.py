@@ -1,6 +1,6 @@
 """Networks to be measured: untrained, with as many detections and persons as they are told."""
 
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from detectron2.config import CfgNode
@@ -93,12 +93,15 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def count_multiply_adds(run: Callable[[], object]) -> int:
-    """Multiply-adds of convolutions and matrix products, which papers call FLOPs, of one run."""
+def count_multiply_adds(run: Callable[[], object]) -> Optional[int]:
+    """Multiply-adds of convolutions and matrix products, which papers call FLOPs, of one run.
+
+    None if PyTorch counts nothing, as 2.4 does in inference mode.
+    """
     counter = FlopCounterMode(display=False)
     with counter:
         run()
-    return counter.get_total_flops() // 2
+    return counter.get_total_flops() // 2 or None
 
 
 def training_batch(number: int, size: Tuple[int, int], persons: int, seed: int = 0) -> List[Dict]:

@@ -1,8 +1,12 @@
 """Tables of what was measured."""
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from tabulate import tabulate
+
+
+def _giga(number: Optional[int]) -> str:
+    return "not counted" if number is None else f"{number / 1e9:.0f}"
 
 
 def inference_table(records: List[Dict[str, Any]]) -> str:
@@ -10,7 +14,7 @@ def inference_table(records: List[Dict[str, Any]]) -> str:
         [
             r["model"],
             f"{r['parameters'] / 1e6:.1f} ({r['detector parameters'] / 1e6:.1f})",
-            f"{r['multiply-adds'] / 1e9:.0f} ({r['detector multiply-adds'] / 1e9:.0f})",
+            f"{_giga(r['multiply-adds'])} ({_giga(r['detector multiply-adds'])})",
             r["batch"],
             r["type"],
             f"{r['detector ms']:.0f}",
