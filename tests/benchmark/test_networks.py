@@ -92,7 +92,11 @@ def test_the_command(what, tmp_path, capsys):
         cases = [(1, "float32"), (1, "bfloat16"), (2, "float32"), (2, "bfloat16")]
         assert [(r["batch"], r["type"]) for r in records] == cases
         assert all(r["parameters"] > r["detector parameters"] > 0 for r in records)
-        assert all(r["multiply-adds"] > r["detector multiply-adds"] > 0 for r in records)
+        counts = {(r["multiply-adds"], r["detector multiply-adds"]) for r in records}
+        if torch.__version__.startswith("2.4."):  # it counts nothing in inference mode
+            assert None in {both for both, _ in counts} and "not counted" in printed
+        else:
+            assert all(both > detector > 0 for both, detector in counts)
         assert all(PARTS < r["parts ms"].keys() for r in records)
         assert "re-id: side-net" in printed
     else:
