@@ -15,7 +15,11 @@ SEARCH = ["faiss-cpu>=1.9"]
 # Pictures of iPhones (HEIC).
 HEIC = ["pillow-heif>=1.4"]
 # The same with an index in Milvus, and Milvus' embedded form, which the tests use.
-MILVUS = ["pymilvus>=3.0", "milvus-lite>=3.2; sys_platform != 'win32'"]
+MILVUS = [
+    "pymilvus>=3.0.2",
+    "milvus-lite>=3.2.2; sys_platform != 'win32'",
+    "pyarrow>=17",  # milvus-lite needs it; newer ones want NumPy 2 without saying so
+]
 # The page of `person-search serve`: its fields, its events, and their way to the browser.
 SERVE = ["gradio>=6.31,<7"]
 # Playwright drives the browser in which the page is tested and pictured.
