@@ -169,6 +169,10 @@ _C = _MissingOperators()
 
 def fetch_sdist(folder: Path) -> Path:
     """Let pip download the source distribution into ``folder``, from whatever index it uses."""
+    if importlib.util.find_spec("wheel") is None:
+        # The source's metadata is made with the environment's setuptools, which before 70.1 can't
+        # without it; a new environment of Python 3.11 has 65.5 alone. What fails is told below.
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "wheel"])
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{SDIST_REQUIREMENT} --hash=sha256:{SDIST_SHA256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
