@@ -132,15 +132,24 @@ def test_every_change_has_a_reason_and_does_something():
 
 
 def test_pip_downloads_by_hash_and_its_error_becomes_one_line(tmp_path, monkeypatch):
+    commands = []
+
     def fake_run(command, **_):
+        commands.append(command[3:])
+        if command[3] == "install":
+            return subprocess.CompletedProcess(command, 0)
         requirements = (tmp_path / "requirements.txt").read_text()
         assert "--require-hashes" in command
         assert requirements.strip().endswith(build_detectron2.SDIST_SHA256)
         return subprocess.CompletedProcess(command, 1, "WARNING: a\nERROR: no such index\nmore\n")
 
     monkeypatch.setattr(build_detectron2.subprocess, "run", fake_run)
+    # a new environment of Python 3.11 has an old setuptools and no wheel
+    monkeypatch.setattr(build_detectron2.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BuildError) as error:
         build_detectron2.fetch_sdist(tmp_path)
+    assert commands[0] == ["install", "--quiet", "wheel"]
+    assert [command[0] for command in commands] == ["install", "download"]
     assert "'ERROR: no such index'" in one_line(error) and "--sdist" in one_line(error)
 
 
