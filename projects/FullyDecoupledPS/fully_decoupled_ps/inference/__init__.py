@@ -1,9 +1,9 @@
 """Using a trained network on pictures and videos of one's own: loading it, reading, indexing."""
 
+from ..predictor import Detections, SearchNetwork, load_network
 from .files import MediaFile
 from .finding import find_files
 from .frames import read_frame, read_picture, sample_video
-from .network import Detections, SearchNetwork, load_network
 
 __all__ = [
     "Detections",

@@ -9,11 +9,11 @@ import numpy as np
 from tqdm import tqdm
 
 from ..index import IndexWriter, NewFrame, PersonIndex
+from ..predictor import Detections, SearchNetwork
 from .files import MediaFile, PathReader
 from .forgetting import ForgottenPersons, complete_tombstones
 from .frames import count_samples
 from .links import OtherNames
-from .network import Detections, SearchNetwork
 from .plan import IndexingOptions, Plan, make_plan, make_sources
 from .stopping import StopRequest
 from .stream import End, Job, Restart, Sample, stream

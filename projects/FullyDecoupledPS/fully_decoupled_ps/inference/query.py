@@ -10,8 +10,8 @@ import numpy as np
 
 from ..errors import UserError
 from ..index import Frame, Person, PersonIndex
+from ..predictor import SearchNetwork
 from .frames import read_frame
-from .network import SearchNetwork
 
 
 @dataclass(frozen=True)

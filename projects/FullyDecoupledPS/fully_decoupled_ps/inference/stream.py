@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ..data import videos
 from ..data.images import load_image
 from ..errors import UserError
+from ..predictor import InputMapper
 from .files import MediaFile
 from .frames import VideoChanged, sample_video
-from .network import InputMapper
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from torch import nn
 
-from ..checkpoint import PersonSearchCheckpointer
-from ..config import load_config
-from ..errors import UserError
-from ..modeling import IdentityMemory
-from ..preflight import check_parts, check_test_numbers
+from .checkpoint import PersonSearchCheckpointer
+from .config import load_config
+from .errors import UserError
+from .modeling import IdentityMemory
+from .preflight import check_parts, check_test_numbers
 
 # Config keys that, with equal weights, change features; the fingerprint covers them.
 FINGERPRINT_KEYS = (

@@ -11,7 +11,7 @@ from fully_decoupled_ps import UserError
 from fully_decoupled_ps.inference import load_network
 from tests.testing import TINY, make_config, make_model
 
-from .tiny_run import make_run, picture
+from .inference.tiny_run import make_run, picture
 
 
 def test_it_detects_and_embeds(network):
