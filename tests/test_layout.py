@@ -116,9 +116,9 @@ class TestTheReaderItself:
     @pytest.mark.parametrize(
         "source",
         [
-            "import fully_decoupled_ps.data.prw",
+            "import fully_decoupled_ps.data.datasets.prw",
             "from fully_decoupled_ps import data",
-            "from fully_decoupled_ps.data.prw import load_prw",
+            "from fully_decoupled_ps.data.datasets.prw import load_prw",
             "from ..data import prw",
             "from .. import data",
             "def f():\n    from ..data.prw import load_prw",

@@ -16,7 +16,6 @@ from fully_decoupled_ps.data import (
     load_prw,
     load_prw_protocols,
 )
-from fully_decoupled_ps.data.checks import person
 from fully_decoupled_ps.data.conversion import (
     ClassChoice,
     MotRules,
@@ -32,6 +31,7 @@ from fully_decoupled_ps.data.conversion import (
     write_sets,
 )
 from fully_decoupled_ps.data.conversion.json_file import to_xywh
+from fully_decoupled_ps.data.datasets.checks import person
 from fully_decoupled_ps.data.fingerprint import fingerprint
 from fully_decoupled_ps.errors import UserError
 from tests.data.layouts import write_cuhk_sysu, write_cuhk_test, write_prw

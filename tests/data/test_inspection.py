@@ -11,8 +11,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from fully_decoupled_ps.data import register_person_search_json
-from fully_decoupled_ps.data.checks import person
 from fully_decoupled_ps.data.cut_jpeg import LACKS_END
+from fully_decoupled_ps.data.datasets.checks import person
 from fully_decoupled_ps.data.inspection import (
     Findings,
     format_inspection,
@@ -28,8 +28,8 @@ from fully_decoupled_ps.data.inspection.persons import (
 )
 from fully_decoupled_ps.data.inspection.queries import inspect_queries
 from fully_decoupled_ps.errors import UserError
+from tests.data.datasets.test_person_search_json import CONTENT, FAULTS
 from tests.data.layouts import write_image
-from tests.data.test_person_search_json import CONTENT, FAULTS
 
 BOX = [10.0, 20.0, 40.0, 80.0]
 

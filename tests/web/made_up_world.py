@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fully_decoupled_ps.data.prw import load_prw
+from fully_decoupled_ps.data.datasets.prw import load_prw
 from fully_decoupled_ps.index import IndexInfo, NewFrame, PersonIndex, Source, open_index
 from fully_decoupled_ps.inference import Detections
 from tests.testing import make_tiny_dataset

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Iterator, List, Optional
 
 from fully_decoupled_ps.cli.main import main as person_search
-from fully_decoupled_ps.data.prw import load_prw
+from fully_decoupled_ps.data.datasets.prw import load_prw
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.index import Person, PersonIndex, open_index
 from fully_decoupled_ps.web.service import SearchService

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from fully_decoupled_ps.data.checks import person
 from fully_decoupled_ps.data.conversion.frames import drop_copies, numbered_anew, unlabel_repeated
+from fully_decoupled_ps.data.datasets.checks import person
 from fully_decoupled_ps.errors import UserError
 
 

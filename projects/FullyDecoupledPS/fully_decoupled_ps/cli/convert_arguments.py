@@ -6,7 +6,7 @@ from pathlib import Path
 from ..data.conversion import FORMATS
 from ..data.conversion.assemble import QUERY_RULE
 from ..data.conversion.layouts import SPLITS
-from ..data.cuhk_sysu import GALLERY_SIZES
+from ..data.datasets.cuhk_sysu import GALLERY_SIZES
 from .common import MAX_SEED, number, whole_number
 
 _positive, _share = whole_number(1), number(0, 1)

@@ -1,18 +1,18 @@
 """Datasets: one loader and one register function each, the built-in names, and the mapper."""
 
-from .checks import count_person_ids, has_contiguous_ids
-from .cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols, register_cuhk_sysu
 from .dataset_mapper import UNREADABLE_IMAGES, PersonSearchMapper
-from .fingerprint import differences
-from .ignore_regions import with_regions_apart
-from .person_search_json import (
+from .datasets.checks import count_person_ids, has_contiguous_ids
+from .datasets.cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols, register_cuhk_sysu
+from .datasets.person_search_json import (
     load_person_search_json,
     load_person_search_json_protocols,
     register_person_search_json,
 )
-from .protocols import get_protocols
-from .prw import load_prw, load_prw_protocols, register_prw
-from .test_loader import build_person_search_test_loader
+from .datasets.protocols import get_protocols
+from .datasets.prw import load_prw, load_prw_protocols, register_prw
+from .evaluation_loader import build_person_search_test_loader
+from .fingerprint import differences
+from .ignore_regions import with_regions_apart
 from .train_loader import SAMPLERS, TrainLoader
 from .train_stream import seed_iteration
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Dict, List, Sequence
 
-from ..duplicates import groups_of_copies
+from ..datasets.duplicates import groups_of_copies
 from .frames import OUTSIDE, Converted, drop_copies, numbered_anew
 from .json_file import ConvertedSet
 from .split import choose_queries, split_by_ids, split_by_sequences

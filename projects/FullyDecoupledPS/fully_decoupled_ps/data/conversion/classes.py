@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Dict, Mapping, Sequence
 
 from ...errors import UserError
-from ..class_names import Kind, kind_of_class, plain_name
+from ..datasets.class_names import Kind, kind_of_class, plain_name
 
 
 @dataclass(frozen=True)

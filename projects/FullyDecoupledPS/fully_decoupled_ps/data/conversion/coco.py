@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence
 
 from ...errors import UserError
-from ..checks import image_size, person, with_progress
-from ..class_names import Kind
-from ..json_fields import attributes, is_ignored
+from ..datasets.checks import image_size, person, with_progress
+from ..datasets.class_names import Kind
+from ..datasets.json_fields import attributes, is_ignored
 from .classes import ClassChoice
 from .coco_file import CocoSequence
 from .frames import (

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
 
 from ...errors import UserError
-from ..checks import person, repeated_ids
-from ..duplicates import groups_of_copies
+from ..datasets.checks import person, repeated_ids
+from ..datasets.duplicates import groups_of_copies
 
 Dicts = List[Dict[str, Any]]
 

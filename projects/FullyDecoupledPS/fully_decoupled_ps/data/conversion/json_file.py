@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from ...errors import UserError
 from ...files import atomic_write, replace_file
-from ..checks import repeated_ids, with_progress
+from ..datasets.checks import repeated_ids, with_progress
 
 
 @dataclass

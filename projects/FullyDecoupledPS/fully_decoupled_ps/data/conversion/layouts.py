@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import List, Sequence
 
-from ..cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols
-from ..prw import load_prw, load_prw_protocols
+from ..datasets.cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols
+from ..datasets.prw import load_prw, load_prw_protocols
 from .json_file import ConvertedSet
 
 SPLITS = ("train", "test")

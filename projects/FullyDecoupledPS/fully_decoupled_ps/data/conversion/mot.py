@@ -9,8 +9,8 @@ from typing import Dict, List, Sequence
 import numpy as np
 
 from ...errors import UserError
-from ..checks import image_size, with_progress
-from ..class_names import Kind
+from ..datasets.checks import image_size, with_progress
+from ..datasets.class_names import Kind
 from ..videos import read_frames
 from .classes import ClassChoice
 from .frames import (

@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 
-from ..checks import person
-from ..class_names import Kind
+from ..datasets.checks import person
+from ..datasets.class_names import Kind
 from .classes import ClassChoice
 from .frames import ignore_region, place_box
 from .mot_formats import MotFormat, marks_only

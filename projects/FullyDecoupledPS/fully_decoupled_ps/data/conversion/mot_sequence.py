@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ...errors import UserError
-from ..checks import check_name
-from ..duplicates import groups_of_copies
+from ..datasets.checks import check_name
+from ..datasets.duplicates import groups_of_copies
 from ..images import PICTURE_ENDINGS
 from ..videos import VIDEO_ENDINGS
 

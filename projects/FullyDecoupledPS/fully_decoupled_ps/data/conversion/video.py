@@ -9,7 +9,7 @@ import cv2
 
 from ...errors import UserError
 from ...files import atomic_write
-from ..checks import SECONDS_BETWEEN_PROGRESS
+from ..datasets.checks import SECONDS_BETWEEN_PROGRESS
 from ..videos import read_frames
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from ..checks import with_progress
+from ..datasets.checks import with_progress
 from .findings import Findings
 
 MIN_WIDTH, MIN_HEIGHT = 8, 16  # pixels; under the stride of the re-id features

@@ -4,7 +4,7 @@ import os
 from collections import defaultdict
 from typing import Any, Dict, List, Sequence
 
-from ..duplicates import groups_of_copies
+from ..datasets.duplicates import groups_of_copies
 from .findings import Findings
 
 Dicts = List[Dict[str, Any]]

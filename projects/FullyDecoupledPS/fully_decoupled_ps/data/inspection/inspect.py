@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Optional, Sequence
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...errors import UserError
+from ..datasets.person_search_json import read_faulty_json
+from ..datasets.protocols import get_protocols
 from ..ignore_regions import with_regions_apart
-from ..person_search_json import read_faulty_json
-from ..protocols import get_protocols
 from .boxes import inspect_boxes
 from .copies import inspect_copies
 from .findings import ERROR, WARNING, Findings

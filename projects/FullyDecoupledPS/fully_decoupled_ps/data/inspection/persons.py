@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Set
 
 import numpy as np
 
-from ..checks import has_contiguous_ids, repeated_ids
+from ..datasets.checks import has_contiguous_ids, repeated_ids
 from .findings import ERROR, WARNING, Findings
 
 Dicts = List[Dict[str, Any]]

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from ...errors import UserError
-from ..checks import SECONDS_BETWEEN_PROGRESS
+from ..datasets.checks import SECONDS_BETWEEN_PROGRESS
 from ..images import ImageError, load_image
 from .findings import Findings
 

@@ -5,7 +5,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.data.samplers import distributed_sampler as samplers
 
 from fully_decoupled_ps.data import PersonSearchMapper, build_person_search_test_loader
-from fully_decoupled_ps.data.test_loader import SameSizeBatches
+from fully_decoupled_ps.data.evaluation_loader import SameSizeBatches
 from tests.data.layouts import write_image
 from tests.testing import make_config
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..errors import UserError
+from ...errors import UserError
 from .checks import check_name, read_mat, unreadable_mat, unwrap, with_progress
 from .mat_structs import StructArray
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ..errors import UserError
+from ...errors import UserError
 from .cache import read_once
 from .checks import EntryFault, relabel_person_ids
 from .json_reader import JsonReader

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ..errors import UserError
+from ...errors import UserError
 
 
 def get_protocols(dataset_name: str) -> Dict[str, List[Dict[str, Any]]]:

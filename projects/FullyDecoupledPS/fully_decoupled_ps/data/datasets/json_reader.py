@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ..errors import UserError
+from ...errors import UserError
 from .checks import (
     EntryFault,
     Faults,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fully_decoupled_ps.data.class_names import Kind, kind_of_class
+from fully_decoupled_ps.data.datasets.class_names import Kind, kind_of_class
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Dict, List
 
-from ..errors import UserError
+from ...errors import UserError
 from .checks import EntryFault, Oddities, clip_box
 
 # Drawing tools round; a box that leaves its image by more than this is a mistake.

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple, Union
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ..errors import UserError
+from ...errors import UserError
 from .cache import read_once
 from .checks import (
     Oddities,

@@ -2,7 +2,7 @@
 
 import os
 
-from fully_decoupled_ps.data.duplicates import groups_of_copies
+from fully_decoupled_ps.data.datasets.duplicates import groups_of_copies
 
 
 def test_copies_links_and_names_given_twice(tmp_path):

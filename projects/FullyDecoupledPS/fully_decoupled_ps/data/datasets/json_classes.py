@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, Sequence
 
-from ..errors import UserError
+from ...errors import UserError
 from .class_names import Kind, kind_of_class, plain_name
 from .json_fields import get
 

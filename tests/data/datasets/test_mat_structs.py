@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from fully_decoupled_ps.data.mat_structs import StructArray
+from fully_decoupled_ps.data.datasets.mat_structs import StructArray
 from tests.data.layouts import cell, structs
 
 VALUES = {

@@ -17,7 +17,7 @@ from fully_decoupled_ps.data import (
 from fully_decoupled_ps.errors import UserError
 from tests.data.layouts import write_image
 
-README = Path(__file__).parents[2] / "datasets" / "README.md"
+README = Path(__file__).parents[3] / "datasets" / "README.md"
 
 CONTENT = {
     "images": [

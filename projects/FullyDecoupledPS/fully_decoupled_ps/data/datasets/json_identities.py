@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any, Dict, List, Optional
 
-from ..errors import UserError
+from ...errors import UserError
 from .json_fields import attributes, person_id
 
 PERSON_ID = "person_id"

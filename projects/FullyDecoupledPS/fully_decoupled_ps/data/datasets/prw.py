@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ..errors import UserError
+from ...errors import UserError
 from .cache import read_once
 from .checks import (
     Oddities,

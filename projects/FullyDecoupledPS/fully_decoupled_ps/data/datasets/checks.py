@@ -11,8 +11,8 @@ import numpy as np
 from detectron2.structures import BoxMode
 from scipy.io import loadmat
 
-from ..errors import UserError
-from .images import ImageError, read_size
+from ...errors import UserError
+from ..images import ImageError, read_size
 
 logger = logging.getLogger(__name__)
 

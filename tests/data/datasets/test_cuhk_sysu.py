@@ -14,7 +14,7 @@ from fully_decoupled_ps.data import (
     load_cuhk_sysu_protocols,
     register_cuhk_sysu,
 )
-from fully_decoupled_ps.data.cuhk_sysu import GALLERY_SIZES
+from fully_decoupled_ps.data.datasets.cuhk_sysu import GALLERY_SIZES
 from fully_decoupled_ps.errors import UserError
 from tests.data.layouts import (
     CUHK_G50,

@@ -5,7 +5,8 @@ import importlib
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from fully_decoupled_ps.data import builtin, get_protocols
+from fully_decoupled_ps.data import get_protocols
+from fully_decoupled_ps.data.datasets import builtin
 from fully_decoupled_ps.errors import UserError
 from tests.data.layouts import write_cuhk_sysu, write_prw
 
