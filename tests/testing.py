@@ -9,7 +9,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 
 from fully_decoupled_ps import apply_stage, load_config
-from fully_decoupled_ps.data.synthetic import SyntheticSpec, make_synthetic_dataset
+from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
 
 PROJECT = Path(__file__).parent.parent / "projects" / "FullyDecoupledPS"
 CONFIGS = PROJECT / "configs"

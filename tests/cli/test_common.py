@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from fully_decoupled_ps import dataset_tools
 from fully_decoupled_ps.cli import common
-from fully_decoupled_ps.cli.common import number, whole_number
 from fully_decoupled_ps.cli.main import main
+from fully_decoupled_ps.utils.arguments import number, whole_number
 
 NOT_FINITE = ("nan", "inf", "-inf", "1e999", "", "one")
 
@@ -63,7 +64,8 @@ def test_what_every_command_refuses(command, option, value, capsys):
 
 
 TOOLS = Path(__file__).parents[2] / "projects" / "FullyDecoupledPS" / "tools"
-SOURCES = [*Path(common.__file__).parent.glob("*.py"), *TOOLS.glob("*.py")]
+COMMANDS = [Path(module.__file__).parent for module in (common, dataset_tools)]
+SOURCES = [path for folder in (*COMMANDS, TOOLS) for path in folder.glob("*.py")]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)

@@ -4,7 +4,7 @@ from detectron2.structures import BoxMode
 
 from fully_decoupled_ps.data import TrainLoader, with_regions_apart
 from fully_decoupled_ps.data.datasets.checks import person
-from tests.data.test_inspection import BOX, frame
+from tests.dataset_tools.inspection.test_inspection import BOX, frame
 
 CROWD = {"bbox": [5, 6, 10, 20], "bbox_mode": BoxMode.XYWH_ABS, "iscrowd": 1, "category_id": 0}
 

@@ -8,7 +8,7 @@ from scipy.io import loadmat, savemat
 from sklearn.metrics import average_precision_score
 
 from fully_decoupled_ps.data import register_prw
-from fully_decoupled_ps.data.synthetic import SyntheticSpec, make_synthetic_dataset
+from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
 from fully_decoupled_ps.evaluation.color_histogram import color_histogram, evaluate_color_histogram
 from tests.tools.load_tool import load_tool
 

@@ -28,10 +28,10 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import torch
 from tabulate import tabulate
 
-from fully_decoupled_ps.cli.common import MAX_SEED, whole_number
-from fully_decoupled_ps.data.synthetic import SyntheticSpec, make_synthetic_dataset
+from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation.plots import plot_spreads
+from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIGS = PROJECT / "configs" / "synthetic"

@@ -45,11 +45,11 @@ from fully_decoupled_ps.benchmark.tables import (
     training_table,
 )
 from fully_decoupled_ps.benchmark.timing import Breakdown, median_ratio, time_in_turns
-from fully_decoupled_ps.cli.common import whole_number
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
 from fully_decoupled_ps.modeling.precision import choose_autocast
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
+from fully_decoupled_ps.utils.arguments import whole_number
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "prw"
 MODELS = [f"{d}_R{depth}" for d in ("faster_rcnn", "retinanet", "fcos") for depth in (50, 34)]

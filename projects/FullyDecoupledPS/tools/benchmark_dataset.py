@@ -31,7 +31,6 @@ from tabulate import tabulate
 
 from fully_decoupled_ps import load_config
 from fully_decoupled_ps.benchmark.machine import processor_name
-from fully_decoupled_ps.cli.common import MAX_SEED, whole_number
 from fully_decoupled_ps.data import (
     TrainLoader,
     count_person_ids,
@@ -40,6 +39,7 @@ from fully_decoupled_ps.data import (
     register_person_search_json,
     register_prw,
 )
+from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 
 WIDTH, HEIGHT, CAMERAS = 1920, 1080, 6
 # Files with a content of their own; the others are links to them, of which a file can have 65,000.

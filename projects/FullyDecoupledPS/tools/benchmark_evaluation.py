@@ -25,9 +25,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from tabulate import tabulate
 
 from fully_decoupled_ps.benchmark.machine import processor_name, resident_mebibytes
-from fully_decoupled_ps.cli.common import MAX_SEED, whole_number
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.evaluation.predictions import collect_predictions
+from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
 REFERENCE = Path(__file__).parents[3] / "tests" / "evaluation" / "reference.py"

@@ -23,7 +23,6 @@ from typing import List, Optional, Tuple
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from fully_decoupled_ps.cli.common import MAX_SEED, number, whole_number
 from fully_decoupled_ps.config import load_config
 from fully_decoupled_ps.data import register_person_search_json
 from fully_decoupled_ps.data.images import read_image
@@ -34,6 +33,7 @@ from fully_decoupled_ps.evaluation.search_dataset import SearchDataset
 from fully_decoupled_ps.files import replace_file
 from fully_decoupled_ps.modeling import BoxNoise
 from fully_decoupled_ps.utils.alpha_curve import draw_alphas, read_alphas
+from fully_decoupled_ps.utils.arguments import MAX_SEED, number, whole_number
 from fully_decoupled_ps.utils.embedding_map import METHODS, draw_embedding_map
 from fully_decoupled_ps.utils.frame_pictures import draw_box_noise, draw_detections
 from fully_decoupled_ps.utils.labelled_features import labelled_features

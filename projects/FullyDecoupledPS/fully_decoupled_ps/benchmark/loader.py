@@ -9,7 +9,7 @@ from typing import Tuple
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..data import TrainLoader, register_prw
-from ..data.synthetic import SyntheticSpec, make_synthetic_dataset
+from ..dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
 from .networks import benchmark_config
 
 NAME = "benchmark_loader"

@@ -26,13 +26,8 @@ MAX_HITS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .common import (
-        add_filter_arguments,
-        add_index_argument,
-        add_model_arguments,
-        number,
-        whole_number,
-    )
+    from ..utils.arguments import number, whole_number
+    from .common import add_filter_arguments, add_index_argument, add_model_arguments
     from .query import add_query_arguments
 
     add_index_argument(parser)

@@ -23,7 +23,8 @@ MAX_REASONS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .common import add_index_argument, add_model_arguments, number, whole_number
+    from ..utils.arguments import number, whole_number
+    from .common import add_index_argument, add_model_arguments
 
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="picture, video, or folder of such (recursive)"

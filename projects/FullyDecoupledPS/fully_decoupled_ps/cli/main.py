@@ -11,15 +11,15 @@ from typing import Sequence
 from ..errors import UserError
 from ..names import printable, take_all_names
 
-# Name of a subcommand -> its module here, which has HELP (one line), add_arguments(parser) and
+# Name of a subcommand -> its module, which has HELP (one line), add_arguments(parser) and
 # run(args) -> exit status. A module imports what is slow or optional only in run.
 SUBCOMMANDS = {
-    "index": "index",
-    "query": "query",
-    "serve": "serve",
-    "forget": "forget",
-    "check-dataset": "check_dataset",
-    "convert": "convert",
+    "index": ".index",
+    "query": ".query",
+    "serve": ".serve",
+    "forget": ".forget",
+    "check-dataset": "fully_decoupled_ps.dataset_tools.check_dataset",
+    "convert": "fully_decoupled_ps.dataset_tools.convert",
 }
 
 DESCRIPTION = """\
@@ -78,7 +78,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
     for name, module_name in SUBCOMMANDS.items():
-        module = importlib.import_module(f".{module_name}", __package__)
+        module = importlib.import_module(module_name, __package__)
         subparser = subparsers.add_parser(
             name,
             help=module.HELP,

@@ -27,12 +27,8 @@ MAX_TOP = 1_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .common import (
-        add_filter_arguments,
-        add_index_argument,
-        add_model_arguments,
-        whole_number,
-    )
+    from ..utils.arguments import whole_number
+    from .common import add_filter_arguments, add_index_argument, add_model_arguments
 
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture, or VIDEO#PTS")
     add_index_argument(parser)
@@ -57,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_query_arguments(parser: argparse.ArgumentParser) -> None:
     """What says who is searched, beside the pictures."""
-    from .common import whole_number
+    from ..utils.arguments import whole_number
 
     where = parser.add_mutually_exclusive_group()
     where.add_argument(

@@ -18,7 +18,8 @@ DEFAULT_PORT = 7860
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from .common import add_index_argument, add_model_arguments, whole_number
+    from ..utils.arguments import whole_number
+    from .common import add_index_argument, add_model_arguments
 
     add_index_argument(parser)
     parser.add_argument(

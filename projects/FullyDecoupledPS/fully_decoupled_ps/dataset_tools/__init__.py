@@ -1,0 +1,1 @@
+"""Making, converting and checking data sets; nothing here takes part in training or evaluation."""

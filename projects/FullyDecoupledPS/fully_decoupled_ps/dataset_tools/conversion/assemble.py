@@ -1,0 +1,130 @@
+"""From converted sequences to the files to be written: copies, split, queries, what to say."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Dict, List, Sequence
+
+from ...data.datasets.duplicates import groups_of_copies
+from .frames import OUTSIDE, Converted, drop_copies, numbered_anew
+from .json_file import ConvertedSet
+from .split import choose_queries, split_by_ids, split_by_sequences
+
+QUERY_RULE = "one a test person and camera, drawn at random, for persons in two frames or more"
+
+
+@dataclass(frozen=True)
+class SplitRules:
+    """How frames and persons are shared out.
+
+    Attributes:
+        how: "ids", "sequences" or "none".
+        test_sequences, test_share, seed: as for :mod:`.split`.
+    """
+
+    how: str = "ids"
+    test_sequences: Sequence[str] = ()
+    test_share: float = 0.5
+    seed: int = 0
+
+
+def make_sets(
+    converted: Converted, split: SplitRules, shared_ids: bool, info: Dict[str, Any]
+) -> List[ConvertedSet]:
+    """
+    Args:
+        converted: what is left out or changed here is counted in it, too.
+        shared_ids: whether ids are said to be the same persons in all sequences.
+        info: of the files; gets what was assumed, left out and warned of.
+
+    Returns:
+        "train" and "test", or "test" alone.
+
+    Raises:
+        UserError: a picture is in two sequences, or a side of the split would be empty.
+    """
+    counts = converted.counts
+    dicts = drop_copies(converted.dicts, counts)
+    train = None
+    if split.how == "none":
+        test = [d for own in dicts.values() for d in own]
+    elif split.how == "sequences":
+        train, test, info["test_sequences"] = split_by_sequences(
+            dicts, test=split.test_sequences, share=split.test_share, seed=split.seed
+        )
+    else:
+        train, test, unlabelled = split_by_ids(dicts, split.test_share)
+        counts.update(unlabelled)
+    queries, without = choose_queries(test, split.seed)
+    counts["test persons in one frame only (no query)"] += without
+    info["assumed"] = converted.assumed
+    info["left_out_or_changed"] = dict(+counts)
+    info["warnings"] = _warnings(converted, test, queries, shared_ids)
+    sets = [ConvertedSet("test", test, queries, info)]
+    if train is not None:
+        sets.insert(0, ConvertedSet("train", train, None, info))
+    return sets
+
+
+def warn_of_copies(sets: Sequence[ConvertedSet]) -> None:
+    """For benchmarks' layouts, whose pictures are kept as they are: warns of the same one twice."""
+    groups = groups_of_copies(dict.fromkeys(d["file_name"] for s in sets for d in s.dicts))
+    for s in sets if groups else ():
+        s.info["warnings"] = [
+            f"{len(groups)} pictures are there more than once, as '{groups[0][0]}' and "
+            f"'{groups[0][1]}'; their people are split from themselves, or found in a copy"
+        ]
+
+
+def _warnings(
+    converted: Converted, test: List[Dict], queries: List[Dict], shared_ids: bool
+) -> List[str]:
+    found = []
+    anew = numbered_anew(converted.ids) if shared_ids else []
+    if anew:
+        found.append(
+            f"--ids shared: the ids of each of {', '.join(anew)} are numbered without a gap, as "
+            "CVAT and trackers number the tracks of each sequence anew; then different people "
+            "were merged here. See docs/train-for-your-site.md for ids that hold across cameras"
+        )
+    boxes = sum(len(d["annotations"]) for own in converted.dicts.values() for d in own)
+    if converted.counts[OUTSIDE] > 0.1 * (boxes + converted.counts[OUTSIDE]):
+        found.append(
+            f"{converted.counts[OUTSIDE]} boxes, and {boxes} inside, are outside their picture: "
+            "are the pictures smaller than those that were annotated?"
+        )
+    cameras: Dict[int, set] = {}
+    for d in test:
+        for a in d["annotations"]:
+            cameras.setdefault(a["person_id"], set()).add(d["camera_id"])
+    across = sum(len(cameras[q["person_id"]]) > 1 for q in queries)
+    if not queries:
+        found.append(
+            "no test person is in two frames, so there is no query and no search can be measured"
+        )
+    elif not across:
+        found.append(
+            "no test person is seen by two cameras: the search across cameras (multi_view) has "
+            "nobody to find, and the other one compares frames of one camera"
+        )
+    return found
+
+
+def count_boxes(sets: Sequence[ConvertedSet]) -> List[Dict[str, Any]]:
+    """A row of figures for each set."""
+    rows = []
+    for s in sets:
+        annotations = [a for d in s.dicts for a in d["annotations"]]
+        ids = Counter(a["person_id"] for a in annotations if not a.get("iscrowd"))
+        ignored = len(annotations) - sum(ids.values())
+        rows.append(
+            {
+                "": f"{s.name}.json",
+                "frames": len(s.dicts),
+                "boxes": sum(ids.values()),
+                "unlabelled": ids.pop(-1, 0),
+                "persons": len(ids),
+                "ignore regions": ignored,
+                "queries": "" if s.queries is None else len(s.queries),
+            }
+        )
+    return rows

@@ -1,0 +1,229 @@
+"""From COCO files to dataset dicts: whose box it is stands in an attribute, or in the tracks."""
+
+import logging
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence
+
+from ...data.datasets.checks import image_size, person, with_progress
+from ...data.datasets.class_names import Kind
+from ...data.datasets.json_fields import attributes, is_ignored
+from ...errors import UserError
+from .classes import ClassChoice
+from .coco_file import CocoSequence
+from .frames import (
+    Converted,
+    Dicts,
+    ignore_region,
+    place_box,
+    require_somebody,
+    unlabel_repeated,
+)
+from .person_ids import numbers_of, read_identity
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CocoRules:
+    """Which boxes are taken, and how.
+
+    Attributes:
+        id_attribute: the attribute that says who it is, the same in all files. If no box has it,
+            tracks are persons, and different ones in each file.
+        stride: every so many pictures, in the order of their names.
+        classes: what the user says of classes.
+        min_height: pixels, after cutting at the border; lower boxes become ignore regions.
+    """
+
+    id_attribute: str = "person_id"
+    stride: int = 1
+    classes: ClassChoice = field(default_factory=ClassChoice)
+    min_height: float = 16.0
+
+
+def convert_coco(sequences: Sequence[CocoSequence], rules: CocoRules) -> Converted:
+    """
+    Raises:
+        UserError: an entry can't be understood, or no person is left.
+    """
+    counts: Counter = Counter()
+    _check_choice(sequences, rules.classes)
+    attribute: Optional[str] = rules.id_attribute
+    if any(_has(a, attribute) for s in sequences for a in s.content["annotations"]):
+        assumed = [f"the attribute '{attribute}' says who it is, the same in all files"]
+        identities = [_identities(s, attribute) for s in sequences]
+    else:
+        assumed = [
+            f"no box has an attribute '{attribute}': a track_id is a person, another one in each "
+            "file"
+        ]
+        identities = _distinct_tracks([_identities(s, None) for s in sequences])
+    number = numbers_of(i for ids in identities for i in ids if i is not None)
+    if any(isinstance(identity, str) for identity in number):
+        names = ", ".join(f"{n} {who}" for who, n in list(number.items())[:5])
+        assumed.append(f"names were numbered in alphabetical order: {names} ...")
+    converted = {}
+    for sequence, ids in zip(sequences, identities):
+        numbers = [-1 if i is None else number[i] for i in ids]
+        converted[sequence.name] = _convert(sequence, numbers, rules, counts)
+    require_somebody(converted, counts)
+    return Converted(converted, counts, assumed, {})
+
+
+def _check_choice(sequences: Sequence[CocoSequence], choice: ClassChoice) -> None:
+    categories = [c for s in sequences for c in s.content["categories"]]
+    names = sorted({str(c.get("name")) for c in categories})
+    unused = choice.unused([*names, *(str(c.get("id")) for c in categories)])
+    if unused:
+        raise UserError(f"no file has a class '{unused[0]}'; there are {', '.join(names)}")
+
+
+def _distinct_tracks(tracks: Sequence[List[Optional[int]]]) -> List[List[Optional[int]]]:
+    """The k-th file's ids, from 1, are k followed by the track's number, as wide as the widest."""
+    width = max((len(str(i)) for ids in tracks for i in ids if i is not None), default=1)
+    return [
+        [None if i is None else k * 10**width + i for i in ids] for k, ids in enumerate(tracks, 1)
+    ]
+
+
+def _has(annotation: Dict[str, Any], attribute: str) -> bool:
+    return attribute in annotation or attribute in attributes(annotation)
+
+
+def _identities(sequence: CocoSequence, attribute: Optional[str]) -> List[Any]:
+    """One an annotation; without an attribute, the track's whole number."""
+    found = []
+    key = attribute or "track_id"
+    for i, a in enumerate(sequence.content["annotations"]):
+        where = f"{sequence.file}, annotations[{i}], {key}"
+        value = a.get(key, attributes(a).get(key))
+        identity = read_identity(value, where)
+        if attribute is None and isinstance(identity, str):
+            raise UserError(f"{where}: '{identity}' is no whole number; correct it")
+        found.append(identity)
+    return found
+
+
+def _convert(
+    sequence: CocoSequence, numbers: Sequence[int], rules: CocoRules, counts: Counter
+) -> Dicts:
+    kinds, names = _classes(sequence, rules.classes)
+    of_image: Dict[Any, List] = defaultdict(list)
+    for i, a in enumerate(sequence.content["annotations"]):
+        of_image[a.get("image_id")].append((i, a))
+    images = sorted(sequence.content["images"], key=lambda image: _natural(image["file_name"]))
+    unknown = set(of_image) - {image.get("id") for image in images}
+    if unknown:
+        i, _ = of_image[min(unknown, key=str)][0]
+        raise UserError(
+            f"{sequence.file}, annotations[{i}], image_id: no image has this id; correct it"
+        )
+    places = [k for k, image in enumerate(images) if of_image.get(image.get("id"))]
+    if not places:
+        return []
+    counts["frames before the first or after the last annotated one"] += len(images) - (
+        places[-1] - places[0] + 1
+    )
+    dicts = []
+    taken = [images[k] for k in range(0, len(images), rules.stride) if places[0] <= k <= places[-1]]
+    for image in with_progress(taken, f"{sequence.name}: reading frames"):
+        d = _frame(sequence, image)
+        annotations = []
+        for i, a in of_image.get(image["id"], ()):
+            where = f"{sequence.file}, annotations[{i}]"
+            kind, name = kinds[a["category_id"]], names[a["category_id"]]
+            made = _annotation(a, where, numbers[i], kind, name, d, rules, counts)
+            annotations += [made] if made else []
+        d["annotations"] = unlabel_repeated(annotations, counts)
+        dicts.append(d)
+    return dicts
+
+
+def _classes(sequence: CocoSequence, choice: ClassChoice) -> Any:
+    names: Dict[Any, str] = {}
+    for i, category in enumerate(sequence.content["categories"]):
+        number, name = category.get("id"), category.get("name")
+        if not isinstance(number, int) or not isinstance(name, str) or number in names:
+            raise UserError(
+                f"{sequence.file}, categories[{i}]: needs a name, and an id of its own; correct it"
+            )
+        names[number] = name
+    used = set()
+    for i, a in enumerate(sequence.content["annotations"]):
+        if a.get("category_id") not in names:
+            raise UserError(
+                f"{sequence.file}, annotations[{i}], category_id: {a.get('category_id')!r} is no "
+                "category; correct it"
+            )
+        used.add(a["category_id"])
+    return choice.kinds(names, sorted(used), str(sequence.file)), names
+
+
+def _frame(sequence: CocoSequence, image: Dict[str, Any]) -> Dict[str, Any]:
+    path = str(sequence.pictures[image["file_name"]])
+    where = f"{sequence.file}, image {image['id']}"
+    width, height = image_size(path, where)
+    told = tuple(image.get(side) for side in ("width", "height"))
+    if None not in told and told != (width, height):
+        raise UserError(
+            f"{where}: width and height are {told[0]} x {told[1]}, and the picture has {width} x "
+            f"{height}; boxes would be misplaced, give the picture that was annotated"
+        )
+    return {
+        "file_name": path,
+        "image_id": f"{sequence.name}/{image['id']}",
+        "height": height,
+        "width": width,
+        "camera_id": sequence.camera,
+        "annotations": [],
+    }
+
+
+def _box(annotation: Dict[str, Any], where: str) -> List[float]:
+    box = annotation.get("bbox")
+    numbers = isinstance(box, list) and len(box) == 4 and all(
+        isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e9 for v in box
+    )  # fmt: skip
+    if not numbers or min(box[2:]) < 0:
+        raise UserError(f"{where}: {box!r} is not x, y, width, height; correct it")
+    return [box[0], box[1], box[0] + box[2], box[1] + box[3]]
+
+
+def _annotation(
+    a: Dict[str, Any],
+    where: str,
+    person_id: int,
+    kind: Kind,
+    name: str,
+    d: Dict[str, Any],
+    rules: CocoRules,
+    counts: Counter,
+) -> Optional[Dict[str, Any]]:
+    """The person or ignore region of an entry, or None; counted by reason."""
+    box, is_region = _box(a, f"{where}, bbox"), is_ignored(a, where)
+    if kind is Kind.OTHER:
+        counts[f"boxes of class '{name}' (no person)"] += 1
+        return None
+    placed = place_box(box, d["width"], d["height"], counts)
+    if placed is None:
+        return None
+    counts["rotated boxes (taken as if upright)"] += bool(attributes(a).get("rotation"))
+    if is_region:
+        reason = "boxes marked as crowd or to be ignored"
+    elif kind is Kind.IGNORED:
+        reason = f"boxes of class '{name}'"
+    elif placed[3] - placed[1] < rules.min_height:
+        reason = f"boxes lower than {rules.min_height:g} pixels"
+    else:
+        if kind is Kind.UNLABELLED:
+            counts[f"boxes of class '{name}' (kept, unlabelled)"] += 1
+            person_id = -1
+        return person([float(v) for v in placed], person_id)
+    counts[f"{reason} (kept as ignore regions)"] += 1
+    return ignore_region([float(v) for v in placed])
+
+
+def _natural(name: str) -> List:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,192 @@
+"""A whole inspection: of a registered dataset, or of a JSON file past its faults."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Sequence
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from ...data.datasets.person_search_json import read_faulty_json
+from ...data.datasets.protocols import get_protocols
+from ...data.ignore_regions import with_regions_apart
+from ...errors import UserError
+from .boxes import inspect_boxes
+from .copies import inspect_copies
+from .findings import ERROR, WARNING, Findings
+from .persons import inspect_cameras, inspect_persons
+from .pictures import inspect_pictures
+from .queries import inspect_queries
+
+
+@dataclass
+class Inspection:
+    """What was found.
+
+    Attributes:
+        source: the registered name, or the JSON file.
+        split: "train" or "test".
+        dicts: the dataset dicts of all entries that could be read.
+        summary: counts, as :func:`inspect_dataset` lists them; empty if nothing could be read.
+        left_out: how many annotations of a JSON file are no persons, by their class.
+        findings: errors and warnings.
+    """
+
+    source: str
+    split: str = "train"
+    dicts: List[Dict[str, Any]] = field(default_factory=list)
+    summary: Dict[str, Any] = field(default_factory=dict)
+    left_out: Dict[str, int] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
+
+
+def inspect_dataset(
+    source: str,
+    *,
+    image_root: Optional[str] = None,
+    split: Optional[str] = None,
+    person_classes: Sequence[str] = (),
+    id_attribute: Optional[str] = None,
+    against: Optional[str] = None,
+    sample: Optional[int] = None,
+    workers: int = 1,
+    seed: int = 0,
+) -> Inspection:
+    """
+    Args:
+        source: a registered name, or a JSON file of the project's format.
+        image_root: of a JSON file; default its own folder.
+        split: of a JSON file; default "test" if it has queries, else "train".
+        person_classes, id_attribute: of a JSON file; see
+            :func:`..person_search_json.load_person_search_json`.
+        against: a set that should share no picture with this one, as the training set of a test
+            set; a registered name, or a JSON file whose image root is `image_root`, else its own.
+        sample: open so many pictures; default all.
+        workers: processes that open them.
+
+    Returns:
+        an inspection; its summary has "frames", "boxes", "labelled", "unlabelled", "identities",
+        "persons_per_frame", "cameras", "queries", "pictures" and more.
+
+    Raises:
+        UserError: there is no such dataset, file or folder: nothing to inspect.
+    """
+    is_file = _is_file(source)
+    options = {"person_classes": tuple(person_classes), "id_attribute": id_attribute}
+    if not is_file and (image_root or split or any(options.values())):
+        raise UserError(
+            "--image-root, --split, --person-class and --id-attribute are for a JSON file; "
+            f"'{source}' is a registered name, which has its own: leave them out"
+        )
+    inspection = Inspection(source)
+    if is_file:
+        protocols = _read_json(inspection, source, image_root, split, options)
+    else:
+        protocols = _read_registered(inspection)
+    if protocols is None:
+        return inspection
+    others = _other_dicts(against, image_root, options)
+    dicts, findings = inspection.dicts, inspection.findings
+    persons = inspect_persons(dicts, findings, inspection.split)
+    summary = {**persons, "left_out": inspection.left_out}
+    inspect_copies(dicts, findings, others, against or "")
+    summary["box_sizes"] = inspect_boxes(dicts, findings)
+    summary.update(inspect_cameras(dicts, findings))
+    summary["queries"] = inspect_queries(dicts, protocols, findings)
+    if inspection.split == "test" and not any(protocols.values()):
+        findings.whole(
+            WARNING,
+            "queries.none",
+            "there is no query, which needs a person in two images: search figures are n/a",
+        )
+    is_json = is_file or "json_file" in MetadataCatalog.get(source).as_dict()
+    if inspection.split == "train" and not is_json and not summary["contiguous_ids"]:
+        findings.whole(ERROR, "ids.gaps", "person ids are not numbered from 0 without a gap")
+    opened = inspect_pictures(dicts, findings, sample=sample, workers=workers, seed=seed)
+    summary.update(opened)
+    inspection.summary = summary
+    return inspection
+
+
+Protocols = Optional[Dict[str, List[Dict[str, Any]]]]
+
+
+def _read_registered(inspection: Inspection) -> Protocols:
+    name = inspection.source
+    known = [
+        n
+        for n in DatasetCatalog.list()
+        if MetadataCatalog.get(n).get("evaluator_type") == "person_search"
+    ]
+    if name not in known:
+        raise UserError(
+            f"'{name}' is neither a JSON file nor a registered dataset of person search; "
+            f"registered are {', '.join(known)}"
+        )
+    metadata = MetadataCatalog.get(name)
+    inspection.split = metadata.get("split", "train")
+    root = metadata.get("root")
+    if root is not None and not os.path.isdir(root):
+        raise UserError(
+            f"dataset '{name}': folder '{root}' not found; put the dataset there, or set "
+            "DETECTRON2_DATASETS to the folder that holds it"
+        )
+    if "json_file" in metadata.as_dict():  # reading it tells all faults, and loading it the first
+        options = metadata.json_options
+        return _read_json(inspection, metadata.json_file, root, inspection.split, options)
+    try:
+        inspection.dicts = [with_regions_apart(d) for d in DatasetCatalog.get(name)]
+        protocols = get_protocols(name) if inspection.split == "test" else {}
+    except UserError as e:  # of its files, the first fault
+        inspection.findings.error("files", "files that can't be loaded", [str(e)])
+        return None
+    return protocols
+
+
+def _read_json(
+    inspection: Inspection,
+    file: str,
+    image_root: Optional[str],
+    split: Optional[str],
+    options: Dict[str, Any],
+) -> Protocols:
+    content = read_faulty_json(file, _image_root(file, image_root), **options)
+    inspection.dicts = content.dicts
+    inspection.split = split or ("test" if content.has_queries else "train")
+    inspection.left_out = content.left_out
+    places: Dict[str, List[str]] = {}
+    kinds = {fault.kind: fault for fault in content.faults}
+    for fault in content.faults:
+        place = str(fault).removeprefix(os.path.abspath(file) + ", ")
+        places.setdefault(fault.kind, []).append(place)
+    for kind, found in places.items():
+        mend = f" ({kinds[kind].mend})" if kinds[kind].mend else ""
+        inspection.findings.error(kind, kinds[kind].what + mend, found)
+    if content.id_candidates:
+        candidates = ", ".join(content.id_candidates)
+        inspection.findings.whole(
+            WARNING,
+            "ids.elsewhere",
+            f"no annotation has a person_id; if one of the fields {candidates} is the identity, "
+            "name it: --id-attribute, and id_attribute where it is registered",
+        )
+    return content.protocols if inspection.split == "test" else {}
+
+
+def _other_dicts(
+    against: Optional[str], image_root: Optional[str], options: Dict[str, Any]
+) -> List[Dict[str, Any]]:
+    if against is None:
+        return []
+    if _is_file(against):
+        return read_faulty_json(against, _image_root(against, image_root), **options).dicts
+    other = Inspection(against)
+    _read_registered(other)
+    return other.dicts
+
+
+def _is_file(source: str) -> bool:
+    return source.endswith(".json") or os.path.isfile(source)
+
+
+def _image_root(file: str, image_root: Optional[str]) -> str:
+    return image_root if image_root is not None else os.path.dirname(os.path.abspath(file))
