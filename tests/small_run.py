@@ -1,6 +1,5 @@
 """A dataset of a few images and the training command on it, for tests that need a whole run."""
 
-import importlib.util
 import json
 import runpy
 import sys
@@ -8,6 +7,7 @@ import sys
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_argument_parser
 
+from fully_decoupled_ps import train_net
 from fully_decoupled_ps.data import register_person_search_json
 from tests.data.layouts import write_image
 from tests.testing import PROJECT, TINY
@@ -84,7 +84,7 @@ class SmallRun:
             *opts,
         ]
         command = ["--config-file", str(config_file), *(["--resume"] if resume else [])]
-        _train_net().main(default_argument_parser().parse_args([*command, *map(str, opts)]))
+        train_net.main(default_argument_parser().parse_args([*command, *map(str, opts)]))
 
     def scalars(self, stage):
         """The training log's line of a stage's last iteration."""
@@ -95,11 +95,3 @@ class SmallRun:
         """What the evaluator wrote at the end of a stage."""
         path = self.output_dir / stage / "inference" / "small_test" / "metrics.json"
         return json.loads(path.read_text())
-
-
-def _train_net():
-    if "train_net" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("train_net", PROJECT / "train_net.py")
-        sys.modules["train_net"] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules["train_net"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from fully_decoupled_ps.solver import build_optimizer
+from fully_decoupled_ps.engine.solver import build_optimizer
 from tests.testing import CONFIGS, FRUGAL, RESNET18, image, make_config, training_input
 
 LEAVES = sorted(str(p.relative_to(CONFIGS)) for p in CONFIGS.glob("*/*.yaml"))

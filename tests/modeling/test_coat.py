@@ -8,7 +8,7 @@ from detectron2.structures import Boxes, pairwise_iou
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
-from fully_decoupled_ps.solver import build_optimizer
+from fully_decoupled_ps.engine.solver import build_optimizer
 from tests.testing import CONFIGS, TINY, image, make_config, randomize_norms, training_input
 
 SMALL = ("MODEL.COAT.DIM", 32, "MODEL.COAT.NUM_HEADS", 2, "MODEL.BACKBONE.FREEZE_AT", 2)

@@ -6,8 +6,8 @@ from detectron2.modeling import build_model
 from detectron2.structures import Boxes
 
 from fully_decoupled_ps import UserError
+from fully_decoupled_ps.engine.solver import build_optimizer
 from fully_decoupled_ps.modeling.reid_head import PersonROIPooler
-from fully_decoupled_ps.solver import build_optimizer
 from tests.testing import CONFIGS, TINY, image, make_config, randomize_norms, training_input
 
 DETECTORS = ["faster_rcnn", "retinanet", "fcos"]

@@ -9,7 +9,7 @@ from detectron2.modeling import build_model
 from detectron2.utils import comm
 from torch.nn.parallel import DistributedDataParallel
 
-from fully_decoupled_ps.solver import build_optimizer
+from fully_decoupled_ps.engine.solver import build_optimizer
 from tests.processes import run_processes
 from tests.testing import CONFIGS, TINY, make_config, training_input
 

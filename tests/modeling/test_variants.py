@@ -6,7 +6,7 @@ from detectron2.modeling import build_model
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
-from fully_decoupled_ps.solver import build_optimizer
+from fully_decoupled_ps.engine.solver import build_optimizer
 from tests.testing import CONFIGS, TINY, image, make_config, randomize_norms, training_input
 
 DETECTORS = ["faster_rcnn_R50", "retinanet_R50", "fcos_R50"]

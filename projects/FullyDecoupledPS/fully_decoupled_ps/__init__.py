@@ -6,8 +6,8 @@ Importing this package registers the meta-architecture and the built-in datasets
 from . import _quiet_imports, data, modeling  # noqa: F401 (first, before others import the same)
 from .config import add_fully_decoupled_ps_config, apply_stage, load_config, merge_config
 from .data.datasets import builtin
+from .engine.check_config import check_config
 from .errors import UserError
-from .preflight import check_config
 
 __version__ = "0.1.0"
 

@@ -15,9 +15,9 @@ from torch import nn
 
 from .checkpoint import PersonSearchCheckpointer
 from .config import load_config
+from .engine.check_config import check_parts, check_test_numbers
 from .errors import UserError
 from .modeling import IdentityMemory
-from .preflight import check_parts, check_test_numbers
 
 # Config keys that, with equal weights, change features; the fingerprint covers them.
 FINGERPRINT_KEYS = (

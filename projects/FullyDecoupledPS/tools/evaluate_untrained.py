@@ -13,10 +13,9 @@ import sys
 from detectron2.engine import default_argument_parser
 
 from fully_decoupled_ps import UserError
+from fully_decoupled_ps.engine.trainer import Trainer
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from train_net import Trainer, setup  # noqa: E402
+from fully_decoupled_ps.train_net import setup
 
 
 def main(args: argparse.Namespace):

@@ -24,6 +24,7 @@ from detectron2.modeling import build_model
 from fully_decoupled_ps import UserError, apply_stage, load_config
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.data import PersonSearchMapper, get_protocols
+from fully_decoupled_ps.engine.check_config import check_parts
 from fully_decoupled_ps.export import (
     ReIDPath,
     WholeNetwork,
@@ -32,7 +33,6 @@ from fully_decoupled_ps.export import (
     write_checked,
 )
 from fully_decoupled_ps.modeling import CoatPersonSearch, CoupledPersonSearch
-from fully_decoupled_ps.preflight import check_parts
 
 PARTS = {"reid": (ReIDPath, "reid.onnx"), "whole": (WholeNetwork, "person_search.onnx")}
 NUM_FRAMES = 2  # of the test set, for the check

@@ -433,7 +433,7 @@ def test_unreadable_image(root, content):
 
 
 def test_an_image_of_stated_size_is_not_looked_for(root, content):
-    """A run refuses or skips it, as it is told; see preflight.py."""
+    """A run refuses or skips it, as it is told; see check_config.py."""
     content["images"][1]["file_name"] = "door/none.jpg"
     assert load(root, content)[1]["file_name"] == str(root / "door" / "none.jpg")
 

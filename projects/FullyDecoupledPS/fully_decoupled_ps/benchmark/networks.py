@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..config import apply_stage, load_config
-from ..solver import build_optimizer
+from ..engine.solver import build_optimizer
 
 PARTS = {
     "detector: backbone": ("detector.backbone",),

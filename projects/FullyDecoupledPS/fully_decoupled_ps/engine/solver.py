@@ -8,7 +8,7 @@ from detectron2.solver.build import get_default_optimizer_params, maybe_add_grad
 from torch import nn
 from torch.optim import Optimizer
 
-from .errors import UserError
+from ..errors import UserError
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:

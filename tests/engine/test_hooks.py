@@ -6,7 +6,7 @@ import pytest
 from detectron2.modeling import build_model
 from detectron2.utils import comm
 
-from fully_decoupled_ps.hooks import LossNormalizers
+from fully_decoupled_ps.engine.hooks import LossNormalizers
 from tests.testing import CONFIGS, TINY, make_config, make_model
 
 

@@ -1,11 +1,24 @@
-"""Metrics that can't be written stop the training, with one line and nothing torn."""
+"""Writers of a training's metrics: what can't be written stops it, with nothing torn."""
 
+import logging
 import os
 from contextlib import suppress
 
-from detectron2.utils.events import EventWriter, JSONWriter
+from detectron2.utils.events import EventWriter, JSONWriter, get_event_storage
 
-from .files import drop_torn_line, unwritable
+from ..files import drop_torn_line, unwritable
+
+logger = logging.getLogger(__name__)
+
+
+class ReIDMetricPrinter(EventWriter):
+    """Logs the latest ``alpha/*`` and ``memory/*`` scalars, which CommonMetricPrinter leaves out."""
+
+    def write(self):
+        latest = get_event_storage().latest()
+        scalars = {k: v for k, (v, _) in latest.items() if k.startswith(("alpha/", "memory/"))}
+        if scalars:
+            logger.info("  ".join(f"{k}: {v:.3f}" for k, v in sorted(scalars.items())))
 
 
 class StoppingWriter(EventWriter):

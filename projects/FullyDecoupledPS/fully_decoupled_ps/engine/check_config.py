@@ -14,17 +14,17 @@ from detectron2.modeling import (
 )
 from detectron2.utils import comm
 
-from .data import (
+from ..data import (
     SAMPLERS,
     UNREADABLE_IMAGES,
     count_person_ids,
     get_protocols,
     has_contiguous_ids,
 )
-from .data.dataset_mapper import SKIP, STOP
-from .errors import UserError
-from .modeling import REID_LOSS_REGISTRY, REID_SIDE_NET_REGISTRY, SIDE_FUSION_REGISTRY
-from .modeling.precision import precision_from_config
+from ..data.dataset_mapper import SKIP, STOP
+from ..errors import UserError
+from ..modeling import REID_LOSS_REGISTRY, REID_SIDE_NET_REGISTRY, SIDE_FUSION_REGISTRY
+from ..modeling.precision import precision_from_config
 
 logger = logging.getLogger(__name__)
 

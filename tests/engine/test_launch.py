@@ -1,7 +1,7 @@
 """Starting processes: that they know each other, and that a user's error is told once, in one line.
 
 The processes that the tests start are forked from one that has imported everything, which saves
-them the seconds of doing so; :mod:`tests.test_several_processes` runs the real commands.
+them the seconds of doing so; :mod:`tests.engine.test_several_processes` runs the real commands.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from torch import distributed as dist
 from torch import multiprocessing, nn
 
 from fully_decoupled_ps import UserError
-from fully_decoupled_ps.launch import ddp_on, launch
+from fully_decoupled_ps.engine.launch import ddp_on, launch
 from tests.processes import run_processes
 
 FORKSERVER = multiprocessing.get_context("forkserver")

@@ -8,7 +8,7 @@ from detectron2.modeling.meta_arch.dense_detector import DenseDetector
 from detectron2.utils import comm
 from torch import nn
 
-from .data import TrainLoader, seed_iteration
+from ..data import TrainLoader, seed_iteration
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import logging
 
 from detectron2.engine import SimpleTrainer
 
-from .data import TrainLoader, differences
-from .errors import UserError
+from ..data import TrainLoader, differences
+from ..errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from .errors import UserError
+from ..errors import UserError
 
 _NOT_FINITE = re.compile(r"'(\w+)': (?:np\.float\d+\()?(nan|-?inf)")
 

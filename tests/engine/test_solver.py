@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from fully_decoupled_ps.solver import build_optimizer, scale_to_processes
+from fully_decoupled_ps.engine.solver import build_optimizer, scale_to_processes
 from tests.testing import make_config
 
 SCHEDULE = (

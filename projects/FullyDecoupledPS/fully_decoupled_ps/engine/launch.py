@@ -23,9 +23,9 @@ from torch import distributed as dist
 from torch import multiprocessing
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
+from ..errors import UserError
+from ..names import printable
 from .divergence import NoTracebackOfUserErrors
-from .errors import UserError
-from .names import printable
 
 # In torchrun's store: how many processes of a machine have met an error of the user's.
 _REPORTS = "user_errors_of_machine_{}"

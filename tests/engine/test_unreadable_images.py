@@ -13,7 +13,7 @@ from fully_decoupled_ps import UserError, add_fully_decoupled_ps_config
 from fully_decoupled_ps.data import PersonSearchMapper, TrainLoader
 from fully_decoupled_ps.data.dataset_mapper import BLANK_SIZE
 from fully_decoupled_ps.data.image_depth import LITTLE_CONTRAST
-from fully_decoupled_ps.hooks import LeftOutImages
+from fully_decoupled_ps.engine.hooks import LeftOutImages
 from tests.mixed_run import registered, train, write_set
 
 SKIP = ("INPUT.UNREADABLE_IMAGES", "skip")

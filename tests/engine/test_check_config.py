@@ -7,7 +7,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 
 from fully_decoupled_ps import UserError, check_config
-from fully_decoupled_ps.run_log import log_begun_after
+from fully_decoupled_ps.engine.log_file import log_begun_after
 from tests.testing import make_config
 
 

@@ -1,0 +1,1 @@
+"""Training and evaluation runs: the checks before them, processes, hooks, logs and resuming."""

@@ -1,0 +1,118 @@
+"""The trainer: Detectron2's, with this project's data, evaluator, checkpoints and hooks."""
+
+import os
+import weakref
+from types import MethodType
+
+import torch
+from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase
+from detectron2.utils import comm
+
+from ..checkpoint import PersonSearchCheckpointer, initialize_side_net
+from ..data import PersonSearchMapper, TrainLoader, build_person_search_test_loader
+from ..evaluation import PersonSearchEvaluator
+from ..files import drop_torn_line, tell_unwritable
+from ..modeling import BoxNoise, check_regions_are_known
+from ..utils.tensorboard_pictures import EvaluatorWithPictures
+from .divergence import LatestBatch, divergence_error
+from .hooks import LeftOutImages, LossNormalizers, SeedIterations
+from .launch import ddp_on
+from .resume import check_resumable, restore_optimizer, restore_stream, warn_of_other_data
+from .solver import build_optimizer, scale_to_processes
+from .writers import ReIDMetricPrinter, StoppingWriter
+
+
+class Trainer(DefaultTrainer):
+    """Detectron2's trainer with this project's data, evaluator and checkpoints."""
+
+    def __init__(self, cfg):
+        with ddp_on(cfg.MODEL.DEVICE):
+            super().__init__(scale_to_processes(cfg, comm.get_world_size()))
+        if cfg.SOLVER.AMP.ENABLED and torch.device(cfg.MODEL.DEVICE).type == "cpu":
+            # AMPTrainer insists on CUDA; on a CPU the network casts by itself (see precision.py)
+            self._trainer.run_step = MethodType(SimpleTrainer.run_step, self._trainer)
+        self.latest_batch = LatestBatch(self._trainer.model)
+        if cfg.SOLVER.STAGE != "reid" and self.train_loader.has_ignore_regions:
+            check_regions_are_known(self.checkpointer.model.detector)
+
+    def run_step(self):
+        try:
+            super().run_step()
+        except FloatingPointError as error:
+            files, folder = self.latest_batch.files, self.cfg.OUTPUT_DIR
+            raise divergence_error(error, self.iter, files, folder) from error
+
+    @property
+    def train_loader(self) -> TrainLoader:
+        return self._trainer.data_loader
+
+    def build_hooks(self):
+        # DefaultTrainer has no factory for its checkpointer, and its hooks are about to take it.
+        self.checkpointer = PersonSearchCheckpointer(
+            self._trainer.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+        )
+        self.checkpointer.remove_partial_files()
+        return [
+            SeedIterations(self.train_loader),
+            LossNormalizers(self.checkpointer.model, self.cfg.SOLVER.CHECKPOINT_PERIOD),
+            LeftOutImages(self.train_loader),
+            *super().build_hooks(),
+        ]
+
+    def resume_or_load(self, resume=True):
+        if not (resume and self.checkpointer.has_checkpoint()):
+            self.checkpointer.new_training_data = self.train_loader.fingerprint
+        super().resume_or_load(resume)
+        starts_from_detector = not self.checkpointer.has_loaded_reid
+        if self.cfg.SOLVER.STAGE in ("reid", "hybrid") and starts_from_detector:
+            warn_of_other_data(self.checkpointer.training_data, self.train_loader.fingerprint)
+        model = self.checkpointer.model
+        if model.reid is not None and starts_from_detector:
+            weights = self.cfg.MODEL.REID.SIDE_NET.WEIGHTS
+            initialize_side_net(model.reid.side_net, weights, model.detector)
+
+    def state_dict(self):
+        return {
+            **super().state_dict(),
+            # Detectron2's main branch has this; v0.6 leaves the optimiser out of its checkpoints.
+            "_trainer": self._trainer.state_dict(),
+            "stage": self.cfg.SOLVER.STAGE,
+            "stream": self.train_loader.state_dict(),
+            "training_data": self.train_loader.fingerprint,
+        }
+
+    def load_state_dict(self, state_dict):
+        check_resumable(state_dict, self.cfg.SOLVER.STAGE, self.train_loader.fingerprint)
+        # not DefaultTrainer's, which in the main branch can't do without "_trainer"
+        TrainerBase.load_state_dict(self, state_dict)
+        restore_optimizer(self._trainer, state_dict)
+        restore_stream(self.train_loader, state_dict)
+
+    def build_writers(self):
+        folder = self.cfg.OUTPUT_DIR
+        # a line that a killed run has left torn would spoil the one that follows
+        drop_torn_line(os.path.join(folder, "metrics.json"))
+        with tell_unwritable(folder):
+            writers = [*super().build_writers(), ReIDMetricPrinter()]
+        return [StoppingWriter(writer, folder) for writer in writers]
+
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        return TrainLoader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg, dataset_name):
+        mapper = PersonSearchMapper(cfg, is_train=False, query_all_boxes=cfg.TEST.SEARCH.GT_BOXES)
+        return build_person_search_test_loader(cfg, dataset_name, mapper)
+
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name):
+        output_dir = os.path.join(cfg.OUTPUT_DIR, "inference", dataset_name)
+        if not cfg.TEST.SEARCH.PICTURES:
+            return PersonSearchEvaluator(cfg, dataset_name, output_dir=output_dir)
+        noise = None if cfg.SOLVER.STAGE == "detection" else BoxNoise(cfg)
+        return EvaluatorWithPictures(cfg, dataset_name, output_dir=output_dir, box_noise=noise)

@@ -1,0 +1,56 @@
+"""Train and evaluate the fully decoupled person search network.
+
+``python train_net.py``, and wherever the package is installed ``python -m
+fully_decoupled_ps.train_net``, with the same arguments.
+"""
+
+from detectron2.engine import default_argument_parser, default_setup
+from detectron2.evaluation import verify_results
+from detectron2.utils import comm
+
+from .checkpoint import PersonSearchCheckpointer
+from .config import apply_stage, load_config
+from .engine.check_config import check_config
+from .engine.launch import launch
+from .engine.log_file import log_begun_after
+from .engine.trainer import Trainer
+from .files import tell_unwritable
+from .utils.allocator import keep_large_buffers
+
+
+def device_of(args):
+    """Where the network will be."""
+    return load_config(args.config_file, args.opts).MODEL.DEVICE
+
+
+def setup(args):
+    """The checked and frozen config of one run."""
+    cfg = load_config(args.config_file, args.opts)
+    apply_stage(cfg, args.opts, eval_only=args.eval_only, resume=args.resume)
+    # what the loaders count and find odd belongs into the log
+    with log_begun_after(cfg.OUTPUT_DIR):
+        check_config(cfg, eval_only=args.eval_only)
+    cfg.freeze()
+    if cfg.MODEL.DEVICE == "cpu":
+        keep_large_buffers()
+    with tell_unwritable(cfg.OUTPUT_DIR):
+        default_setup(cfg, args)
+    return cfg
+
+
+def main(args):
+    cfg = setup(args)
+    if args.eval_only:
+        model = Trainer.build_model(cfg)
+        PersonSearchCheckpointer(model, cfg.OUTPUT_DIR).load_trained(cfg.MODEL.WEIGHTS)
+        results = Trainer.test(cfg, model)
+        if comm.is_main_process():
+            verify_results(cfg, results)
+        return results
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+if __name__ == "__main__":
+    launch(main, default_argument_parser().parse_args(), device_of)
