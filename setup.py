@@ -33,7 +33,7 @@ setup(
     package_dir={"": SOURCE},
     packages=find_packages(SOURCE, include=["fully_decoupled_ps", "fully_decoupled_ps.*"]),
     package_data={
-        "fully_decoupled_ps.utils": ["templates/*"],
+        "fully_decoupled_ps.visualization": ["templates/*"],
         "fully_decoupled_ps.web": ["templates/*"],
     },
     python_requires=">=3.11",

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from fully_decoupled_ps.visualization.arguments import number, whole_number
 
 from fully_decoupled_ps import dataset_tools
 from fully_decoupled_ps.cli import common
 from fully_decoupled_ps.cli.main import main
-from fully_decoupled_ps.utils.arguments import number, whole_number
 
 NOT_FINITE = ("nan", "inf", "-inf", "1e999", "", "one")
 

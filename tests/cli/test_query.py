@@ -13,7 +13,7 @@ import pytest
 
 from fully_decoupled_ps.index import open_index
 from fully_decoupled_ps.inference.times import format_time
-from fully_decoupled_ps.utils.visualizer import CAPTION_HEIGHT
+from fully_decoupled_ps.visualization.visualizer import CAPTION_HEIGHT
 from tests.inference.tiny_run import make_run
 
 from .command import query_json, run

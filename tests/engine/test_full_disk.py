@@ -14,7 +14,7 @@ from detectron2.utils.events import EventWriter
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.engine.writers import StoppingWriter
-from fully_decoupled_ps.files import atomic_write, drop_torn_line, remove_partial_files
+from fully_decoupled_ps.utils.files import atomic_write, drop_torn_line, remove_partial_files
 from tests.mixed_run import registered, train, write_set
 from tests.testing import PROJECT, make_model
 

@@ -7,8 +7,8 @@ import pytest
 
 from fully_decoupled_ps.evaluation.predictions_file import save_predictions
 from tests.tools.load_tool import load_tool
-from tests.utils.made_up_predictions import MadeUpSet
-from tests.utils.made_up_run import make_run
+from tests.visualization.made_up_predictions import MadeUpSet
+from tests.visualization.made_up_run import make_run
 
 visualize = load_tool("visualize")
 

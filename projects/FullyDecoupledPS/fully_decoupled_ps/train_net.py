@@ -14,8 +14,8 @@ from .engine.check_config import check_config
 from .engine.launch import launch
 from .engine.log_file import log_begun_after
 from .engine.trainer import Trainer
-from .files import tell_unwritable
 from .utils.allocator import keep_large_buffers
+from .utils.files import tell_unwritable
 
 
 def device_of(args):

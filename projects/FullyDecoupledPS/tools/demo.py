@@ -23,7 +23,7 @@ from tabulate import tabulate
 from fully_decoupled_ps.benchmark.networks import benchmark_config, training_batch, training_step
 from fully_decoupled_ps.benchmark.timing import time_in_turns
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.utils.report import write_report
+from fully_decoupled_ps.visualization.report import write_report
 
 PROJECT = Path(__file__).resolve().parent.parent
 TRAIN = [PROJECT / "train_net.py", "--config-file"]

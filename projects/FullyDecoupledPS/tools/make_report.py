@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.utils.report import write_report
+from fully_decoupled_ps.visualization.report import write_report
 
 STAGES = ("detection", "reid")
 

@@ -22,6 +22,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from fully_decoupled_ps.visualization.arguments import MAX_SEED, number, whole_number
 
 from fully_decoupled_ps.config import load_config
 from fully_decoupled_ps.data import register_person_search_json
@@ -30,17 +31,16 @@ from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import dataset_of_predictions, load_predictions
 from fully_decoupled_ps.evaluation.predictions import Predictions
 from fully_decoupled_ps.evaluation.search_dataset import SearchDataset
-from fully_decoupled_ps.files import replace_file
 from fully_decoupled_ps.modeling import BoxNoise
-from fully_decoupled_ps.utils.alpha_curve import draw_alphas, read_alphas
-from fully_decoupled_ps.utils.arguments import MAX_SEED, number, whole_number
-from fully_decoupled_ps.utils.embedding_map import METHODS, draw_embedding_map
-from fully_decoupled_ps.utils.frame_pictures import draw_box_noise, draw_detections
-from fully_decoupled_ps.utils.labelled_features import labelled_features
-from fully_decoupled_ps.utils.query_cards import find_image, load_queries
-from fully_decoupled_ps.utils.similarity_histograms import draw_similarity_histograms
-from fully_decoupled_ps.utils.visualizer import encode_image
-from fully_decoupled_ps.utils.worst_queries import draw_worst_queries
+from fully_decoupled_ps.utils.files import replace_file
+from fully_decoupled_ps.visualization.alpha_curve import draw_alphas, read_alphas
+from fully_decoupled_ps.visualization.embedding_map import METHODS, draw_embedding_map
+from fully_decoupled_ps.visualization.frame_pictures import draw_box_noise, draw_detections
+from fully_decoupled_ps.visualization.labelled_features import labelled_features
+from fully_decoupled_ps.visualization.query_cards import find_image, load_queries
+from fully_decoupled_ps.visualization.similarity_histograms import draw_similarity_histograms
+from fully_decoupled_ps.visualization.visualizer import encode_image
+from fully_decoupled_ps.visualization.worst_queries import draw_worst_queries
 
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..data.fingerprint import differences
 from ..errors import UserError
-from ..files import atomic_write, os_error_in, remove_partial_files, unwritable
+from ..utils.files import atomic_write, os_error_in, remove_partial_files, unwritable
 from .reading import read_checkpoint, unreadable
 
 _LOOKUP_TABLE = ".lookup_table"

@@ -175,7 +175,7 @@ def _list(index) -> int:
     from tabulate import tabulate
 
     from ..inference.times import format_time
-    from ..names import printable
+    from ..utils.names import printable
 
     rows = [
         (

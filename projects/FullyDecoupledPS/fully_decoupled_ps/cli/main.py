@@ -9,7 +9,7 @@ import sys
 from typing import Sequence
 
 from ..errors import UserError
-from ..names import printable, take_all_names
+from ..utils.names import printable, take_all_names
 
 # Name of a subcommand -> its module, which has HELP (one line), add_arguments(parser) and
 # run(args) -> exit status. A module imports what is slow or optional only in run.

@@ -8,11 +8,11 @@ import os
 import sys
 
 from ..errors import UserError
-from ..files import replace_file
-from ..names import printable
 from ..utils.arguments import MAX_SEED, whole_number
-from ..utils.dataset_sheet import draw_dataset_sheet
-from ..utils.visualizer import encode_image
+from ..utils.files import replace_file
+from ..utils.names import printable
+from ..visualization.dataset_sheet import draw_dataset_sheet
+from ..visualization.visualizer import encode_image
 from .inspection import Inspection, format_inspection, inspect_dataset
 from .inspection.findings import ERROR, WARNING
 

@@ -24,7 +24,7 @@ from torch import multiprocessing
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from ..errors import UserError
-from ..names import printable
+from ..utils.names import printable
 from .divergence import NoTracebackOfUserErrors
 
 # In torchrun's store: how many processes of a machine have met an error of the user's.

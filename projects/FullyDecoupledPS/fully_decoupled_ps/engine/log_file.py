@@ -14,8 +14,8 @@ from typing import Iterator
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from ..files import drop_torn_line, tell_unwritable, unwritable
-from ..names import take_all_names
+from ..utils.files import drop_torn_line, tell_unwritable, unwritable
+from ..utils.names import take_all_names
 
 PACKAGE = __package__.partition(".")[0]
 NEVER = logging.CRITICAL + 1

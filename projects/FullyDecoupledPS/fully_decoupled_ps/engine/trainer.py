@@ -11,9 +11,9 @@ from detectron2.utils import comm
 from ..checkpoint import PersonSearchCheckpointer, initialize_side_net
 from ..data import PersonSearchMapper, TrainLoader, build_person_search_test_loader
 from ..evaluation import PersonSearchEvaluator
-from ..files import drop_torn_line, tell_unwritable
 from ..modeling import BoxNoise, check_regions_are_known
-from ..utils.tensorboard_pictures import EvaluatorWithPictures
+from ..utils.files import drop_torn_line, tell_unwritable
+from ..visualization.tensorboard_pictures import EvaluatorWithPictures
 from .divergence import LatestBatch, divergence_error
 from .hooks import LeftOutImages, LossNormalizers, SeedIterations
 from .launch import ddp_on

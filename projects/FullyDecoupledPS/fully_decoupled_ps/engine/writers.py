@@ -6,13 +6,13 @@ from contextlib import suppress
 
 from detectron2.utils.events import EventWriter, JSONWriter, get_event_storage
 
-from ..files import drop_torn_line, unwritable
+from ..utils.files import drop_torn_line, unwritable
 
 logger = logging.getLogger(__name__)
 
 
 class ReIDMetricPrinter(EventWriter):
-    """Logs the latest ``alpha/*`` and ``memory/*`` scalars, which CommonMetricPrinter leaves out."""
+    """Logs the latest ``alpha/*`` and ``memory/*`` scalars, which Detectron2's printer omits."""
 
     def write(self):
         latest = get_event_storage().latest()

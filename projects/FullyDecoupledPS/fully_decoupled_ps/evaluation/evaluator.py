@@ -12,7 +12,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
 from ..errors import UserError
-from ..files import tell_unwritable
+from ..utils.files import tell_unwritable
 from .predictions import Predictions, Record, collect_predictions
 from .predictions_file import save_predictions
 from .reporting import report

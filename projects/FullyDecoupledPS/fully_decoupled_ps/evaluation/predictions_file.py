@@ -44,7 +44,7 @@ from typing import Dict, List, Optional, Sequence
 import numpy as np
 
 from ..errors import UserError
-from ..files import atomic_write
+from ..utils.files import atomic_write
 from .predictions import Predictions, Record, collect_predictions
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from ..files import atomic_write
+from ..utils.files import atomic_write
 from .frame_tables import Detections
 from .search_dataset import SearchDataset
 from .search_metrics import METRICS, QueryResult, SearchResult

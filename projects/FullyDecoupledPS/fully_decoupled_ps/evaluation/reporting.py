@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional
 
 from tabulate import tabulate
 
-from ..files import atomic_write
+from ..utils.files import atomic_write
 from . import plots
 from .breakdown import Rows, by_camera_pair, by_height
 from .query_results import write_query_results

@@ -11,7 +11,7 @@ from typing import Iterable, Sequence
 import numpy as np
 
 from ..errors import UserError
-from ..names import encode_name
+from ..utils.names import encode_name
 from .base import IndexWriter, PersonIndex
 from .disk import explain_disk_errors, is_there, sync_folder
 from .records import (

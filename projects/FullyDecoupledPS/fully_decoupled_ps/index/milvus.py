@@ -15,7 +15,7 @@ from typing import Iterable, Sequence
 import numpy as np
 
 from ..errors import UserError
-from ..names import decode_name, encode_name
+from ..utils.names import decode_name, encode_name
 from .base import IndexWriter, PersonIndex
 from .milvus_collections import (
     FRAMES,

@@ -12,7 +12,7 @@ from typing import Iterable, Sequence
 
 import numpy as np
 
-from ..names import decode_name, encode_name
+from ..utils.names import decode_name, encode_name
 from .disk import explain_disk_errors
 from .records import Counts, Filters, Frame, NewFrame, Person, Source, SourceState
 

@@ -15,7 +15,7 @@ from typing import Iterable, Sequence
 
 import numpy as np
 
-from ..names import decode_name, encode_name
+from ..utils.names import decode_name, encode_name
 from .disk import explain_disk_errors, is_there
 
 # A detection is of the person forgotten if the boxes' intersection over union is at least this,

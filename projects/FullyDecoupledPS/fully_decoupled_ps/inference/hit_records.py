@@ -4,7 +4,7 @@ from typing import Callable
 
 from ..errors import UserError
 from ..index import Hit
-from ..names import printable
+from ..utils.names import printable
 from .frames import read_frame
 from .query import PersonQuery, Query
 from .times import format_time

@@ -1,1 +1,1 @@
-"""What people look at: ranked pictures, training curves and the report page."""
+"""Files, names, the allocator and numbers of the command line: what has no better room."""

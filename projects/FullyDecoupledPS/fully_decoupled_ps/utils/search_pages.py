@@ -8,13 +8,14 @@ import numpy as np
 
 from ..errors import UserError
 from ..index import WEAK_SIMILARITY
-from . import visualizer
-from .query_cards import PathLike, Record, picture
-from .report import page_template
+from ..visualization import visualizer
+from ..visualization.html_templates import template_environment
+from ..visualization.query_cards import PathLike, Record, picture
 
 logger = logging.getLogger(__name__)
 
 WEAK_LEGEND = f"Pale: weak hits, with a similarity below {WEAK_SIMILARITY}."
+TEMPLATES = Path(__file__).parent / "templates"
 # Tiles in a row of a montage.
 COLUMNS = 10
 
@@ -55,20 +56,24 @@ def write_page(
     Raises UserError for a file that can't be written.
     """
     frames = _Frames([*queries, *hits], read)
-    page = page_template("search.html").render(
-        index=index,
-        queries=[
-            {
-                "record": query,
-                "picture": picture(
-                    visualizer.draw_query(frames(query["file_name"]), query),
-                    f"{query['image_id']}: the person searched",
-                ),
-            }
-            for query in queries
-        ],
-        hits=[_hit_card(hit, frames) for hit in hits],
-        weak_legend=WEAK_LEGEND if any(hit.get("weak") for hit in hits) else "",
+    page = (
+        template_environment(TEMPLATES)
+        .get_template("search.html")
+        .render(
+            index=index,
+            queries=[
+                {
+                    "record": query,
+                    "picture": picture(
+                        visualizer.draw_query(frames(query["file_name"]), query),
+                        f"{query['image_id']}: the person searched",
+                    ),
+                }
+                for query in queries
+            ],
+            hits=[_hit_card(hit, frames) for hit in hits],
+            weak_legend=WEAK_LEGEND if any(hit.get("weak") for hit in hits) else "",
+        )
     )
     _write(Path(path), page.encode())
     return Path(path)

@@ -5,7 +5,7 @@ from typing import Sequence
 from ..index import Filters
 from ..inference import filters as typed_filters
 from ..inference.times import format_time
-from ..names import printable
+from ..utils.names import printable
 
 NAMES = typed_filters.FilterNames("Camera", "From", "To", "Detection score at least")
 

@@ -9,7 +9,7 @@ import gradio as gr
 from ..errors import UserError
 from ..inference.filters import check_cameras
 from ..inference.query import PersonQuery, Query, parse_numbers
-from ..names import decode_name, encode_name, printable
+from ..utils.names import decode_name, encode_name, printable
 from . import views
 from .address import View, parse_view
 from .downloads import DOWNLOADS

@@ -9,8 +9,8 @@ import numpy as np
 from ..errors import UserError
 from ..index import Frame, Person
 from ..inference import read_frame
-from ..utils import visualizer
-from ..utils.query_cards import picture
+from ..visualization import visualizer
+from ..visualization.query_cards import picture
 
 # Frames that are read at the same time: seeking in videos takes long, and memory is not endless.
 NUM_READERS = 4

@@ -9,7 +9,7 @@ import gradio as gr
 from ..errors import UserError
 from ..index import NO_FILTERS, Filters, Hit
 from ..inference.query import Query
-from ..names import decode_name
+from ..utils.names import decode_name
 from .address import LARGEST, View, format_view
 from .filters import make_filters
 

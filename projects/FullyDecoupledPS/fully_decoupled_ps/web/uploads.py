@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ..errors import UserError
 from ..inference.frames import ImageError, LoadedImage, load_image, read_size
-from ..names import printable
+from ..utils.names import printable
 
 UPLOAD_PATH = "/upload"
 MAX_UPLOAD = 100_000_000  # bytes of a file

@@ -12,8 +12,8 @@ from ..errors import UserError
 from ..index import WEAK_SIMILARITY, Filters, Frame, Hit
 from ..inference.query import PersonQuery, Query
 from ..inference.times import format_time
-from ..names import encode_name, printable, printable_value
-from ..utils.report import breakable
+from ..utils.names import encode_name, printable
+from ..visualization.html_templates import template_environment
 from . import pictures
 from .downloads import DOWNLOADS
 from .filters import describe_filters
@@ -47,19 +47,10 @@ def read_template(name: str) -> str:
 
 @lru_cache
 def _template(name: str) -> jinja2.Template:
-    # autoescape: names of files, folders and cameras are other people's data
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=printable_value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(TEMPLATES)
     environment.filters["time"] = format_time
     environment.filters["name"] = short_name
     environment.filters["attribute"] = name_attribute
-    environment.filters["breakable"] = breakable
     environment.filters["clock"] = lambda seconds: format_time(seconds).partition(" ")[2]
     environment.globals["time_range"] = time_range
     return environment.get_template(name)

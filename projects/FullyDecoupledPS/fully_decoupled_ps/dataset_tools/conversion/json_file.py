@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from ...data.datasets.checks import repeated_ids, with_progress
 from ...errors import UserError
-from ...files import atomic_write, replace_file
+from ...utils.files import atomic_write, replace_file
 
 
 @dataclass

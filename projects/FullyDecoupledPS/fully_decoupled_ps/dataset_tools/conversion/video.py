@@ -10,7 +10,7 @@ import cv2
 from ...data.datasets.checks import SECONDS_BETWEEN_PROGRESS
 from ...data.videos import read_frames
 from ...errors import UserError
-from ...files import atomic_write
+from ...utils.files import atomic_write
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.io import loadmat, savemat
 
 from ...errors import UserError
-from ...files import atomic_write
+from ...utils.files import atomic_write
 from .camera import CAMERAS, expose
 from .figure import draw_figure, sample_pose
 from .plan import DatasetPlan, FramePlan, PlacedFigure, SyntheticSpec, make_plan

@@ -7,11 +7,11 @@ from detectron2.utils.events import EventStorage, TensorboardXWriter
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fully_decoupled_ps.modeling import BoxNoise
-from fully_decoupled_ps.utils import tensorboard_pictures
-from fully_decoupled_ps.utils.tensorboard_pictures import EvaluatorWithPictures
+from fully_decoupled_ps.visualization import tensorboard_pictures
+from fully_decoupled_ps.visualization.tensorboard_pictures import EvaluatorWithPictures
 from tests.small_run import SmallRun
 from tests.testing import CONFIGS, make_config
-from tests.utils.made_up_predictions import MadeUpSet
+from tests.visualization.made_up_predictions import MadeUpSet
 
 OF_A_SEARCH = {"detections", "embedding", "similarities", "worst_queries"}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.utils import visualizer as vis
+from fully_decoupled_ps.visualization import visualizer as vis
 
 GREY = 100
 BOX = [40.0, 20.0, 60.0, 60.0]

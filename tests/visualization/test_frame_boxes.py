@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.utils import frame_boxes
-from fully_decoupled_ps.utils.dataset_sheet import draw_dataset_sheet
-from fully_decoupled_ps.utils.frame_boxes import (
+from fully_decoupled_ps.visualization import frame_boxes
+from fully_decoupled_ps.visualization.dataset_sheet import draw_dataset_sheet
+from fully_decoupled_ps.visualization.frame_boxes import (
     LabelledBox,
     draw_boxes,
     person_style,

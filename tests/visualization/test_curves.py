@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.utils import curves
-from fully_decoupled_ps.utils.scalar_names import scalar_words
+from fully_decoupled_ps.visualization import curves
+from fully_decoupled_ps.visualization.scalar_names import scalar_words
 
 
 def write_log(path, *records):

@@ -5,7 +5,7 @@ import os
 from contextlib import contextmanager
 from typing import Iterator
 
-from .errors import UserError
+from ..errors import UserError
 
 PARTIAL = ".part"
 

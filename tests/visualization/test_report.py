@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.utils import query_cards, visualizer
-from fully_decoupled_ps.utils.report import FLOOR, TRAINED, UNTRAINED, write_report
+from fully_decoupled_ps.visualization import query_cards, visualizer
+from fully_decoupled_ps.visualization.report import FLOOR, TRAINED, UNTRAINED, write_report
 
 from .made_up_run import BOXES, HOSTILE
 

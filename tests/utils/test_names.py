@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from fully_decoupled_ps.names import decode_name, encode_name, printable, printable_value
+from fully_decoupled_ps.utils.names import decode_name, encode_name, printable, printable_value
 
 # Parts of UTF-8 and of U+10FE80..U+10FEFF itself, Latin-1, a surrogate in UTF-8, and ASCII.
 BYTES = (0xF4, 0x8F, 0xB8, 0xBA, 0x80, 0xE9, 0xC3, 0xA9, 0xFF, 0xED, 0xA0, 0x41, 0x0A)

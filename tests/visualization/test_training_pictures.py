@@ -10,18 +10,26 @@ from detectron2.structures import Boxes
 
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling import BoxNoise
-from fully_decoupled_ps.utils.alpha_curve import draw_alphas, read_alphas
-from fully_decoupled_ps.utils.embedding_map import choose_points, draw_embedding_map, project
-from fully_decoupled_ps.utils.frame_pictures import GROUND_TRUTH, draw_box_noise, draw_detections
-from fully_decoupled_ps.utils.labelled_features import LabelledFeatures, labelled_features
-from fully_decoupled_ps.utils.similarity_histograms import (
+from fully_decoupled_ps.visualization.alpha_curve import draw_alphas, read_alphas
+from fully_decoupled_ps.visualization.embedding_map import (
+    choose_points,
+    draw_embedding_map,
+    project,
+)
+from fully_decoupled_ps.visualization.frame_pictures import (
+    GROUND_TRUTH,
+    draw_box_noise,
+    draw_detections,
+)
+from fully_decoupled_ps.visualization.labelled_features import LabelledFeatures, labelled_features
+from fully_decoupled_ps.visualization.similarity_histograms import (
     draw_similarity_histograms,
     pair_similarities,
     separation,
 )
-from fully_decoupled_ps.utils.visualizer import MISSED, QUERY
-from fully_decoupled_ps.utils.worst_queries import draw_worst_queries, worst_queries
-from tests.utils.made_up_predictions import NUM_FRAMES, MadeUpSet
+from fully_decoupled_ps.visualization.visualizer import MISSED, QUERY
+from fully_decoupled_ps.visualization.worst_queries import draw_worst_queries, worst_queries
+from tests.visualization.made_up_predictions import NUM_FRAMES, MadeUpSet
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fully_decoupled_ps.utils.captions import draw_caption, fit_text
-from fully_decoupled_ps.utils.visualizer import CROP_SIZE
+from fully_decoupled_ps.visualization.captions import draw_caption, fit_text
+from fully_decoupled_ps.visualization.visualizer import CROP_SIZE
 
 
 def test_a_long_name_keeps_both_ends():

@@ -11,12 +11,9 @@ import re
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple
 
-import jinja2
-from markupsafe import Markup, escape
-
 from ..data.images import read_image
-from ..names import printable, printable_value
 from . import curves
+from .html_templates import template_environment
 from .query_cards import (
     NUM_HARDEST,
     PathLike,
@@ -93,23 +90,27 @@ def write_report(
     def read(file_name: str):
         return read_image(find_image(file_name, image_root))
 
-    page = page_template("report.html").render(
-        title=title,
-        facts=facts or {},
-        content=content,
-        counts=metrics.get("counts", {}),
-        has_multi_view="search_multi_view" in metrics,
-        num_ranked=len(ranking),
-        headline=headline(metrics, references),
-        tables=result_tables(metrics, references),
-        charts=[
-            (STAGE_TITLES.get(stage, stage), chart)
-            for stage, log in (training_logs or {}).items()
-            for chart in curves.training_charts(curves.read_training_log(log))
-        ],
-        num_hardest=NUM_HARDEST if len(shown) < len(ranking) else 0,
-        ranking_chart=curves.ranking_chart([query["ap"] for query in ranking], shown_at),
-        cards=[query_card(query, read) for query in shown],
+    page = (
+        template_environment()
+        .get_template("report.html")
+        .render(
+            title=title,
+            facts=facts or {},
+            content=content,
+            counts=metrics.get("counts", {}),
+            has_multi_view="search_multi_view" in metrics,
+            num_ranked=len(ranking),
+            headline=headline(metrics, references),
+            tables=result_tables(metrics, references),
+            charts=[
+                (STAGE_TITLES.get(stage, stage), chart)
+                for stage, log in (training_logs or {}).items()
+                for chart in curves.training_charts(curves.read_training_log(log))
+            ],
+            num_hardest=NUM_HARDEST if len(shown) < len(ranking) else 0,
+            ranking_chart=curves.ranking_chart([query["ap"] for query in ranking], shown_at),
+            cards=[query_card(query, read) for query in shown],
+        )
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,24 +190,3 @@ def _cells(metrics: Optional[Record], group: str, keys: Mapping[str, str]) -> Op
 def percent(value: Optional[float]) -> str:
     """A figure that is in percent already, to one decimal; "n/a" for none or NaN."""
     return "n/a" if value is None or not math.isfinite(value) else f"{value:.1f}"
-
-
-def breakable(text: str) -> Markup:
-    """`text` for HTML, with places where a narrow column may break a frame's name."""
-    text = str(escape(printable(text)))
-    return Markup(re.sub(r"([_/-]|\.(?=\w))", r"\1<wbr>", text))
-
-
-def page_template(name: str) -> jinja2.Template:
-    """A template of this package, for pages that are complete in themselves."""
-    # autoescape: names of frames and datasets are other people's data
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=printable_value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["breakable"] = breakable
-    return environment.get_template(name)

@@ -1,6 +1,6 @@
 """The report on a phone, in headless Chromium."""
 
-from fully_decoupled_ps.utils.report import write_report
+from fully_decoupled_ps.visualization.report import write_report
 from tests.web.browser import chromium
 
 from .made_up_run import make_run

@@ -1,0 +1,1 @@
+"""What people look at: ranked pictures, training curves and the report page."""
