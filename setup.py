@@ -31,10 +31,10 @@ setup(
     description="Towards Fully Decoupled End-to-End Person Search, on Detectron2",
     license="Apache-2.0",
     package_dir={"": SOURCE},
-    packages=find_packages(SOURCE, include=["fully_decoupled_ps", "fully_decoupled_ps.*"]),
+    packages=find_packages(SOURCE, include=["fully_decoupled_ps*", "person_search*"]),
     package_data={
         "fully_decoupled_ps.visualization": ["templates/*"],
-        "fully_decoupled_ps.web": ["templates/*"],
+        "person_search.web": ["templates/*"],
     },
     python_requires=">=3.11",
     install_requires=[
@@ -58,7 +58,7 @@ setup(
         # same module: where one of them is installed, `make setup` leaves this one out.
         "opencv-python>=4.8",
     ],
-    entry_points={"console_scripts": ["person-search = fully_decoupled_ps.cli.main:main"]},
+    entry_points={"console_scripts": ["person-search = person_search.cli.main:main"]},
     extras_require={
         "dev": [*TEST, *EXPORT, *HEIC, *SEARCH, *MILVUS, *SERVE],
         "export": EXPORT,

@@ -8,7 +8,22 @@ from detectron2.utils import logger as detectron2_logger
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.events import EventStorage
 
-LOGGERS = ("detectron2", "fvcore", "fully_decoupled_ps")
+from fully_decoupled_ps.predictor import load_network
+from tests.tiny_run import make_run
+
+OURS = ("fully_decoupled_ps", "person_search")
+LOGGERS = ("detectron2", "fvcore", *OURS)
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory):
+    """A tiny run of random weights."""
+    return make_run(tmp_path_factory.mktemp("runs") / "reid")
+
+
+@pytest.fixture(scope="session")
+def network(run_folder):
+    return load_network(str(run_folder), device="cpu")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,10 +47,11 @@ def event_storage():
 @pytest.fixture(autouse=True)
 def log_levels():
     """What a command sets for its process, which here is that of all tests, is taken back."""
-    logger = logging.getLogger("fully_decoupled_ps")
-    level = logger.level
+    loggers = [logging.getLogger(name) for name in OURS]
+    levels = [logger.level for logger in loggers]
     yield
-    logger.setLevel(level)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
     logging.disable(logging.NOTSET)
 
 

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from fully_decoupled_ps import UserError
-from fully_decoupled_ps.inference import load_network
+from fully_decoupled_ps.predictor import load_network
 from tests.testing import TINY, make_config, make_model
-
-from .inference.tiny_run import make_run, picture
+from tests.tiny_run import make_run, picture
 
 
 def test_it_detects_and_embeds(network):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 
 # How many pages of the system a process touches anew, over 20 buffers of 64 MiB one after another.

@@ -1,7 +1,7 @@
 """The report on a phone, in headless Chromium."""
 
 from fully_decoupled_ps.visualization.report import write_report
-from tests.web.browser import chromium
+from tests.person_search.web.browser import chromium
 
 from .made_up_run import make_run
 

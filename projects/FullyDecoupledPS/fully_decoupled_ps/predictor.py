@@ -1,4 +1,9 @@
-"""A trained network, ready for pictures: boxes, scores and a feature for each person in them."""
+"""The door for applications: a trained network, and the pictures and videos that it reads.
+
+:func:`load_network` gives a :class:`Predictor`: boxes, scores and one feature for each person in a
+picture. :func:`load_image`, :func:`read_image`, :func:`read_size` and :mod:`videos` read files by
+the rule that training and evaluation follow.
+"""
 
 import hashlib
 import json
@@ -15,9 +20,32 @@ from torch import nn
 
 from .checkpoint import PersonSearchCheckpointer
 from .config import load_config
+from .data import videos
+from .data.images import (
+    PICTURE_ENDINGS,
+    ImageError,
+    LoadedImage,
+    load_image,
+    read_image,
+    read_size,
+)
 from .engine.check_config import check_parts, check_test_numbers
 from .errors import UserError
 from .modeling import IdentityMemory
+
+__all__ = [
+    "PICTURE_ENDINGS",
+    "Detections",
+    "ImageError",
+    "InputMapper",
+    "LoadedImage",
+    "Predictor",
+    "load_image",
+    "load_network",
+    "read_image",
+    "read_size",
+    "videos",
+]
 
 # Config keys that, with equal weights, change features; the fingerprint covers them.
 FINGERPRINT_KEYS = (
@@ -61,7 +89,7 @@ class InputMapper:
         return {"image": tensor, "height": height, "width": width}
 
 
-class SearchNetwork:
+class Predictor:
     """A network in eval mode, with what a picture has to go through before it.
 
     Attributes:
@@ -132,7 +160,7 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def load_network(location: str, weights: str = "", device: str = "") -> SearchNetwork:
+def load_network(location: str, weights: str = "", device: str = "") -> Predictor:
     """Load a trained network.
 
     Args:
@@ -158,9 +186,7 @@ def load_network(location: str, weights: str = "", device: str = "") -> SearchNe
     cfg.freeze()
     model = build_model(cfg)
     PersonSearchCheckpointer(model).load_trained(str(checkpoint))
-    return SearchNetwork(
-        cfg, model, *(os.path.abspath(p) if p else "" for p in (location, weights))
-    )
+    return Predictor(cfg, model, *(os.path.abspath(p) if p else "" for p in (location, weights)))
 
 
 def _find_run(path: Path, weights: str) -> tuple[Path, Path]:

@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import torch
-from fully_decoupled_ps.visualization.arguments import MAX_SEED, whole_number
 from tabulate import tabulate
 
 from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation.plots import plot_spreads
+from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIGS = PROJECT / "configs" / "synthetic"

@@ -25,8 +25,6 @@ from typing import Any, Dict, List, Optional
 import torch
 import torchvision
 from detectron2.modeling import build_model
-from fully_decoupled_ps.utils.allocator import keep_large_buffers
-from fully_decoupled_ps.visualization.arguments import whole_number
 
 from fully_decoupled_ps.benchmark.loader import loader_images_per_second
 from fully_decoupled_ps.benchmark.machine import processor_name
@@ -50,6 +48,8 @@ from fully_decoupled_ps.benchmark.timing import Breakdown, median_ratio, time_in
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
 from fully_decoupled_ps.modeling.precision import choose_autocast
+from fully_decoupled_ps.utils.allocator import keep_large_buffers
+from fully_decoupled_ps.utils.arguments import whole_number
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs" / "prw"
 MODELS = [f"{d}_R{depth}" for d in ("faster_rcnn", "retinanet", "fcos") for depth in (50, 34)]

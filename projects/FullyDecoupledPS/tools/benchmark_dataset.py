@@ -25,7 +25,6 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 from detectron2.data import DatasetCatalog
-from fully_decoupled_ps.visualization.arguments import MAX_SEED, whole_number
 from PIL import Image
 from scipy.io import savemat
 from tabulate import tabulate
@@ -40,6 +39,7 @@ from fully_decoupled_ps.data import (
     register_person_search_json,
     register_prw,
 )
+from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 
 WIDTH, HEIGHT, CAMERAS = 1920, 1080, 6
 # Files with a content of their own; the others are links to them, of which a file can have 65,000.

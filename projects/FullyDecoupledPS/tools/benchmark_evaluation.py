@@ -22,12 +22,12 @@ from typing import Any, Dict, List, NamedTuple, Optional
 import numpy as np
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from fully_decoupled_ps.visualization.arguments import MAX_SEED, whole_number
 from tabulate import tabulate
 
 from fully_decoupled_ps.benchmark.machine import processor_name, resident_mebibytes
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.evaluation.predictions import collect_predictions
+from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
 REFERENCE = Path(__file__).parents[3] / "tests" / "evaluation" / "reference.py"

@@ -23,13 +23,13 @@ from pathlib import Path
 import faiss
 import numpy as np
 import torch
-from fully_decoupled_ps.visualization.arguments import MAX_SEED, whole_number
 from tabulate import tabulate
 
 from fully_decoupled_ps.benchmark.machine import processor_name, resident_mebibytes
-from fully_decoupled_ps.index import IndexInfo, NewFrame, Source, open_index
-from fully_decoupled_ps.index.exact import EXACT_LIMIT
-from fully_decoupled_ps.index.ivf import exact_neighbours
+from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
+from person_search.index import IndexInfo, NewFrame, Source, open_index
+from person_search.index.exact import EXACT_LIMIT
+from person_search.index.ivf import exact_neighbours
 
 SIGHTINGS = 20
 # Length of the noise of one sighting, against the person's own direction of length 1.

@@ -12,8 +12,6 @@ import logging
 import sys
 from typing import List, Optional
 
-from fully_decoupled_ps.visualization.arguments import number, whole_number
-
 import fully_decoupled_ps  # noqa: F401 (registers the built-in datasets)
 from fully_decoupled_ps.data import register_person_search_json
 from fully_decoupled_ps.errors import UserError
@@ -25,6 +23,7 @@ from fully_decoupled_ps.evaluation import (
     predictions_file,
     score_thresh_of_predictions,
 )
+from fully_decoupled_ps.utils.arguments import number, whole_number
 
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:

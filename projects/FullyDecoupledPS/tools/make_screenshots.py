@@ -24,11 +24,11 @@ import time
 from pathlib import Path
 from typing import Iterator, List, Optional
 
-from fully_decoupled_ps.cli.main import main as person_search
 from fully_decoupled_ps.data.datasets.prw import load_prw
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.index import Person, PersonIndex, open_index
-from fully_decoupled_ps.web.service import SearchService
+from person_search.cli.main import main as person_search
+from person_search.index import Person, PersonIndex, open_index
+from person_search.web.service import SearchService
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIG = PROJECT / "configs" / "synthetic" / "faster_rcnn_R18.yaml"
@@ -58,7 +58,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
 @contextlib.contextmanager
 def served(service: SearchService, folder: Path) -> Iterator[str]:
     """Serve the page from a thread; yields its address. Uploaded files go to ``folder``."""
-    from fully_decoupled_ps.web.server import address, bind, make_server
+    from person_search.web.server import address, bind, make_server
 
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
@@ -223,7 +223,7 @@ def draw_training(run: Path, output: Path) -> None:
         predictions = Path(folder, "reid", "inference", "synthetic_test", "predictions.npz")
         for command in (
             [
-                *("-m", "fully_decoupled_ps.cli.main", "check-dataset", "synthetic_train"),
+                *("-m", "person_search.cli.main", "check-dataset", "synthetic_train"),
                 *("--sheet", sheet, "--sheet-frames", SHEET_FRAMES),
             ],
             [

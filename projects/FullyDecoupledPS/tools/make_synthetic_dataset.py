@@ -16,14 +16,13 @@ import sys
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-from fully_decoupled_ps.visualization.arguments import MAX_SEED, whole_number
-
 from fully_decoupled_ps.dataset_tools.synthetic import (
     PRESETS,
     SyntheticSpec,
     make_synthetic_dataset,
 )
 from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 
 
 def parse_size(text: str) -> Tuple[int, int]:

@@ -22,7 +22,6 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from fully_decoupled_ps.visualization.arguments import MAX_SEED, number, whole_number
 
 from fully_decoupled_ps.config import load_config
 from fully_decoupled_ps.data import register_person_search_json
@@ -32,6 +31,7 @@ from fully_decoupled_ps.evaluation import dataset_of_predictions, load_predictio
 from fully_decoupled_ps.evaluation.predictions import Predictions
 from fully_decoupled_ps.evaluation.search_dataset import SearchDataset
 from fully_decoupled_ps.modeling import BoxNoise
+from fully_decoupled_ps.utils.arguments import MAX_SEED, number, whole_number
 from fully_decoupled_ps.utils.files import replace_file
 from fully_decoupled_ps.visualization.alpha_curve import draw_alphas, read_alphas
 from fully_decoupled_ps.visualization.embedding_map import METHODS, draw_embedding_map

@@ -1,0 +1,235 @@
+"""Remove persons from an index for good: their boxes and features are overwritten on the disk.
+
+  person-search forget --index DIR --person 1234              one detection, by its id
+  person-search forget --index DIR --frame a.jpg              everybody in a picture
+  person-search forget --index DIR --query a.jpg --point 140,120 --min-similarity 0.6
+                                                              everybody who looks like the person
+  person-search forget --index DIR --list                     who is kept out
+  person-search forget --index DIR --undo 1234567             let somebody of that list back in
+
+A similarity is no proof of identity, so that with --query the persons are listed first, and are
+only removed with --yes. The files themselves stay. So that nobody comes back when a file is
+touched, copied or indexed with other settings, the index remembers the content of the file (a
+hash), the frame and the box, and no feature. Exit status: 0; 1 if somebody may come back because
+the content of a file could not be read (it is listed); 2 for a mistake in the command.
+"""
+
+import argparse
+import logging
+
+HELP = "remove persons from an index for good"
+
+logger = logging.getLogger(__name__)
+
+# How many persons a query can remove at once.
+MAX_HITS = 10_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from fully_decoupled_ps.utils.arguments import number, whole_number
+
+    from .common import add_filter_arguments, add_index_argument, add_model_arguments
+    from .query import add_query_arguments
+
+    add_index_argument(parser)
+    parser.add_argument(
+        "--frame",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="everybody in a picture, a video, a frame VIDEO#PTS, or in all files of a folder, "
+        "which need not be there any more; may be repeated",
+    )
+    parser.add_argument(
+        "--query",
+        dest="images",
+        action="append",
+        default=[],
+        metavar="IMAGE",
+        help="everybody similar to the person in a picture, who is found as in `query`",
+    )
+    add_query_arguments(parser)
+    parser.add_argument(
+        "--min-similarity",
+        type=number(-1, 1),
+        metavar="S",
+        help="with --query: how similar, -1 to 1",
+    )
+    parser.add_argument("--yes", action="store_true", help="with --query: remove those listed")
+    parser.add_argument("--list", action="store_true", help="print who is kept out")
+    parser.add_argument(
+        "--undo",
+        nargs="+",
+        type=whole_number(0),
+        default=[],
+        metavar="ID",
+        help="let those of the list back in: their files are read again when they are next indexed",
+    )
+    add_model_arguments(parser, required=False)
+    add_filter_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..errors import UserError
+    from ..index import open_index
+
+    asked = bool(args.person or args.frame or args.images)
+    if asked + args.list + bool(args.undo) > 1:
+        raise UserError("--list, --undo and who is forgotten are commands of their own; name one")
+    with open_index(args.index) as index:
+        if args.list:
+            return _list(index)
+        if args.undo:
+            return _undo(args.undo, index)
+        if not asked:
+            raise UserError("nobody is named; use --person, --frame or --query")
+        return _forget(args, index)
+
+
+def _forget(args: argparse.Namespace, index) -> int:
+    from ..search.forgetting import make_tombstones
+
+    sources = index.sources()
+    persons = [index.person(person_id) for person_id in args.person]
+    targets, in_frames = _in_frames(args.frame, index, sources)
+    if args.images:
+        found = _similar(args, index)
+        if not args.yes:
+            logger.info("Nobody has been removed; --yes removes the %d listed", len(found))
+            return 0
+        persons += found
+    targets += [_target(person.frame, person.box) for person in persons]
+    tombstones = make_tombstones(targets, sources)
+    ids = {person.person_id for person in persons} | set(in_frames)
+    removed = index.forget(sorted(ids), tombstones.all)
+    logger.info("%d persons have been removed from index %s", removed, index.location)
+    # of a file that is not there nothing is left but a name
+    gone = [t.path for t in targets if t.pts is None and t.box is None]
+    index.remove_files(path for path in gone if path in tombstones.unreadable)
+    return _tell_problems({**tombstones.changed, **tombstones.unreadable})
+
+
+def _tell_problems(problems: dict[str, str]) -> int:
+    """Log whose content is not known; returns the exit status."""
+    if not problems:
+        return 0
+    logger.warning(
+        "%d file(s) could not be read as they were indexed. Who was forgotten in them is kept out "
+        "as soon as `index` finds such a file unchanged, but not once it is changed or moved:",
+        len(problems),
+    )
+    for problem in problems.values():
+        logger.warning("  %s", problem)
+    return 1
+
+
+def _target(frame, box=None):
+    from ..search.forgetting import Target
+
+    return Target(frame.path, frame.pts is not None, frame.pts, box)
+
+
+def _in_frames(names: list[str], index, sources) -> tuple[list, list[int]]:
+    """The targets of ``--frame``, and the ids of the persons in them."""
+    from ..errors import UserError
+    from ..search.forgetting import Target
+    from ..search.query import split_name
+
+    targets, ids = [], []
+    for name in names:
+        files, pts = _file(name, sources) or _files_below(name, sources), None
+        if not files:  # else "#" is part of the file's own name
+            path, pts = split_name(name)
+            files = [] if pts is None else _file(path, sources)
+        found = {file: index.find_frames(file, pts) for file in files}
+        if not any(found.values()):
+            raise UserError(
+                f"--frame {name}: index {index.location} has no such frame; name it as `query` "
+                "prints it"
+            )
+        for file, frames in found.items():
+            is_video = any(frame.pts is not None for frame in frames)
+            targets.append(Target(file, is_video, pts))
+            for frame in frames:
+                ids += [person.person_id for person in index.persons(frame.frame_id)]
+    return targets, ids
+
+
+def _file(name: str, sources) -> list[str]:
+    """The file of the index, also if a link to it is named."""
+    from ..search.query import absolute_paths
+
+    return [path for path in absolute_paths(name) if path in sources][:1]
+
+
+def _files_below(name: str, sources) -> list[str]:
+    """Those of the index below a folder, also if a link to it is named."""
+    import os
+
+    from ..search.query import absolute_paths
+
+    roots = tuple(os.path.join(path, "") for path in absolute_paths(name))
+    return [path for path in sources if path.startswith(roots)]
+
+
+def _list(index) -> int:
+    from tabulate import tabulate
+
+    from fully_decoupled_ps.utils.names import printable
+
+    from ..media.times import format_time
+
+    rows = [
+        (
+            *(t.tombstone_id, format_time(t.forgotten_at)),
+            printable(t.path if t.pts is None else f"{t.path}#{t.pts}"),
+            "everybody" if t.box is None else ",".join(f"{value:.1f}" for value in t.box),
+            "yes" if t.digest else "not read yet",
+        )
+        for t in index.tombstones()
+    ]
+    print(tabulate(rows, ("id", "forgotten", "frame", "box", "kept out"), disable_numparse=True))
+    return 0
+
+
+def _undo(ids: list[int], index) -> int:
+    from ..errors import UserError
+    from ..search.forgetting import lift_tombstones
+
+    known = {tombstone.tombstone_id: tombstone for tombstone in index.tombstones()}
+    for number in ids:
+        if number not in known:
+            raise UserError(
+                f"--undo {number}: nobody of that id was forgotten from index {index.location}; "
+                "--list prints the ids"
+            )
+    paths = lift_tombstones(index, [known[number] for number in ids])
+    logger.info(
+        "%d are no longer kept out; they are found again when `index` next reads their files: %s",
+        *(len(set(ids)), ", ".join(paths) or "none is in the index now"),
+    )
+    return 0
+
+
+def _similar(args: argparse.Namespace, index) -> list:
+    """Print, and return, those at least as similar as asked."""
+    from tabulate import tabulate
+
+    from ..errors import UserError
+    from ..search.filters import check_cameras
+    from ..search.hit_records import text_rows
+    from .common import read_filters
+    from .queries import check_queries, find_queries
+
+    check_queries(args)
+    if args.min_similarity is None:
+        raise UserError("--query needs --min-similarity: from which similarity on, such as 0.6")
+    asked = argparse.Namespace(**{**vars(args), "person": []})
+    features = [query.feature for query in find_queries(asked, index)]
+    filters = read_filters(args)
+    check_cameras(filters.cameras, index.cameras())
+    hits = index.search(features, MAX_HITS, filters)
+    hits = [hit for hit in hits if hit.similarity >= args.min_similarity]
+    columns, rows = text_rows(hits)
+    print(tabulate(rows, columns, disable_numparse=True))
+    return [hit.person for hit in hits]

@@ -1,0 +1,224 @@
+"""Index pictures and videos: detect the persons in them, and keep a feature of each.
+
+Run again with the same --index, it reads only files that are new or have changed. It can be
+stopped with Ctrl-C, or killed, at any time; the next run goes on from there. Exit status: 0 if all
+files could be read, 1 if some could not, or only in part, or if some of the index can't be reached
+(they are listed), 2 for a mistake in the command or if no file could be read, 130 after Ctrl-C.
+"""
+
+import argparse
+import logging
+import os
+from collections import Counter
+
+HELP = "make or extend an index of the persons in pictures and videos"
+
+logger = logging.getLogger(__name__)
+
+# Frames a second: from one in 11 days to what the fastest cameras record.
+MIN_FPS, MAX_FPS = 1e-6, 1000
+MAX_WORKERS = 1000
+# Why files can't be reached is told for so many folders.
+MAX_REASONS = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from fully_decoupled_ps.utils.arguments import number, whole_number
+
+    from .common import add_index_argument, add_model_arguments
+
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="picture, video, or folder of such (recursive)"
+    )
+    add_index_argument(parser)
+    add_model_arguments(parser, required=True)
+    parser.add_argument(
+        "--fps",
+        type=number(MIN_FPS, MAX_FPS),
+        default=1.0,
+        help="frames a second taken of a video (default 1)",
+    )
+    parser.add_argument(
+        "--score-thresh",
+        type=number(0, 1),
+        help="leave out detections of a lower score (default: TEST.SEARCH.SCORE_THRESH)",
+    )
+    parser.add_argument(
+        "--camera-pattern",
+        metavar="REGEX",
+        help=r"searched in a file's path; its group (?P<camera>...) is the camera, such as "
+        r"'(?P<camera>c\d+)s' for c1s1_000151.jpg (default: the name of the file's folder)",
+    )
+    parser.add_argument(
+        "--time-pattern",
+        metavar="REGEX",
+        help="searched in a file's path; groups year, month, day, hour, minute, second are local "
+        "time, or a group seconds counts from --start (default: when the file was last changed)",
+    )
+    parser.add_argument(
+        "--start",
+        metavar="TIME",
+        help="time of each file's first frame, or what the group seconds counts from, as "
+        "2024-05-31 or 2024-05-31T18:30",
+    )
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="remove files that are gone from the folders named; those that can't be reached, and "
+        "those of a folder that is empty all at once, are told and kept",
+    )
+    parser.add_argument(
+        "--forgotten-from",
+        metavar="INDEX",
+        help="keep out who was forgotten from another index, such as one of another model",
+    )
+    parser.add_argument(
+        "--shard",
+        default="1/1",
+        metavar="i/n",
+        help="only the i-th of n parts of the files; run each part in a process, or on a machine, "
+        "of its own, with the same --index",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=whole_number(1),
+        default=4,
+        help="frames that the network runs on at once",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole_number(0, MAX_WORKERS),
+        default=2,
+        help="processes that read files (default 2)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..index import IndexInfo, open_index, read_tombstones
+    from ..media import find_files
+    from ..media.files import PathReader
+    from ..media.times import parse_time
+    from ..network import load_network
+    from ..search.forgetting import take_over_tombstones
+    from ..search.indexing import index_files
+    from ..search.plan import IndexingOptions, parse_shard
+
+    shard, num_shards = parse_shard(args.shard)
+    start = None if args.start is None else parse_time(args.start)
+    reader = PathReader(args.camera_pattern, args.time_pattern, start)
+    forgotten = read_tombstones(args.forgotten_from) if args.forgotten_from else []
+    found = find_files(args.paths)
+    for file in found.files:  # before the network is loaded: a pattern that does not fit
+        reader.camera(file), reader.time(file)
+    if not found.files:
+        raise _nothing_read(found.problems)
+    network = load_network(args.model, args.weights, args.device)
+    info = IndexInfo(
+        network.fingerprint, network.dim, network.location, network.weights, num_shards
+    )
+    thresh = network.score_thresh if args.score_thresh is None else args.score_thresh
+    options = IndexingOptions(
+        score_thresh=thresh,
+        fps=args.fps,
+        batch_size=args.batch_size,
+        num_workers=args.workers,
+        shard=shard,
+        prune=args.prune,
+    )
+    folders = [path for path in args.paths if os.path.isdir(path)]
+    with open_index(args.index, create=info) as index:
+        take_over_tombstones(index, forgotten)
+        report = index_files(index, network, found.files, folders, reader, options)
+        return _tell(report, found, index)
+
+
+def _nothing_read(unreadable: dict[str, str]):
+    """The error of a command in which nothing was read; all but the first file are logged."""
+    from ..errors import UserError
+
+    first, *others = unreadable.values()
+    for reason in others:
+        logger.warning("  %s", reason)
+    return UserError(first + (f" (and {len(others)} more, listed above)" if others else ""))
+
+
+def _tell(report, found, index) -> int:
+    """Log what was done; returns the exit status."""
+    counts = index.counts()
+    logger.info(
+        "%d files read (%d frames, %d persons), %d unchanged, %d removed; "
+        "index %s: %d files, %d frames, %d persons",
+        *(report.added, report.frames, report.persons, report.unchanged, report.pruned),
+        *(index.location, *counts),
+    )
+    if report.left_out:
+        logger.info(
+            "%d persons were left out who were forgotten (person-search forget --list)",
+            report.left_out,
+        )
+    if found.passed_over:
+        logger.info("passed over: %s", found.passed_over_text())
+    _tell_links(report)
+    for note, paths in report.notes.items():
+        logger.warning("%d file(s) each of which %s; first: %s", len(paths), note, paths[0])
+    if report.gone:
+        logger.info(
+            "%d files of the index are gone from the disk, %s for one; they are kept, and "
+            "--prune removes them",
+            *(len(report.gone), report.gone[0]),
+        )
+    if report.litter:
+        logger.info(
+            "%d files of the index are in folders that are passed over now, %s for one; they are "
+            "kept, and --prune removes them",
+            *(len(report.litter), report.litter[0]),
+        )
+    if report.unreachable:
+        _tell_unreachable(report.unreachable, index)
+    if report.stopped_by:
+        logger.info("Stopped; the same command goes on from here")
+        return 128 + report.stopped_by
+    unreadable = {**found.problems, **report.unreadable}
+    if unreadable:
+        # the command was of nothing else
+        if not (report.added or report.unchanged or report.incomplete or report.other_names):
+            raise _nothing_read(unreadable)
+        logger.warning("%d file(s) could not be read:", len(unreadable))
+        for reason in unreadable.values():
+            logger.warning("  %s", reason)
+    if report.incomplete:
+        logger.warning(
+            "%d video(s) could be read in part; what could be is in the index, and the same "
+            "command tries again:",
+            len(report.incomplete),
+        )
+        for reason in report.incomplete.values():
+            logger.warning("  %s", reason)
+    return 1 if unreadable or report.incomplete or report.unreachable else 0
+
+
+def _tell_unreachable(unreachable: dict[str, str], index) -> None:
+    logger.warning("%d file(s) of the index can't be reached and are kept:", len(unreachable))
+    reasons = Counter(unreachable.values()).most_common()
+    for reason, count in reasons[:MAX_REASONS]:
+        logger.warning("  %d: %s", count, reason)
+    if len(reasons) > MAX_REASONS:
+        logger.warning("  and %d more reasons of the kind", len(reasons) - MAX_REASONS)
+    logger.warning(
+        "If they are gone for good: person-search forget --index %s --frame FILE_OR_FOLDER",
+        index.location,
+    )
+
+
+def _tell_links(report) -> None:
+    if report.other_names:
+        logger.info(
+            "%d links were passed over, %s for one: the index has their files by another name",
+            *(len(report.other_names), min(report.other_names)),
+        )
+    if report.superseded:
+        logger.info(
+            "%d links were removed from the index, %s for one: it has their files by their "
+            "real path now",
+            *(len(report.superseded), report.superseded[0]),
+        )

@@ -1,0 +1,96 @@
+"""Search an index on a local web page: browse frames, choose a person, follow the hits.
+
+The page is served to this machine alone, at http://127.0.0.1:7860, unless --host says otherwise.
+Pictures of one's own can be searched where the network is that made the index; without it
+everything else works. The index may be written to meanwhile. Requests by other host names, and
+those of other web pages, are refused.
+"""
+
+import argparse
+import logging
+import os
+
+HELP = "search an index on a local web page"
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_PORT = 7860
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from fully_decoupled_ps.utils.arguments import whole_number
+
+    from .common import add_index_argument, add_model_arguments
+
+    add_index_argument(parser)
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to serve at (default 127.0.0.1: this machine alone); there is no login",
+    )
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="host name in the browser's address where it is another, such as a proxy's; may be "
+        "given several times",
+    )
+    parser.add_argument(
+        "--port",
+        type=whole_number(0, 65535),
+        default=DEFAULT_PORT,
+        help=f"default {DEFAULT_PORT}; 0: any that is free",
+    )
+    parser.add_argument("--open", action="store_true", help="open a browser")
+    add_model_arguments(parser, required=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..errors import UserError
+    from ..index import open_index
+
+    # read by Gradio when it is imported: nothing of a search is anybody else's business
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f'the search page needs the package gradio ({error}): pip install "gradio>=6.31,<7"'
+        ) from error
+    from ..web.server import bind, serve
+    from ..web.service import SearchService
+
+    with open_index(args.index) as index, bind(args.host, args.port) as bound:
+        network, reason = _load_network(args, index)
+        serve(
+            SearchService(index, network, reason),
+            bound,
+            args.host,
+            browser=args.open,
+            names=args.name,
+        )
+    return 0
+
+
+def _load_network(args: argparse.Namespace, index):
+    """The network, and why there is none.
+
+    Raises:
+        UserError: if one is asked for that is not there, or not the index's.
+    """
+    from ..errors import UserError
+    from ..network import load_network
+
+    location, weights = args.model, args.weights
+    if not location:
+        location, weights = index.info.model, weights or index.info.weights
+    try:
+        network = load_network(location, weights, args.device)
+        index.check_model(network.fingerprint)
+    except UserError as error:
+        if args.model or args.weights or args.device:
+            raise
+        logger.warning("Own pictures can't be searched: %s", error)
+        return None, f"Own pictures can't be searched on this page: {error}"
+    return network, ""

@@ -1,0 +1,328 @@
+"""The records of a shard, in SQLite: files, their frames, the persons in them, and what is valid.
+
+SQLite's commit is the shard's commit: it says which rows of the feature file count. Paths and
+cameras are stored as :func:`encode_name` writes them.
+"""
+
+import json
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterable, Sequence
+
+import numpy as np
+
+from fully_decoupled_ps.utils.names import decode_name, encode_name
+
+from .disk import explain_disk_errors
+from .records import Counts, Filters, Frame, NewFrame, Person, Source, SourceState
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sources (
+    source_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path TEXT NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    recipe TEXT NOT NULL,
+    camera TEXT NOT NULL,
+    start REAL NOT NULL,
+    is_done INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS frames (
+    frame_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    source_id INTEGER NOT NULL REFERENCES sources ON DELETE CASCADE,
+    pts INTEGER,
+    time_offset REAL NOT NULL,
+    checksum INTEGER,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS frames_of_source ON frames (source_id, pts);
+CREATE TABLE IF NOT EXISTS persons (
+    person_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    frame_id INTEGER NOT NULL REFERENCES frames ON DELETE CASCADE,
+    feature_row INTEGER NOT NULL UNIQUE,
+    x0 REAL NOT NULL, y0 REAL NOT NULL, x1 REAL NOT NULL, y1 REAL NOT NULL,
+    score REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS persons_of_frame ON persons (frame_id);
+-- Rows of the feature file without a person; is_erased: whether they are zeros on the disk yet.
+CREATE TABLE IF NOT EXISTS free_rows (feature_row INTEGER PRIMARY KEY, is_erased INTEGER NOT NULL);
+-- However a person goes, also by a cascade, its row is remembered.
+CREATE TRIGGER IF NOT EXISTS person_removed AFTER DELETE ON persons BEGIN
+    INSERT INTO free_rows VALUES (old.feature_row, 0);
+END;
+"""
+
+FRAME_COLUMNS = (
+    "frame_id, path, pts, camera, start + time_offset AS time, width, height, time_offset, checksum"
+)
+FRAMES = "frames JOIN sources USING (source_id)"
+PERSONS = f"persons JOIN {FRAMES.replace('frames', 'frames USING (frame_id)', 1)}"
+# SQLite's limit on the variables of a statement is 999 in old versions.
+BATCH = 900
+# Seconds to wait for a reader or a commit to end.
+BUSY_TIMEOUT = 30.0
+
+
+class Records:
+    """A connection to a shard's records. Ids are the shard's own."""
+
+    def __init__(self, path: Path):
+        """
+        Args:
+            path: of the SQLite file; made if there is none.
+
+        Raises:
+            UserError: if it is no such file, or damaged.
+        """
+        self.path = path
+        with self._errors():
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA foreign_keys = ON")
+            # what is deleted is overwritten
+            self._db.execute("PRAGMA secure_delete = ON")
+            self._db.execute("PRAGMA synchronous = FULL")
+            if not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+                # "if not exists": another process may be about to do the same
+                self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _errors(self):
+        return explain_disk_errors(self.path)
+
+    def _all(self, sql: str, values: Sequence = ()) -> list[tuple]:
+        with self._errors():
+            return self._db.execute(sql, values).fetchall()
+
+    def _run(self, sql: str, values: Sequence = ()) -> None:
+        with self._errors():
+            self._db.execute(sql, values)
+
+    def _for_ids(self, sql: str, ids: Sequence[int]) -> Iterable[tuple]:
+        """Rows of a statement with ``IN (?)``, for any number of ids."""
+        for start in range(0, len(ids), BATCH):
+            some = [int(i) for i in ids[start : start + BATCH]]
+            yield from self._all(sql.replace("?", ", ".join("?" * len(some))), some)
+
+    # transactions
+
+    @contextmanager
+    def snapshot(self):
+        """Within the context all that is read is of one commit."""
+        self._run("BEGIN")
+        try:
+            yield
+        finally:
+            self._run("COMMIT")
+
+    def begin(self) -> None:
+        """Start a transaction, if none is under way."""
+        if not self._db.in_transaction:
+            self._run("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        if self._db.in_transaction:
+            self._run("COMMIT")
+
+    def rollback(self) -> None:
+        if self._db.in_transaction:
+            self._run("ROLLBACK")
+
+    def vacuum(self) -> None:
+        """Rewrite the file without its unused pages."""
+        self._run("VACUUM")
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has committed."""
+        return self._all("PRAGMA data_version")[0][0]
+
+    # state: named values
+
+    def get(self, key: str, default=None):
+        found = self._all("SELECT value FROM state WHERE key = ?", (key,))
+        return json.loads(found[0][0]) if found else default
+
+    def set(self, key: str, value) -> None:
+        self._run("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, json.dumps(value)))
+
+    # reading
+
+    def counts(self) -> Counts:
+        tables = ("sources", "frames", "persons")
+        return Counts(*(self._all(f"SELECT COUNT(*) FROM {table}")[0][0] for table in tables))
+
+    def cameras(self) -> list[str]:
+        return [decode_name(row[0]) for row in self._all("SELECT DISTINCT camera FROM sources")]
+
+    def time_range(self) -> tuple[float, float] | None:
+        sql = f"SELECT MIN(start + time_offset), MAX(start + time_offset) FROM {FRAMES}"
+        first, last = self._all(sql)[0]
+        return None if first is None else (first, last)
+
+    def frames(self, filters: Filters, offset: int, limit: int) -> list[Frame]:
+        where, values = _where(filters, with_scores=False)
+        sql = (
+            f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} "
+            "ORDER BY time, path, pts LIMIT ? OFFSET ?"
+        )
+        return [_frame(row) for row in self._all(sql, (*values, limit, offset))]
+
+    def count_frames(self, filters: Filters) -> int:
+        where, values = _where(filters, with_scores=False)
+        return self._all(f"SELECT COUNT(*) FROM {FRAMES} {where}", values)[0][0]
+
+    def find_frames(self, path: str, pts: int | None) -> list[Frame]:
+        where, values = "WHERE path = ?", [encode_name(path)]
+        if pts is not None:
+            where, values = f"{where} AND pts = ?", [*values, pts]
+        rows = self._all(f"SELECT {FRAME_COLUMNS} FROM {FRAMES} {where} ORDER BY pts", values)
+        return [_frame(row) for row in rows]
+
+    def get_persons(self, person_ids: Sequence[int]) -> dict[int, Person]:
+        """Persons by id; those that are not there are left out."""
+        rows = self._for_ids(
+            f"SELECT person_id, x0, y0, x1, y1, score, {FRAME_COLUMNS} FROM {PERSONS} "
+            "WHERE person_id IN (?)",
+            person_ids,
+        )
+        return {row[0]: Person(row[0], _frame(row[6:]), row[1:5], row[5]) for row in rows}
+
+    def persons_of(self, frame_id: int) -> list[int]:
+        sql = "SELECT person_id FROM persons WHERE frame_id = ? ORDER BY score DESC, person_id"
+        return [row[0] for row in self._all(sql, (frame_id,))]
+
+    def feature_rows(self, person_ids: Sequence[int]) -> dict[int, int]:
+        """Row of the feature file by person; those that are not there are left out."""
+        sql = "SELECT person_id, feature_row FROM persons WHERE person_id IN (?)"
+        return dict(self._for_ids(sql, person_ids))
+
+    def at_rows(self, rows: Sequence[int]) -> dict[int, tuple[int, float]]:
+        """Person and score by row of the feature file."""
+        sql = "SELECT feature_row, person_id, score FROM persons WHERE feature_row IN (?)"
+        return {row: (person_id, score) for row, person_id, score in self._for_ids(sql, rows)}
+
+    def rows_passing(self, filters: Filters) -> np.ndarray:
+        """Rows of the feature file, int64, of the persons that pass; not sorted."""
+        where, values = _where(filters, with_scores=True)
+        rows = self._all(f"SELECT feature_row FROM {PERSONS} {where}", values)
+        return np.array(rows, dtype=np.int64).reshape(-1)
+
+    def all_rows(self) -> np.ndarray:
+        """Rows of the feature file that belong to a person, int64, ascending."""
+        rows = self._all("SELECT feature_row FROM persons ORDER BY feature_row")
+        return np.array(rows, dtype=np.int64).reshape(-1)
+
+    def free_rows(self, only_to_erase: bool = False) -> np.ndarray:
+        """Rows of the feature file without a person, int64, ascending."""
+        where = "WHERE NOT is_erased" if only_to_erase else ""
+        rows = self._all(f"SELECT feature_row FROM free_rows {where} ORDER BY feature_row")
+        return np.array(rows, dtype=np.int64).reshape(-1)
+
+    def states(self) -> dict[str, SourceState]:
+        """What is known of every file, by path."""
+        rows = self._all("SELECT path, size, mtime_ns, recipe, camera, start, is_done FROM sources")
+        states = [_state(row) for row in rows]
+        return {state.source.path: state for state in states}
+
+    def checksums(self, path: str) -> dict[int, int | None]:
+        """Of the frames of a video, by pts."""
+        sql = f"SELECT pts, checksum FROM {FRAMES} WHERE path = ? AND pts IS NOT NULL"
+        return dict(self._all(sql, (encode_name(path),)))
+
+    # writing, within a transaction
+
+    def put_source(self, source: Source, is_done: bool = False) -> None:
+        """Add a file, or change what is known of it; its frames stay."""
+        self._run(
+            """INSERT INTO sources (path, size, mtime_ns, recipe, camera, start, is_done)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
+            recipe = excluded.recipe, camera = excluded.camera, start = excluded.start,
+            is_done = excluded.is_done""",
+            (
+                *(encode_name(source.path), source.size, source.mtime_ns, source.recipe),
+                *(encode_name(source.camera), source.start, int(is_done)),
+            ),
+        )
+
+    def set_done(self, path: str) -> None:
+        self._run("UPDATE sources SET is_done = 1 WHERE path = ?", (encode_name(path),))
+
+    def remove_source(self, path: str) -> None:
+        self._run("DELETE FROM sources WHERE path = ?", (encode_name(path),))
+
+    def remove_persons(self, person_ids: Sequence[int]) -> None:
+        for person_id in person_ids:
+            self._run("DELETE FROM persons WHERE person_id = ?", (person_id,))
+
+    def add_frame(self, path: str, frame: NewFrame, rows: Sequence[int]) -> None:
+        """Add a frame of a known file, its persons at ``rows`` of the feature file."""
+        with self._errors():
+            cursor = self._db.execute(
+                """INSERT INTO frames (source_id, pts, time_offset, width, height, checksum)
+                SELECT source_id, ?, ?, ?, ?, ? FROM sources WHERE path = ?""",
+                (
+                    *(frame.pts, frame.offset, frame.width, frame.height, frame.checksum),
+                    encode_name(path),
+                ),
+            )
+            boxes, scores = np.asarray(frame.boxes).tolist(), np.asarray(frame.scores).tolist()
+            self._db.executemany(
+                """INSERT INTO persons (frame_id, feature_row, x0, y0, x1, y1, score)
+                VALUES (?, ?, ?, ?, ?, ?, ?)""",
+                [(cursor.lastrowid, row, *box, s) for row, box, s in zip(rows, boxes, scores)],
+            )
+
+    def set_erased(self) -> None:
+        self._run("UPDATE free_rows SET is_erased = 1 WHERE NOT is_erased")
+
+    def renumber_rows(self) -> None:
+        """Number the rows of the persons anew, from 0, in their order; none is free then."""
+        self._run("CREATE TEMP TABLE moved (old INTEGER PRIMARY KEY, new INTEGER)")
+        self._run(
+            """INSERT INTO moved SELECT feature_row, ROW_NUMBER() OVER (ORDER BY feature_row) - 1
+            FROM persons"""
+        )
+        # ascending, a row moves to a place that is free or has moved; negative numbers keep the
+        # numbers unique whatever the order
+        self._run("UPDATE persons SET feature_row = -1 - feature_row")
+        self._run(
+            "UPDATE persons SET feature_row = (SELECT new FROM moved WHERE old = -1 - feature_row)"
+        )
+        self._run("DROP TABLE moved")
+        self._run("DELETE FROM free_rows")
+
+
+def _frame(row: tuple) -> Frame:
+    frame_id, path, pts, camera, *others = row
+    return Frame(frame_id, decode_name(path), pts, decode_name(camera), *others)
+
+
+def _state(row: tuple) -> SourceState:
+    path, size, mtime_ns, recipe, camera, start, is_done = row
+    source = Source(decode_name(path), size, mtime_ns, recipe, decode_name(camera), start)
+    return SourceState(source, bool(is_done))
+
+
+def _where(filters: Filters, with_scores: bool) -> tuple[str, list]:
+    """The WHERE clause, or nothing, and its values."""
+    terms, values = [], []
+    if filters.cameras:
+        terms.append(f"camera IN ({', '.join('?' * len(filters.cameras))})")
+        values.extend(map(encode_name, filters.cameras))
+    if filters.start is not None:
+        terms.append("start + time_offset >= ?")
+        values.append(filters.start)
+    if filters.end is not None:
+        terms.append("start + time_offset <= ?")
+        values.append(filters.end)
+    if with_scores and filters.min_score > 0:
+        terms.append("score >= ?")
+        values.append(filters.min_score)
+    return (f"WHERE {' AND '.join(terms)}" if terms else ""), values

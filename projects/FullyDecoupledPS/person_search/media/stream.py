@@ -1,0 +1,152 @@
+"""Worker processes read and decode files while the network runs on what they read before."""
+
+import os
+import signal
+from dataclasses import dataclass, field
+from typing import Iterator, NamedTuple
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from ..errors import UserError, translated
+from ..network import InputMapper
+from .files import MediaFile
+from .frames import VideoChanged, left_out, load_image, sample_video
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to read."""
+
+    file: MediaFile
+    # The frames of a video that are in the index, the checksum by pts: not wanted again.
+    known: dict[int, int | None] = field(default_factory=dict)
+
+
+class Sample(NamedTuple):
+    """A frame, ready for the network."""
+
+    path: str
+    pts: int | None  # of a video's frame
+    offset: float  # seconds after the file's first frame
+    inputs: dict  # of the network
+    checksum: int | None = None  # of a video's frame
+
+
+class Restart(NamedTuple):
+    """A video is not what was known of it: all frames of it follow."""
+
+    path: str
+
+
+class End(NamedTuple):
+    """A file has been read: there is no sample of it any more."""
+
+    path: str
+    error: str  # why it can't be read (further); "" if all went well
+    note: str = ""  # what was left out or assumed, see data.images and data.videos
+
+
+class FileStream(IterableDataset):
+    """Yields lists of :class:`Sample`, :class:`Restart` and :class:`End`.
+
+    Those of a file are in order, by one worker.
+    """
+
+    def __init__(self, jobs: list[Job], mapper: InputMapper, fps: float, batch_size: int):
+        """
+        Args:
+            jobs: what to read.
+            mapper: makes the network's input.
+            fps: frames a second that are taken of a video.
+            batch_size: how many samples a list has.
+        """
+        self.jobs = jobs
+        self.mapper = mapper
+        self.fps = fps
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[list[Sample | Restart | End]]:
+        worker = get_worker_info()
+        first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        batch, num_samples = [], 0
+        for job in self.jobs[first::step]:
+            for item in self._read(job):
+                if isinstance(item, Sample):
+                    if num_samples == self.batch_size:
+                        yield batch
+                        batch, num_samples = [], 0
+                    num_samples += 1
+                batch.append(item)
+        if batch:
+            yield batch
+
+    def _read(self, job: Job) -> Iterator[Sample | Restart | End]:
+        path, error, note = job.file.path, "", ""
+        try:
+            if job.file.is_video:
+                note = left_out(path)
+                with translated():
+                    yield from self._read_video(job)
+            else:
+                image, note = load_image(path)
+                yield Sample(path, None, 0.0, self.mapper(image))
+        except UserError as reason:
+            error = str(reason)
+        except Exception as reason:  # whatever a decoder raises: the other files are read
+            error = f"{path}: {reason!r}"
+        yield End(path, error, note)
+
+    def _read_video(self, job: Job) -> Iterator[Sample | Restart]:
+        path = job.file.path
+        try:
+            yield from self._samples(path, job.known)
+        except VideoChanged:
+            yield Restart(path)
+            yield from self._samples(path, {})
+        stat = os.stat(path)
+        if (stat.st_size, stat.st_mtime_ns) != (job.file.size, job.file.mtime_ns):
+            raise UserError(
+                f"video {path} was written to while it was read; run the same command again when "
+                "it is complete: it goes on from here"
+            )
+
+    def _samples(self, path: str, known: dict) -> Iterator[Sample]:
+        for frame in sample_video(path, self.fps, known):
+            inputs = self.mapper(frame.image())
+            yield Sample(path, frame.pts, frame.offset, inputs, frame.checksum())
+
+
+def stream(
+    jobs: list[Job], mapper: InputMapper, *, fps: float, batch_size: int, num_workers: int
+) -> Iterator[list[Sample | Restart | End]]:
+    """What :class:`FileStream` yields, by worker processes.
+
+    Raises:
+        UserError: if one of them is killed.
+    """
+    # OpenCV's threads don't survive a fork: a worker that ends them itself waits for them
+    cv2.setNumThreads(1)
+    loader = DataLoader(
+        FileStream(jobs, mapper, fps, batch_size),
+        batch_size=None,  # they are batches already
+        num_workers=min(num_workers, len(jobs)),
+        worker_init_fn=_start_worker,
+    )
+    try:
+        yield from loader
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            "a process that reads files was killed, perhaps for want of memory (or of /dev/shm in "
+            "a container); run the same command with fewer --workers, 0 for none, or a smaller "
+            "--batch-size: what was committed is kept"
+        ) from error
+
+
+def _start_worker(worker: int) -> None:
+    # Ctrl-C reaches all processes of a terminal; the main one stops the others when it is ready to
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)

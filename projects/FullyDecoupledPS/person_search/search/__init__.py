@@ -1,0 +1,1 @@
+"""Indexing, searching and forgetting: what the commands and the page do."""

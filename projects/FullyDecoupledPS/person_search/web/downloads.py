@@ -1,0 +1,61 @@
+"""A search's result as a file, as ``person-search query`` gives it."""
+
+import csv
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import NamedTuple, Sequence
+
+from ..index import Hit
+from ..search.hit_records import hit_rows, picture_records, text_rows
+from ..search.query import Query
+from ..search.search_pages import write_montage, write_page
+
+
+class Download(NamedTuple):
+    """A file for the browser to save."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+def make_csv(index: str, queries: Sequence[Query], hits: Sequence[Hit]) -> Download:
+    """One row for each hit."""
+    columns, rows = text_rows(hits)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return Download("hits.csv", "text/csv", text.getvalue().encode())
+
+
+def make_json(index: str, queries: Sequence[Query], hits: Sequence[Hit]) -> Download:
+    """The queries and the hits."""
+    columns, rows = hit_rows(hits)
+    content = {
+        "index": index,
+        "queries": [{"image": q.name, "box": [round(v, 1) for v in q.box]} for q in queries],
+        "hits": [dict(zip(columns, row)) for row in rows],
+    }
+    return Download("hits.json", "application/json", json.dumps(content, indent=2).encode())
+
+
+def make_montage(index: str, queries: Sequence[Query], hits: Sequence[Hit]) -> Download:
+    """The persons searched and the hits, side by side."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_montage(Path(folder, "hits.png"), *picture_records(queries, hits))
+        return Download("hits.png", "image/png", path.read_bytes())
+
+
+def make_html(index: str, queries: Sequence[Query], hits: Sequence[Hit]) -> Download:
+    """A page that is complete in itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "hits.html")
+        write_page(path, *picture_records(queries, hits), index=index)
+        return Download("hits.html", "text/html", path.read_bytes())
+
+
+# What the page offers: label -> what makes it.
+DOWNLOADS = {"CSV": make_csv, "JSON": make_json, "Montage": make_montage, "Web page": make_html}
