@@ -7,10 +7,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from scipy.io import loadmat, savemat
 from sklearn.metrics import average_precision_score
 
+import evaluate_color_histogram as command
 from fully_decoupled_ps.data import register_prw
 from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
 from fully_decoupled_ps.evaluation.color_histogram import color_histogram, evaluate_color_histogram
-from tests.tools.load_tool import load_tool
 
 RED, BLUE, WHITE = (0, 255, 255), (120, 255, 255), (0, 0, 255)  # HSV
 
@@ -123,7 +123,7 @@ def test_raw_colour_carries_over_to_no_other_camera(name):
 
 
 def test_the_command_prints_the_table_and_names_what_is_wrong(name, tmp_path, capsys):
-    main = load_tool("evaluate_color_histogram").main
+    main = command.main
     assert main(["--dataset", name, "--output-dir", str(tmp_path)]) == 0
     assert (tmp_path / "metrics.json").exists()
     capsys.readouterr()

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from benchmark import plain_loops as reference
 from fully_decoupled_ps.evaluation.search_metrics import SearchVariant
 
-from . import reference
 from .worlds import frame, query, search
 
 A = (0.0, 0.0, 100.0, 200.0)

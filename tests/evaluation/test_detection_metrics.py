@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given, settings
 
+from benchmark import plain_loops as reference
 from fully_decoupled_ps.evaluation import evaluate_detection
 
-from . import reference
 from .worlds import frame, to_detections, to_ground_truth, worlds
 
 A = (0.0, 0.0, 100.0, 200.0)

@@ -10,10 +10,10 @@ from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.structures import Boxes, BoxMode, Instances
 from detectron2.utils.events import EventStorage
 
+from benchmark import plain_loops as reference
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator, load_predictions
 
-from . import reference
 from .worlds import frame, query
 
 NAME = "evaluator_test"

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+import evaluate_predictions
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import (
     PersonSearchEvaluator,
@@ -11,7 +12,6 @@ from fully_decoupled_ps.evaluation import (
     score_thresh_of_predictions,
 )
 
-from ..tools.load_tool import load_tool
 from .test_evaluator import dataset, run
 
 __all__ = ["dataset"]  # a fixture
@@ -43,7 +43,7 @@ def test_the_threshold_of_the_search_is_the_file_s(dataset, tmp_path):
     run(PersonSearchEvaluator(dataset, score_thresh=0.3, save=True, output_dir=str(tmp_path)))
     path = str(tmp_path / "predictions.npz")
     assert score_thresh_of_predictions(path) == 0.3
-    tool = load_tool("evaluate_predictions")
+    tool = evaluate_predictions
     for said, expected in ([], 0.3), (["--score-thresh", "0.4"], 0.4):
         assert tool.main([path, "--output-dir", str(tmp_path / "out"), *said]) == 0
         written = json.loads((tmp_path / "out" / "queries_full.json").read_text())
@@ -205,7 +205,7 @@ def test_no_such_file_or_no_npz(tmp_path):
 
 def test_command(dataset, saved, tmp_path, capsys):
     path, results = saved
-    tool = load_tool("evaluate_predictions")
+    tool = evaluate_predictions
     out = tmp_path / "again"
     command = [path, "--output-dir", str(out), "--score-thresh", "0.5", "0.85", "--cbgm", "10", "3"]
     assert tool.main(command) == 0

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from benchmark import plain_loops as reference
 from fully_decoupled_ps.evaluation import search_metrics, similarity
 from fully_decoupled_ps.evaluation.person_matches import search_iou_thresh
 from fully_decoupled_ps.evaluation.search_metrics import SearchVariant
 
-from . import reference
 from .worlds import CWS, PLAIN, frame, query, search, worlds
 
 HITS = SearchVariant(num_hits=10)

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 from detectron2.config import get_cfg
 
+import ablation
 from fully_decoupled_ps import add_fully_decoupled_ps_config, apply_stage, merge_config
 from tests.testing import CONFIGS
-from tests.tools.load_tool import load_tool
-
-ablation = load_tool("ablation")
 
 
 @pytest.fixture

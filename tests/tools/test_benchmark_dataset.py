@@ -5,9 +5,8 @@ import argparse
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from tests.tools.load_tool import load_tool
+import benchmark_dataset as tool
 
-tool = load_tool("benchmark_dataset")
 ARGS = argparse.Namespace(frames=230, boxes=3, persons=40, seed=0)
 
 

@@ -13,9 +13,8 @@ import zipfile
 
 import pytest
 
-from tests.tools.load_tool import TOOLS, load_tool
+import build_detectron2
 
-build_detectron2 = load_tool("build_detectron2")
 BuildError, Change = build_detectron2.BuildError, build_detectron2.Change
 
 SOURCE = {
@@ -154,7 +153,7 @@ def test_pip_downloads_by_hash_and_its_error_becomes_one_line(tmp_path, monkeypa
 
 
 def test_command_prints_one_line_and_no_traceback(tmp_path):
-    command = [sys.executable, str(TOOLS / "build_detectron2.py"), "--sdist"]
+    command = [sys.executable, build_detectron2.__file__, "--sdist"]
     command += [str(tmp_path / "none.tar.gz"), "--wheel-dir", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2

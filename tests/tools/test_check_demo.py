@@ -5,9 +5,7 @@ import json
 
 import pytest
 
-from tests.tools.load_tool import load_tool
-
-check_demo = load_tool("check_demo")
+import check_demo
 
 GOOD = {
     "detection": {"AP": 90.0, "recall": 95.0},

@@ -2,9 +2,7 @@
 
 import pytest
 
-from tests.tools.load_tool import load_tool
-
-demo = load_tool("demo")
+import demo
 
 
 def test_how_long_it_takes_comes_from_training_steps_of_this_machine(monkeypatch):

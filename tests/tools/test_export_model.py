@@ -10,13 +10,11 @@ import torch
 from detectron2.modeling import build_model
 from PIL import Image
 
+import export_model
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.export import ReIDPath, WholeNetwork, onnx_file, write_checked
 from tests.testing import CONFIGS, FRUGAL, RESNET18, image, make_config, randomize_norms
-from tests.tools.load_tool import load_tool
-
-export_model = load_tool("export_model")
 
 # Caps that are never reached: the numbers of proposals and of detections differ between images.
 UNCAPPED = ("TEST.DETECTIONS_PER_IMAGE", -1, "MODEL.RPN.POST_NMS_TOPK_TEST", 1000)

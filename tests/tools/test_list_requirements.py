@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.load_tool import load_tool
-
-list_requirements = load_tool("list_requirements")
+import list_requirements
 
 REQUIREMENTS = [
     "torch>=2.4",

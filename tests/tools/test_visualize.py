@@ -5,12 +5,10 @@ import json
 import cv2
 import pytest
 
+import visualize
 from fully_decoupled_ps.evaluation.predictions_file import save_predictions
-from tests.tools.load_tool import load_tool
 from tests.visualization.made_up_predictions import MadeUpSet
 from tests.visualization.made_up_run import make_run
-
-visualize = load_tool("visualize")
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ import shutil
 
 import pytest
 
-from tests.tools.load_tool import load_tool
-
-make_report = load_tool("make_report")
+import make_report
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from PIL import Image
 from scipy.io import savemat
 from tabulate import tabulate
 
+from benchmark.machine import processor_name
 from fully_decoupled_ps import load_config
-from fully_decoupled_ps.benchmark.machine import processor_name
 from fully_decoupled_ps.data import (
     TrainLoader,
     count_person_ids,

@@ -6,12 +6,11 @@
 Frames, persons, boxes, queries and galleries are as many as in the data sets; features are random,
 those of one person alike, so that right and wrong detections mix as they do in real results. A seed
 fixes them. Timed is everything from a model's outputs to the metrics; reading the data set's files
-is not. The plain-loop definition of the metrics (tests/evaluation/reference.py) is timed in the
+is not. The plain-loop definition of the metrics (tests/evaluation/plain_loops.py) is timed in the
 same run on some of the queries, and its time for all of them is in proportion.
 """
 
 import argparse
-import importlib.util
 import json
 import logging
 import sys
@@ -24,13 +23,13 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from tabulate import tabulate
 
-from fully_decoupled_ps.benchmark.machine import processor_name, resident_mebibytes
+from benchmark import plain_loops
+from benchmark.machine import processor_name, resident_mebibytes
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.evaluation.predictions import collect_predictions
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
-REFERENCE = Path(__file__).parents[3] / "tests" / "evaluation" / "reference.py"
 
 
 class Size(NamedTuple):
@@ -196,9 +195,6 @@ def time_product(name: str, records: List[Dict], repeat: int) -> Dict[str, Any]:
 
 def time_reference(name: str, records: List[Dict], queries: int) -> float:
     """Seconds that the plain loops would take for all queries and the detection metrics."""
-    spec = importlib.util.spec_from_file_location("reference", REFERENCE)
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
     frames, feature_of = [], {}
     for d, r in zip(DatasetCatalog.get(name), records):
         frames.append(
@@ -212,7 +208,7 @@ def time_reference(name: str, records: List[Dict], queries: int) -> float:
         for box, feature in zip(d.get("queries", []), r["query_features"]):
             feature_of[d["image_id"], tuple(box)] = feature
     start = time.perf_counter()
-    reference.detection(frames)
+    plain_loops.detection(frames)
     total = time.perf_counter() - start
     for protocol in MetadataCatalog.get(name).protocols_fn().values():
         some = protocol[:: max(1, len(protocol) // queries)]
@@ -220,7 +216,7 @@ def time_reference(name: str, records: List[Dict], queries: int) -> float:
         for q in some:
             q = {**q, "feature": feature_of[q["image_id"], tuple(q["bbox"])]}
             for cws in (False, True):
-                reference.search_query(frames, q, cws)
+                plain_loops.search_query(frames, q, cws)
         total += (time.perf_counter() - start) * len(protocol) / len(some)
     return total
 

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from fully_decoupled_ps.benchmark.machine import processor_name, resident_mebibytes
+from benchmark.machine import processor_name, resident_mebibytes
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 from person_search.index import IndexInfo, NewFrame, Source, open_index
 from person_search.index.exact import EXACT_LIMIT

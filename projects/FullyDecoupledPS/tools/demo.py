@@ -20,8 +20,8 @@ import torch
 from detectron2.modeling import build_model
 from tabulate import tabulate
 
-from fully_decoupled_ps.benchmark.networks import benchmark_config, training_batch, training_step
-from fully_decoupled_ps.benchmark.timing import time_in_turns
+from benchmark.networks import benchmark_config, training_batch, training_step
+from benchmark.timing import time_in_turns
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.visualization.report import write_report
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
+import make_synthetic_dataset as command
 from fully_decoupled_ps.data import load_prw, load_prw_protocols
 from fully_decoupled_ps.dataset_tools.synthetic import (
     PRESETS,
@@ -22,7 +23,6 @@ from fully_decoupled_ps.dataset_tools.synthetic.identity import sample_identitie
 from fully_decoupled_ps.dataset_tools.synthetic.placement import MIN_VISIBLE
 from fully_decoupled_ps.dataset_tools.synthetic.plan import make_plan
 from fully_decoupled_ps.errors import UserError
-from tests.tools.load_tool import load_tool
 
 SPEC = SyntheticSpec(18, 18, 5, 4, width=160, height=96, max_queries=None, seed=3)
 
@@ -304,7 +304,7 @@ class TestDrawing:
 
 class TestCommand:
     def test_it_writes_reuses_and_refuses_in_one_line(self, tmp_path, capsys):
-        main = load_tool("make_synthetic_dataset").main
+        main = command.main
         sizes = "--frame-size 160x96 --train-frames 12 --test-frames 12 --train-ids 2 --test-ids 2"
         arguments = ["--output", str(tmp_path / "a"), *sizes.split(), "--workers", "1"]
         assert main(arguments) == 0
@@ -319,5 +319,5 @@ class TestCommand:
     @pytest.mark.parametrize("size", ["480", "480x", "axb", "480x270x3"])
     def test_a_malformed_size_is_named(self, size, capsys):
         with pytest.raises(SystemExit):
-            load_tool("make_synthetic_dataset").main(["--output", "x", "--frame-size", size])
+            command.main(["--output", "x", "--frame-size", size])
         assert f"'{size}' is no size" in capsys.readouterr().err

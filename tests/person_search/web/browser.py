@@ -5,10 +5,9 @@ import os
 
 import pytest
 
+import make_screenshots as screenshots
 from person_search.errors import UserError
-from tests.tools.load_tool import load_tool
 
-screenshots = load_tool("make_screenshots")
 served = screenshots.served
 
 

@@ -10,8 +10,8 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..config import apply_stage, load_config
-from ..engine.solver import build_optimizer
+from fully_decoupled_ps.config import apply_stage, load_config
+from fully_decoupled_ps.engine.solver import build_optimizer
 
 PARTS = {
     "detector: backbone": ("detector.backbone",),

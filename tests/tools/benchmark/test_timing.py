@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fully_decoupled_ps.benchmark.timing import Breakdown, median_ratio, time_in_turns
+from benchmark.timing import Breakdown, median_ratio, time_in_turns
 
 CPU = torch.device("cpu")
 

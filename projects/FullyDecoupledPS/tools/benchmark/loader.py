@@ -8,8 +8,9 @@ from typing import Tuple
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from ..data import TrainLoader, register_prw
-from ..dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
+from fully_decoupled_ps.data import TrainLoader, register_prw
+from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
+
 from .networks import benchmark_config
 
 NAME = "benchmark_loader"

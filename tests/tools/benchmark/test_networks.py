@@ -8,8 +8,9 @@ import torch
 from detectron2.modeling import build_model
 from torch import nn
 
-from fully_decoupled_ps.benchmark.memory import peak_mebibytes
-from fully_decoupled_ps.benchmark.networks import (
+from benchmark import command as benchmark
+from benchmark.memory import peak_mebibytes
+from benchmark.networks import (
     benchmark_config,
     build_for_inference,
     count_multiply_adds,
@@ -20,7 +21,6 @@ from fully_decoupled_ps.benchmark.networks import (
     training_step,
 )
 from tests.testing import CONFIGS, TINY
-from tests.tools.load_tool import load_tool
 
 COAT = ("MODEL.COAT.DIM", 32, "MODEL.COAT.NUM_HEADS", 2)
 PARTS = {"detector: backbone", "detector: heads", "re-id: side-net", "re-id: head"}
@@ -84,7 +84,7 @@ def test_the_command(what, tmp_path, capsys):
     fast = ["--rounds", "2", "--no-memory", "--workers", "0", "--stages", "reid", "joint"]
     arguments = [what, "--config-files", config_file, *sizes, *fast, "--autocast", "bfloat16"]
     opts = ["--opts", *map(str, TINY)]
-    assert load_tool("benchmark").main([*arguments, "--output", str(path), *opts]) == 0
+    assert benchmark.main([*arguments, "--output", str(path), *opts]) == 0
     records = json.loads(path.read_text())["records"]
     printed = capsys.readouterr().out
     assert all(r["model"] == "faster_rcnn_R50" and r["ms"] > 0 for r in records)
@@ -109,7 +109,7 @@ def test_the_command(what, tmp_path, capsys):
 @pytest.mark.parametrize(("option", "values"), [("--rounds", "0"), ("--size", "31 900")])
 def test_numbers_out_of_range(option, values, capsys):
     with pytest.raises(SystemExit) as exit:
-        load_tool("benchmark").main(["inference", option, *values.split()])
+        benchmark.main(["inference", option, *values.split()])
     assert exit.value.code == 2
     message = f"{option}: '{values.split()[0]}' is not a whole number of "
     assert message in capsys.readouterr().err

@@ -1,0 +1,271 @@
+"""Time, size and memory of the networks, at inference and in training, beside their detector alone.
+
+    python benchmark.py inference                      the six models of the paper's Table IX
+    python benchmark.py inference --autocast auto      also in reduced precision
+    python benchmark.py training                       a step of each stage, and the data loader
+    python benchmark.py inference --config-files F [F ...] [--opts KEY VALUE ...]
+
+Weights are untrained, images are noise, and the number of people is an option, so that runs
+compare. What is compared is run in turns, and a ratio is the median over the rounds of two times of
+the same round. Multiply-adds are of convolutions and matrix products.
+"""
+
+import argparse
+import json
+import logging
+import platform
+import statistics
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import torch
+import torchvision
+from detectron2.modeling import build_model
+
+from benchmark.loader import loader_images_per_second
+from benchmark.machine import processor_name
+from benchmark.memory import peak_mebibytes
+from benchmark.networks import (
+    benchmark_config,
+    build_for_inference,
+    count_multiply_adds,
+    count_parameters,
+    parts_of,
+    random_images,
+    training_batch,
+    training_step,
+)
+from benchmark.tables import (
+    inference_table,
+    parts_table,
+    training_table,
+)
+from benchmark.timing import Breakdown, median_ratio, time_in_turns
+from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
+from fully_decoupled_ps.modeling.precision import choose_autocast
+from fully_decoupled_ps.utils.allocator import keep_large_buffers
+from fully_decoupled_ps.utils.arguments import whole_number
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "prw"
+MODELS = [f"{d}_R{depth}" for d in ("faster_rcnn", "retinanet", "fcos") for depth in (50, 34)]
+CHECKPOINTING = "MODEL.REID.SIDE_NET.CHECKPOINTING"
+ONE, NINE = ("MODEL.REID.BOX_NOISE.NUM_COPIES", 1), ("MODEL.REID.BOX_NOISE.NUM_COPIES", 9)
+# The stage that a step of training is of, and what the config says for it.
+STEPS = {
+    "detection": ("detection", ()),
+    "reid, n = 1": ("reid", ONE),
+    "reid, n = 1, res3 again": ("reid", (*ONE, CHECKPOINTING, ("res3",))),
+    "reid, n = 1, all again": ("reid", (*ONE, CHECKPOINTING, STAGES)),
+    "reid, n = 9": ("reid", NINE),
+    "reid, n = 9, all again": ("reid", (*NINE, CHECKPOINTING, STAGES)),
+    "joint": ("joint", ()),
+    "hybrid": ("hybrid", ()),
+}
+
+
+# --- inference -------------------------------------------------------------------------------
+
+
+def measure_inference(config_file: str, args: argparse.Namespace) -> List[Dict[str, Any]]:
+    """A record for each batch size and precision of one network."""
+    cfg = benchmark_config(config_file, "reid", args.opts)
+    model = build_for_inference(cfg, args.detections)
+    device, facts = model.device, {"model": Path(config_file).stem}
+    image = [{"image": random_images(1, args.size)[0]}]
+    facts["parameters"] = count_parameters(model)
+    facts["detector parameters"] = count_parameters(model.detector)
+    facts["multiply-adds"] = count_multiply_adds(lambda: model(image))
+    facts["detector multiply-adds"] = count_multiply_adds(lambda: _alone(model, image))
+    records = []
+    for batch_size in args.batch_sizes:
+        inputs = [{"image": x} for x in random_images(batch_size, args.size)]
+        for record in _time_precisions(model, inputs, args):
+            records.append({**facts, "batch": batch_size, **record})
+    if args.memory:
+        for record in records:
+            prepare = partial(_prepare_inference, cfg, args, record["batch"], record["type"])
+            record["peak MiB"] = peak_mebibytes(prepare, device)
+    return records
+
+
+def _time_precisions(model, inputs, args) -> List[Dict[str, Any]]:
+    """Detector alone and whole network, in each type, all in turns; and one breakdown of each."""
+    types, cases = ["float32"], {}
+    types += [name for name in args.autocast if name != "float32"]
+    for name in types:
+        dtype = choose_autocast(name, model.device)
+        cases[name, "detector"] = partial(_alone, model, inputs, dtype)
+        cases[name, "whole"] = partial(_whole, model, inputs, dtype)
+    # a batch of eight takes as long as eight rounds of one
+    seconds = time_in_turns(cases, max(2, args.rounds // len(inputs)), model.device)
+    records = []
+    for name in types:
+        detector, whole = seconds[name, "detector"], seconds[name, "whole"]
+        record = {
+            "type": name,
+            "computed in": str(choose_autocast(name, model.device) or torch.float32)[6:],
+            "detector ms": _milliseconds(detector, inputs),
+            "ms": _milliseconds(whole, inputs),
+            "ratio": median_ratio(whole, detector),
+            "to float32": median_ratio(whole, seconds["float32", "whole"]),
+            "rounds": {"detector": detector, "whole": whole},
+        }
+        breakdown = Breakdown(parts_of(model), model.device)
+        with breakdown.measure():
+            _whole(model, inputs, choose_autocast(name, model.device))
+        record["parts ms"] = {k: 1e3 * v / len(inputs) for k, v in breakdown.seconds.items()}
+        records.append(record)
+    return records
+
+
+def _milliseconds(seconds: List[float], inputs: list) -> float:
+    return 1e3 * statistics.median(seconds) / len(inputs)
+
+
+def _whole(model, inputs, dtype=None):
+    model.inference_dtype = dtype
+    return model(inputs)
+
+
+def _alone(model, inputs, dtype=None):
+    """The detector as the network calls it, without f_r."""
+    reid, model.reid = model.reid, None
+    try:
+        return _whole(model, inputs, dtype)
+    finally:
+        model.reid = reid
+
+
+def _prepare_inference(cfg, args, batch_size: int, autocast: str):
+    model = build_for_inference(cfg, args.detections)
+    inputs = [{"image": x} for x in random_images(batch_size, args.size)]
+    return partial(_whole, model, inputs, choose_autocast(autocast, model.device))
+
+
+# --- training --------------------------------------------------------------------------------
+
+
+def measure_training(config_file: str, args: argparse.Namespace) -> List[Dict[str, Any]]:
+    """A record for each kind of step of one network."""
+    prepare = {
+        name: partial(_prepare_step, config_file, args, stage, opts)
+        for name, (stage, opts) in STEPS.items()
+        if stage in ("detection", *args.stages)
+    }
+    device = torch.device(benchmark_config(config_file, "reid", args.opts).MODEL.DEVICE)
+    seconds = time_in_turns({k: run() for k, run in prepare.items()}, args.rounds, device)
+    records = []
+    for name in prepare:
+        records.append(
+            {
+                "model": Path(config_file).stem,
+                "step": name,
+                "ms": 1e3 * statistics.median(seconds[name]),
+                "images/s": args.train_batch / statistics.median(seconds[name]),
+                "ratio": median_ratio(seconds[name], seconds["detection"]),
+                "rounds": seconds[name],
+            }
+        )
+        if args.memory:
+            records[-1]["peak MiB"] = peak_mebibytes(prepare[name], device)
+            records[-1]["memory ratio"] = records[-1]["peak MiB"] / records[0]["peak MiB"]
+    return records
+
+
+def _prepare_step(config_file: str, args: argparse.Namespace, stage: str, opts: tuple):
+    # at a rate of 0, since untrained weights diverge within a few steps
+    opts = [*args.opts, *opts, "SOLVER.BASE_LR", 0.0, "SOLVER.HYBRID_DETECTOR_LR", 0.0]
+    cfg = benchmark_config(config_file, stage, opts)
+    batch = training_batch(args.train_batch, args.train_size, args.persons)
+    torch.manual_seed(0)
+    return training_step(cfg, build_model(cfg), batch)
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def environment(args: argparse.Namespace) -> Dict[str, Any]:
+    """What the figures were measured on."""
+    has_cuda = torch.cuda.is_available()
+    return {
+        "command": " ".join(["python", "tools/benchmark.py", *sys.argv[1:]]),
+        "processor": processor_name(),
+        "GPU": torch.cuda.get_device_name() if has_cuda else "none",
+        "threads": torch.get_num_threads(),
+        "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}, "
+        f"torchvision {torchvision.__version__}",
+        "time": time.strftime("%Y-%m-%d"),
+        **{k: v for k, v in vars(args).items() if k not in ("output", "opts")},
+        "opts": list(map(str, args.opts)),
+    }
+
+
+def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    positive, side = whole_number(1), whole_number(32)
+    parser.add_argument("what", choices=("inference", "training"))
+    parser.add_argument("--config-files", nargs="+", metavar="F", help="instead of the six models")
+    parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE", help="of the configs")
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--threads", type=positive, default=torch.get_num_threads())
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="no peak memory")
+    parser.add_argument("--output", type=Path, help="write the figures there as JSON")
+    group = parser.add_argument_group("inference")
+    group.add_argument("--size", type=side, nargs=2, default=(900, 1500), metavar=("H", "W"))
+    group.add_argument("--batch-sizes", type=positive, nargs="+", default=[1, 8])
+    group.add_argument(
+        "--detections", type=positive, default=10, help="in every image (default: 10)"
+    )
+    group.add_argument(
+        "--autocast", nargs="+", default=[], metavar="TYPE", help="as TEST.AUTOCAST, beside float32"
+    )
+    group = parser.add_argument_group("training")
+    group.add_argument("--train-size", type=side, nargs=2, default=(480, 800), metavar=("H", "W"))
+    group.add_argument("--train-batch", type=positive, default=2, help="images (default: 2)")
+    group.add_argument("--persons", type=positive, default=3, help="in every image (default: 3)")
+    group.add_argument("--stages", nargs="+", default=["reid"], choices=("reid", "joint", "hybrid"))
+    group.add_argument(
+        "--workers", type=whole_number(0), default=2, help="of the loader; 0: no loader"
+    )
+    return parser.parse_args(arguments)
+
+
+def run(args: argparse.Namespace) -> Dict[str, Any]:
+    """Measure and print as it goes; returns what is written to ``--output``."""
+    result: Dict[str, Any] = {"environment": environment(args), "records": []}
+    records = result["records"]
+    for config_file in args.config_files or [str(CONFIGS / f"{m}.yaml") for m in MODELS]:
+        measure = measure_inference if args.what == "inference" else measure_training
+        records += measure(config_file, args)
+        print(f"{Path(config_file).stem}: done", file=sys.stderr, flush=True)
+    if args.what == "inference":
+        print(inference_table(records), parts_table(records), sep="\n\n")
+        return result
+    print(training_table(records))
+    if args.workers:
+        rate = loader_images_per_second(args.train_batch, args.train_size, args.workers)
+        result["loader images/s"] = rate
+        print(f"\nThe data loader gives {rate:.1f} images/s with {args.workers} processes.")
+    return result
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    args = parse_args(arguments)
+    keep_large_buffers()
+    logging.disable(logging.INFO)
+    try:
+        torch.set_num_threads(args.threads)
+        result = run(args)
+    except UserError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return 2
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
