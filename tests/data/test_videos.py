@@ -28,6 +28,7 @@ from .coded_videos import (
     write_video,
 )
 
+FAST_START = {"movflags": "faststart"}
 KINDS = {
     "v.mp4": {"options": CLOSED},
     "open.mp4": {"options": OPEN},
@@ -126,6 +127,36 @@ def test_recordings_that_were_joined(tmp_path):
         again = read_frame(str(path), frame.pts, frame.checksum())
         np.testing.assert_array_equal(again, frame.image())
         np.testing.assert_array_equal(read_frame(str(path), frame.pts), frame.image())
+
+
+JOINED_UNREAD = ["v.mp4", "fast.mp4", "fragments.mp4", "v.mov", "v.3gp", "v.flv", "v.wmv"]
+JOINED_READ = ["v.mkv", "v.avi", "v.mpg", "v.h264", "v.ts"]
+
+
+@pytest.mark.parametrize("name", JOINED_UNREAD + JOINED_READ)
+def test_recordings_that_were_joined_by_cat(tmp_path, name):
+    """FFmpeg reads the first one of some containers only: that is told, and none of its frames
+    is of the second one."""
+    arguments = {**KINDS, "fast.mp4": {"container_options": FAST_START}}[name]
+    path = tmp_path / name
+    parts = []
+    for count in (30, 40):
+        parts.append(Path(make(path, stamps=range(count), **arguments)).read_bytes())
+    path.write_bytes(b"".join(parts))
+    if name in JOINED_READ:
+        assert numbers(read_frames(str(path))) == [*range(30), *range(40)]
+        return
+    found, error = read_damaged(str(path))
+    assert found == list(range(30))
+    assert f"{name} holds another recording behind the first one, which can't be read" in error
+    assert "ffmpeg's concat demuxer" in error
+
+
+def test_a_header_that_is_saved_twice_is_no_other_recording(tmp_path):
+    path = Path(write_video(tmp_path / "v.mp4"))
+    content = path.read_bytes()
+    path.write_bytes(content + content[content.index(b"moov") - 4 :])
+    assert numbers(read_frames(str(path))) == list(range(40))
 
 
 def stamped(stored, field="pts", flags=0, rate=25, format_name="mpegts"):
@@ -251,9 +282,6 @@ def read_damaged(path):
         found.extend(number_in(frame.image()) for frame in read_frames(path))
     # list.extend keeps what came before an exception
     return found, str(error.value)
-
-
-FAST_START = {"movflags": "faststart"}
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,13 @@ def read_frames(path: str, strict: bool = False) -> Iterator[VideoFrame]:
             pts = stamps.next(frame)
             first = pts if first is None else first
             yield VideoFrame(pts, float((pts - first) * stream.time_base), frame)
-        fault = decoding.fault()
+        fault, is_joined = decoding.fault(), decoding.is_joined
+    if is_joined:
+        raise UserError(
+            f"video {path} {fault and f'{fault} and '}holds another recording behind the first "
+            "one, which can't be read; split it, or join the recordings with ffmpeg's concat "
+            "demuxer"
+        )
     if fault:
         raise UserError(
             f"video {path} {fault}; restore the file, or run the same command again when it has "
