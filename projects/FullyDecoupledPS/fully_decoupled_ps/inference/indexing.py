@@ -136,8 +136,9 @@ def _run(
                     if item.path not in begun:
                         begun.add(item.path)
                         source = plan.sources[item.path]
-                        writer.begin(source, item.path in plan.continued)
-                        forgotten.begin(source)
+                        is_continued = item.path in plan.continued
+                        writer.begin(source, is_continued)
+                        forgotten.begin(source, is_continued)
                     frame, left_out = _frame(item, next(found), options.score_thresh, forgotten)
                     report.left_out += left_out
                     writer.add(item.path, frame)
@@ -170,7 +171,7 @@ def _frame(
 ) -> tuple[NewFrame, int]:
     """The frame, and how many persons are left out because they were forgotten."""
     keep = found.scores >= score_thresh
-    left_out = keep & forgotten.among(sample.path, sample.pts, found.boxes)
+    left_out = keep & forgotten.among(sample.path, sample.pts, found.boxes, sample.checksum)
     keep &= ~left_out
     frame = NewFrame(
         pts=sample.pts,
