@@ -88,6 +88,31 @@ def test_a_frame_is_looked_for_near_its_place(tmp_path, name, monkeypatch):
     np.testing.assert_array_equal(read_frame(path, frame.pts, frame.checksum()), frame.image())
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("v.h264", "libx264", {}),
+        ("v.hevc", "libx265", {"x265-params": "log-level=none"}),
+        ("v.m4v", "mpeg4", {}),
+        ("v.264", "libx264", {"x264-params": "force-cfr=1:fps=5"}),
+    ],
+)
+def test_a_raw_stream_has_the_frame_rate_that_it_names(tmp_path, name, codec, options):
+    path, format_name = tmp_path / name, {"v.264": "h264"}.get(name, name[2:])
+    with av.open(str(path), "w", format=format_name) as output:
+        stream = output.add_stream(codec, rate=5, options=options)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for number in range(20):
+            image = numbered_frame(number)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        output.mux(stream.encode())
+    frames = list(read_frames(str(path)))
+    assert numbers(frames) == list(range(20))
+    np.testing.assert_allclose([f.offset for f in frames], np.arange(20) / 5, atol=1e-6)
+    again = read_frame(str(path), frames[13].pts, frames[13].checksum())
+    np.testing.assert_array_equal(again, frames[13].image())
+
+
 def test_names_are_the_time_stamps_of_the_file(tmp_path):
     stamps = [7, 40, 45, 1000, 1001, 2**33]
     path = write_video(tmp_path / "v.mkv", stamps=stamps, time_base=Fraction(1, 1000))

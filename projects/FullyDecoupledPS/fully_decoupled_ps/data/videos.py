@@ -224,7 +224,10 @@ class _TimeStamps:
     def __init__(self, container, stream):
         self.are_stored = "no_timestamps" not in _flag_names(container.format)
         self.field = "dts" if container.format.name == "avi" else "pts"
-        rate = stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE
+        rates = [stream.average_rate, stream.guessed_rate]
+        if not self.are_stored:  # there the first one is 25 whatever the stream names
+            rates.reverse()
+        rate = next(filter(None, rates), DEFAULT_FRAME_RATE)
         self.step = max(round(1 / (rate * stream.time_base)), 1)
         self.jitter = MAX_JITTER / stream.time_base
         self.last: int | None = None
