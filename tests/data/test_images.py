@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from detectron2.data import detection_utils
-from PIL import Image, ImageFile, features
+from PIL import Image, ImageFile, PngImagePlugin, features
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.data import images
@@ -338,6 +338,34 @@ def test_absurd_sizes(tmp_path):
         read_image(tmp_path / "a.png")
     Image.new("L", (1, 100)).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").shape == (100, 1, 3)
+
+
+def chunk_of(png, kind):
+    """Where the data of a PNG's first chunk of a kind begin."""
+    return png.index(kind) + len(kind)
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"PLTE", b"IDAT"])
+def test_a_png_whose_checksum_does_not_fit_is_refused(tmp_path, kind):
+    path = tmp_path / "a.png"
+    Image.fromarray(colours()).quantize(16).save(path)
+    data = bytearray(path.read_bytes())
+    data[chunk_of(data, kind) + (8 if kind == b"IHDR" else 20)] ^= 1  # of the header, the depth
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="can't be read .*; restore the file"):
+        load_image(path)
+
+
+def test_damage_beside_the_picture_of_a_png_costs_nothing(tmp_path):
+    path, text = tmp_path / "a.png", PngImagePlugin.PngInfo()
+    text.add_text("Comment", "fine")
+    Image.fromarray(colours()).save(path, pnginfo=text)
+    whole, data = read_image(path), path.read_bytes()
+    end = chunk_of(data, b"IEND") - 8
+    note = b"tEXtComment\0fine"
+    behind = struct.pack(">I", len(note) - 4) + note + b"\0\0\0\0"  # a wrong checksum
+    path.write_bytes(data[:end] + behind + data[end:] + b"what a camera leaves behind the end")
+    np.testing.assert_array_equal(read_image(path), whole)
 
 
 @pytest.mark.filterwarnings("ignore")
