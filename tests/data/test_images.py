@@ -67,6 +67,35 @@ def test_pictures_are_turned_upright_as_detectron2_does(tmp_path, orientation, e
     assert pixels.shape[:2] == ((60, 40) if 5 <= orientation <= 8 else (40, 60))
 
 
+# What EXIF's numbers ask for: where the stored row 0 and column 0 are to be seen.
+UPRIGHT = {
+    1: lambda stored: stored,  # top, left
+    2: lambda stored: stored[:, ::-1],  # top, right
+    3: lambda stored: stored[::-1, ::-1],  # bottom, right
+    4: lambda stored: stored[::-1],  # bottom, left
+    5: lambda stored: stored.swapaxes(0, 1),  # left, top
+    6: lambda stored: stored[::-1].swapaxes(0, 1),  # right, top
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),  # right, bottom
+    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),  # left, bottom
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_is_turned_upright_once(tmp_path, orientation, compression, bits):
+    """Pillow turns TIFF files when it decodes them, and no others."""
+    path, stored = tmp_path / "a.tif", colours()
+    if bits == 16:
+        stored = np.repeat(stored[:, :, :1], 3, axis=2)
+    deep = stored[:, :, 0].astype(np.uint16) * 257
+    picture = Image.fromarray(stored if bits == 8 else deep)
+    picture.save(path, compression=compression, tiffinfo={0x0112: orientation})
+    upright = UPRIGHT[orientation](stored)
+    np.testing.assert_array_equal(read_image(path), upright)
+    assert read_size(path) == upright.shape[1::-1]
+
+
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of the damage
 def test_damaged_exif_data_cost_nothing(tmp_path):
     path = tmp_path / "a.jpg"

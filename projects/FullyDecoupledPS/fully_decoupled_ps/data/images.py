@@ -209,7 +209,9 @@ def _holds_several(image: Image.Image) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's number, 1 to 8; of 5 to 8 width and height change places."""
+    """How the picture is to be turned yet, EXIF's 1 to 8; of 5 to 8 width and height change."""
+    if image.format == "TIFF":  # Pillow turns these itself, and states the size of the turned one
+        return 1
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # damaged EXIF data; the picture may be whole
