@@ -124,6 +124,15 @@ def test_they_are_kept_and_lifted(location):
     assert read_tombstones(location) == [second, complete]
 
 
+def test_an_index_that_could_not_remember_them_is_refused(tmp_path):
+    folder = tmp_path / "old"
+    open_index(str(folder), create=INFO).close()
+    assert read_tombstones(str(folder)) == []
+    (folder / "index.json").write_text('{"version": 1}')
+    with pytest.raises(UserError, match="version 1, which did not remember who was forgotten; "):
+        read_tombstones(str(folder))
+
+
 def test_forgetting_leaves_them(index):
     fill(index)
     person = all_persons(index)[0]

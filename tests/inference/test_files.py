@@ -162,3 +162,17 @@ def test_seconds_that_are_no_number(tmp_path):
     file = find_files([str(touch(tmp_path / "c_nan.jpg"))]).files[0]
     with pytest.raises(UserError, match="nan is no number of seconds; mend the pattern"):
         PathReader(time_pattern="_(?P<seconds>[a-z]+)[.]jpg").time(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("24-05-31.jpg", r"(?P<year>\d\d)-(?P<month>\d\d)-(?P<day>\d\d)\.jpg"),  # not the year 24
+        ("1700000000123.jpg", r"(?P<seconds>\d+)\.jpg"),  # milliseconds: the year 55840
+        ("99999999999999999.jpg", r"(?P<seconds>\d+)\.jpg"),
+    ],
+)
+def test_years_that_no_recording_is_of(tmp_path, name, pattern):
+    file = find_files([str(touch(tmp_path / name))]).files[0]
+    with pytest.raises(UserError, match="year.*; mend the pattern"):
+        PathReader(time_pattern=pattern).time(file)

@@ -33,9 +33,15 @@ def info_from_json(text: str) -> IndexInfo:
         ValueError, TypeError, KeyError: if it is nothing of the kind.
     """
     content = json.loads(text)
-    if content["version"] != INDEX_VERSION:
+    if content["version"] != INDEX_VERSION and type(content["version"]) is int:
         return IndexInfo("", 0, "", version=content["version"])
-    return IndexInfo(**content)
+    info = IndexInfo(**content)
+    for name, kind in IndexInfo.__annotations__.items():
+        if type(getattr(info, name)) is not kind:
+            raise TypeError(f"{name} is {getattr(info, name)!r}")
+    if min(info.dim, info.num_shards) < 1:
+        raise ValueError(f"dim is {info.dim}, num_shards {info.num_shards}")
+    return info
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..data.videos import read_clock
 from ..errors import UserError
-from .times import local_seconds
+from .times import check_seconds, check_year, local_seconds
 
 TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
 
@@ -91,10 +91,14 @@ class PathReader:
                 seconds = float(groups["seconds"])
                 if not math.isfinite(seconds):
                     raise ValueError(f"{groups['seconds']} is no number of seconds")
-                return (self.start or 0.0) + seconds
+                seconds += self.start or 0.0
+                check_seconds(seconds)
+                return seconds
             parts = {part: int(groups[part]) for part in TIME_PARTS if groups.get(part)}
-            return local_seconds(datetime(**parts))
-        except (TypeError, ValueError, OverflowError) as error:
+            moment = datetime(**parts)
+            check_year(moment.year)
+            return local_seconds(moment)
+        except (TypeError, ValueError, OverflowError, OSError) as error:
             raise UserError(f"--time-pattern: {file.path}: {error}; mend the pattern") from error
 
 
