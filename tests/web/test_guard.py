@@ -178,9 +178,10 @@ def test_a_call_that_the_page_does_not_make_is_refused(client):
     for forged in (
         *({"fn_index": other} for other in (-1, 999, 10**30, 1.5, "3", True, None, [], script)),
         *({"session_hash": other} for other in (None, "", "a/b", 7, [])),
+        *({"event_data": {"box": other}} for other in ("\ud800", float("nan"), float("inf"))),
         *({"data": other} for other in ([None], ["a"] * 100, 5)),
     ):
-        answer = client.post("/gradio_api/queue/join", json={**call, **forged})
+        answer = client.post("/gradio_api/queue/join", content=json.dumps({**call, **forged}))
         assert (answer.status_code, answer.content) == (400, b"Not a call of this page"), forged
 
 

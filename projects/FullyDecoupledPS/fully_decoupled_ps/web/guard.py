@@ -175,6 +175,8 @@ class Guard:
         """
         try:
             call = json.loads(body)
+            # neither NaN nor half a character: Gradio fails at both
+            json.dumps(call, ensure_ascii=False, allow_nan=False).encode()
             values, event = list(call["data"]), call.get("event_data")
             number, session = call["fn_index"], call["session_hash"]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
