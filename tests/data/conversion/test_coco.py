@@ -65,6 +65,11 @@ def test_nobody_is_named(tmp_path, value):
     assert ids(convert(tmp_path / "a")) == {"a": [[-1, 5]]}
 
 
+def test_an_attribute_says_it_where_the_field_is_null(tmp_path):
+    write(tmp_path / "a", [(1, 10, {"person_id": None, **attribute("4")})])
+    assert ids(convert(tmp_path / "a")) == {"a": [[4]]}
+
+
 def test_tracks_without_an_attribute_are_persons_of_their_file(tmp_path):
     for name in "ab":
         write(tmp_path / "s" / name, [(1, 10, attribute(0, "track_id")), (1, 60, {"track_id": 12})])
