@@ -30,7 +30,7 @@ def venv(tmp_path):
     return tmp_path
 
 
-def setup(venv, *variables, failing=""):
+def run_setup(venv, *variables, failing=""):
     """Run ``make setup``; its exit status and what was called of the build's tool."""
     calls = venv / "bin" / "calls"
     calls.unlink(missing_ok=True)
@@ -48,45 +48,45 @@ def setup(venv, *variables, failing=""):
 
 
 def test_the_choice_is_remembered(venv):
-    status, calls = setup(venv, "DETECTRON2=git", "UPSTREAM=git+file:///upstream")
+    status, calls = run_setup(venv, "DETECTRON2=git", "UPSTREAM=git+file:///upstream")
     assert status == 0 and len(calls) == 1
     assert "--from-git git+file:///upstream" in calls[0]
-    assert setup(venv) == (0, [])
+    assert run_setup(venv) == (0, [])
 
 
 def test_what_the_user_installed_is_kept(venv):
-    status, (call,) = setup(venv)
+    status, (call,) = run_setup(venv)
     assert status == 0 and call.endswith("--keep-installed")
-    assert setup(venv) == (0, [])
+    assert run_setup(venv) == (0, [])
 
 
 def test_another_choice_replaces_it(venv):
-    setup(venv, "DETECTRON2=git")
-    status, (call,) = setup(venv, "DETECTRON2=wheel")
+    run_setup(venv, "DETECTRON2=git")
+    status, (call,) = run_setup(venv, "DETECTRON2=wheel")
     assert status == 0 and "--from-git" not in call and "--keep-installed" not in call
-    assert setup(venv) == (0, [])
-    assert len(setup(venv, "DETECTRON2=git")[1]) == 1
+    assert run_setup(venv) == (0, [])
+    assert len(run_setup(venv, "DETECTRON2=git")[1]) == 1
 
 
 def test_a_build_that_fails_is_not_taken_for_done(venv):
-    setup(venv, "DETECTRON2=wheel")
+    run_setup(venv, "DETECTRON2=wheel")
     for _ in range(2):
-        status, calls = setup(venv, "DETECTRON2=git", failing="--from-git")
+        status, calls = run_setup(venv, "DETECTRON2=git", failing="--from-git")
         assert status != 0 and len(calls) == 1
-    assert setup(venv) == (0, []), "the one that was there before is still in use"
+    assert run_setup(venv) == (0, []), "the one that was there before is still in use"
 
 
 def test_requirements_of_a_users_environment_are_not_pinned(venv):
-    _, (call,) = setup(venv)
+    _, (call,) = run_setup(venv)
     assert "--constraint" not in call
     (venv / ".fully-decoupled-ps" / "created-here").touch()
-    _, (call,) = setup(venv, "DETECTRON2=git")
+    _, (call,) = run_setup(venv, "DETECTRON2=git")
     assert "--constraint requirements.txt" in call
 
 
 def test_a_users_opencv_gets_no_second_one_beside_it(venv):
     """pip would install setup.py's opencv-python over another build of the same module."""
-    setup(venv)
+    run_setup(venv)
     calls = (venv / "bin" / "calls").read_text()
     assert "[dev]" not in calls, "pip was asked for all that setup.py names"
     listed = calls.index("tools/list_requirements.py --extra dev")
@@ -96,5 +96,5 @@ def test_a_users_opencv_gets_no_second_one_beside_it(venv):
 
 
 def test_an_unknown_choice_is_refused(venv):
-    status, calls = setup(venv, "DETECTRON2=svn")
+    status, calls = run_setup(venv, "DETECTRON2=svn")
     assert status != 0 and calls == []

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from detectron2.data import detection_utils
-from PIL import Image, ImageFile, features
+from PIL import Image, ImageFile, PngImagePlugin, features
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.data import images
@@ -65,6 +65,35 @@ def test_pictures_are_turned_upright_as_detectron2_does(tmp_path, orientation, e
     np.testing.assert_array_equal(pixels, detection_utils.read_image(str(path), "RGB"))
     assert read_size(path) == pixels.shape[1::-1]
     assert pixels.shape[:2] == ((60, 40) if 5 <= orientation <= 8 else (40, 60))
+
+
+# What EXIF's numbers ask for: where the stored row 0 and column 0 are to be seen.
+UPRIGHT = {
+    1: lambda stored: stored,  # top, left
+    2: lambda stored: stored[:, ::-1],  # top, right
+    3: lambda stored: stored[::-1, ::-1],  # bottom, right
+    4: lambda stored: stored[::-1],  # bottom, left
+    5: lambda stored: stored.swapaxes(0, 1),  # left, top
+    6: lambda stored: stored[::-1].swapaxes(0, 1),  # right, top
+    7: lambda stored: stored[::-1, ::-1].swapaxes(0, 1),  # right, bottom
+    8: lambda stored: stored[:, ::-1].swapaxes(0, 1),  # left, bottom
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_is_turned_upright_once(tmp_path, orientation, compression, bits):
+    """Pillow turns TIFF files when it decodes them, and no others."""
+    path, stored = tmp_path / "a.tif", colours()
+    if bits == 16:
+        stored = np.repeat(stored[:, :, :1], 3, axis=2)
+    deep = stored[:, :, 0].astype(np.uint16) * 257
+    picture = Image.fromarray(stored if bits == 8 else deep)
+    picture.save(path, compression=compression, tiffinfo={0x0112: orientation})
+    upright = UPRIGHT[orientation](stored)
+    np.testing.assert_array_equal(read_image(path), upright)
+    assert read_size(path) == upright.shape[1::-1]
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of the damage
@@ -338,6 +367,34 @@ def test_absurd_sizes(tmp_path):
         read_image(tmp_path / "a.png")
     Image.new("L", (1, 100)).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").shape == (100, 1, 3)
+
+
+def chunk_of(png, kind):
+    """Where the data of a PNG's first chunk of a kind begin."""
+    return png.index(kind) + len(kind)
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"PLTE", b"IDAT"])
+def test_a_png_whose_checksum_does_not_fit_is_refused(tmp_path, kind):
+    path = tmp_path / "a.png"
+    Image.fromarray(colours()).quantize(16).save(path)
+    data = bytearray(path.read_bytes())
+    data[chunk_of(data, kind) + (8 if kind == b"IHDR" else 20)] ^= 1  # of the header, the depth
+    path.write_bytes(data)
+    with pytest.raises(ImageError, match="can't be read .*; restore the file"):
+        load_image(path)
+
+
+def test_damage_beside_the_picture_of_a_png_costs_nothing(tmp_path):
+    path, text = tmp_path / "a.png", PngImagePlugin.PngInfo()
+    text.add_text("Comment", "fine")
+    Image.fromarray(colours()).save(path, pnginfo=text)
+    whole, data = read_image(path), path.read_bytes()
+    end = chunk_of(data, b"IEND") - 8
+    note = b"tEXtComment\0fine"
+    behind = struct.pack(">I", len(note) - 4) + note + b"\0\0\0\0"  # a wrong checksum
+    path.write_bytes(data[:end] + behind + data[end:] + b"what a camera leaves behind the end")
+    np.testing.assert_array_equal(read_image(path), whole)
 
 
 @pytest.mark.filterwarnings("ignore")

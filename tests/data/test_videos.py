@@ -28,6 +28,7 @@ from .coded_videos import (
     write_video,
 )
 
+FAST_START = {"movflags": "faststart"}
 KINDS = {
     "v.mp4": {"options": CLOSED},
     "open.mp4": {"options": OPEN},
@@ -87,6 +88,31 @@ def test_a_frame_is_looked_for_near_its_place(tmp_path, name, monkeypatch):
     np.testing.assert_array_equal(read_frame(path, frame.pts, frame.checksum()), frame.image())
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("v.h264", "libx264", {}),
+        ("v.hevc", "libx265", {"x265-params": "log-level=none"}),
+        ("v.m4v", "mpeg4", {}),
+        ("v.264", "libx264", {"x264-params": "force-cfr=1:fps=5"}),
+    ],
+)
+def test_a_raw_stream_has_the_frame_rate_that_it_names(tmp_path, name, codec, options):
+    path, format_name = tmp_path / name, {"v.264": "h264"}.get(name, name[2:])
+    with av.open(str(path), "w", format=format_name) as output:
+        stream = output.add_stream(codec, rate=5, options=options)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        for number in range(20):
+            image = numbered_frame(number)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        output.mux(stream.encode())
+    frames = list(read_frames(str(path)))
+    assert numbers(frames) == list(range(20))
+    np.testing.assert_allclose([f.offset for f in frames], np.arange(20) / 5, atol=1e-6)
+    again = read_frame(str(path), frames[13].pts, frames[13].checksum())
+    np.testing.assert_array_equal(again, frames[13].image())
+
+
 def test_names_are_the_time_stamps_of_the_file(tmp_path):
     stamps = [7, 40, 45, 1000, 1001, 2**33]
     path = write_video(tmp_path / "v.mkv", stamps=stamps, time_base=Fraction(1, 1000))
@@ -126,6 +152,36 @@ def test_recordings_that_were_joined(tmp_path):
         again = read_frame(str(path), frame.pts, frame.checksum())
         np.testing.assert_array_equal(again, frame.image())
         np.testing.assert_array_equal(read_frame(str(path), frame.pts), frame.image())
+
+
+JOINED_UNREAD = ["v.mp4", "fast.mp4", "fragments.mp4", "v.mov", "v.3gp", "v.flv", "v.wmv"]
+JOINED_READ = ["v.mkv", "v.avi", "v.mpg", "v.h264", "v.ts"]
+
+
+@pytest.mark.parametrize("name", JOINED_UNREAD + JOINED_READ)
+def test_recordings_that_were_joined_by_cat(tmp_path, name):
+    """FFmpeg reads the first one of some containers only: that is told, and none of its frames
+    is of the second one."""
+    arguments = {**KINDS, "fast.mp4": {"container_options": FAST_START}}[name]
+    path = tmp_path / name
+    parts = []
+    for count in (30, 40):
+        parts.append(Path(make(path, stamps=range(count), **arguments)).read_bytes())
+    path.write_bytes(b"".join(parts))
+    if name in JOINED_READ:
+        assert numbers(read_frames(str(path))) == [*range(30), *range(40)]
+        return
+    found, error = read_damaged(str(path))
+    assert found == list(range(30))
+    assert f"{name} holds another recording behind the first one, which can't be read" in error
+    assert "ffmpeg's concat demuxer" in error
+
+
+def test_a_header_that_is_saved_twice_is_no_other_recording(tmp_path):
+    path = Path(write_video(tmp_path / "v.mp4"))
+    content = path.read_bytes()
+    path.write_bytes(content + content[content.index(b"moov") - 4 :])
+    assert numbers(read_frames(str(path))) == list(range(40))
 
 
 def stamped(stored, field="pts", flags=0, rate=25, format_name="mpegts"):
@@ -251,9 +307,6 @@ def read_damaged(path):
         found.extend(number_in(frame.image()) for frame in read_frames(path))
     # list.extend keeps what came before an exception
     return found, str(error.value)
-
-
-FAST_START = {"movflags": "faststart"}
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,20 @@ def test_iou_thresh():
     assert evaluate(frames, iou_thresh=0.61)["recall"] == 0
 
 
-@pytest.mark.parametrize(
-    "frames", [[], [frame("a")], [frame("a", [(A, 1)])], [frame("a", [], [det(A, 0.5)])]]
-)
-def test_nothing_to_find_or_nothing_found(frames):
-    assert evaluate(frames) == {"AP": 0.0, "recall": 0.0, "labelled_recall": 0.0}
+@pytest.mark.parametrize("frames", [[], [frame("a")], [frame("a", [], [det(A, 0.5)])]])
+def test_figures_over_nobody_are_not_there(frames):
+    assert evaluate(frames) == {}
+
+
+def test_nothing_found():
+    assert evaluate([frame("a", [(A, 1)], [det(FAR, 0.5)])]) == {
+        "AP": 0.0, "recall": 0.0, "labelled_recall": 0.0
+    }  # fmt: skip
+    assert evaluate([frame("a", [(A, -1)])]) == {"AP": 0.0, "recall": 0.0}
+
+
+def test_nobody_has_an_identity():
+    assert evaluate([frame("a", [(A, -1)], [det(A, 0.5)])]) == {"AP": 100.0, "recall": 100.0}
 
 
 @given(world=worlds())

@@ -317,6 +317,31 @@ def test_figures_over_no_query_are_not_there(tmp_path, caplog, queries):
         verify_results(cfg, results)
 
 
+@pytest.mark.parametrize("annotated", [True, False])
+def test_figures_of_detection_over_nobody_are_not_there(tmp_path, caplog, annotated):
+    """Nobody has an id, or nobody is annotated: then a recall of 0 would tell of a bad detector."""
+    frames = dicts()
+    for d in frames:
+        d["annotations"] = [{**a, "person_id": -1} for a in d["annotations"] if annotated]
+    DatasetCatalog.register("nobody", lambda: frames)
+    MetadataCatalog.get("nobody").set(protocols_fn=lambda: {"full": []})
+    try:
+        evaluator = PersonSearchEvaluator("nobody", output_dir=str(tmp_path), coco_ap=True)
+        with caplog.at_level("INFO"):
+            results = run(evaluator, with_features=False, frames=frames)
+    finally:
+        DatasetCatalog.remove("nobody")
+        MetadataCatalog.remove("nobody")
+    there = ["AP", "recall", "AP_iou70", "recall_iou70"] if annotated else []
+    assert results["detection"] == dict.fromkeys(there, 100)
+    assert ("detection_coco" in results) and bool(results["detection_coco"]) == annotated
+    assert ("nobody has an id" if annotated else "nobody is annotated") in caplog.text
+    row = next(x for x in caplog.text.splitlines() if x.startswith("| detection "))
+    assert row.count("n/a") >= (2 if annotated else 6) and " 0.00" not in row
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert content["detection"]["labelled_recall"] is None
+
+
 def test_no_detection_anywhere(dataset):
     predicted = [([], [], [], q) for _, _, _, q in outputs()]
     results = run(PersonSearchEvaluator(dataset), predicted)

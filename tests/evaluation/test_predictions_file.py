@@ -104,6 +104,10 @@ def test_predictions_without_features(dataset, saved):
         ({"boxes": np.array([["1"] * 4] * 7)}, "'boxes'.*no array of numbers"),
         ({"scores": np.array(0.5)}, "'scores'.*no array of numbers"),
         ({"features": np.eye(7, 2)}, "5 of 'features' and 0 of 'query_features' are all zeros"),
+        (
+            {"features": np.zeros((7, 2)), "query_features": np.zeros((3, 2))},
+            "7 of 'features' and 3 of 'query_features' are all zeros",
+        ),
         ({"version": np.array("1")}, "version '1' of the layout is unknown; write 1, a number"),
         ({"unreadable": np.array(["False"] * 4)}, "'unreadable'.*write 4 bools"),
         ({"unreadable": np.full(4, np.nan)}, "'unreadable'.*write 4 bools"),

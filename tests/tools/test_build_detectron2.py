@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -190,6 +191,71 @@ class TestKeepInstalled:
             build_detectron2.find_other_detectron2()
         message = one_line(error)
         assert "0.5" in message and "not_there_at_all" in message and "uninstall" in message
+
+
+class TestOrder:
+    """The environment's Detectron2 is replaced only by one that has been built."""
+
+    URL = "git+file:///upstream"
+
+    @pytest.fixture
+    def steps(self, monkeypatch):
+        """What pip is told to do: its command, and whether the wheel that it names is there.
+
+        `wheel` makes one; what `steps.failing` is part of fails.
+        """
+
+        class Steps(list):
+            failing = None
+
+        steps = Steps()
+
+        def fake_run(command, **_):
+            options = command[command.index("pip") + 1 :]
+            wheels = [Path(o) for o in options if o.endswith(".whl")]
+            steps.append((" ".join(options[:2]), [w.is_file() for w in wheels], options))
+            if steps.failing and steps.failing in " ".join(options):
+                return subprocess.CompletedProcess(command, 1, "")
+            if options[0] == "wheel":
+                folder = Path(options[options.index("--wheel-dir") + 1])
+                (folder / "detectron2-0.6-cp311-linux.whl").touch()
+            return subprocess.CompletedProcess(command, 0, "")
+
+        monkeypatch.setattr(build_detectron2.subprocess, "run", fake_run)
+        return steps
+
+    @staticmethod
+    def changes_detectron2(step) -> bool:
+        _, wheels, options = step
+        return bool(wheels) or options[0] == "uninstall" or "detectron2" in options
+
+    def test_built_before_the_old_one_goes(self, steps):
+        assert build_detectron2.main(["--from-git", self.URL]) == 0
+        changing = [self.changes_detectron2(step) for step in steps]
+        built = next(i for i, (name, *_) in enumerate(steps) if name.startswith("wheel"))
+        assert not any(changing[: built + 1]) and all(changing[built + 1 :])
+        assert [wheels for _, wheels, _ in steps[built + 1 :]] == [[True], [True]]
+        # the first install is of what it requires too; pip changes nothing until all is found
+        assert "--no-deps" not in steps[built + 1][2]
+
+    @pytest.mark.parametrize("failing", ["setuptools", "git+file"])
+    def test_a_build_that_fails_leaves_the_old_one(self, steps, failing, capsys):
+        steps.failing = failing
+        assert build_detectron2.main(["--from-git", self.URL]) == 2
+        assert steps and not any(map(self.changes_detectron2, steps))
+        assert "What was installed before is still there" in capsys.readouterr().err
+
+    def test_a_source_that_cannot_be_fetched_leaves_the_old_one(self, steps):
+        steps.failing = "download"
+        assert build_detectron2.main([]) == 2
+        assert [name.split()[0] for name, *_ in steps] == ["download"]
+
+    def test_requirements_that_cannot_be_found_leave_the_old_one(self, steps, sdist, capsys):
+        steps.failing = "--constraint"
+        assert build_detectron2.main(["--sdist", str(sdist), "--constraint", "pins.txt"]) == 2
+        ((name, wheels, options),) = steps
+        assert wheels == [True] and not {"--force-reinstall", "--no-deps"} & set(options)
+        assert "could not install" in capsys.readouterr().err
 
 
 def test_detectron2_imports_in_any_order():

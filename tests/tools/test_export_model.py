@@ -62,7 +62,8 @@ def test_re_id_path(config, opts, exporter, tmp_path, monkeypatch):
     monkeypatch.setattr(ReIDPath, "has_static_control_flow", exporter == "torch.export")
     path = tmp_path / "reid.onnx"
     exported = write_checked(ReIDPath(model), model, pictures(), path)
-    assert exported.exporter == exporter and exported.num_boxes == 4 * 5
+    assert exported.exporter == (exporter if torch.__version__ >= (2, 7) else "tracing")
+    assert exported.num_boxes == 6 * 5
     assert exported.largest_difference < 1e-5
     assert list(tmp_path.iterdir()) == [path]
 

@@ -245,8 +245,9 @@ def test_identities_in_attributes(root, content):
 
 
 def test_a_person_id_comes_before_attributes(root, content):
-    content["annotations"][1]["attributes"] = {"person_id": 5}
-    assert [a["person_id"] for a in load(root, content)[0]["annotations"]] == [70, -1, -1]
+    for i, person_id in ((0, 5), (1, "6")):  # 1 has no person_id of its own
+        content["annotations"][i]["attributes"] = {"person_id": person_id}
+    assert [a["person_id"] for a in load(root, content)[0]["annotations"]] == [70, 6, -1]
 
 
 def test_unknown_persons_are_told_where_another_field_may_know_them(root, content, caplog):

@@ -70,6 +70,11 @@ def test_nobody_is_named(tmp_path, value):
     assert ids(convert(tmp_path / "a")) == {"a": [[-1, 5]]}
 
 
+def test_an_attribute_says_it_where_the_field_is_null(tmp_path):
+    write(tmp_path / "a", [(1, 10, {"person_id": None, **attribute("4")})])
+    assert ids(convert(tmp_path / "a")) == {"a": [[4]]}
+
+
 def test_tracks_without_an_attribute_are_persons_of_their_file(tmp_path):
     for name in "ab":
         write(tmp_path / "s" / name, [(1, 10, attribute(0, "track_id")), (1, 60, {"track_id": 12})])
@@ -152,22 +157,77 @@ def test_places_of_pictures(tmp_path, place):
     assert find_coco([folder])[0].pictures["1.jpg"] == folder / place / "1.jpg"
 
 
-def test_pictures_of_another_file_are_not_taken(tmp_path):
-    """CVAT's project with tasks of several subsets: all call their frames frame_000000 ..."""
+def write_subsets(folder, *subsets):
+    """CVAT's project with tasks of several subsets: all call their frames 1.jpg ... Person 1 is in
+    all of them, and a person of its own at 60, 70, ... in each."""
+    for k, subset in enumerate(subsets):
+        entries = [(1, 10, {"person_id": 1}), (1, 60 + 10 * k, {"person_id": 2 + k})]
+        own = write(folder / "images" / subset, entries)
+        (folder / "annotations").mkdir(exist_ok=True)
+        (own / "coco.json").rename(folder / "annotations" / f"instances_{subset}.json")
+    return folder
+
+
+def test_all_files_of_a_folder_are_taken_each_with_its_pictures(tmp_path):
+    folder = write_subsets(tmp_path / "c9site", "cam2", "cam4")
+    for sources in ([folder], [folder / "annotations"], sorted(folder.glob("*/*.json"))):
+        converted = convert(*sources)
+        assert ids(converted) == {"c9site/cam2": [[1, 2]], "c9site/cam4": [[1, 3]]}
+    for subset, camera, x in (("cam2", 2, 60), ("cam4", 4, 70)):
+        (frame,) = converted.dicts[f"c9site/{subset}"]
+        assert frame["file_name"] == str(folder / "images" / subset / "1.jpg")
+        assert frame["camera_id"] == camera
+        assert frame["annotations"][1]["bbox"][0] == x
+    (alone,) = find_coco([folder / "annotations" / "instances_cam4.json"])
+    assert alone.name == "c9site" and alone.pictures["1.jpg"].parent.name == "cam4"
+
+
+def test_a_picture_of_two_files_is_refused(tmp_path):
+    """Datumaro writes instances_X.json and person_keypoints_X.json of the same pictures."""
     folder = write(tmp_path / "a", [(1, 10, {"person_id": 1})])
-    (folder / "annotations").mkdir()
-    for subset in ("Train", "Validation"):
-        (folder / "images" / subset).mkdir(parents=True)
-        text = (folder / "coco.json").read_text()
-        (folder / "annotations" / f"instances_{subset}.json").write_text(text)
-        for path in folder.glob("*.jpg"):
-            write_image(folder / "images" / subset / path.name, 200, 100)
+    (folder / "keypoints.json").write_text((folder / "coco.json").read_text())
+    with pytest.raises(UserError, match="coco.json' and '.*keypoints.json' both have picture '.*1"):
+        find_coco([folder])
+    with pytest.raises(UserError, match="coco.json' is named twice"):
+        find_coco([folder / "coco.json", folder / "coco.json"])
+
+
+@pytest.mark.parametrize("source", [".", "annotations/instances_Train.json"])
+def test_subsets_written_over_each_other_are_refused(tmp_path, source):
+    """Older releases of CVAT put frame_000000 of each subset's tasks into one folder."""
+    folder = write_subsets(tmp_path / "a", "Train", "Validation")
+    for path in (folder / "images").glob("*/*"):
+        path.replace(folder / "images" / path.name)
+    with pytest.raises(UserError, match="Train.json' and 'instances_Validation.json' both have a"):
+        find_coco([folder / source])
+    (folder / "annotations" / "instances_Validation.json").unlink()
+    assert find_coco([folder / source])[0].pictures["1.jpg"] == folder / "images" / "1.jpg"
+
+
+def test_paths_as_windows_has_them(tmp_path):
+    """Label Studio's file_name there; a newer one of it leads out of the folder."""
+    folder = write(tmp_path / "a", [(1, 10, {"person_id": 1})])
+    text = (folder / "coco.json").read_text()
+    (folder / "images").mkdir()
     for path in folder.glob("*.jpg"):
-        path.unlink()
-    (folder / "coco.json").unlink()
+        path.rename(folder / "images" / path.name)
+    for prefix, refused in (("images\\\\", False), ("..\\\\media\\\\", True)):
+        (folder / "coco.json").write_text(
+            text.replace('e": "', f'e": "{prefix}').replace(
+                f'"name": "{prefix}person', '"name": "person'
+            )
+        )
+        if refused:
+            with pytest.raises(UserError, match="1.jpg' is no path inside the folder"):
+                find_coco([folder])
+        else:
+            assert len(ids(convert(folder))["a"]) == 1
+
+
+def test_pictures_of_another_file_are_not_taken(tmp_path):
+    folder = write_subsets(tmp_path / "a", "Train", "Validation")
     file = folder / "annotations" / "instances_Validation.json"
     validation = folder / "images" / "Validation"
-    assert find_coco([file])[0].pictures["1.jpg"] == validation / "1.jpg"
     other = file.rename(folder / "annotations" / "mine.json")
     (folder / "annotations" / "instances_Train.json").unlink()
     with pytest.raises(UserError, match="can be those in '.*Train' or in '.*Validation'; move"):

@@ -3,12 +3,14 @@
 import importlib.util
 import os
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from person_search.index import open_index
+from tests.data.coded_videos import cut, join_streams, write_video
 from tests.person_search.index.made_up_index import (
     INFO,
     add_picture,
@@ -218,6 +220,81 @@ def test_frames_of_a_video(index_folder, run_folder, tmp_path):
     assert run("forget", "--index", index_folder, "--frame", path) == 0
     assert run(*args, "--score-thresh", 0.005) == 0
     assert set(persons_by_frame().values()) == {0}
+
+
+def persons_in(index_folder):
+    """How many persons each file's frames have, by name and second."""
+    with open_index(str(index_folder)) as index:
+        return {
+            (Path(f.path).name, round(f.offset, 1)): len(index.persons(f.frame_id))
+            for f in index.frames(limit=1000)
+        }
+
+
+@pytest.mark.parametrize("what", ["frame", "video"])
+def test_nobody_comes_back_by_a_grown_copy_of_a_recording(tmp_path, run_folder, what):
+    """What was indexed is the beginning of the file that the recorder completes and moves away."""
+    folder, stream = tmp_path / "i", tmp_path / "live" / "v.ts"
+    stream.parent.mkdir()
+    write_video(stream, stamps=range(40), time_base=Fraction(1, 5))
+    whole = stream.read_bytes()
+    stream.write_bytes(whole[: len(whole) // 2 // 188 * 188])
+    run(*index_args(run_folder, folder, stream))
+    before = persons_in(folder)
+    assert before["v.ts", 1.0]
+    with open_index(str(folder)) as index:
+        name = next(f.name for f in index.find_frames(str(stream)) if round(f.offset, 1) == 1.0)
+    name = name if what == "frame" else stream
+    assert run("forget", "--index", folder, "--frame", name) == 0
+    stream.unlink()
+    archive = tmp_path / "archive" / "2024.ts"
+    archive.parent.mkdir()
+    archive.write_bytes(whole)
+    args = index_args(run_folder, folder, archive)
+    assert run(*args) == 0
+    found = {second: n for (name, second), n in persons_in(folder).items() if name == "2024.ts"}
+    assert found.pop(1.0) == 0
+    assert any(found.values()) == (what == "frame")
+    with open_index(str(folder)) as index:
+        stone = index.tombstones()[0].tombstone_id
+    assert run("forget", "--index", folder, "--undo", stone) == 0
+    assert run(*args) == 0
+    assert persons_in(folder)["2024.ts", 1.0] == before["v.ts", 1.0]
+
+
+def test_nobody_comes_back_when_a_header_is_rewritten(tmp_path, run_folder):
+    """Matroska's says how long the video is as soon as it is complete; frames are known by
+    themselves, also in another container."""
+    folder, video = tmp_path / "i", tmp_path / "v.mkv"
+    write_video(video, stamps=range(0, 8000, 200), time_base=Fraction(1, 1000))
+    whole = video.read_bytes()
+    video.write_bytes(whole.replace(b"DURATION", b"duration"))
+    assert run(*index_args(run_folder, folder, video)) == 0
+    before = persons_in(folder)
+    with open_index(str(folder)) as index:
+        name = next(f.name for f in index.find_frames(str(video)) if round(f.offset, 1) == 2.0)
+    assert run("forget", "--index", folder, "--frame", name) == 0
+    video.write_bytes(whole)
+    remuxed = join_streams(tmp_path / "v.mov", video)
+    assert run(*index_args(run_folder, folder, video, remuxed, "--score-thresh", 0.005)) == 0
+    after = persons_in(folder)
+    assert before["v.mkv", 2.0] and after["v.mkv", 2.0] == 0
+    for name in ("v.mkv", "v.mov"):  # their clocks differ
+        counts = [count for (file, _), count in after.items() if file == name]
+        assert len(counts) > 5 and counts.count(0) == 1
+
+
+def test_nobody_comes_back_by_a_whole_video_whose_header_is_rewritten(tmp_path, run_folder):
+    folder, video = tmp_path / "i", tmp_path / "v.mkv"
+    write_video(video, stamps=range(0, 8000, 200), time_base=Fraction(1, 1000))
+    whole = video.read_bytes()
+    cut(video, 0.6)
+    assert run(*index_args(run_folder, folder, video)) == 1
+    assert any(persons_in(folder).values())
+    assert run("forget", "--index", folder, "--frame", video) == 0
+    video.write_bytes(whole.replace(b"DURATION", b"duration"))
+    assert run(*index_args(run_folder, folder, video)) == 0
+    assert len(persons_in(folder)) == 8 and not any(persons_in(folder).values())
 
 
 def test_files_that_are_gone_are_removed_by_their_folder(index_folder, again, tmp_path):

@@ -19,7 +19,7 @@ from person_search.media import finding, read_frame, stream
 from person_search.media.stream import FileStream
 from person_search.network import Predictor
 from person_search.search import indexing
-from tests.data.coded_videos import cut, number_in, write_video
+from tests.data.coded_videos import cut, join_streams, number_in, write_video
 from tests.tiny_run import make_run, picture, save_picture, save_video
 
 from .command import index_args, run, run_slowly
@@ -76,7 +76,7 @@ def test_pictures_and_videos(media, index_folder, run_folder, network, caplog):
         frames = index.frames()
         assert [(f.camera, f.pts, f.time) for f in frames] == [
             *[("cam0", None, 1000), ("cam1", None, 1001), ("cam0", None, 1002)],
-            *[("cam1", None, 1003), ("hall", 0, 5000), ("hall", 5, 5001)],
+            *[("cam1", None, 1003), ("hall", 0, 4998), ("hall", 5, 4999)],
         ]
         for frame in (frames[0], frames[5]):
             found = network.detect(read_frame(frame.path, frame.pts, frame.checksum))
@@ -275,6 +275,40 @@ def test_a_file_that_became_unreadable_keeps_its_persons(media, index_folder, ru
     (media / "cam1" / "1.png").write_bytes(b"none")
     assert run(*args) == 1
     assert snapshot(index_folder) == before
+
+
+def test_what_is_assumed_or_left_out_of_videos_is_told(tmp_path, run_folder, index_folder, caplog):
+    caplog.set_level("INFO")
+    folder = tmp_path / "v"
+    folder.mkdir()
+    part = write_video(tmp_path / "part.mp4", stamps=range(30))
+    join_streams(folder / "two.mkv", part, part)
+    write_video(folder / "raw.h264", format="h264")
+    args = index_args(run_folder, index_folder, folder)
+    assert run(*args) == 0
+    told = "1 file(s) each of which holds 2 video streams, of which only number 1 is read (96 x 64)"
+    assert f"{told}; first: {folder}/two.mkv" in caplog.text
+    assert "1 video(s) are taken to start at the time of the last change less the du" in caplog.text
+    assert "1 video(s) are taken to start at the time of the last change (no dura" in caplog.text
+    caplog.clear()
+    assert run(*args, "--start", "2024-05-31") == 0
+    assert "taken to start" not in caplog.text
+
+
+def test_recordings_that_were_joined_are_told(tmp_path, run_folder, index_folder, caplog):
+    joined = tmp_path / "v" / "joined.mp4"
+    joined.parent.mkdir()
+    content = Path(write_video(joined)).read_bytes()
+    joined.write_bytes(content + content)
+    args = index_args(run_folder, index_folder, joined.parent)
+    for _ in range(2):
+        caplog.clear()
+        assert run(*args) == 1
+        assert "joined.mp4 holds another recording behind the first one" in caplog.text
+    assert len(snapshot(index_folder)) == 2  # 1.6 s
+    joined.write_bytes(content)
+    assert run(*args) == 0
+    assert len(snapshot(index_folder)) == 2
 
 
 @pytest.fixture

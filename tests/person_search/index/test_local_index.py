@@ -109,6 +109,16 @@ def test_a_damaged_description_is_refused(index, folder, content):
         open_index(str(folder))
 
 
+@pytest.mark.parametrize(
+    "change", [{"dim": "256"}, {"dim": 0}, {"num_shards": 0}, {"version": "2"}, {"model": None}]
+)
+def test_a_damaged_value_of_the_description_is_refused(index, folder, change):
+    path = folder / "index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError, match=f"index.json is damaged .*{next(iter(change))}"):
+        open_index(str(folder))
+
+
 def test_a_later_version_is_named(index, folder):
     (folder / "index.json").write_text('{"version": 7, "something": "new"}')
     with pytest.raises(UserError, match="is of version 7, and this code reads version 2; run"):

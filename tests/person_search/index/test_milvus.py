@@ -1,6 +1,8 @@
 """What only an index in Milvus has: one writer a shard by leases, and a connection to close."""
 
 import importlib.util
+import subprocess
+import sys
 import time
 
 import pytest
@@ -143,3 +145,11 @@ def test_an_index_that_is_refused_leaves_no_connection(index, tmp_path, monkeypa
     with pytest.raises(UserError, match="there is no index"):
         open_index(other)
     assert closed == [other]
+
+
+def test_a_database_that_another_process_has_open(index, location):
+    main = "person_search.cli.main"
+    command = [sys.executable, "-m", main, "query", "--person", "1", "--index", location]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1
+    assert "end other programs that have it open" in ended.stderr

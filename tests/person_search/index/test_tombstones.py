@@ -51,6 +51,11 @@ def test_which_frames_a_tombstone_is_of():
     assert left_out(40, tombstone(pts=40, box=(0, 0, 10, 10)), tombstone(pts=40)) == [True, True]
     assert left_out(40) == [False, False]
     assert is_forgotten([tombstone(box=None)], None, np.zeros((0, 4))).tolist() == []
+    # the same frame, though its file begins elsewhere
+    stone = replace(tombstone(pts=40), checksum=7)
+    assert is_forgotten([stone], 11, boxes, 7).tolist() == [True, False]
+    assert is_forgotten([stone], 11, boxes, 8).tolist() == [False, False]
+    assert is_forgotten([tombstone(pts=40)], 11, boxes, None).tolist() == [False, False]
 
 
 def test_a_file_is_known_by_its_content(tmp_path, monkeypatch):
@@ -62,7 +67,7 @@ def test_a_file_is_known_by_its_content(tmp_path, monkeypatch):
     path.write_bytes(b"abcdf")
     assert of_file([stone], str(path), 5) == []
     # of another size: not even read
-    monkeypatch.setattr(tombstones, "content_digest", None)
+    monkeypatch.setattr(tombstones, "content_digests", None)
     assert of_file([stone], str(tmp_path / "none"), 6) == []
 
 
@@ -74,7 +79,9 @@ def test_a_recording_that_goes_on_is_the_same_file(tmp_path):
     assert of_file([stone], str(path), 8) == [stone]
     (tmp_path / "link.ts").symlink_to(path)
     assert of_file([stone], str(tmp_path / "link.ts"), 8) == [stone]
-    assert of_file([replace(stone, path="/another.ts")], str(path), 8) == []
+    other = replace(stone, path="/another.ts")
+    assert of_file([other], str(path), 8, is_video=True) == [other]
+    assert of_file([other], str(path), 8) == []  # a picture does not grow
     path.write_bytes(b"bcdefghi")
     assert of_file([stone], str(path), 8) == []
 
@@ -83,6 +90,12 @@ def test_nobody_comes_back_by_a_file_that_can_not_be_read_for_a_moment(tmp_path)
     stone = tombstone()
     assert of_file([stone], str(tmp_path / "none"), 5) == [stone]
     assert of_file([replace(stone, digest=None)], str(tmp_path / "none"), 5) == []
+    assert of_file([stone], str(tmp_path / "none"), 6, is_video=True) == []
+
+
+def test_those_of_an_older_version_are_read():
+    text = tombstone(pts=3).to_json().replace(', "checksum": null', "")
+    assert "checksum" not in text and Tombstone.from_json(text) == tombstone(pts=3)
 
 
 def test_the_digest_is_blake2b_of_the_beginning(tmp_path):
@@ -109,6 +122,15 @@ def test_they_are_kept_and_lifted(location):
         other.refresh()
         assert other.tombstones() == [second, complete]
     assert read_tombstones(location) == [second, complete]
+
+
+def test_an_index_that_could_not_remember_them_is_refused(tmp_path):
+    folder = tmp_path / "old"
+    open_index(str(folder), create=INFO).close()
+    assert read_tombstones(str(folder)) == []
+    (folder / "index.json").write_text('{"version": 1}')
+    with pytest.raises(UserError, match="version 1, which did not remember who was forgotten; "):
+        read_tombstones(str(folder))
 
 
 def test_forgetting_leaves_them(index):

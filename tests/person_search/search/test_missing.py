@@ -134,3 +134,17 @@ def test_a_name_in_other_letters(root, paths, monkeypatch):
     lstat = os.lstat
     monkeypatch.setattr(missing.os, "lstat", lambda path: lstat(path.replace("jpg", "JPG")))
     assert ask(paths, root) == ([], {})
+
+
+def test_a_folder_that_was_named_by_a_link(root, paths, tmp_path):
+    (tmp_path / "link").symlink_to(root)
+    (root / "a/0.jpg").unlink()
+    assert find_missing(paths, [str(tmp_path / "link")]).gone == [str(root / "a/0.jpg")]
+
+
+def test_what_has_taken_the_place_of_another_kind(root, paths):
+    (root / "a/0.jpg").unlink()
+    (root / "a/0.jpg").mkdir()
+    shutil.rmtree(root / "b")
+    (root / "b").write_bytes(b"x")
+    assert ask(paths, root) == (["a/0.jpg", "b/0.jpg", "b/1.jpg"], {})

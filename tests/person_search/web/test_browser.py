@@ -299,6 +299,24 @@ def test_a_result_is_compact_and_aligned(visit, world, index, any_width):
     assert len(controls) == 2 and len({tuple(c) for c in controls}) == 1
 
 
+def test_all_parts_stand_on_one_line_with_narrow_margins_on_a_phone(visit, any_width):
+    page = visit(any_width)
+    lefts = page.evaluate(
+        """() => ['h1', '.label-wrap', '[role=tablist]', '#ps-frames .ps-status', '#ps-frames li']
+          .map((place) => document.querySelector(place))
+          .map((e) => (e.closest('.label-wrap')?.parentElement ?? e).getBoundingClientRect().x)"""
+    )
+    assert max(lefts) - min(lefts) <= 1
+    if any_width is PHONE:
+        assert min(lefts) == 12
+
+
+def test_an_address_puts_no_html_into_a_message(visit):
+    page = visit()
+    page.goto(f"{page.url}?camera=%3Cb%3Ebold%3C/b%3E")
+    page.get_by_text("Camera <b>bold</b>: the index has no such camera").wait_for()
+
+
 def test_pages_and_frames_are_kept_by_back(visit, index, any_width, monkeypatch):
     monkeypatch.setattr(service_module, "FRAMES_A_PAGE", 6)
     page = visit(any_width)

@@ -26,6 +26,7 @@ def test_tables_have_every_hit(searched):
     assert [int(row["person"]) for row in rows] == ids
     assert [row["person"] for row in content["hits"]] == ids
     assert content["index"] == "DIR"
+    assert content["left_out"] == [1]  # as `person-search query --json` says it
     assert content["queries"][0]["image"] == queries[0].name
     np.testing.assert_allclose(json.loads(f"[{rows[0]['box']}]"), hits[0].person.box, atol=0.06)
 

@@ -171,12 +171,39 @@ def test_what_is_no_call_is_refused(client, body):
     assert client.post("/gradio_api/queue/join", content=body).status_code == 400
 
 
-def answer_to(client, event, session, **data):
-    """What the queue says of an event, sent as the page's own scripts do."""
+def test_a_call_that_the_page_does_not_make_is_refused(client):
+    """It would end in an error 500, and a traceback in the server's log."""
+    number, script = number_of(client, "take_upload"), number_of(client, None)
+    call = {"data": [], "fn_index": number, "session_hash": "a"}
+    for forged in (
+        *({"fn_index": other} for other in (-1, 999, 10**30, 1.5, "3", True, None, [], script)),
+        *({"session_hash": other} for other in (None, "", "a/b", 7, [])),
+        *({"event_data": {"box": other}} for other in ("\ud800", float("nan"), float("inf"))),
+        *({"data": other} for other in ([None], ["a"] * 100, 5)),
+    ):
+        answer = client.post("/gradio_api/queue/join", content=json.dumps({**call, **forged}))
+        assert (answer.status_code, answer.content) == (400, b"Not a call of this page"), forged
+
+
+def number_of(client, name):
+    """Gradio's number of a function of the page; None: of one that is a script."""
     text = client.get("/").text
     config = json.loads(re.search(r"window\.gradio_config = (\{.*?\});</script>", text, re.S)[1])
-    number = next(d["id"] for d in config["dependencies"] if d["api_name"] == event)
-    body = {"data": [], "fn_index": number, "session_hash": session, "event_data": data}
+    return next(
+        d["id"]
+        for d in config["dependencies"]
+        if (not d["backend_fn"] if name is None else d["api_name"] == name)
+    )
+
+
+def answer_to(client, event, session, **data):
+    """What the queue says of an event, sent as the page's own scripts do."""
+    body = {
+        "data": [],
+        "fn_index": number_of(client, event),
+        "session_hash": session,
+        "event_data": data,
+    }
     assert client.post("/gradio_api/queue/join", json=body).status_code == 200
     return client.get("/gradio_api/queue/data", params={"session_hash": session}).text
 

@@ -121,6 +121,19 @@ def test_an_address_that_leads_nowhere_is_told_and_the_start_is_shown(
     assert opened.frame == gr.skip() and opened.search == gr.skip()
 
 
+def test_messages_show_names_as_they_are(handlers, monkeypatch):
+    """Gradio's messages are HTML, and anybody can write an address, or name a file so."""
+    told = []
+    monkeypatch.setattr(gr, "Warning", lambda message, **options: told.append(message))
+    name = "<a href='https://elsewhere.example'>log in</a>"
+    handlers.open_address(f"?camera={quote(name)}", NOTHING)
+    token = add_picture(handlers, "<b>me.png")
+    with pytest.raises(gr.Error) as raised:
+        explained(handlers.search_box)(token, "1,2,3,4000", View(), NOTHING, False, *OPTIONS)
+    for message, shown in ((told[0], name), (raised.value.message, "<b>me.png")):
+        assert "<" not in message and shown in html.unescape(message)
+
+
 def test_what_is_no_frame_of_the_index_is_told_alike(handlers, tmp_path):
     there = tmp_path / "there.png"
     Image.new("L", (4, 4)).save(there)

@@ -18,6 +18,11 @@ from tests.tiny_run import save_video
 from .made_up_world import ODD_CAMERA
 
 
+def test_one_of_a_kind_is_not_told_as_many():
+    assert "1 frame of 1 file" in views.header("DIR", (1, 1, 1), None)
+    assert "1,200 frames of 2 files" in views.header("DIR", (2, 1200, 0), None)
+
+
 class Page(HTMLParser):
     """The buttons' data, the number of pictures, and the text."""
 

@@ -2,14 +2,16 @@
 
 Pillow decodes. Of what it would change without a word this module decides: which way is up (EXIF),
 how deep samples become 8 bits (``image_depth.py``), what a JPEG without its end is worth
-(``cut_jpeg.py``). Transparency is dropped: a pixel has the colour that is stored for it. Of a file
-with several pictures (GIF, TIFF) the first is read. Colour profiles are not applied.
+(``cut_jpeg.py``), and that the checksums of a PNG have to fit. Transparency is dropped: a pixel has
+the colour that is stored for it. Of a file with several pictures (GIF, TIFF) the first is read.
+Colour profiles are not applied.
 """
 
 import functools
 import logging
 import os
 import stat
+import zlib
 from typing import BinaryIO, NamedTuple, Tuple, Union
 
 import numpy as np
@@ -88,6 +90,8 @@ def load_image(path: Path) -> LoadedImage:
             if lacks_end(data):
                 image, note = read_cut_jpeg(data)
                 notes.append(note)
+        elif image.format == "PNG":
+            _check_png(file)
         orientation = _orientation(image)
         pixels, note = to_rgb(image)
         notes += [note] if note else []
@@ -170,6 +174,30 @@ def _open_heif(file: BinaryIO, path: Path) -> Image.Image:
     return Image.open(file)
 
 
+def _check_png(file: BinaryIO) -> None:
+    """
+    Pillow decodes a damaged PNG to a picture: it leaves out the checksums of the picture's data.
+
+    Raises:
+        ValueError: a checksum does not fit, of all chunks that a picture can't be decoded without.
+    """
+    at = file.tell()
+    file.seek(8)  # behind the signature
+    while len(header := file.read(8)) == 8:
+        length, kind = int.from_bytes(header[:4], "big"), header[4:]
+        if kind[:1].islower():  # texts, times, frames of an animation but the first
+            file.seek(length + 4, os.SEEK_CUR)
+        else:
+            data, checksum = file.read(length), file.read(4)
+            if len(checksum) == 4 and zlib.crc32(data, zlib.crc32(kind)) != int.from_bytes(
+                checksum, "big"
+            ):
+                raise ValueError(f"it is damaged: the checksum of a chunk {kind!r} does not fit")
+        if kind == b"IEND":
+            break
+    file.seek(at)
+
+
 def _holds_several(image: Image.Image) -> bool:
     if image.format == "MPO":  # a photograph, with its preview or its depth
         return False
@@ -181,7 +209,9 @@ def _holds_several(image: Image.Image) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's number, 1 to 8; of 5 to 8 width and height change places."""
+    """How the picture is to be turned yet, EXIF's 1 to 8; of 5 to 8 width and height change."""
+    if image.format == "TIFF":  # Pillow turns these itself, and states the size of the turned one
+        return 1
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # damaged EXIF data; the picture may be whole

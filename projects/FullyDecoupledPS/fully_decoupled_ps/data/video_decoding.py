@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import struct
 from contextlib import contextmanager
 from typing import Iterator
 
@@ -21,6 +22,13 @@ DEFAULT_FRAME_RATE = 25
 WITH_DURATION = {"mov", "matroska", "avi", "flv", "asf"}
 # Formats that go on behind damage without an error.
 PASSING_OVER = {"matroska,webm", "flv"}
+# How a recording begins in formats of which FFmpeg reads only the first of several, joined by
+# ``cat``; of MOV and MP4 see _is_joined_mov.
+HEADERS = {
+    "flv": re.compile(rb"FLV\x01[\x00-\x05]\x00\x00\x00\x09"),
+    "asf": re.compile(re.escape(bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"))),
+}
+BLOCK = 1 << 20
 # Packets behind a corrupt one in which a gap is of the same damage.
 NUM_SUSPECT = 5
 # Frames that can be stored before one that is shown before them, in all codecs.
@@ -96,6 +104,12 @@ class Decoding:
         self._last_dts: int | None = None  # of the video
         self._num_faults = 0
         self._num_suspect = 0  # packets to come in which a gap is damage
+        self._kind = container.format.name.split(",")[0]
+        self._is_joined_mov = self._kind == "mov" and _is_joined_mov(container.name)
+        self._is_behind_first = (
+            False  # where another recording's packets would be taken for its own
+        )
+        self._end = 0  # of the packets that were read, in bytes
         self._note_log(log)
 
     def frames(self) -> Iterator[av.VideoFrame]:
@@ -156,10 +170,21 @@ class Decoding:
             if packet is None:
                 return
             failed = False
+            if packet.pos is not None:
+                self._end = max(self._end, packet.pos + packet.size)
             if packet.stream.index == self.stream.index:
+                if self._is_of_another(packet):
+                    continue
                 self._note_gap(packet)
             self._note_time(packet)
             yield packet
+
+    def _is_of_another(self, packet) -> bool:
+        """Of a fragmented MP4 that is joined: its decoding times, which increase, start again."""
+        if self._is_joined_mov and packet.dts is not None and self._last_dts is not None:
+            self._is_behind_first |= packet.dts <= self._last_dts
+            return self._is_behind_first
+        return False
 
     def _note_damage(self, reason: str) -> None:
         self.reason = reason
@@ -206,15 +231,22 @@ class Decoding:
         if self.num_damaged:
             faults.append(f"is damaged ({self.num_damaged} times, the last: {self.reason})")
         read, announced = self._read_and_announced()
-        if read < announced:
+        if read < announced and not self._is_joined_mov:
             faults.append(f"ends after {read:.1f} s of the {announced:.1f} s that it should have")
         return " and ".join(faults)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether another recording stands behind the one that was read to its end."""
+        if self._kind in HEADERS:
+            return _holds(self.container.name, HEADERS[self._kind], self._end)
+        return self._is_joined_mov
 
     def _read_and_announced(self) -> tuple[float, float]:
         """Seconds; the second is 0 if none are announced, or about as many as were read."""
         container, stream = self.container, self.stream
         frame = 1 / float(stream.average_rate or DEFAULT_FRAME_RATE)
-        if container.format.name.split(",")[0] not in WITH_DURATION:
+        if self._kind not in WITH_DURATION:
             return 0.0, 0.0
         if stream.duration:
             announced = float(stream.duration * stream.time_base)
@@ -225,3 +257,32 @@ class Decoding:
         # some formats count from 0, others from the first frame
         read = max((max(end, end - start) for start, end in filter(None, times)), default=0.0)
         return read, announced if announced - read > tolerance else 0.0
+
+
+def _is_joined_mov(path: str) -> bool:
+    """Whether an MP4 or MOV has a second box of those that there is one of, as by ``cat``."""
+    kinds = []
+    with open(path, "rb") as file:
+        size, position = os.fstat(file.fileno()).st_size, 0
+        while position + 16 <= size:
+            file.seek(position)
+            length, kind, long_length = struct.unpack(">I4sQ", file.read(16))
+            length = long_length if length == 1 else length
+            if length < 8:  # 0: to the end
+                break
+            kinds.append(kind)
+            position += length
+    # old QuickTime files have no ftyp; a second moov alone may be a copy of the first
+    return kinds.count(b"ftyp") > 1 or (b"ftyp" not in kinds and kinds.count(b"moov") > 1)
+
+
+def _holds(path: str, pattern: re.Pattern, start: int) -> bool:
+    """Whether a pattern of at most 16 bytes is in a file from ``start`` on."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        tail = b""
+        while block := file.read(BLOCK):
+            if pattern.search(tail + block):
+                return True
+            tail = block[-16:]
+    return False

@@ -8,7 +8,9 @@ videos give the same pictures each time.
 """
 
 import math
+import re
 import zlib
+from datetime import datetime, timezone
 from typing import Iterator, NamedTuple
 
 import av
@@ -74,7 +76,13 @@ def read_frames(path: str, strict: bool = False) -> Iterator[VideoFrame]:
             pts = stamps.next(frame)
             first = pts if first is None else first
             yield VideoFrame(pts, float((pts - first) * stream.time_base), frame)
-        fault = decoding.fault()
+        fault, is_joined = decoding.fault(), decoding.is_joined
+    if is_joined:
+        raise UserError(
+            f"video {path} {fault and f'{fault} and '}holds another recording behind the first "
+            "one, which can't be read; split it, or join the recordings with ffmpeg's concat "
+            "demuxer"
+        )
     if fault:
         raise UserError(
             f"video {path} {fault}; restore the file, or run the same command again when it has "
@@ -116,10 +124,55 @@ def count_frames(path: str, fps: float = math.inf) -> int:
         UserError: if the file can't be opened or has no video.
     """
     with open_video(path) as (container, stream, _):
-        seconds = (container.duration or 0) / av.time_base
-        if stream.duration:
-            seconds = float(stream.duration * stream.time_base)
-        return round(seconds * min(float(stream.average_rate or DEFAULT_FRAME_RATE), fps))
+        rate = min(float(stream.average_rate or DEFAULT_FRAME_RATE), fps)
+        return round(_duration(container, stream) * rate)
+
+
+def _duration(container, stream) -> float:
+    """Seconds, by what the file says of itself; 0 if it says nothing."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
+
+
+class RecordingClock(NamedTuple):
+    """What a file says of when it was recorded."""
+
+    start: datetime | None  # with its zone
+    created: datetime | None  # of the zone UTC, by the standard; of its start, or of its end
+    is_created_at_end: bool
+    duration: float  # seconds; 0: not known
+
+
+def read_clock(path: str) -> RecordingClock:
+    """
+    Raises:
+        UserError: if the file can't be opened or has no video.
+    """
+    with open_video(path) as (container, stream, _):
+        tags = {**stream.metadata, **container.metadata}
+        tags = {key.lower(): value for key, value in tags.items()}
+        created = _parse_date(tags.get("creation_time", ""))
+        if created is not None and created.tzinfo is None:
+            created = created.replace(tzinfo=timezone.utc)
+        start = _parse_date(tags.get("com.apple.quicktime.creationdate", ""))
+        return RecordingClock(
+            start if start is not None and start.tzinfo else None,
+            created,
+            any(key.startswith("com.android.") for key in tags),  # its writer ends with the header
+            _duration(container, stream),
+        )
+
+
+def _parse_date(text: str) -> datetime | None:
+    text = re.sub(r"[Zz]$", "+0000", text.strip())
+    for form in ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S"):
+        for rest in ("%z", ".%f%z", "", ".%f"):
+            try:
+                return datetime.strptime(text, form + rest)
+            except ValueError:
+                pass
+    return None
 
 
 def left_out(path: str) -> str:
@@ -171,7 +224,10 @@ class _TimeStamps:
     def __init__(self, container, stream):
         self.are_stored = "no_timestamps" not in _flag_names(container.format)
         self.field = "dts" if container.format.name == "avi" else "pts"
-        rate = stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE
+        rates = [stream.average_rate, stream.guessed_rate]
+        if not self.are_stored:  # there the first one is 25 whatever the stream names
+            rates.reverse()
+        rate = next(filter(None, rates), DEFAULT_FRAME_RATE)
         self.step = max(round(1 / (rate * stream.time_base)), 1)
         self.jitter = MAX_JITTER / stream.time_base
         self.last: int | None = None

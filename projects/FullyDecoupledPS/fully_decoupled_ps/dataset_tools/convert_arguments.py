@@ -77,8 +77,8 @@ def _add_coco_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "sequences", type=Path, nargs="+", metavar="EXPORT",
-        help="a COCO file, or an unpacked export's folder (annotations/*.json, images); or a "
-        "folder of such folders",
+        help="a COCO file, or an unpacked export's folder, whose files are all taken "
+        "(annotations/*.json, images); or a folder of such folders",
     )  # fmt: skip
     add(
         "--id-attribute", default="person_id", metavar="NAME",
@@ -91,7 +91,7 @@ def _add_box_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--camera", type=whole_number(0), nargs="+", default=[], metavar="N",
-        help="one a sequence (default: the number after c, cam or camera in all their names, "
+        help="one a sequence (default: the last number after c, cam or camera in all their names, "
         "else 1, 2, ...)",
     )  # fmt: skip
     add("--stride", type=_positive, default=1, metavar="N", help="every Nth frame (default: 1)")

@@ -10,6 +10,8 @@ from pycocotools.cocoeval import COCOeval
 
 from .frame_tables import Detections, GroundTruth
 
+METRICS = ("AP", "AP50", "AP75")
+
 
 def evaluate_coco(
     detections: Detections,
@@ -19,11 +21,13 @@ def evaluate_coco(
     """
     Returns:
         ``AP`` (mean over IoU 0.5, 0.55 ... 0.95), ``AP50`` and ``AP75`` of pycocotools, in percent,
-        with at most 100 detections a frame; 0 when there is nothing to find. All persons count,
+        with at most 100 detections a frame; none of them without a person. All persons count,
         labelled or not. ``ignore_regions`` are COCO's crowds.
     """
-    if len(detections) == 0 or len(ground_truth) == 0:
-        return {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
+    if len(ground_truth) == 0:
+        return {}
+    if len(detections) == 0:
+        return dict.fromkeys(METRICS, 0.0)
     truth, found = COCO(), COCO()
     images = [{"id": i} for i in range(len(ground_truth.offsets) - 1)]
     for coco, table, scores in (
@@ -45,7 +49,7 @@ def evaluate_coco(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return {name: float(100 * evaluation.stats[i]) for i, name in enumerate(("AP", "AP50", "AP75"))}
+    return {name: float(100 * evaluation.stats[i]) for i, name in enumerate(METRICS)}
 
 
 def _annotations(table, scores, iscrowd=0):

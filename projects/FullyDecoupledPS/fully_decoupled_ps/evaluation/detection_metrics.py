@@ -8,6 +8,8 @@ from sklearn.metrics import average_precision_score
 from .frame_tables import Detections, GroundTruth, pair_iou, pairs_of_same_frame
 from .ignore_regions import lie_in_regions
 
+METRICS = ("AP", "recall", "labelled_recall")
+
 
 def evaluate_detection(
     detections: Detections,
@@ -29,25 +31,25 @@ def evaluate_detection(
     Returns:
         ``recall`` = right detections / ground-truth boxes, ``AP`` = scikit-learn's average
         precision over all detections x recall, and ``labelled_recall``, the recall of persons with
-        an identity; all in percent, 0 when there is nothing to find.
+        an identity; all in percent. A figure over no person is not there.
     """
+    labelled = ground_truth.person_ids >= 0
     dets, gt_rows = match_detections(detections, ground_truth, iou_thresh)
     if len(dets) == 0:
-        return {"AP": 0.0, "recall": 0.0, "labelled_recall": 0.0}
+        counted = {"AP": len(ground_truth), "recall": len(ground_truth)}
+        counted["labelled_recall"] = labelled.sum()
+        return {name: 0.0 for name, n in counted.items() if n}
     right = np.zeros(len(detections), dtype=bool)
     right[dets] = True
     if ignore_regions is not None and len(ignore_regions):
         judged = right | ~lie_in_regions(detections, ignore_regions, iou_thresh)
         detections, right = detections.keep(judged), right[judged]
     recall = len(dets) / len(ground_truth)
-    labelled = ground_truth.person_ids >= 0
-    labelled_recall = labelled[gt_rows].sum() / max(labelled.sum(), 1)
     precision = average_precision_score(right, detections.scores)
-    return {
-        "AP": float(100 * precision * recall),
-        "recall": float(100 * recall),
-        "labelled_recall": float(100 * labelled_recall),
-    }
+    metrics = {"AP": float(100 * precision * recall), "recall": float(100 * recall)}
+    if labelled.any():
+        metrics["labelled_recall"] = float(100 * labelled[gt_rows].sum() / labelled.sum())
+    return metrics
 
 
 def match_detections(

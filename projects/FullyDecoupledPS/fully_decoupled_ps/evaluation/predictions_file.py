@@ -183,14 +183,14 @@ def _normalised(path: str, predictions: Predictions) -> Predictions:
     of_gallery, of_queries = detections.features, predictions.query_features
     lengths = [np.linalg.norm(f, axis=1, keepdims=True) for f in (of_gallery, of_queries)]
     both = np.concatenate(lengths)
-    if not len(both) or both.max() - both.min() <= LENGTH_TOLERANCE * both.max():
-        return predictions
-    if both.min() == 0:
+    if len(both) and both.min() == 0:
         raise UserError(
             f"{path}: {(lengths[0] == 0).sum()} of 'features' and {(lengths[1] == 0).sum()} of "
             "'query_features' are all zeros, and no cosine can be had of them; give every box its "
             "feature"
         )
+    if not len(both) or both.max() - both.min() <= LENGTH_TOLERANCE * both.max():
+        return predictions
     off = np.abs(lengths[0][:, 0] - detections.scores)
     by_score = len(off) > 0 and off.max() <= LENGTH_TOLERANCE
     logger.warning(

@@ -3,17 +3,16 @@
 import json
 import logging
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from tabulate import tabulate
 
 from ..utils.files import atomic_write
-from . import plots
+from . import coco_metrics, detection_metrics, plots, search_metrics
 from .breakdown import Rows, by_camera_pair, by_height
 from .query_results import write_query_results
-from .scoring import EvaluationOptions, Scores
+from .scoring import DETECTION_IOUS, EvaluationOptions, Scores
 from .search_dataset import SearchDataset
-from .search_metrics import METRICS
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +24,15 @@ def report(
     output_dir: Optional[str] = None,
 ) -> None:
     """Log every table, and write the files into ``output_dir`` if it is given."""
-    # figures over no query are none: "n/a" in tables, null in files
+    # figures over no query or person are none: "n/a" in tables, null in files
     metrics = {
-        task: {**dict.fromkeys(METRICS), **values} if _is_search(task) else values
+        task: {**dict.fromkeys(_names_of_metrics(task)), **values}
         for task, values in scores.metrics().items()
     }
     for title, task in (("Detection", "detection"), ("Search", "search")):
         rows = [{"": k, **v} for k, v in metrics.items() if k.split("_")[0] == task]
         _log_table(f"{title} on {dataset.name}, in percent", rows)
+    _warn_of_nobody(dataset.name, scores)
     _tell_ignore_regions(dataset.name, scores.counts)
     _warn_of_unreadable_frames(dataset.name, scores.counts)
     _warn_of_queries_without_ground_truth(dataset.name, scores.counts)
@@ -133,8 +133,17 @@ def _tell_ignore_regions(name: str, counts: Dict[str, Any]) -> None:
         )  # fmt: skip
 
 
-def _is_search(task: str) -> bool:
-    return task.split("_")[0] == "search"
+def _names_of_metrics(task: str) -> Sequence[str]:
+    if task == "detection":
+        return [n + suffix for suffix in DETECTION_IOUS.values() for n in detection_metrics.METRICS]
+    return coco_metrics.METRICS if task == "detection_coco" else search_metrics.METRICS
+
+
+def _warn_of_nobody(name: str, scores: Scores) -> None:
+    for figure, who in (("recall", "nobody is annotated"), ("labelled_recall", "nobody has an id")):
+        if figure not in scores.detection:
+            logger.warning("%s: %s; figures of detection over them are n/a", name, who)
+            return
 
 
 def _warn_of_idle_thresholds(name: str, scores: Scores, options: EvaluationOptions) -> None:

@@ -13,8 +13,8 @@ from .query_results import NUM_HITS
 from .search_dataset import SearchDataset
 from .search_metrics import SearchResult, SearchVariant, evaluate_search
 
-# IoU of a right detection. The first is that of the published figures.
-DETECTION_IOUS = (0.5, 0.7)
+# IoU of a right detection, and what it adds to a figure's name; the published ones are at 0.5.
+DETECTION_IOUS = {0.5: "", 0.7: "_iou70"}
 
 Metrics = Dict[str, Dict[str, float]]
 
@@ -94,8 +94,7 @@ def score_predictions(
     """
     detections, ground_truth, regions = _gallery_part(dataset, predictions.detections)
     detection: Dict[str, float] = {}
-    for iou in DETECTION_IOUS:
-        suffix = "" if iou == DETECTION_IOUS[0] else f"_iou{100 * iou:g}"
+    for iou, suffix in DETECTION_IOUS.items():
         metrics = evaluate_detection(
             detections, ground_truth, iou_thresh=iou, ignore_regions=regions
         )

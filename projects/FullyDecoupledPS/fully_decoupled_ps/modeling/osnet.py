@@ -42,7 +42,8 @@ def _light_conv(channels: int, norm: str) -> nn.Sequential:
 
 def _halve() -> nn.Module:
     # Odd sizes round up, as they do in the detector's strided convolutions.
-    return nn.AvgPool2d(2, stride=2, ceil_mode=True)
+    # nothing is padded; the export to ONNX of older PyTorch would count what ceil_mode adds
+    return nn.AvgPool2d(2, stride=2, ceil_mode=True, count_include_pad=False)
 
 
 class ChannelGate(nn.Module):

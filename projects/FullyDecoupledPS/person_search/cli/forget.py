@@ -126,7 +126,7 @@ def _tell_problems(problems: dict[str, str]) -> int:
 def _target(frame, box=None):
     from ..search.forgetting import Target
 
-    return Target(frame.path, frame.pts is not None, frame.pts, box)
+    return Target(frame.path, frame.pts is not None, frame.pts, box, frame.checksum)
 
 
 def _in_frames(names: list[str], index, sources) -> tuple[list, list[int]]:
@@ -149,7 +149,8 @@ def _in_frames(names: list[str], index, sources) -> tuple[list, list[int]]:
             )
         for file, frames in found.items():
             is_video = any(frame.pts is not None for frame in frames)
-            targets.append(Target(file, is_video, pts))
+            checksum = frames[0].checksum if pts is not None and frames else None
+            targets.append(Target(file, is_video, pts, checksum=checksum))
             for frame in frames:
                 ids += [person.person_id for person in index.persons(frame.frame_id)]
     return targets, ids

@@ -53,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-pattern",
         metavar="REGEX",
         help="searched in a file's path; groups year, month, day, hour, minute, second are local "
-        "time, or a group seconds counts from --start (default: when the file was last changed)",
+        "time, or a group seconds counts from --start (default: of a video the creation time in "
+        "it, or the last change less its duration; of a picture the last change)",
     )
     parser.add_argument(
         "--start",
@@ -109,7 +110,9 @@ def run(args: argparse.Namespace) -> int:
     forgotten = read_tombstones(args.forgotten_from) if args.forgotten_from else []
     found = find_files(args.paths)
     for file in found.files:  # before the network is loaded: a pattern that does not fit
-        reader.camera(file), reader.time(file)
+        reader.camera(file)
+        if args.time_pattern:
+            reader.time(file)
     if not found.files:
         raise _nothing_read(found.problems)
     network = load_network(args.model, args.weights, args.device)
@@ -159,6 +162,10 @@ def _tell(report, found, index) -> int:
     if found.passed_over:
         logger.info("passed over: %s", found.passed_over_text())
     _tell_links(report)
+    for source, count in report.starts.most_common():
+        logger.info(
+            "%d video(s) are taken to start at %s; --start or --time-pattern say it", count, source
+        )
     for note, paths in report.notes.items():
         logger.warning("%d file(s) each of which %s; first: %s", len(paths), note, paths[0])
     if report.gone:

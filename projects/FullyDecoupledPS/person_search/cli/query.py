@@ -104,19 +104,13 @@ def run(args: argparse.Namespace) -> int:
 def _print(args, queries, found) -> None:
     from tabulate import tabulate
 
-    from ..search.hit_records import hit_rows, text_rows
+    from ..search.hit_records import json_content, text_rows
 
-    columns, rows = hit_rows(found.hits) if args.json else text_rows(found.hits)
     if args.json:
-        content = {
-            "index": args.index,
-            "queries": [{"image": q.name, "box": [round(v, 1) for v in q.box]} for q in queries],
-            # persons of the index that are the query itself, and not among the hits
-            "left_out": list(found.own),
-            "hits": [dict(zip(columns, row)) for row in rows],
-        }
-        print(json.dumps(content, indent=2))
-    elif args.csv:
+        print(json.dumps(json_content(args.index, queries, found.hits, found.own), indent=2))
+        return
+    columns, rows = text_rows(found.hits)
+    if args.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)

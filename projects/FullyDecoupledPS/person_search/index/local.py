@@ -226,7 +226,7 @@ def open_local(folder: Path, create: IndexInfo | None = None) -> LocalIndex:
             f"--index {folder}: there is no index; make one with "
             f"`person-search index PATHS --model RUN --index {folder}`"
         )
-    info = _read_info(path)
+    info = read_info(path)
     index = LocalIndex(folder, info)
     if create is not None:
         index.check_model(create.fingerprint)
@@ -269,7 +269,12 @@ def _create(folder: Path, info: IndexInfo) -> None:
         sync_folder(folder)
 
 
-def _read_info(path: Path) -> IndexInfo:
+def read_info(path: Path) -> IndexInfo:
+    """What ``index.json`` says.
+
+    Raises:
+        UserError: if it is damaged.
+    """
     try:
         return info_from_json(path.read_text())
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -467,19 +467,23 @@ def _connect(location: str, address: str):
         raise UserError(
             "an index in Milvus needs the package pymilvus: pip install pymilvus"
         ) from error
-    uri = f"http://{address}"
+    uri, mend = f"http://{address}", "check the address, and that the server runs"
     if address.startswith("/"):  # a database of the embedded Milvus Lite
         uri = address
-        # it logs a traceback for what it lacks and pymilvus can do without, a common timestamp
-        logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        mend = (
+            "check the path, and end other programs that have it open, such as a search page: "
+            "Milvus Lite is for one at a time"
+        )
+        # they log tracebacks: of what pymilvus can do without, a common timestamp, and of a
+        # database that can't be opened, which is told below
+        for name in ("grpc._server", "pymilvus", "milvus_lite"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return MilvusClient(uri, grpc_options=GRPC_OPTIONS)
     except (MilvusException, ValueError, OSError) as error:
         reason = " ".join(str(getattr(error, "message", error)).split())
         raise UserError(
-            f"--index {location}: no Milvus answers at {address} ({reason}); check the address, "
-            "and that the server runs"
+            f"--index {location}: no Milvus answers at {address} ({reason}); {mend}"
         ) from error
 
 

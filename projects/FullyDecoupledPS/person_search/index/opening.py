@@ -42,14 +42,19 @@ def read_tombstones(location: str) -> list[Tombstone]:
     """Who was forgotten from an index, which may be of another version.
 
     Raises:
-        UserError: if there is no index.
+        UserError: if there is no index, or one of version 1, which did not remember it.
     """
     if location.startswith(MILVUS):
         with open_index(location) as index:
             return index.tombstones()
-    from .local import INFO_FILE, TOMBSTONES_FILE
+    from .local import INFO_FILE, TOMBSTONES_FILE, read_info
 
     folder = Path(location)
     if not any(is_there(folder / name) for name in (INFO_FILE, TOMBSTONES_FILE)):
         raise UserError(f"{location}: there is no index; check the spelling")
+    if not is_there(folder / TOMBSTONES_FILE) and read_info(folder / INFO_FILE).version == 1:
+        raise UserError(
+            f"index {location} is of version 1, which did not remember who was forgotten; leave it "
+            "out, and forget them in the new index"
+        )
     return TombstoneFile(folder / TOMBSTONES_FILE).all()

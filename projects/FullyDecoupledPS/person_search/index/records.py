@@ -33,9 +33,15 @@ def info_from_json(text: str) -> IndexInfo:
         ValueError, TypeError, KeyError: if it is nothing of the kind.
     """
     content = json.loads(text)
-    if content["version"] != INDEX_VERSION:
+    if content["version"] != INDEX_VERSION and type(content["version"]) is int:
         return IndexInfo("", 0, "", version=content["version"])
-    return IndexInfo(**content)
+    info = IndexInfo(**content)
+    for name, kind in IndexInfo.__annotations__.items():
+        if type(getattr(info, name)) is not kind:
+            raise TypeError(f"{name} is {getattr(info, name)!r}")
+    if min(info.dim, info.num_shards) < 1:
+        raise ValueError(f"dim is {info.dim}, num_shards {info.num_shards}")
+    return info
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Frame:
     frame_id: int
     path: str  # absolute, of the picture or the video
     # Of a video's frame: its presentation time stamp, in the time base of the video stream, which
-    # may be negative; see :mod:`..data.videos`. None for a picture.
+    # may be negative; see :mod:`fully_decoupled_ps.data.videos`. None for a picture.
     pts: int | None
     camera: str
     time: float  # seconds since the epoch

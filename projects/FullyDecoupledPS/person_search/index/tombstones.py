@@ -1,7 +1,9 @@
 """Who was forgotten, so that nobody comes back: where a person was, never how it looks.
 
 A tombstone names the content of a file, not the file: a copy, or one that was touched, has the
-same. It holds no feature and no picture.
+same. Of a video's frame it names the content of that too, which stays when a recorder rewrites the
+header, or when the recording is cut or stored in another container. It holds no feature and no
+picture.
 """
 
 import hashlib
@@ -27,7 +29,6 @@ MIN_CONTAINED, MIN_IOU_CONTAINED = 0.9, 0.25
 HASH_BLOCK = 1 << 20
 # Seconds to wait for another process's commit.
 BUSY_TIMEOUT = 30.0
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Tombstone:
     pts: int | None  # of the frame in its video; None: the picture, or all frames
     box: tuple[float, float, float, float] | None  # x0, y0, x1, y1 in pixels; None: everybody
     forgotten_at: float  # seconds since the epoch
+    checksum: int | None = None  # of the video's frame, see :class:`.Frame`; None: not known
 
     @property
     def tombstone_id(self) -> int:
@@ -68,47 +70,68 @@ def content_digest(path: str, size: int) -> str | None:
     Raises:
         OSError: if the file can't be read.
     """
-    digest, left = hashlib.blake2b(digest_size=32), size
+    return content_digests(path, [size]).get(size)
+
+
+def content_digests(path: str, sizes: Iterable[int]) -> dict[int, str]:
+    """:func:`content_digest` by size, without those that the file is too short for.
+
+    Raises:
+        OSError: if the file can't be read.
+    """
+    found, digest, position = {}, hashlib.blake2b(digest_size=32), 0
     with open(path, "rb") as file:
-        while left:
-            block = file.read(min(left, HASH_BLOCK))
-            if not block:
-                return None
-            digest.update(block)
-            left -= len(block)
-    return digest.hexdigest()
+        for size in sorted(set(sizes)):
+            while position < size:
+                block = file.read(min(size - position, HASH_BLOCK))
+                if not block:
+                    return found
+                digest.update(block)
+                position += len(block)
+            found[size] = digest.hexdigest()
+    return found
 
 
-def of_file(tombstones: Iterable[Tombstone], path: str, size: int) -> list[Tombstone]:
+def of_file(
+    tombstones: Iterable[Tombstone], path: str, size: int, is_video: bool = False
+) -> list[Tombstone]:
     """The tombstones of a file of ``size`` bytes.
 
-    The file is only read if its size is that of a tombstone's file, or if it is that file, which
-    has grown since: a recording that goes on. If it can't be read, its size or path decides.
+    The file is only read if its size is that of a tombstone's file, or if it may be that file,
+    which has grown since: a recording that goes on, perhaps by another name. If it can't be read,
+    its size or path decides.
     """
     path = os.path.realpath(path)
     likely = [
-        t for t in tombstones if t.digest and (t.size == size or t.path == path and t.size < size)
+        t
+        for t in tombstones
+        if t.digest and (t.size == size or t.size < size and (is_video or t.path == path))
     ]
-    digests = {}
-    for length in {t.size for t in likely}:
-        try:
-            digests[length] = content_digest(path, length)
-        except OSError:
-            digests[length] = UNKNOWN
-    return [t for t in likely if digests[t.size] in (t.digest, UNKNOWN)]
+    try:
+        digests = content_digests(path, {t.size for t in likely}) if likely else {}
+    except OSError:
+        return [t for t in likely if t.size == size or t.path == path]
+    return [t for t in likely if digests.get(t.size) == t.digest]
 
 
-def is_forgotten(tombstones: Sequence[Tombstone], pts: int | None, boxes: np.ndarray) -> np.ndarray:
+def is_forgotten(
+    tombstones: Sequence[Tombstone],
+    pts: int | None,
+    boxes: np.ndarray,
+    checksum: int | None = None,
+) -> np.ndarray:
     """Which of the (R, 4) boxes of a frame are of somebody forgotten, (R,) bool.
 
     Args:
-        tombstones: of the frame's file.
+        tombstones: of the frame's file, or of its checksum.
         pts: of the frame; None for a picture.
         boxes: x0, y0, x1, y1 in pixels.
+        checksum: of a video's frame.
     """
     forgotten = np.zeros(len(boxes), dtype=bool)
     for tombstone in tombstones:
-        if tombstone.pts in (None, pts):
+        is_same = checksum is not None and tombstone.checksum == checksum
+        if is_same or tombstone.pts in (None, pts):
             forgotten |= tombstone.box is None or _is_same(np.asarray(boxes), tombstone.box)
     return forgotten
 

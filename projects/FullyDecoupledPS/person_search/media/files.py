@@ -7,9 +7,19 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import UserError
-from .times import local_seconds
+from .frames import read_clock
+from .times import check_seconds, check_year, local_seconds
 
 TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
+
+# Where the start of a video is taken from if nobody says it, for people.
+CREATED = "the creation time in the file"
+CHANGED = "the time of the last change less the duration"
+LAST_CHANGE = "the time of the last change (no duration is known, so that it may be the end)"
+# A creation time before is of a clock that was never set.
+FIRST_YEAR = 2000
+# Seconds by which a recorder's clock and the time of the last change may differ.
+CLOCK_TOLERANCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,8 @@ class PathReader:
             time_pattern: regular expression whose groups ``year``, ``month``, ``day``, ``hour``,
                 ``minute``, ``second`` (the first three are needed) are local time, or whose group
                 ``seconds`` counts from ``start``; None: ``start``.
-            start: seconds since the epoch; None: when the file was last changed.
+            start: seconds since the epoch; None: when a picture was last changed, and for a video
+                see :func:`video_start`.
 
         Raises:
             UserError: if a pattern is no regular expression, or lacks its groups.
@@ -47,6 +58,8 @@ class PathReader:
         day = {"year", "month", "day"}
         self.time_pattern = _compile("--time-pattern", time_pattern, {"seconds"}, day)
         self.start = start
+        # videos whose start nobody says: path -> start, and what it is taken from
+        self.assumed: dict[str, tuple[float, str]] = {}
 
     def camera(self, file: MediaFile) -> str:
         """
@@ -63,9 +76,14 @@ class PathReader:
         Raises:
             UserError: if the pattern does not match, or what it matches is no time.
         """
-        start = file.mtime_ns / 1e9 if self.start is None else self.start
         if self.time_pattern is None:
-            return start
+            if self.start is not None:
+                return self.start
+            if not file.is_video:
+                return file.mtime_ns / 1e9
+            if file.path not in self.assumed:
+                self.assumed[file.path] = video_start(file)
+            return self.assumed[file.path][0]
         needed = "seconds" if "seconds" in self.time_pattern.groupindex else "year"
         groups = _match("--time-pattern", self.time_pattern, file.path, needed)
         try:
@@ -73,11 +91,43 @@ class PathReader:
                 seconds = float(groups["seconds"])
                 if not math.isfinite(seconds):
                     raise ValueError(f"{groups['seconds']} is no number of seconds")
-                return (self.start or 0.0) + seconds
+                seconds += self.start or 0.0
+                check_seconds(seconds)
+                return seconds
             parts = {part: int(groups[part]) for part in TIME_PARTS if groups.get(part)}
-            return local_seconds(datetime(**parts))
-        except (TypeError, ValueError, OverflowError) as error:
+            moment = datetime(**parts)
+            check_year(moment.year)
+            return local_seconds(moment)
+        except (TypeError, ValueError, OverflowError, OSError) as error:
             raise UserError(f"--time-pattern: {file.path}: {error}; mend the pattern") from error
+
+
+def video_start(file: MediaFile) -> tuple[float, str]:
+    """When a video's first frame was taken, seconds since the epoch, and what that is taken from.
+
+    A file's creation time is of its start on some devices and of its end on others, and in local
+    time on some where it should be UTC. What agrees with the time of the last change, at which a
+    recorder ends, counts; if nothing does, as in a copy, it is the start in UTC, but on Android the
+    end. Without a creation time, or if it lies behind the last change, the recording ended with the
+    last change.
+    """
+    changed = file.mtime_ns / 1e9
+    try:
+        clock = read_clock(file.path)
+    except Exception:  # whatever a decoder raises; it is told when the file is read
+        return changed, LAST_CHANGE
+    if clock.start is not None:
+        return clock.start.timestamp(), CREATED
+    if clock.created is not None and clock.created.year >= FIRST_YEAR:
+        utc, local = clock.created.timestamp(), local_seconds(clock.created.replace(tzinfo=None))
+        at_start, at_end = (utc, local), (utc - clock.duration, local - clock.duration)
+        readings = at_end if clock.is_created_at_end else (*at_start, *at_end)
+        best = min(readings, key=lambda start: abs(start + clock.duration - changed))
+        if abs(best + clock.duration - changed) <= CLOCK_TOLERANCE:
+            return best, CREATED
+        if readings[0] <= changed:
+            return readings[0], CREATED
+    return changed - clock.duration, CHANGED if clock.duration else LAST_CHANGE
 
 
 def _compile(option: str, pattern: str | None, *groups: set[str]) -> re.Pattern | None:

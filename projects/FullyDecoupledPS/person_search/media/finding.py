@@ -91,6 +91,11 @@ def is_litter(path: str, folders: Sequence[str]) -> bool:
     return False
 
 
+def is_video(path: str) -> bool:
+    """By its ending."""
+    return _ending(path) in VIDEO_ENDINGS
+
+
 def _list(endings) -> str:
     return " ".join(sorted(endings))
 
@@ -203,8 +208,7 @@ class _Finder:
             self.found.passed_over[OTHER_NAMES] += 1
             if other.path == real or path != real and other.path < path:
                 return
-        is_video = _ending(path) in VIDEO_ENDINGS
-        self._files[real] = MediaFile(path, is_video, status.st_size, status.st_mtime_ns)
+        self._files[real] = MediaFile(path, is_video(path), status.st_size, status.st_mtime_ns)
 
     def _problem(self, path: str, status: os.stat_result) -> str:
         if not stat.S_ISREG(status.st_mode):

@@ -19,6 +19,7 @@ __all__ = [
     "left_out",
     "load_image",
     "read_frame",
+    "read_clock",
     "read_picture",
     "sample_video",
 ]
@@ -27,6 +28,7 @@ VIDEO_ENDINGS = videos.VIDEO_ENDINGS
 VideoFrame = videos.VideoFrame
 # With this package's UserError
 left_out = translated()(videos.left_out)
+read_clock = translated()(videos.read_clock)
 load_image = translated()(predictor.load_image)
 read_picture = translated()(predictor.read_image)
 # Seconds: many files round their time stamps to milliseconds.

@@ -9,7 +9,7 @@ from ..errors import UserError
 YEARS = range(1900, 3000)
 MICROSECOND = timedelta(microseconds=1)
 
-_BASIC_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)(?=$|[T ])", re.ASCII | re.IGNORECASE)
+_BASIC_DATE = re.compile(r"^(\d{4})(\d\d)(\d\d)(?=$|[T ])", re.ASCII | re.IGNORECASE)
 _ZONE = r"(?:\s?(?P<zone>Z|[+-]\d\d(?::?\d\d)?))?"
 _SECOND = r"(?P<second>\d\d)(?:[.,](?P<part>\d+))?"
 _CLOCK = rf"(?P<hour>\d\d)(?::?(?P<minute>\d\d)(?::?{_SECOND})?{_ZONE})?"
@@ -60,14 +60,14 @@ def parse_time(text: str, *, end: bool = False) -> float:
 
 def _seconds(match: re.Match, end: bool) -> float:
     seconds = float(match["seconds"])
-    _check_year(datetime.fromtimestamp(seconds, timezone.utc).year)
+    check_seconds(seconds)
     return seconds + max(10.0 ** -len(match["part"] or "") - 1e-6, 0.0) if end else seconds
 
 
 def _date(match: re.Match, end: bool) -> float:
     parts = {key: match[key] for key in ("year", "month", "day", "hour", "minute", "second")}
     written = {key: int(value) for key, value in parts.items() if value is not None}
-    _check_year(written["year"])
+    check_year(written["year"])
     moment = datetime(**{"month": 1, "day": 1, **written})
     if match["part"]:
         moment += timedelta(microseconds=int(match["part"][:6].ljust(6, "0")))
@@ -78,9 +78,22 @@ def _date(match: re.Match, end: bool) -> float:
     return local_seconds(moment, last=end)
 
 
-def _check_year(year: int) -> None:
+def check_year(year: int) -> None:
+    """
+    Raises:
+        ValueError: for what can't be the year of a recording, such as one of two digits.
+    """
     if year not in YEARS:
         raise ValueError(f"years are {YEARS[0]} to {YEARS[-1]}")
+
+
+def check_seconds(seconds: float) -> None:
+    """:func:`check_year` of seconds since the epoch, which might be milliseconds.
+
+    Raises:
+        ValueError, OverflowError, OSError: for those that are out of range.
+    """
+    check_year(datetime.fromtimestamp(seconds, timezone.utc).year)
 
 
 def _following(moment: datetime, unit: str, part: str) -> datetime:
@@ -99,7 +112,10 @@ def _zone(text: str) -> timezone:
     if text in "Zz":
         return timezone.utc
     digits = text[1:].replace(":", "").ljust(4, "0")
-    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    hours, minutes = int(digits[:2]), int(digits[2:])
+    if hours > 23 or minutes > 59:
+        raise ValueError("zones are -23:59 to +23:59")
+    offset = timedelta(hours=hours, minutes=minutes)
     return timezone(-offset if text[0] == "-" else offset)
 
 

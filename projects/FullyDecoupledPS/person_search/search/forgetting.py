@@ -9,7 +9,7 @@ import numpy as np
 
 from ..index import PersonIndex, Source, Tombstone
 from ..index.tombstones import content_digest, is_forgotten, of_file
-from ..media.finding import RealPaths
+from ..media.finding import RealPaths, is_video
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Target:
     is_video: bool
     pts: int | None = None  # of the frame in its video; None: the picture, or all frames
     box: tuple[float, float, float, float] | None = None  # None: everybody
+    checksum: int | None = None  # of a video's frame
 
 
 @dataclass
@@ -48,7 +49,7 @@ def make_tombstones(targets: Iterable[Target], sources: dict[str, Source]) -> To
         made.all.append(
             Tombstone(
                 *(path, source.size, source.mtime_ns, digests[target.path]),
-                *(target.pts, target.box, now),
+                *(target.pts, target.box, now, target.checksum),
             )
         )
     return made
@@ -110,12 +111,20 @@ def take_over_tombstones(index: PersonIndex, tombstones: Sequence[Tombstone]) ->
 def _paths_of(index: PersonIndex, tombstones: Sequence[Tombstone]) -> list[str]:
     """Files that may have the content of one of the tombstones, sorted."""
     sizes, paths = {t.size for t in tombstones}, {t.path for t in tombstones}
+    checksums = {t.checksum for t in tombstones} - {None}
     real_path = RealPaths()
-    return sorted(
-        source.path
-        for source in index.sources().values()
-        if source.size in sizes or real_path(source.path) in paths
-    )
+
+    def is_concerned(source: Source) -> bool:
+        if source.size in sizes or real_path(source.path) in paths:
+            return True
+        if not is_video(source.path):
+            return False
+        return bool(of_file(tombstones, source.path, source.size, is_video=True)) or (
+            bool(checksums)
+            and any(frame.checksum in checksums for frame in index.find_frames(source.path))
+        )
+
+    return sorted(s.path for s in index.sources().values() if is_concerned(s))
 
 
 class ForgottenPersons:
@@ -124,13 +133,27 @@ class ForgottenPersons:
     def __init__(self, index: PersonIndex):
         self.index = index
         self._of_file: dict[str, list[Tombstone]] = {}
+        self._of_frames: list[Tombstone] = []
 
-    def begin(self, source: Source) -> None:
-        """Call once for each file, before its first frame."""
-        found = of_file(self.index.tombstones(), source.path, source.size)
+    def begin(self, source: Source, is_continued: bool = False) -> None:
+        """Call once for each file, before its first frame.
+
+        Args:
+            source: the file.
+            is_continued: it is a video that still holds the frames that the index has of it,
+                whatever else was changed in the file, such as the header when it was completed.
+        """
+        tombstones, path = self.index.tombstones(), os.path.realpath(source.path)
+        self._of_frames = [t for t in tombstones if t.checksum is not None]
+        found = of_file(tombstones, path, source.size, is_video(source.path))
+        if is_continued:
+            found += [t for t in tombstones if t.path == path and t not in found]
         if found:
             self._of_file[source.path] = found
 
-    def among(self, path: str, pts: int | None, boxes: np.ndarray) -> np.ndarray:
+    def among(
+        self, path: str, pts: int | None, boxes: np.ndarray, checksum: int | None = None
+    ) -> np.ndarray:
         """Which of the (R, 4) boxes of a frame are of somebody forgotten, (R,) bool."""
-        return is_forgotten(self._of_file.get(path, ()), pts, boxes)
+        of_frame = [t for t in self._of_frames if checksum is not None and t.checksum == checksum]
+        return is_forgotten([*self._of_file.get(path, ()), *of_frame], pts, boxes, checksum)

@@ -1,6 +1,6 @@
 """Hits as rows of a table, and as the records that pages and montages are drawn from."""
 
-from typing import Callable
+from typing import Callable, Sequence
 
 from fully_decoupled_ps.utils.names import printable
 
@@ -26,6 +26,26 @@ def hit_rows(hits: list[Hit]) -> tuple[tuple[str, ...], list[list]]:
             ]
         )
     return COLUMNS, rows
+
+
+def json_content(
+    index: str, queries: Sequence[Query], hits: Sequence[Hit], left_out: Sequence[int]
+) -> dict:
+    """A search as JSON has it.
+
+    Args:
+        index: where it is.
+        queries: of one person.
+        hits: the most similar first.
+        left_out: ids of persons of the index that are the query itself, and not among the hits.
+    """
+    columns, rows = hit_rows(hits)
+    return {
+        "index": index,
+        "queries": [{"image": q.name, "box": [round(v, 1) for v in q.box]} for q in queries],
+        "left_out": list(left_out),
+        "hits": [dict(zip(columns, row)) for row in rows],
+    }
 
 
 def text_rows(hits: list[Hit]) -> tuple[tuple[str, ...], list[list]]:

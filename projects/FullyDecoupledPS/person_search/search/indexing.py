@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Sequence
 
@@ -38,6 +39,8 @@ class IndexingReport:
     unreachable: dict[str, str] = field(default_factory=dict)  # in the index; path -> why
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
     incomplete: dict[str, str] = field(default_factory=dict)  # videos that are read in part -> why
+    # videos whose start nobody said, by what it was taken from
+    starts: Counter[str] = field(default_factory=Counter)
     notes: dict[str, list[str]] = field(default_factory=dict)  # what files have -> their paths
     other_names: set[str] = field(default_factory=set)  # links to files in by a better name
     superseded: list[str] = field(default_factory=list)  # such names, removed from the index
@@ -78,6 +81,7 @@ def index_files(
             unchanged=len(mine) - len(plan.jobs),
             gone=plan.missing.gone,
             unreachable=plan.missing.unreachable,
+            starts=Counter(reader.assumed[f.path][1] for f in mine if f.path in reader.assumed),
             other_names=others.passed_over,
             litter=plan.litter,
         )
@@ -136,8 +140,9 @@ def _run(
                     if item.path not in begun:
                         begun.add(item.path)
                         source = plan.sources[item.path]
-                        writer.begin(source, item.path in plan.continued)
-                        forgotten.begin(source)
+                        is_continued = item.path in plan.continued
+                        writer.begin(source, is_continued)
+                        forgotten.begin(source, is_continued)
                     frame, left_out = _frame(item, next(found), options.score_thresh, forgotten)
                     report.left_out += left_out
                     writer.add(item.path, frame)
@@ -170,7 +175,7 @@ def _frame(
 ) -> tuple[NewFrame, int]:
     """The frame, and how many persons are left out because they were forgotten."""
     keep = found.scores >= score_thresh
-    left_out = keep & forgotten.among(sample.path, sample.pts, found.boxes)
+    left_out = keep & forgotten.among(sample.path, sample.pts, found.boxes, sample.checksum)
     keep &= ~left_out
     frame = NewFrame(
         pts=sample.pts,

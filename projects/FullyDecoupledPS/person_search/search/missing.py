@@ -37,7 +37,9 @@ def find_missing(paths: Iterable[str], folders: Sequence[str]) -> MissingFiles:
     Returns:
         MissingFiles: files that are there after all are in neither part of it.
     """
-    roots = sorted(os.path.join(os.path.abspath(folder), "") for folder in folders)
+    # a folder that was named by a link: its files may be in by their real paths
+    named = {path(folder) for folder in folders for path in (os.path.abspath, os.path.realpath)}
+    roots = sorted(os.path.join(folder, "") for folder in named)
     missing, listings = MissingFiles(), _Listings()
     for path in sorted(paths):
         root = next((root for root in roots if path.startswith(root)), None)
@@ -80,8 +82,10 @@ class _Listings:
             if name not in self._names(folder):
                 return self._is_absent(folder, name, is_folder=depth < len(names) - 1)
             folder = os.path.join(folder, name)
+            if depth < len(names) - 1 and os.path.isfile(folder):
+                return True  # a file has taken the place of the folder
         _check_reachable(path)
-        return False
+        return os.path.isdir(path)  # a folder has taken the place of the file
 
     def _is_absent(self, folder: str, name: str, is_folder: bool) -> bool:
         path = os.path.join(folder, name)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple, Sequence
 
 from ..index import Hit
-from ..search.hit_records import hit_rows, picture_records, text_rows
-from ..search.query import Query
+from ..search.hit_records import json_content, picture_records, text_rows
+from ..search.query import PersonQuery, Query
 from ..search.search_pages import write_montage, write_page
 
 
@@ -33,12 +33,8 @@ def make_csv(index: str, queries: Sequence[Query], hits: Sequence[Hit]) -> Downl
 
 def make_json(index: str, queries: Sequence[Query], hits: Sequence[Hit]) -> Download:
     """The queries and the hits."""
-    columns, rows = hit_rows(hits)
-    content = {
-        "index": index,
-        "queries": [{"image": q.name, "box": [round(v, 1) for v in q.box]} for q in queries],
-        "hits": [dict(zip(columns, row)) for row in rows],
-    }
+    own = sorted({q.person.person_id for q in queries if isinstance(q, PersonQuery)})
+    content = json_content(index, queries, hits, left_out=own)
     return Download("hits.json", "application/json", json.dumps(content, indent=2).encode())
 
 

@@ -8,7 +8,7 @@ import ipaddress
 import json
 import re
 import socket
-from typing import Iterable
+from typing import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -60,14 +60,16 @@ class Refused(Exception):
 class Guard:
     """ASGI middleware that answers 403, 404, 405 or 413 in place of the application."""
 
-    def __init__(self, app, host: str, names: Iterable[str] = ()):
+    def __init__(self, app, host: str, calls: Mapping[int, int], names: Iterable[str] = ()):
         """
         Args:
             app: what is guarded.
             host: that it is served at.
+            calls: number of inputs of each of the page's functions, by Gradio's number for it.
             names: host names in the browser's address, where they are others: a proxy's.
         """
         self.app = app
+        self.calls = calls
         self.proxies = frozenset(name.lower() for name in names)
         self.names = self.proxies | {host.lower(), *_LOOPBACK}
         self.any_address = host not in _LOOPBACK
@@ -83,7 +85,7 @@ class Guard:
         try:
             limit = self._check(scope)
             if scope["method"] == "POST":
-                receive = await _read_body(scope, receive, limit)
+                receive = await self._read_body(scope, receive, limit)
         except Refused as refusal:
             status, text = refusal.args
             return await PlainTextResponse(text, status)(scope, receive, send)
@@ -135,6 +137,60 @@ class Guard:
             if not (is_page and headers.get("sec-fetch-dest") == "document"):
                 raise Refused(403, "Requests of other pages are refused")
 
+    async def _read_body(self, scope, receive, limit: int):
+        """The request's body, read whole, as a ``receive`` that gives it again.
+
+        Raises:
+            Refused: if it is too long, or none of the page's calls.
+        """
+        chunks, size, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                break
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > limit:
+                raise Refused(413, f"Too large: {limit // 1_000_000} MB are allowed")
+            more = message.get("more_body", False)
+        body = b"".join(chunks)
+        if scope["path"].startswith("/gradio_api/"):
+            self._check_call(body)
+        given = False
+
+        async def receive_again():
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return receive_again
+
+    def _check_call(self, body: bytes) -> None:
+        """Refuse calls that the page does not make, and objects in place of a field's value.
+
+        Gradio fails at the former, and takes the latter for files: it would copy what they name, or
+        load it from the internet.
+        """
+        try:
+            call = json.loads(body)
+            # neither NaN nor half a character: Gradio fails at both
+            json.dumps(call, ensure_ascii=False, allow_nan=False).encode()
+            values, event = list(call["data"]), call.get("event_data")
+            number, session = call["fn_index"], call["session_hash"]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise Refused(400, "Not a call of this page") from error
+        flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
+        flat += event.values() if isinstance(event, dict) else [event]
+        if (
+            not all(value is None or isinstance(value, (str, int, float)) for value in flat)
+            or type(number) is not int  # True is an int too
+            or self.calls.get(number) != len(values)
+            or not (isinstance(session, str) and re.fullmatch(r"\w+", session))
+        ):
+            raise Refused(400, "Not a call of this page")
+
 
 def _authority(origin: str) -> str:
     """Host and port; "" if it is no origin of a web page.
@@ -157,53 +213,6 @@ def _host_name(authority: str) -> str:
         return (urlsplit(f"//{authority}").hostname or "").lower()
     except ValueError:
         return ""
-
-
-async def _read_body(scope, receive, limit: int):
-    """The request's body, read whole, as a ``receive`` that gives it again.
-
-    Raises:
-        Refused: if it is too long, or a call of Gradio's that names a file.
-    """
-    chunks, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > limit:
-            raise Refused(413, f"Too large: {limit // 1_000_000} MB are allowed")
-        more = message.get("more_body", False)
-    body = b"".join(chunks)
-    if scope["path"].startswith("/gradio_api/"):
-        _check_call(body)
-    given = False
-
-    async def receive_again():
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive_again
-
-
-def _check_call(body: bytes) -> None:
-    """Refuse objects in place of a field's value.
-
-    Gradio takes them for files: it would copy what they name, or load it from the internet.
-    """
-    try:
-        call = json.loads(body)
-        values, event = list(call["data"]), call.get("event_data")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Refused(400, "Not a call of this page") from error
-    flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
-    flat += event.values() if isinstance(event, dict) else [event]
-    if not all(value is None or isinstance(value, (str, int, float)) for value in flat):
-        raise Refused(400, "Not a call of this page")
 
 
 def _with_headers(send, path: str):

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import html
 from dataclasses import replace
 
 import gradio as gr
@@ -42,10 +43,15 @@ def explained(function):
             return function(*args)
         except UserError as error:
             raise gr.Error(
-                printable(str(error)), duration=None, title="Not possible", print_exception=False
+                _message(error), duration=None, title="Not possible", print_exception=False
             ) from error
 
     return call
+
+
+def _message(text) -> str:
+    """As Gradio's messages take it, which are HTML: names and addresses are anybody's."""
+    return html.escape(printable(str(text)), quote=False)
 
 
 class Handlers:
@@ -73,8 +79,7 @@ class Handlers:
         try:
             return self._open(parse_view(address), search)
         except UserError as error:
-            reason = printable(str(error))
-            gr.Warning(f"The address can't be followed: {reason}", duration=None)
+            gr.Warning(_message(f"The address can't be followed: {error}"), duration=None)
             return self._open(View(), search)
 
     def go_back(self, event: gr.EventData, search: Search) -> Shown:
@@ -170,7 +175,7 @@ class Handlers:
         token = read_field(event, "token")
         upload = self.uploads.get(token)
         if upload.note:
-            gr.Warning(printable(f"{upload.name} {upload.note}"), duration=None)
+            gr.Warning(_message(f"{upload.name} {upload.note}"), duration=None)
         boxes = self.service.detect(upload.image)
         shown_picture = views.upload_view(upload.name, upload.image, boxes)
         return token, shown_picture, "", gr.Row(visible=True)

@@ -78,10 +78,13 @@ def make_app(service: SearchService, host: str, names: Sequence[str] = ()) -> Fa
     uploads = Uploads()
     app = FastAPI(openapi_url=None)
     add_upload_route(app, uploads)
-    app.add_middleware(Guard, host=host, names=names)
+    blocks = SearchPage(service, uploads).blocks
+    # those without a function are scripts of the page's
+    calls = {number: len(fn.inputs) for number, fn in blocks.fns.items() if fn.fn is not None}
+    app.add_middleware(Guard, host=host, calls=calls, names=names)
     return gr.mount_gradio_app(
         app,
-        SearchPage(service, uploads).blocks,
+        blocks,
         path="/",
         footer_links=[],
         run_history=False,  # else the browser would keep what was searched

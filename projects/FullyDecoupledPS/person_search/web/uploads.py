@@ -7,6 +7,7 @@ import asyncio
 import secrets
 import tempfile
 import threading
+import warnings
 from collections import OrderedDict
 from pathlib import PurePath
 from typing import NamedTuple
@@ -97,7 +98,10 @@ def _ending(name: str) -> str:
 def _check_size(name: str, path: str) -> None:
     """Before it is decoded: a small file can hold a picture that takes all memory."""
     try:
-        width, height = read_size(path)
+        with warnings.catch_warnings():
+            # what Pillow warns of is refused below
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            width, height = read_size(path)
     except ImageError as error:
         if not isinstance(error.__cause__, Image.DecompressionBombError):
             raise

@@ -147,11 +147,11 @@ def detection(frames, iou_thresh=0.5):
                 found_labelled += right and frame["gts"][i][1] >= 0
             y_true.append(right)
             y_score.append(np.float32(score))
-    if not any(y_true):
-        return {"AP": 0.0, "recall": 0.0, "labelled_recall": 0.0}
-    recall = sum(y_true) / num_gt
-    return {
-        "AP": 100 * average_precision_score(y_true, y_score) * recall,
-        "recall": 100 * recall,
-        "labelled_recall": 100 * found_labelled / num_labelled if num_labelled else 0.0,
-    }
+    metrics = {}
+    if num_gt:
+        recall = sum(y_true) / num_gt
+        precision = average_precision_score(y_true, y_score) if any(y_true) else 0
+        metrics.update(AP=100 * precision * recall, recall=100 * recall)
+    if num_labelled:
+        metrics["labelled_recall"] = 100 * found_labelled / num_labelled
+    return metrics

@@ -14,14 +14,14 @@ NO_IDENTITY = ("id", "image_id", "category_id", PERSON_ID)
 class Identities:
     """Reads an annotation's identity.
 
-    * `person_id` of the annotation; where no annotation of the file has one, that of its
-      `attributes`, where CVAT's export for COCO puts what was set for a box.
+    * `person_id` of the annotation; where it has none, that of its `attributes`, where CVAT's
+      export for COCO puts what was set for a box.
     * With `id_attribute` that field, of its `attributes` or else of the annotation itself. A track
       id is taken on this demand only: tools number tracks anew in each task, and somebody who
       comes back has another one.
 
     Attributes:
-        attribute: where the ids come from, where it is not `person_id` of the annotation.
+        attribute: where all ids come from, where it is not `person_id` of the annotations.
         candidates: with no identity at all, names of the fields that may hold it.
     """
 
@@ -49,11 +49,13 @@ class Identities:
 
     def of(self, annotation: Dict[str, Any], where: str) -> int:
         """-1 where nobody knows who it is; UserError for what is no id."""
-        if self.attribute is None:
-            return person_id(annotation.get(PERSON_ID), f"{where}, {PERSON_ID}")
         own = attributes(annotation)
-        if self.attribute in own:
-            where = f"{where}, attributes.{self.attribute}"
-            return person_id(own[self.attribute], where, text=True)
+        if self.attribute is None and annotation.get(PERSON_ID) is not None:
+            return person_id(annotation[PERSON_ID], f"{where}, {PERSON_ID}")
+        name = self.attribute or PERSON_ID
+        if name in own:
+            return person_id(own[name], f"{where}, attributes.{name}", text=True)
+        if self.attribute is None:
+            return -1
         value = annotation.get(self.attribute)
         return person_id(value, f"{where}, {self.attribute}", text=True)

@@ -98,7 +98,8 @@ def _identities(sequence: CocoSequence, attribute: Optional[str]) -> List[Any]:
     key = attribute or "track_id"
     for i, a in enumerate(sequence.content["annotations"]):
         where = f"{sequence.file}, annotations[{i}], {key}"
-        value = a.get(key, attributes(a).get(key))
+        value = a.get(key)
+        value = attributes(a).get(key) if value is None else value
         identity = read_identity(value, where)
         if attribute is None and isinstance(identity, str):
             raise UserError(f"{where}: '{identity}' is no whole number; correct it")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
@@ -30,55 +31,94 @@ class CocoSequence:
 def find_coco(sources: Sequence[Path], cameras: Sequence[int] = ()) -> List[CocoSequence]:
     """
     Args:
-        sources: COCO files, or folders with one (in "annotations" or at the top), or folders of
-            such folders. Pictures are looked for beside the file, in "images" and "data" of the
-            folder, and in "images/default" and the like: each export tool has its own place.
+        sources: COCO files, or folders with some (in "annotations" or at the top), or folders of
+            such folders. Of several in one folder, as a CVAT project of several subsets has them,
+            each is a sequence "folder/subset". Pictures are looked for beside the file, in
+            "images" and "data" of the folder, and in "images/default" and the like: each export
+            tool has its own place.
         cameras: one a file. Default as for :func:`.mot_sequence.find_sequences`.
 
     Raises:
         UserError: something is missing, is no COCO file, or stands there twice.
     """
-    found = [pair for source in sources for pair in _expand(Path(os.path.abspath(source)))]
-    names = [folder.name for folder, _ in found]
-    refuse_the_same_twice([folder for folder, _ in found])
-    if cameras and len(cameras) != len(found):
+    files = [file for source in sources for file in _expand(Path(os.path.abspath(source)))]
+    _refuse_repeated(files)
+    names = _names(files)
+    if cameras and len(cameras) != len(files):
         raise UserError(
-            f"--camera: {len(cameras)} given for {len(found)} files ({', '.join(names)}); give one "
+            f"--camera: {len(cameras)} given for {len(files)} files ({', '.join(names)}); give one "
             "a file, in this order"
         )
     cameras = cameras or cameras_of(names)
     sequences = []
-    for (folder, file), camera in zip(found, cameras):
+    for file, name, camera in zip(files, names, cameras):
         content = _parse(file)
-        pictures = _find_pictures(content, file, folder)
-        sequences.append(CocoSequence(folder.name, camera, file, content, pictures))
+        pictures = _find_pictures(content, file, _folder(file))
+        sequences.append(CocoSequence(name, camera, file, content, pictures))
+    _refuse_shared_pictures(sequences)
     return sequences
 
 
-def _expand(source: Path) -> List[tuple]:
-    """(folder, file) of the source, or of each folder in it that has a file."""
+def _expand(source: Path) -> List[Path]:
+    """The source, or the files in it, or those of each folder in it."""
     if source.is_file():
-        folder = source.parent
-        return [(folder.parent if folder.name == "annotations" else folder, source)]
+        return [source]
     if not source.is_dir():
         raise UserError(f"'{source}' not found; give a COCO file or an unpacked export's folder")
     candidates = [source, *sorted(path for path in source.iterdir() if path.is_dir())]
-    found = []
+    found: List[Path] = []
     for folder in candidates:
-        files = _json_files(folder / "annotations") or _json_files(folder)
-        if len(files) > 1:
-            raise UserError(
-                f"'{folder}' has {len(files)} JSON files ('{files[0].name}', '{files[1].name}' "
-                "...); name the one to be read"
-            )
-        found += [(folder, file) for file in files]
-        if files and folder == source:
+        found += _json_files(folder / "annotations") or _json_files(folder)
+        if found and folder == source:
             break
     if not found:
         raise UserError(
             f"'{source}' has no annotations/*.json, nor has a folder in it; give a COCO export"
         )
     return found
+
+
+def _folder(file: Path) -> Path:
+    """Of the export, which has its files in "annotations" (CVAT, COCO) or at the top."""
+    return file.parent.parent if file.parent.name == "annotations" else file.parent
+
+
+def _subset(file: Path) -> str:
+    """X of annotations/instances_X.json, as CVAT and COCO call it."""
+    return file.stem.partition("_")[2]
+
+
+def _refuse_repeated(files: Sequence[Path]) -> None:
+    """Raises UserError for a file named twice, also by a link, and for two folders of one name."""
+    refuse_the_same_twice(list(dict.fromkeys(map(_folder, files))))
+    for file, times in Counter(files).items():
+        if times > 1:
+            raise UserError(
+                f"'{file}' is named twice; a file twice splits its people from themselves, name "
+                "it once"
+            )
+
+
+def _refuse_shared_pictures(sequences: Sequence[CocoSequence]) -> None:
+    """Raises UserError for a picture of two files, as instances_X and person_keypoints_X are."""
+    owners: Dict[Path, Path] = {}
+    for sequence in sequences:
+        for path in sequence.pictures.values():
+            if owners.setdefault(path, sequence.file) != sequence.file:
+                raise UserError(
+                    f"'{owners[path]}' and '{sequence.file}' both have picture '{path}'; its "
+                    "people would be split from themselves, name the file to be read"
+                )
+
+
+def _names(files: Sequence[Path]) -> List[str]:
+    """The folder's of a file that is alone there, else "folder/subset"."""
+    several = Counter(map(_folder, files))
+    return [
+        _folder(file).name
+        + (f"/{_subset(file) or file.stem}" if several[_folder(file)] > 1 else "")
+        for file in files
+    ]
 
 
 def _json_files(folder: Path) -> List[Path]:
@@ -104,11 +144,14 @@ def _find_pictures(content: Dict[str, Any], file: Path, folder: Path) -> Dict[st
     for i, image in enumerate(content["images"]):
         name, number = image.get("file_name"), image.get("id")
         where = f"{file}, images[{i}]"
-        if not isinstance(name, str) or os.path.isabs(name) or ".." in Path(name).parts:
+        # Label Studio on Windows writes "images\\1.jpg"
+        plain = os.path.normpath(name.replace("\\", "/")) if isinstance(name, str) else ".."
+        if os.path.isabs(plain) or ".." in Path(plain).parts:
             raise UserError(
-                f"{where}, file_name: {name!r} is no path inside the folder of the pictures"
+                f"{where}, file_name: {name!r} is no path inside the folder of the pictures; "
+                "correct it"
             )
-        if os.path.normpath(name) in names:
+        if plain in names:
             raise UserError(
                 f"{where}, file_name: '{name}' stands there twice; its people would be split from "
                 "themselves, make it one image"
@@ -118,7 +161,7 @@ def _find_pictures(content: Dict[str, Any], file: Path, folder: Path) -> Dict[st
                 f"{where}, id: {number!r} is no number, or an earlier image's, whose people would "
                 "be drawn in both; give each image an id of its own"
             )
-        names[os.path.normpath(name)] = name
+        names[plain] = name
         ids.add(number)
     if not names:
         raise UserError(f"{file}: no image; give a file with images")
@@ -129,15 +172,36 @@ def _find_pictures(content: Dict[str, Any], file: Path, folder: Path) -> Dict[st
             f"{file}: {len(missing)} pictures are not in '{root}', the first '{missing[0]}'; add "
             "them, or take their entries out"
         )
+    if root.name != _subset(file):
+        _refuse_overwritten(list(names), file)
     return {name: root / plain for plain, name in names.items()}
 
 
+def _refuse_overwritten(names: Sequence[str], file: Path) -> None:
+    """Raises UserError if files of other subsets have pictures of these names in the same folder.
+
+    Older releases of CVAT call the frames of each task of a project frame_000000 and so on, and put
+    all subsets into one folder, where the last one is left.
+    """
+    prefix, _, subset = file.stem.partition("_")
+    for other in _json_files(file.parent) if subset else ():
+        if other != file and other.stem.startswith(f"{prefix}_"):
+            others = (image.get("file_name") for image in _parse(other)["images"])
+            shared = set(names) & {name for name in others if isinstance(name, str)}
+            if shared:
+                raise UserError(
+                    f"'{file}' and '{other.name}' both have a picture '{min(shared)}', and there "
+                    "is one folder for both; if they are different pictures, one was written over "
+                    "the other: export each task on its own. Else move one of the two files away"
+                )
+
+
 def _picture_folder(names: Sequence[str], file: Path, folder: Path) -> Path:
-    """The only folder that has them; CVAT and COCO write annotations/instances_X.json for X."""
+    """The only folder that has them: that of the file's subset, where several do."""
     images = folder / "images"
     below = sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
-    others = {path.stem.partition("_")[2] for path in _json_files(file.parent) if path != file}
-    own = file.stem.partition("_")[2]
+    others = {_subset(path) for path in _json_files(file.parent) if path != file}
+    own = _subset(file)
     roots = [file.parent, folder, images, folder / "data", *below]
     roots += [folder / own] if own else []
     there = [root for root in dict.fromkeys(roots)

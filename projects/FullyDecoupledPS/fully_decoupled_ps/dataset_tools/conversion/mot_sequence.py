@@ -112,10 +112,10 @@ def refuse_the_same_twice(folders: Sequence[Path]) -> None:
 
 
 def cameras_of(names: Sequence[str]) -> List[int]:
-    """The number after "c", "cam" or "camera" if all names have one; else 1, 2, ..."""
-    numbers = [CAMERA_IN_NAME.search(name) for name in names]
+    """The last number after "c", "cam" or "camera" if all names have one; else 1, 2, ..."""
+    numbers = [CAMERA_IN_NAME.findall(name)[-1:] for name in names]
     if all(numbers):
-        return [int(number[1]) for number in numbers]
+        return [int(number) for (number,) in numbers]
     return list(range(1, len(names) + 1))
 
 
