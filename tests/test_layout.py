@@ -1,36 +1,48 @@
-"""Who may import whom: the package's parts stay separable.
+"""Who may import whom: the packages' parts stay separable, and what needs no network loads none.
 
-``config`` imports nothing of ours; ``data`` and ``modeling`` know nothing of each other, nor of
-``evaluation``; ``index`` knows of the errors alone; ``search_metrics`` is pure; nothing in
-``modeling`` or ``evaluation`` names a data set. Read from the source with ast, so imports inside
-functions count too.
+Read from the source with ast, so imports inside functions count too.
 """
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Iterator, Set
 
 import pytest
 
-PROJECT = Path(__file__).parents[1] / "projects" / "FullyDecoupledPS"
-PACKAGE = "fully_decoupled_ps"
+from person_search.cli.main import SUBCOMMANDS
+
+ROOT = Path(__file__).parents[1]
+PROJECT = ROOT / "projects" / "FullyDecoupledPS"
+PACKAGE, APPLICATION = "fully_decoupled_ps", "person_search"
 MODULES = {
     ".".join(path.relative_to(PROJECT).with_suffix("").parts): path
-    for path in sorted((PROJECT / PACKAGE).rglob("*.py"))
+    for package in (PACKAGE, APPLICATION)
+    for path in sorted((PROJECT / package).rglob("*.py"))
 }
 
-# Parts of the package that the part on the left must not import.
+# Parts of the same package that the part on the left must not import.
 FORBIDDEN = {
-    "data": {"modeling", "evaluation", "visualization"},
-    "modeling": {"data", "evaluation", "visualization", "export"},  # it imports the other two
-    "export": {"data", "evaluation", "visualization"},
-    "visualization": {"modeling", "cli"},
-    "index": {"cli", "data", "evaluation", "inference", "modeling", "visualization"},
-    "inference": {"cli", "evaluation", "visualization"},
-    "web": {"data", "evaluation", "modeling"},
+    "checkpoint": {"evaluation", "engine", "visualization", "dataset_tools", "export"},
+    "data": {"modeling", "evaluation", "engine", "visualization", "dataset_tools", "export"},
+    "dataset_tools": {"modeling", "evaluation", "engine", "export", "predictor"},
+    "evaluation": {"engine", "visualization", "dataset_tools", "export", "predictor"},
+    "export": {"data", "evaluation", "engine", "visualization", "dataset_tools"},
+    "modeling": {"data", "evaluation", "engine", "visualization", "dataset_tools", "export"},
+    "predictor": {"evaluation", "visualization", "dataset_tools", "export"},
+    "utils": {"data", "modeling", "evaluation", "engine", "visualization", "dataset_tools"},
+    "visualization": {"modeling", "engine", "dataset_tools", "export"},
+    # of the application
+    "index": {"media", "search", "web", "cli", "network"},
+    "media": {"search", "web", "cli"},
+    "search": {"web", "cli"},
+    "web": {"cli"},
 }
+# What the application sees of the research package. It names dataset_tools' two commands too, in a
+# table of subcommands, and imports them no other way.
+DOOR = re.compile(rf"{PACKAGE}\.(predictor|visualization|errors|utils\.(names|arguments))(\.|$)")
 PURE_LIBRARIES = {"numpy", "torch", "sklearn"}
 DATASET_NAME = re.compile(r"prw|cuhk|sysu", re.IGNORECASE)
 
@@ -51,10 +63,10 @@ def imported_names(source: str, module: str, is_package: bool = False) -> Set[st
     return names
 
 
-def own_parts(names: Set[str]) -> Set[str]:
-    """Return the parts of the package (``data``, ``config``, ...) among ``names``."""
+def own_parts(names: Set[str], package: str = PACKAGE) -> Set[str]:
+    """Return the parts of a package (``data``, ``config``, ...) among ``names``."""
     split = [name.split(".") for name in names]
-    return {parts[1] for parts in split if parts[0] == PACKAGE and len(parts) > 1}
+    return {parts[1] for parts in split if parts[0] == package and len(parts) > 1}
 
 
 def imports_of(module: str) -> Set[str]:
@@ -82,10 +94,83 @@ def part_of(module: str) -> str:
     return module.split(".")[1]
 
 
+def package_folders(root: Path) -> Set[str]:
+    """Folders below ``root`` with Python files of their own, relative to it."""
+    return {str(path.parent.relative_to(root)) for path in root.rglob("*.py")}
+
+
 @pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) in FORBIDDEN])
 def test_import_direction(module):
-    wrong = own_parts(imports_of(module)) & FORBIDDEN[part_of(module)]
+    package = module.split(".")[0]
+    wrong = own_parts(imports_of(module), package) & FORBIDDEN[part_of(module)]
     assert not wrong, f"{module} imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith(APPLICATION)])
+def test_the_application_sees_the_network_through_its_door_alone(module):
+    names = {name for name in imports_of(module) if name.startswith(PACKAGE)}
+    assert not {name for name in names if not DOOR.match(name)}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith(PACKAGE)])
+def test_nothing_of_the_research_package_sees_the_application(module):
+    assert not {name for name in imports_of(module) if name.split(".")[0] == APPLICATION}
+
+
+HELP = """
+import contextlib, io, sys
+from person_search.cli.main import main
+with contextlib.redirect_stdout(io.StringIO()):
+    try:
+        main(sys.argv[1:])
+    except SystemExit as end:
+        assert end.code == 0
+print(*sorted({"torch", "detectron2", "cv2"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in SUBCOMMANDS), ["convert", "mot"]])
+def test_help_loads_no_network(command):
+    run = [sys.executable, "-c", HELP, *command, "--help"]
+    assert subprocess.run(run, check=True, capture_output=True, text=True).stdout == "\n"
+
+
+IMPORTS = """
+import sys
+{first}
+{second}
+from detectron2.data import DatasetCatalog
+from detectron2.modeling import META_ARCH_REGISTRY
+assert "prw_train" in DatasetCatalog.list()
+assert "FullyDecoupledPersonSearch" in META_ARCH_REGISTRY
+"""
+OURS, NOTHING = f"import {PACKAGE}", "assert 'torch' not in sys.modules"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (OURS, NOTHING),
+        (f"from {PACKAGE}.errors import UserError", NOTHING),
+        ("from detectron2.data import DatasetCatalog", OURS),
+        ("import detectron2.engine", OURS),
+        (OURS, "import detectron2.engine"),
+        (f"from {PACKAGE}.data.datasets.prw import load_prw", ""),
+        (f"from {PACKAGE}.modeling.losses import OIMLoss", ""),
+        (f"from {PACKAGE} import add_{PACKAGE}_config, builtin", ""),
+    ],
+)
+def test_importing_registers_with_detectron2_in_any_order(first, second):
+    code = IMPORTS.format(first=first, second=second)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_folder_has_its_tests_and_every_test_folder_its_twin():
+    folders = {f for f in package_folders(PROJECT / PACKAGE) if f != "."}
+    for other in (APPLICATION, "tools"):
+        folders |= {str(Path(other, f)) for f in package_folders(PROJECT / other)}
+    assert {f for f in package_folders(ROOT / "tests") if f != "."} == folders
 
 
 def test_config_imports_nothing_of_ours_but_the_errors():
@@ -116,9 +201,9 @@ class TestTheReaderItself:
     @pytest.mark.parametrize(
         "source",
         [
-            "import fully_decoupled_ps.data.datasets.prw",
+            "import fully_decoupled_ps.data.prw",
             "from fully_decoupled_ps import data",
-            "from fully_decoupled_ps.data.datasets.prw import load_prw",
+            "from fully_decoupled_ps.data.prw import load_prw",
             "from ..data import prw",
             "from .. import data",
             "def f():\n    from ..data.prw import load_prw",

@@ -5,12 +5,9 @@ import json
 import pytest
 from PIL import Image
 
-from fully_decoupled_ps.dataset_tools.conversion import (
-    ClassChoice,
-    CocoRules,
-    convert_coco,
-    find_coco,
-)
+from fully_decoupled_ps.dataset_tools.conversion.classes import ClassChoice
+from fully_decoupled_ps.dataset_tools.conversion.coco import CocoRules, convert_coco
+from fully_decoupled_ps.dataset_tools.conversion.coco_file import find_coco
 from fully_decoupled_ps.errors import UserError
 from tests.data.layouts import write_image
 

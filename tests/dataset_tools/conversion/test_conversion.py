@@ -18,21 +18,17 @@ from fully_decoupled_ps.data import (
 )
 from fully_decoupled_ps.data.datasets.checks import person
 from fully_decoupled_ps.data.fingerprint import fingerprint
-from fully_decoupled_ps.dataset_tools.conversion import (
-    ClassChoice,
-    MotRules,
-    Numbering,
-    check_output,
+from fully_decoupled_ps.dataset_tools.conversion.classes import ClassChoice
+from fully_decoupled_ps.dataset_tools.conversion.json_file import check_output, to_xywh, write_sets
+from fully_decoupled_ps.dataset_tools.conversion.layouts import convert_cuhk_sysu, convert_prw
+from fully_decoupled_ps.dataset_tools.conversion.mot import MotRules, convert_mot
+from fully_decoupled_ps.dataset_tools.conversion.mot_frames import Numbering
+from fully_decoupled_ps.dataset_tools.conversion.mot_sequence import find_sequences
+from fully_decoupled_ps.dataset_tools.conversion.split import (
     choose_queries,
-    convert_cuhk_sysu,
-    convert_mot,
-    convert_prw,
-    find_sequences,
     split_by_ids,
     split_by_sequences,
-    write_sets,
 )
-from fully_decoupled_ps.dataset_tools.conversion.json_file import to_xywh
 from fully_decoupled_ps.errors import UserError
 from tests.data.layouts import write_cuhk_sysu, write_cuhk_test, write_prw
 from tests.dataset_tools.conversion.mot_layout import FRAME_SIZE, write_sequence, write_video

@@ -1,6 +1,7 @@
 """Datasets: one loader and one register function each, the built-in names, and the mapper."""
 
 from .dataset_mapper import UNREADABLE_IMAGES, PersonSearchMapper
+from .datasets import builtin  # noqa: F401 (registers the built-in names)
 from .datasets.checks import count_person_ids, has_contiguous_ids
 from .datasets.cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols, register_cuhk_sysu
 from .datasets.person_search_json import (

@@ -6,15 +6,15 @@ import json
 import logging
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..utils.arguments import MAX_SEED, whole_number
 from ..utils.files import replace_file
 from ..utils.names import printable
-from ..visualization.dataset_sheet import draw_dataset_sheet
-from ..visualization.visualizer import encode_image
-from .inspection import Inspection, format_inspection, inspect_dataset
-from .inspection.findings import ERROR, WARNING
+
+if TYPE_CHECKING:
+    from .inspection import Inspection
 
 HELP = "check a dataset before training: counts, ids, boxes, pictures, queries"
 
@@ -66,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: there is nothing to check, or the sheet can't be written.
     """
+    from .inspection import format_inspection, inspect_dataset
+    from .inspection.findings import ERROR, WARNING
+
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if args.sheet:
         _check_sheet_path(args.sheet)
@@ -98,7 +101,10 @@ def _check_sheet_path(path: str) -> None:
         raise UserError(f"--sheet {path}: there is no folder '{folder}'; make it first")
 
 
-def _write_sheet(args: argparse.Namespace, inspection: Inspection) -> None:
+def _write_sheet(args: argparse.Namespace, inspection: "Inspection") -> None:
+    from ..visualization.dataset_sheet import draw_dataset_sheet
+    from ..visualization.visualizer import encode_image
+
     if not inspection.dicts:
         logging.getLogger(__name__).warning("no sheet: there is no frame to draw")
         return
@@ -109,7 +115,9 @@ def _write_sheet(args: argparse.Namespace, inspection: Inspection) -> None:
     logging.getLogger(__name__).info("sheet: %s", args.sheet)
 
 
-def _as_json(inspection: Inspection) -> str:
+def _as_json(inspection: "Inspection") -> str:
+    from .inspection.findings import ERROR, WARNING
+
     findings = [dataclasses.asdict(finding) for finding in inspection.findings]
     return json.dumps(
         {

@@ -1,41 +1,15 @@
 """person-search convert: PRW, CUHK-SYSU, MOT and COCO data to the project's JSON."""
 
 import argparse
-import logging
-import os
-import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from tabulate import tabulate
-
-from ..errors import UserError
-from .conversion import (
-    ClassChoice,
-    CocoRules,
-    ConvertedSet,
-    MotRules,
-    Numbering,
-    SplitRules,
-    check_output,
-    convert_coco,
-    convert_cuhk_sysu,
-    convert_mot,
-    convert_prw,
-    find_coco,
-    find_sequences,
-    make_sets,
-    write_sets,
-)
-from .conversion.assemble import QUERY_RULE, count_boxes, warn_of_copies
-from .conversion.layouts import SPLITS
-from .convert_arguments import add_arguments
-
-__all__ = ["HELP", "add_arguments", "run"]
+from ..utils.arguments import MAX_SEED, number, whole_number
+from .conversion.mot_formats import FORMATS
+from .conversion.split import QUERY_RULE, SPLITS
 
 HELP = "convert PRW, CUHK-SYSU, MOT or COCO data to the project's JSON"
 
-Result = Tuple[List[ConvertedSet], Optional[Path]]
+_positive, _share = whole_number(1), number(0, 1)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,141 +17,126 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: something is missing or can't be read or written, or a file is there already.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    if args.format in ("mot", "coco"):
-        names = ["test"] if args.split == "none" else list(SPLITS)
-    else:
-        names = list(SPLITS) if args.split == "both" else [args.split]
-    check_output(args.output, names, args.force)
-    root: Optional[Path]
-    if args.format == "prw":
-        sets, root = convert_prw(args.root, names), args.root
-    elif args.format == "cuhk-sysu":
-        sets, root = convert_cuhk_sysu(args.root, names, args.gallery_size), args.root
-    else:
-        sets, root = _convert_mot(args) if args.format == "mot" else _convert_coco(args)
-    if args.format in ("prw", "cuhk-sysu"):
-        warn_of_copies(sets)
-    output = Path(os.path.abspath(args.output))
-    root = write_sets(output, sets, root and Path(os.path.abspath(root)), args.copy_images)
-    print(_summary(sets))
-    print(_next_steps(args.output, sets, root))
-    return 0
+    from .conversion.command import convert
+
+    return convert(args)
 
 
-def _convert_mot(args: argparse.Namespace) -> Result:
-    _check_options(args)
-    sequences = find_sequences(args.sequences, args.video, args.camera)
-    numbering = None
-    if args.first_frame is not None or args.frame_step is not None:
-        numbering = Numbering(args.first_frame or 0, args.frame_step or 1)
-        if args.first_frame is None and any(s.video is None for s in sequences):
-            raise UserError("--frame-step of pictures: say the number of the first, --first-frame")
-    rules = MotRules(
-        format=args.mot_format,
-        stride=args.stride,
-        classes=_classes(args),
-        min_visibility=args.min_visibility,
-        min_height=args.min_height,
-        shared_ids=args.ids == "shared",
-        zero_based=args.zero_based,
-        numbering=numbering,
+def _gallery_size(text: str) -> int:
+    from ..data.datasets.cuhk_sysu import GALLERY_SIZES
+
+    if text not in map(str, GALLERY_SIZES):
+        allowed = ", ".join(map(str, GALLERY_SIZES))
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {allowed}")
+    return int(text)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    formats = parser.add_subparsers(dest="format", metavar="FORMAT", required=True)
+    prw = formats.add_parser("prw", help="PRW, or data in its layout")
+    sysu = formats.add_parser("cuhk-sysu", help="CUHK-SYSU, or data in its layout")
+    mot = formats.add_parser("mot", help="MOT ground truth, of pictures or videos; CVAT's too")
+    coco = formats.add_parser("coco", help="COCO files with who is who; CVAT's and others'")
+    for layout in (prw, sysu):
+        layout.add_argument("root", type=Path, metavar="DIR", help="the dataset's folder")
+        layout.add_argument(
+            "--split", choices=(*SPLITS, "both"), default="both", help="default: both"
+        )
+    sysu.add_argument(
+        "--gallery-size",
+        type=_gallery_size,
+        default=100,
+        metavar="FRAMES",
+        help="of each query's gallery: 50, 100, 500, 1000, 2000 or 4000 (default: 100)",
     )
-    frame_folder = Path(os.path.abspath(args.output)) / "images"
-    folders = {frame_folder if s.video else s.folder.parent for s in sequences}
-    root = None if args.copy_images else _image_root(folders)
-    converted = convert_mot(sequences, rules, frame_folder)
-    info = _info(args, "MOT", {s.name: {"camera": s.camera} for s in sequences}, rules)
-    return make_sets(converted, _split(args), rules.shared_ids, info), root
+    _add_mot_arguments(mot)
+    _add_coco_arguments(coco)
+    for sequences in (mot, coco):
+        _add_box_arguments(sequences)
+        _add_split_arguments(sequences)
+    for format_parser in (prw, sysu, mot, coco):
+        add = format_parser.add_argument
+        add("--output", type=Path, required=True, metavar="DIR", help="gets train.json, test.json")
+        add("--copy-images", action="store_true", help="copy the pictures to DIR/images")
+        add("--force", action="store_true", help="overwrite what is there")
 
 
-def _convert_coco(args: argparse.Namespace) -> Result:
-    _check_options(args)
-    sequences = find_coco(args.sequences, args.camera)
-    rules = CocoRules(args.id_attribute, args.stride, _classes(args), args.min_height)
-    # one folder above all pictures of all files
-    folders = {Path(os.path.commonpath([p.parent for p in s.pictures.values()])).parent
-               for s in sequences}  # fmt: skip
-    root = None if args.copy_images else _image_root(folders)
-    converted = convert_coco(sequences, rules)
-    info = _info(args, "COCO", {s.name: {"camera": s.camera} for s in sequences}, rules)
-    return make_sets(converted, _split(args), False, info), root
+def _add_mot_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "sequences", type=Path, nargs="+", metavar="SEQUENCE",
+        help="a folder with gt/gt.txt and its frames in img1 or one video file; or a folder of "
+        "such folders",
+    )  # fmt: skip
+    add(
+        "--format", dest="mot_format", choices=tuple(FORMATS),
+        help="whose files they are: where x and y start, and what classes, flags and visibilities "
+        "mean (default: recognised for each sequence, and printed)",
+    )  # fmt: skip
+    add("--video", type=Path, nargs="+", default=[], metavar="FILE", help="one a sequence")
+    add(
+        "--first-frame", type=whole_number(0), metavar="N",
+        help="frame 1 of gt.txt is the picture of this number, or this frame of the video, from "
+        "0 (default: numbers or order must tell it without doubt)",
+    )  # fmt: skip
+    add(
+        "--frame-step", type=_positive, metavar="N",
+        help="from a frame of gt.txt to the next, in those numbers (default: 1)",
+    )  # fmt: skip
+    add(
+        "--ids", choices=("distinct", "shared"), default="distinct",
+        help="whether an id is another person in each sequence, or the same (default: distinct)",
+    )  # fmt: skip
+    add("--min-visibility", type=_share, default=0.25, metavar="V",
+        help="persons less visible are kept without an id; 0 to 1 (default: 0.25)")  # fmt: skip
+    add("--zero-based", action="store_true", help="x and y count from 0, whatever the format")
 
 
-def _info(
-    args: argparse.Namespace, source: str, sequences: Dict[str, Any], rules: Any
-) -> Dict[str, Any]:
-    rules = {k: vars(v) if hasattr(v, "__dict__") else v for k, v in vars(rules).items()}
-    rules.update(split=args.split, seed=args.seed, queries=QUERY_RULE)
-    return {"source": source, "sequences": sequences, "rules": rules}
+def _add_coco_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "sequences", type=Path, nargs="+", metavar="EXPORT",
+        help="a COCO file, or an unpacked export's folder, whose files are all taken "
+        "(annotations/*.json, images); or a folder of such folders",
+    )  # fmt: skip
+    add(
+        "--id-attribute", default="person_id", metavar="NAME",
+        help="the attribute that says who it is, by a number or a name, the same in all files; if "
+        "no box has it, a track_id is a person, another one in each file (default: person_id)",
+    )  # fmt: skip
 
 
-def _classes(args: argparse.Namespace) -> ClassChoice:
-    return ClassChoice(args.person_class, args.ignore_class, args.other_class)
+def _add_box_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--camera", type=whole_number(0), nargs="+", default=[], metavar="N",
+        help="one a sequence (default: the last number after c, cam or camera in all their names, "
+        "else 1, 2, ...)",
+    )  # fmt: skip
+    add("--stride", type=_positive, default=1, metavar="N", help="every Nth frame (default: 1)")
+    for option, what in (
+        ("person", "persons (default: person, pedestrian and the like)"),
+        ("ignore", "regions that count neither for nor against a detection (default: crowd, "
+         "distractor, reflection and the like)"),
+        ("other", "no persons (default: the classes of COCO and MOT that are none)"),
+    ):  # fmt: skip
+        add(f"--{option}-class", action="append", default=[], metavar="CLASS",
+            help=f"a class, by name or number, of {what}; may be given several times")  # fmt: skip
+    add("--min-height", type=number(0), default=16, metavar="PIXELS",
+        help="lower boxes become ignore regions (default: 16)")  # fmt: skip
 
 
-def _split(args: argparse.Namespace) -> SplitRules:
-    return SplitRules(args.split, args.test_sequences, args.test_share, args.seed)
-
-
-def _image_root(folders: Set[Path]) -> Path:
-    """The folder above all of these, from which pictures are named."""
-    try:
-        root = Path(os.path.commonpath(folders))
-    except ValueError:  # on different drives
-        root = Path("/")
-    if root == Path(root.anchor):
-        raise UserError(
-            "the pictures lie in folders with nothing in common; add --copy-images, which brings "
-            "them under one"
-        )
-    return root
-
-
-def _check_options(args: argparse.Namespace) -> None:
-    if args.test_sequences and args.split != "sequences":
-        raise UserError("--test-sequences is for --split sequences; add that, or leave it out")
-    given = [*args.person_class, *args.ignore_class, *args.other_class]
-    twice = [name for name in given if given.count(name) > 1]
-    if twice:
-        raise UserError(
-            f"class '{twice[0]}' is given twice, in --person-class, --ignore-class or "
-            "--other-class; keep one"
-        )
-
-
-def _summary(sets: Sequence[ConvertedSet]) -> str:
-    parts = [tabulate(count_boxes(sets), headers="keys")]
-    info = sets[0].info
-    if info.get("sequences"):
-        cameras = [f"{name} is {s['camera']}" for name, s in info["sequences"].items()]
-        parts.append(f"cameras: {', '.join(cameras)} (--camera gives others)")
-    if info.get("assumed"):
-        parts.append("assumed:\n" + "\n".join(f"  {what}" for what in info["assumed"]))
-    dropped = [(n, what) for what, n in info.get("left_out_or_changed", {}).items()]
-    if dropped:
-        parts.append("left out or changed:\n" + tabulate(dropped, tablefmt="plain"))
-    if len(sets) == 2 and info.get("rules", {}).get("split") == "sequences":
-        both = set.intersection(*({a["person_id"] for d in s.dicts for a in d["annotations"]}
-                                  for s in sets)) - {-1}  # fmt: skip
-        if both:
-            parts.append(
-                f"{len(both)} persons are in both, as in PRW; --split ids keeps them apart"
-            )
-    parts += [f"WARNING: {warning}" for warning in info.get("warnings", ())]
-    return "\n\n".join(parts)
-
-
-def _next_steps(output: Path, sets: Sequence[ConvertedSet], root: Path) -> str:
-    lines = ["", "Check them, then register them in your own code:"]
-    for s in sets:
-        lines.append(
-            f"  person-search check-dataset {output / s.name}.json --image-root {root} "
-            f"--split {s.name}"
-        )
-    for s in sets:
-        lines.append(
-            f'  register_person_search_json("own_{s.name}", "{output / s.name}.json", "{root}", '
-            f'split="{s.name}")'
-        )
-    return "\n".join(lines)
+def _add_split_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--split", choices=("ids", "sequences", "none"), default="ids",
+        help="ids: each sequence is cut in time, and a person belongs to the side where it has "
+        "more boxes, so no id and no frame is in both; sequences: whole ones; none: all into "
+        "test.json (default: ids)",
+    )  # fmt: skip
+    add("--test-sequences", nargs="+", default=[], metavar="NAME", help="for --split sequences")
+    add("--test-share", type=_share, default=0.5, metavar="S", help="default: 0.5")
+    add(
+        "--seed", type=whole_number(0, MAX_SEED), default=0,
+        help=f"draws test sequences and queries: {QUERY_RULE} (default: 0)",
+    )  # fmt: skip

@@ -9,8 +9,6 @@ from .frames import OUTSIDE, Converted, drop_copies, numbered_anew
 from .json_file import ConvertedSet
 from .split import choose_queries, split_by_ids, split_by_sequences
 
-QUERY_RULE = "one a test person and camera, drawn at random, for persons in two frames or more"
-
 
 @dataclass(frozen=True)
 class SplitRules:

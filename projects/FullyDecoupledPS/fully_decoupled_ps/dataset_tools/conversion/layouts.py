@@ -7,8 +7,7 @@ from typing import List, Sequence
 from ...data.datasets.cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols
 from ...data.datasets.prw import load_prw, load_prw_protocols
 from .json_file import ConvertedSet
-
-SPLITS = ("train", "test")
+from .split import SPLITS
 
 
 def convert_prw(root: Path, splits: Sequence[str] = SPLITS) -> List[ConvertedSet]:

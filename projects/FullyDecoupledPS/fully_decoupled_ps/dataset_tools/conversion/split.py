@@ -8,6 +8,9 @@ from ...errors import UserError
 
 Dicts = List[Dict[str, Any]]
 
+SPLITS = ("train", "test")
+QUERY_RULE = "one a test person and camera, drawn at random, for persons in two frames or more"
+
 
 def split_by_sequences(
     converted: Dict[str, Dicts], *, test: Sequence[str] = (), share: float = 0.5, seed: int = 0
