@@ -1,5 +1,7 @@
 """Package ``fully_decoupled_ps``; run ``make setup`` for an environment with everything in it."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 SOURCE = "projects/FullyDecoupledPS"
@@ -29,11 +31,38 @@ setup(
     name="fully-decoupled-ps",
     version="0.1.0",
     description="Towards Fully Decoupled End-to-End Person Search, on Detectron2",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    url="https://arxiv.org/abs/2309.04967",
+    project_urls={
+        "Paper": "https://arxiv.org/abs/2309.04967",
+        "Detectron2": "https://github.com/facebookresearch/detectron2",
+    },
+    author="The FullyDecoupledPS contributors",
     license="Apache-2.0",
-    package_dir={"": SOURCE},
-    packages=find_packages(SOURCE, include=["fully_decoupled_ps*", "person_search*"]),
+    keywords="person search, re-identification, detection, Detectron2, PyTorch",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+    # The wheel has the configs inside the package, where config.py finds them by name.
+    package_dir={"": SOURCE, "fully_decoupled_ps.configs": f"{SOURCE}/configs"},
+    packages=[
+        *find_packages(SOURCE, include=["fully_decoupled_ps*", "person_search*"]),
+        "fully_decoupled_ps.configs",
+    ],
     package_data={
+        "fully_decoupled_ps.configs": ["*.yaml", "*/*.yaml"],
         "fully_decoupled_ps.visualization": ["templates/*"],
+        "person_search.search": ["templates/*"],
         "person_search.web": ["templates/*"],
     },
     python_requires=">=3.11",

@@ -11,8 +11,10 @@ from fully_decoupled_ps import (
     add_fully_decoupled_ps_config,
     apply_stage,
     config,
+    load_config,
     merge_config,
 )
+from fully_decoupled_ps.config import shipped_configs
 from tests.testing import BASE_CONFIG, CONFIGS, PROJECT
 
 
@@ -219,6 +221,8 @@ def test_values_of_the_wrong_type_are_refused(tmp_path):
 
 
 def test_config_files_that_cannot_be_read_are_refused(tmp_path):
+    with refused(r"no such file.* did you mean prw/faster_rcnn_R50.yaml\?"):
+        load_config("prw/faster_rcn_R50.yaml")
     with refused("--config-file .*none.yaml: no such file"):
         merge_config(default_config(), str(tmp_path / "none.yaml"))
     with refused("--config-file .*: no such file"):
@@ -228,3 +232,23 @@ def test_config_files_that_cannot_be_read_are_refused(tmp_path):
         path.write_text(text)
         with refused("mine.yaml: "):
             merge_config(default_config(), str(path))
+
+
+# --- shipped configs by name -----------------------------------------------------------------
+
+
+def test_a_shipped_config_is_found_by_its_name_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    by_path = load_config(str(CONFIGS / "prw" / "fcos_R34.yaml"))
+    assert load_config("prw/fcos_R34.yaml") == by_path
+    assert set(shipped_configs()) == {
+        str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml")
+    }
+
+
+def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "prw" / "fcos_R34.yaml"
+    own.parent.mkdir()
+    own.write_text("SEED: 7\n")
+    assert load_config("prw/fcos_R34.yaml").SEED == 7

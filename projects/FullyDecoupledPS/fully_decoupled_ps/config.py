@@ -3,6 +3,7 @@
 import difflib
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Sequence
 
 import torch
@@ -11,6 +12,12 @@ from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
 
 from .errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parent
+# The shipped configs: setup.py puts them into the installed package; in a checkout they are beside.
+CONFIGS = next(
+    (f for f in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if f.is_dir()), _PACKAGE
+)
 
 STAGES = ("detection", "reid", "joint", "hybrid")
 
@@ -229,16 +236,39 @@ def merge_config(cfg: CN, config_file: str = "", opts: Sequence[str] = ()) -> No
             wrong type.
     """
     if config_file:
-        if not os.path.isfile(config_file):
-            raise UserError(f"--config-file {config_file}: no such file")
+        path = find_config(config_file)
         with _one_line(cfg, config_file):
-            cfg.merge_from_file(config_file)
+            cfg.merge_from_file(path)
     with _one_line(cfg, "command line"):
         for key in opts[::2]:  # what a yaml may add to SOLVER.REID, the command line may as well
             name = key.removeprefix("SOLVER.REID.")
             if name != key and name in cfg.SOLVER and name not in cfg.SOLVER.REID:
                 cfg.SOLVER.REID[name] = cfg.SOLVER[name]
         cfg.merge_from_list(list(opts))
+
+
+def find_config(name: str) -> str:
+    """The path of a config: ``name`` itself, or of the shipped one of that name.
+
+    Args:
+        name: a yaml's path, or its name among the shipped ones, such as
+            "prw/faster_rcnn_R50.yaml".
+
+    Raises:
+        UserError: if there is neither.
+    """
+    if os.path.isfile(name):
+        return name
+    if (CONFIGS / name).is_file():
+        return str(CONFIGS / name)
+    close = difflib.get_close_matches(name, shipped_configs(), n=1)
+    suggestion = f"; did you mean {close[0]}?" if close else " of that name; one is prw/faster_rcnn_R50.yaml"
+    raise UserError(f"--config-file {name}: no such file, and no shipped config{suggestion}")
+
+
+def shipped_configs() -> list[str]:
+    """Names of the shipped configs that :func:`find_config` takes, sorted."""
+    return sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml"))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
 from .checkpoint import PersonSearchCheckpointer
-from .config import apply_stage, load_config
+from .config import apply_stage, find_config, load_config
 from .engine.check_config import check_config
 from .engine.launch import launch
 from .engine.log_file import log_begun_after
@@ -25,6 +25,8 @@ def device_of(args):
 
 def setup(args):
     """The checked and frozen config of one run."""
+    if args.config_file:
+        args.config_file = find_config(args.config_file)  # default_setup reads it too
     cfg = load_config(args.config_file, args.opts)
     apply_stage(cfg, args.opts, eval_only=args.eval_only, resume=args.resume)
     # what the loaders count and find odd belongs into the log
