@@ -13,7 +13,9 @@ With --num-gpus N, or under torchrun, each of these in several processes.
 from detectron2.engine import default_argument_parser
 
 from fully_decoupled_ps.engine.launch import launch
-from fully_decoupled_ps.train_net import device_of, main
+from fully_decoupled_ps.train_net import Trainer, device_of, main, setup
+
+__all__ = ["Trainer", "main", "setup"]  # for scripts that import this one
 
 if __name__ == "__main__":
     launch(main, default_argument_parser().parse_args(), device_of)

@@ -262,8 +262,8 @@ def find_config(name: str) -> str:
     if (CONFIGS / name).is_file():
         return str(CONFIGS / name)
     close = difflib.get_close_matches(name, shipped_configs(), n=1)
-    suggestion = f"; did you mean {close[0]}?" if close else " of that name; one is prw/faster_rcnn_R50.yaml"
-    raise UserError(f"--config-file {name}: no such file, and no shipped config{suggestion}")
+    mend = f"did you mean {close[0]}?" if close else "one is prw/faster_rcnn_R50.yaml"
+    raise UserError(f"--config-file {name}: no such file, nor a shipped config so called; {mend}")
 
 
 def shipped_configs() -> list[str]:
