@@ -7,8 +7,8 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, Set
 
 import pytest
 
@@ -47,7 +47,7 @@ PURE_LIBRARIES = {"numpy", "torch", "sklearn"}
 DATASET_NAME = re.compile(r"prw|cuhk|sysu", re.IGNORECASE)
 
 
-def imported_names(source: str, module: str, is_package: bool = False) -> Set[str]:
+def imported_names(source: str, module: str, is_package: bool = False) -> set[str]:
     """Return the absolute dotted names that ``source``, the text of ``module``, imports."""
     names = set()
     for node in ast.walk(ast.parse(source)):
@@ -63,13 +63,13 @@ def imported_names(source: str, module: str, is_package: bool = False) -> Set[st
     return names
 
 
-def own_parts(names: Set[str], package: str = PACKAGE) -> Set[str]:
+def own_parts(names: set[str], package: str = PACKAGE) -> set[str]:
     """Return the parts of a package (``data``, ``config``, ...) among ``names``."""
     split = [name.split(".") for name in names]
     return {parts[1] for parts in split if parts[0] == package and len(parts) > 1}
 
 
-def imports_of(module: str) -> Set[str]:
+def imports_of(module: str) -> set[str]:
     path = MODULES[module]
     if path.name == "__init__.py":
         return imported_names(path.read_text(), module.rpartition(".")[0], is_package=True)
@@ -94,7 +94,7 @@ def part_of(module: str) -> str:
     return module.split(".")[1]
 
 
-def package_folders(root: Path) -> Set[str]:
+def package_folders(root: Path) -> set[str]:
     """Folders below ``root`` with Python files of their own, relative to it."""
     return {str(path.parent.relative_to(root)) for path in root.rglob("*.py")}
 

@@ -2,9 +2,9 @@
 
 import difflib
 import os
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Sequence
 
 import torch
 import yaml

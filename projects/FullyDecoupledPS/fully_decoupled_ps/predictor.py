@@ -8,8 +8,9 @@ the rule that training and evaluation follow.
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch

@@ -1,7 +1,7 @@
 """The one exception that the commands print as a single line instead of a traceback."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 from fully_decoupled_ps.errors import UserError as ResearchError
 

@@ -23,7 +23,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 from tabulate import tabulate
@@ -71,7 +71,7 @@ VARIANTS = {
 BASE = "incremental"  # what the others are compared with
 
 
-def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -100,7 +100,7 @@ class Runs:
             "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // args.jobs)),
         }
 
-    def train(self, detector: str, seed: int, name: str, variant: Variant) -> Dict:
+    def train(self, detector: str, seed: int, name: str, variant: Variant) -> dict:
         """Train one network and return its metrics and its minutes.
 
         Raises:
@@ -138,7 +138,7 @@ class Runs:
         self._say(f"{detector}, seed {seed}, {name}: {found['minutes']:.1f} min")
         return found
 
-    def _command(self, detector, seed, folder, name, variant) -> List[str]:
+    def _command(self, detector, seed, folder, name, variant) -> list[str]:
         iterations = self.args.iterations
         opts = [
             *("SEED", seed, "SOLVER.STAGE", variant.stage, "OUTPUT_DIR", folder / name),
@@ -157,7 +157,7 @@ class Runs:
             print(f"[{self.done}/{self.total}] {text}, {left:.0f} min left", flush=True)
 
 
-def run_all(args: argparse.Namespace) -> List[Dict]:
+def run_all(args: argparse.Namespace) -> list[dict]:
     """First every detector, then what starts from it or from nothing."""
     make_synthetic_dataset(args.output_dir / "datasets" / "synthetic", DATASET, workers=2)
     pairs = [(detector, seed) for seed in args.seeds for detector in args.detectors]
@@ -171,11 +171,11 @@ def run_all(args: argparse.Namespace) -> List[Dict]:
         return found + [future.result() for future in rest]
 
 
-def mean_and_spread(values: List[float]) -> Tuple[float, float]:
+def mean_and_spread(values: list[float]) -> tuple[float, float]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def summarise(results: List[Dict]) -> List[Dict]:
+def summarise(results: list[dict]) -> list[dict]:
     """Mean and standard deviation over the seeds: a dict for each detector and variant."""
     by_run = {(r["detector"], r["variant"], r["seed"]): r["metrics"] for r in results}
     rows = []
@@ -199,7 +199,7 @@ def summarise(results: List[Dict]) -> List[Dict]:
     return rows
 
 
-def format_table(rows: List[Dict], suffix: str = "", form: str = "{:.1f} ± {:.1f}") -> str:
+def format_table(rows: list[dict], suffix: str = "", form: str = "{:.1f} ± {:.1f}") -> str:
     """Of the metrics, or with a suffix of what is beside them."""
     titles = {f"{metric}{suffix}": metric for metric in METRICS}
     body = [
@@ -211,7 +211,7 @@ def format_table(rows: List[Dict], suffix: str = "", form: str = "{:.1f} ± {:.1
     return tabulate(body, headers=headers, tablefmt="github")
 
 
-def write_summary(args: argparse.Namespace, results: List[Dict]) -> str:
+def write_summary(args: argparse.Namespace, results: list[dict]) -> str:
     """Write results.json, ablation.md and ablation.png; returns the table."""
     rows = summarise(results)
     table = format_table(rows)
@@ -240,7 +240,7 @@ def write_summary(args: argparse.Namespace, results: List[Dict]) -> str:
     return table
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     try:
         print(write_summary(args, run_all(args)))

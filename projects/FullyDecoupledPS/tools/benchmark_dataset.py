@@ -18,10 +18,11 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import active_children, get_context, set_start_method
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any
 
 import numpy as np
 from detectron2.data import DatasetCatalog
@@ -48,7 +49,7 @@ CONTENTS = 100
 RESUMED_AT = 100_000
 
 
-def frame_boxes(args: argparse.Namespace) -> List[List[Tuple[int, List[float]]]]:
+def frame_boxes(args: argparse.Namespace) -> list[list[tuple[int, list[float]]]]:
     """For each of CONTENTS frames its boxes, as (person id or -1, [x, y, w, h])."""
     rng = np.random.default_rng(args.seed)
     frames = []
@@ -62,7 +63,7 @@ def frame_boxes(args: argparse.Namespace) -> List[List[Tuple[int, List[float]]]]
     return frames
 
 
-def link_images(folder: Path, names: List[str]) -> None:
+def link_images(folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True)
     sources = [folder.parent / f"image{i}.jpg" for i in range(CONTENTS)]
     for source in sources:
@@ -71,7 +72,7 @@ def link_images(folder: Path, names: List[str]) -> None:
         os.link(sources[i % CONTENTS], folder / name)
 
 
-def frame_names(frames: int) -> List[str]:
+def frame_names(frames: int) -> list[str]:
     return [f"c{1 + i % CAMERAS}s1_{i:06d}.jpg" for i in range(frames)]
 
 
@@ -109,14 +110,14 @@ def register_json(root: Path, split: str) -> None:
 
 
 # Layout -> how it is written, how it is registered, which split is read.
-LAYOUTS: Dict[str, Tuple[Callable, Callable, str]] = {
+LAYOUTS: dict[str, tuple[Callable, Callable, str]] = {
     "JSON, train": (write_json, register_json, "train"),
     "JSON, test": (write_json, register_json, "test"),
     "PRW, train": (write_prw, lambda root, split: register_prw("benchmark", root, split), "train"),
 }
 
 
-def as_it_is(dataset_dict: Dict[str, Any]) -> Dict[str, Any]:
+def as_it_is(dataset_dict: dict[str, Any]) -> dict[str, Any]:
     """In the mapper's place: no image is decoded."""
     return dataset_dict
 
@@ -130,20 +131,20 @@ def mebibytes(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def timed(step: Callable[[], Any]) -> Tuple[float, Any]:
+def timed(step: Callable[[], Any]) -> tuple[float, Any]:
     start = time.perf_counter()
     result = step()
     return time.perf_counter() - start, result
 
 
-def measure(layout: str, root: Path, workers: int) -> Dict[str, float]:
+def measure(layout: str, root: Path, workers: int) -> dict[str, float]:
     """Seconds and MiB by what they are of."""
     logging.disable(logging.WARNING)
     set_start_method(None, force=True)  # the loader's workers are started as those of a training
     _, register, split = LAYOUTS[layout]
     register(root, split)
     me = os.getpid()
-    row: Dict[str, Any] = {"layout": layout, "MiB before": mebibytes(me)}
+    row: dict[str, Any] = {"layout": layout, "MiB before": mebibytes(me)}
     row["s to read"], dicts = timed(lambda: DatasetCatalog.get("benchmark"))
     row["frames"], row["boxes"] = len(dicts), sum(len(d["annotations"]) for d in dicts)
     if split == "test":
@@ -171,7 +172,7 @@ def measure(layout: str, root: Path, workers: int) -> Dict[str, float]:
     return row
 
 
-def run(layout: str, args: argparse.Namespace) -> Dict[str, float]:
+def run(layout: str, args: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         seconds, _ = timed(lambda: LAYOUTS[layout][0](Path(folder), args))
         logging.info("%s: files written in %.0f s", layout, seconds)

@@ -16,7 +16,7 @@ import logging
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,9 +54,9 @@ class Case(NamedTuple):
     name: str
     size: Size
     dim: int
-    protocols: List[str]
+    protocols: list[str]
     seconds: float
-    mebibytes: Optional[float] = None
+    mebibytes: float | None = None
 
 
 CASES = [
@@ -68,7 +68,7 @@ CASES = [
 ]
 
 
-def make_dicts(size: Size, rng: np.random.Generator) -> List[Dict[str, Any]]:
+def make_dicts(size: Size, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Dataset dicts; a person is at most once in a frame, and every person in two or more."""
     frame_of = np.concatenate([np.arange(size.frames), rng.integers(0, size.frames, size.boxes)])
     frame_of = frame_of[: size.boxes]
@@ -94,7 +94,7 @@ def make_dicts(size: Size, rng: np.random.Generator) -> List[Dict[str, Any]]:
     return dicts
 
 
-def make_queries(dicts: List[Dict], size: Size, rng: np.random.Generator) -> List[Dict]:
+def make_queries(dicts: list[dict], size: Size, rng: np.random.Generator) -> list[dict]:
     """Boxes of labelled persons, each person at least once; the frames get their "queries"."""
     labelled = [(d, a) for d in dicts for a in d["annotations"] if a["person_id"] >= 0]
     order = rng.permutation(len(labelled))
@@ -109,17 +109,17 @@ def make_queries(dicts: List[Dict], size: Size, rng: np.random.Generator) -> Lis
     return queries
 
 
-def make_protocols(dicts, queries, names, rng) -> Dict[str, List[Dict[str, Any]]]:
+def make_protocols(dicts, queries, names, rng) -> dict[str, list[dict[str, Any]]]:
     """Galleries by name: "full", "multi_view", or "gallery_<frames>" with a list a query."""
     images = [d["image_id"] for d in dicts]
-    frames_of: Dict[int, List[str]] = {}
+    frames_of: dict[int, list[str]] = {}
     for d in dicts:
         for a in d["annotations"]:
             frames_of.setdefault(a["person_id"], []).append(d["image_id"])
     camera = {d["image_id"]: d.get("camera_id") for d in dicts}
     others = {c: [i for i in images if camera[i] != c] for c in set(camera.values())}
 
-    def listed(query: Dict[str, Any], count: int) -> List[str]:
+    def listed(query: dict[str, Any], count: int) -> list[str]:
         right = [i for i in frames_of[query["person_id"]] if i != query["image_id"]][:count]
         wrong = [images[i] for i in rng.choice(len(images), count, replace=False)]
         return list(dict.fromkeys(right + wrong))[:count]
@@ -139,8 +139,8 @@ def make_protocols(dicts, queries, names, rng) -> Dict[str, List[Dict[str, Any]]
 
 
 def make_records(
-    dicts: List[Dict], size: Size, dim: int, rng: np.random.Generator
-) -> List[Dict[str, Any]]:
+    dicts: list[dict], size: Size, dim: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
     """A model's outputs: most persons found, somewhat shifted; the rest lies anywhere."""
     people = rng.standard_normal((size.persons, dim), dtype=np.float32)
 
@@ -176,7 +176,7 @@ def make_records(
     return records
 
 
-def time_product(name: str, records: List[Dict], repeat: int) -> Dict[str, Any]:
+def time_product(name: str, records: list[dict], repeat: int) -> dict[str, Any]:
     """Best of ``repeat`` runs from records to metrics, and the memory that the first one took."""
     evaluator = PersonSearchEvaluator(name, distributed=False)
     seconds, results = [], None
@@ -193,7 +193,7 @@ def time_product(name: str, records: List[Dict], repeat: int) -> Dict[str, Any]:
     return {"seconds": min(seconds), "mebibytes": memory, "results": results}
 
 
-def time_reference(name: str, records: List[Dict], queries: int) -> float:
+def time_reference(name: str, records: list[dict], queries: int) -> float:
     """Seconds that the plain loops would take for all queries and the detection metrics."""
     frames, feature_of = [], {}
     for d, r in zip(DatasetCatalog.get(name), records):
@@ -228,7 +228,7 @@ def reset_peak_mebibytes() -> float:
     return resident_mebibytes()
 
 
-def run_case(case: Case, args: argparse.Namespace) -> Dict[str, Any]:
+def run_case(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     rng = np.random.default_rng(args.seed)
     dicts = make_dicts(case.size, rng)
     protocols = make_protocols(dicts, make_queries(dicts, case.size, rng), case.protocols, rng)

@@ -30,9 +30,9 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional
 
 SDIST_REQUIREMENT = "pb1-detectron2==0.6"
 SDIST_SHA256 = "5d2e9e51e523ec72f6a31cca04b0a515492e9514b773a3d134cedc0677170b29"
@@ -192,7 +192,7 @@ def fetch_sdist(folder: Path) -> Path:
     return found[0]
 
 
-def read_sdist(path: Path) -> Dict[str, bytes]:
+def read_sdist(path: Path) -> dict[str, bytes]:
     """Return the package's files and the licence by their path in the wheel.
 
     Raises:
@@ -215,13 +215,13 @@ def read_sdist(path: Path) -> Dict[str, bytes]:
     return files
 
 
-def apply_changes(files: Dict[str, bytes], changes: Iterable[Change] = CHANGES) -> None:
+def apply_changes(files: dict[str, bytes], changes: Iterable[Change] = CHANGES) -> None:
     """Edit ``files`` in place, and state in each edited file that it was edited.
 
     Raises:
         BuildError: a change's file is missing or holds ``old`` another number of times.
     """
-    reasons: Dict[str, List[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for change in changes:
         if change.file not in files:
             raise BuildError(f"{change.file}: not in the source, but a change needs it")
@@ -242,7 +242,7 @@ def apply_changes(files: Dict[str, bytes], changes: Iterable[Change] = CHANGES) 
         files[file] = text.encode()
 
 
-def write_wheel(files: Dict[str, bytes], folder: Path) -> Path:
+def write_wheel(files: dict[str, bytes], folder: Path) -> Path:
     """Write ``files`` as a wheel for any Python 3 and platform; the same files, the same bytes."""
     info = f"detectron2-{VERSION}.dist-info"
     contents = {name: data for name, data in sorted(files.items()) if name != "LICENSE"}
@@ -273,7 +273,7 @@ def _metadata() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _record(contents: Dict[str, bytes], own_name: str) -> str:
+def _record(contents: dict[str, bytes], own_name: str) -> str:
     lines = []
     for name, data in contents.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
@@ -281,7 +281,7 @@ def _record(contents: Dict[str, bytes], own_name: str) -> str:
     return "\n".join(lines + [f"{own_name},,"]) + "\n"
 
 
-def build(folder: Path, sdist: Optional[Path] = None) -> Path:
+def build(folder: Path, sdist: Path | None = None) -> Path:
     """Build the wheel into ``folder`` from ``sdist``, or from the package index."""
     with tempfile.TemporaryDirectory() as download:
         files = read_sdist(sdist or fetch_sdist(Path(download)))
@@ -303,7 +303,7 @@ def build_from_git(folder: Path, url: str) -> Path:
     return next(folder.glob("detectron2-*.whl"))
 
 
-def install(wheel: Path, constraint: Optional[Path] = None) -> None:
+def install(wheel: Path, constraint: Path | None = None) -> None:
     """Install ``wheel`` and what it requires, within ``constraint``, into the environment."""
     constraints = ["--constraint", str(constraint)] if constraint else []
     pip = [sys.executable, "-m", "pip", "install", "--quiet"]
@@ -314,7 +314,7 @@ def install(wheel: Path, constraint: Optional[Path] = None) -> None:
             raise BuildError(f"pip could not install {wheel.name}; its message is above")
 
 
-def find_other_detectron2() -> Optional[str]:
+def find_other_detectron2() -> str | None:
     """Return the version of an installed Detectron2 that this script did not build, else None.
 
     Raises:
@@ -340,7 +340,7 @@ def find_other_detectron2() -> Optional[str]:
     return version
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wheel-dir", type=Path, help="write the wheel here; install nothing")
     parser.add_argument(

@@ -9,7 +9,6 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
 
 # Least values, in percent: (what it is, where it stands in results.json, the least).
 FIGURES = (
@@ -25,7 +24,7 @@ MARGINS = (
 )
 
 
-def check(results: Dict) -> List[Tuple[str, float, float]]:
+def check(results: dict) -> list[tuple[str, float, float]]:
     """Return (what it is, the figure, the least it may be) for every promise.
 
     Raises:
@@ -37,7 +36,7 @@ def check(results: Dict) -> List[Tuple[str, float, float]]:
     return rows
 
 
-def _figure(results: Dict, where: Tuple[str, str]) -> float:
+def _figure(results: dict, where: tuple[str, str]) -> float:
     task, metric = where
     value = results.get(task, {}).get(metric) if isinstance(results, dict) else None
     if not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -45,7 +44,7 @@ def _figure(results: Dict, where: Tuple[str, str]) -> float:
     return float(value)
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="the demo's results.json")
     path = parser.parse_args(arguments).results

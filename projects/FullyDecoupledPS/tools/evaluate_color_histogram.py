@@ -8,13 +8,12 @@ python evaluate_color_histogram.py --dataset prw_test --output-dir output/floor
 import argparse
 import logging
 import sys
-from typing import List, Optional
 
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation.color_histogram import evaluate_color_histogram
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -10,7 +10,6 @@ too: --help says what it holds.
 import argparse
 import logging
 import sys
-from typing import List, Optional
 
 import fully_decoupled_ps  # noqa: F401 (registers the built-in datasets)
 from fully_decoupled_ps.data import register_person_search_json
@@ -26,7 +25,7 @@ from fully_decoupled_ps.evaluation import (
 from fully_decoupled_ps.utils.arguments import number, whole_number
 
 
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=predictions_file.__doc__,
@@ -95,7 +94,7 @@ def evaluate(args: argparse.Namespace) -> None:
     evaluator.evaluate_predictions(predictions)
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:

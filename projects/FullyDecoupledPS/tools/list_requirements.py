@@ -12,7 +12,7 @@ left out where another of them is installed already.
 import argparse
 import importlib.metadata
 import sys
-from typing import Iterable, List, Optional
+from collections.abc import Iterable
 
 from packaging.requirements import Requirement
 
@@ -20,7 +20,7 @@ PROJECT = "fully-decoupled-ps"
 OPENCV = "opencv-python"
 
 
-def select(requirements: Iterable[str], extra: str, opencv: Iterable[str]) -> List[str]:
+def select(requirements: Iterable[str], extra: str, opencv: Iterable[str]) -> list[str]:
     """The requirements that apply to this machine, without OpenCV if another build is there.
 
     Args:
@@ -41,13 +41,13 @@ def select(requirements: Iterable[str], extra: str, opencv: Iterable[str]) -> Li
     return chosen
 
 
-def find_opencv() -> List[str]:
+def find_opencv() -> list[str]:
     """Names of the installed distributions that hold the module ``cv2``."""
     names = importlib.metadata.packages_distributions().get("cv2", [])
     return sorted({name.lower().replace("_", "-") for name in names})
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--extra", default="", help="with this group of setup.py's extras")
     parser.add_argument("--say-opencv", action="store_true", help="only say which cv2 is used")

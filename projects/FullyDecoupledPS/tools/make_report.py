@@ -12,7 +12,6 @@ floor/metrics.json and reid/inference/<dataset>/untrained/metrics.json.
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.visualization.report import write_report
@@ -20,7 +19,7 @@ from fully_decoupled_ps.visualization.report import write_report
 STAGES = ("detection", "reid")
 
 
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -35,7 +34,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def choose(folder: Path, pattern: str, wanted: Optional[str], option: str) -> Path:
+def choose(folder: Path, pattern: str, wanted: str | None, option: str) -> Path:
     """The file or folder in `folder` that fits `pattern`, its * being `wanted`, or the only one."""
     if wanted is not None:
         path = folder / pattern.replace("*", wanted)
@@ -49,7 +48,7 @@ def choose(folder: Path, pattern: str, wanted: Optional[str], option: str) -> Pa
     raise UserError(f"{folder}: {wanted or 'one'} is wanted of {pattern}, there is {there}: {mend}")
 
 
-def existing(path: Path) -> Optional[Path]:
+def existing(path: Path) -> Path | None:
     return path if path.exists() else None
 
 
@@ -73,7 +72,7 @@ def report(args: argparse.Namespace) -> Path:
     )
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     try:
         print(report(parse_args(argv)))
     except UserError as error:

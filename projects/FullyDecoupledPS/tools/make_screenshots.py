@@ -21,8 +21,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Optional
 
 from fully_decoupled_ps.data.datasets.prw import load_prw
 from fully_decoupled_ps.errors import UserError
@@ -44,7 +44,7 @@ SHEET_FRAMES = 6
 logger = logging.getLogger("make_screenshots")
 
 
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -247,7 +247,7 @@ def draw_training(run: Path, output: Path) -> None:
         write_picture(output / "training-embedding.png", embedding.read_bytes())
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     output, run = args.output.absolute(), args.run.absolute()

@@ -14,7 +14,6 @@ import logging
 import re
 import sys
 from pathlib import Path
-from typing import List, Optional, Tuple
 
 from fully_decoupled_ps.dataset_tools.synthetic import (
     PRESETS,
@@ -25,7 +24,7 @@ from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 
 
-def parse_size(text: str) -> Tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     """ "480x270" -> (480, 270)"""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if not match:
@@ -66,7 +65,7 @@ def get_spec(args: argparse.Namespace) -> SyntheticSpec:
     return dataclasses.replace(PRESETS[args.preset], **changes)
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     args = get_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="[synthetic] %(message)s", stream=sys.stdout)
     try:

@@ -18,7 +18,6 @@ import functools
 import logging
 import os
 import sys
-from typing import List, Optional, Tuple
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -43,7 +42,7 @@ from fully_decoupled_ps.visualization.visualizer import encode_image
 from fully_decoupled_ps.visualization.worst_queries import draw_worst_queries
 
 
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -98,7 +97,7 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def dataset_name(args: argparse.Namespace, default: Optional[str], split: str = "test") -> str:
+def dataset_name(args: argparse.Namespace, default: str | None, split: str = "test") -> str:
     """The name that the options give, registered if it is own data."""
     name = args.dataset or default
     if args.json:
@@ -110,7 +109,7 @@ def dataset_name(args: argparse.Namespace, default: Optional[str], split: str = 
     return name
 
 
-def load(args: argparse.Namespace) -> Tuple[SearchDataset, Predictions]:
+def load(args: argparse.Namespace) -> tuple[SearchDataset, Predictions]:
     dataset = SearchDataset(dataset_name(args, dataset_of_predictions(args.input)))
     return dataset, load_predictions(args.input, dataset.image_ids, dataset.name)
 
@@ -195,7 +194,7 @@ def output_path(args: argparse.Namespace) -> str:
     return path
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:

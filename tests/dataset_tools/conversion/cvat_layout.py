@@ -6,9 +6,9 @@ end in CRLF. COCO 1.0: `annotations/instances_default.json`, track_id from 0, at
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
 
 from PIL import Image, ImageDraw
 
@@ -19,17 +19,17 @@ SIZE = (320, 180)
 class Track:
     """Somebody, or something, that walks: `speed` pixels to the right a frame."""
 
-    colour: Tuple[int, int, int]
+    colour: tuple[int, int, int]
     x: float
     label: str = "person"
     y: float = 40
-    size: Tuple[int, int] = (30, 90)
+    size: tuple[int, int] = (30, 90)
     speed: int = 3
     occluded: Sequence[int] = ()  # in these frames, from 0
     ignored: bool = False
-    person_id: Optional[object] = None  # the attribute
+    person_id: object | None = None  # the attribute
 
-    def box(self, k: int) -> List[float]:
+    def box(self, k: int) -> list[float]:
         """x, y, w, h in frame k, from 0."""
         return [self.x + self.speed * k, self.y, *self.size]
 
@@ -81,7 +81,7 @@ def write_mot(
 def write_coco(
     folder: Path, tracks: Sequence[Track], labels: Sequence[str], frames: int = 8
 ) -> Path:
-    content: Dict[str, List] = {
+    content: dict[str, list] = {
         "licenses": [{"name": "", "id": 0, "url": ""}],
         "categories": [
             {"id": i, "name": name, "supercategory": ""} for i, name in enumerate(labels, 1)

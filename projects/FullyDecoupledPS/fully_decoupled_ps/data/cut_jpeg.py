@@ -3,7 +3,8 @@
 import io
 import random
 import re
-from typing import Iterator, NamedTuple, Set, Tuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -22,7 +23,7 @@ class _Scan(NamedTuple):
 
     start: int  # of its data
     components: int  # of the picture
-    completes: Set[Tuple[int, int]]  # (component, coefficient) whose lowest bit it brings
+    completes: set[tuple[int, int]]  # (component, coefficient) whose lowest bit it brings
 
 
 def lacks_end(data: bytes) -> bool:
@@ -31,7 +32,7 @@ def lacks_end(data: bytes) -> bool:
     return first is not None and data.find(_EOI, first.start) < 0
 
 
-def read_cut_jpeg(data: bytes) -> Tuple[Image.Image, str]:
+def read_cut_jpeg(data: bytes) -> tuple[Image.Image, str]:
     """
     A JPEG that lacks only its end: no more than a 32nd of its rows, or one row of blocks.
 

@@ -1,7 +1,7 @@
 """From a dataset dict to the model's input: Detectron2's mapper, and person ids and queries."""
 
 import copy
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,11 +64,11 @@ class PersonSearchMapper(DatasetMapper):
         self.unreadable_images = unreadable_images
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> Dict[str, Any]:
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
         arguments = super().from_config(cfg, is_train)
         return {**arguments, "unreadable_images": cfg.INPUT.UNREADABLE_IMAGES}
 
-    def __call__(self, dataset_dict: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any] | None:
         try:
             image, note = load_image(dataset_dict["file_name"])
         except ImageError as e:
@@ -97,7 +97,7 @@ class PersonSearchMapper(DatasetMapper):
             self._transform_annotations(mapped, transforms, image.shape[:2])
         return mapped
 
-    def _queries(self, mapped: Dict[str, Any]) -> Optional[List[List[float]]]:
+    def _queries(self, mapped: dict[str, Any]) -> list[list[float]] | None:
         """Takes the query boxes out; None if there are none."""
         queries = mapped.pop("queries", None)
         if self.query_all_boxes and mapped.get("annotations"):
@@ -106,7 +106,7 @@ class PersonSearchMapper(DatasetMapper):
         return queries
 
     def _transform_annotations(
-        self, dataset_dict: Dict[str, Any], transforms: T.Transform, image_shape: Tuple[int, int]
+        self, dataset_dict: dict[str, Any], transforms: T.Transform, image_shape: tuple[int, int]
     ) -> None:
         annotations = [
             utils.transform_instance_annotations(annotation, transforms, image_shape)
@@ -123,14 +123,14 @@ class PersonSearchMapper(DatasetMapper):
             dataset_dict["ignore_regions"] = moved[moved.nonempty()].tensor
 
 
-def _unusable(dataset_dict: Dict[str, Any], reason: str, mend: str) -> UserError:
+def _unusable(dataset_dict: dict[str, Any], reason: str, mend: str) -> UserError:
     return UserError(
         f"image '{dataset_dict['file_name']}' cannot be used ({' '.join(reason.split())}); {mend}, "
         "or correct its entry in the dataset"
     )
 
 
-def _blank(dataset_dict: Dict[str, Any]) -> Dict[str, Any]:
+def _blank(dataset_dict: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in dataset_dict.items() if k not in ("annotations", "queries")}
     image = torch.zeros((3, *BLANK_SIZE), dtype=torch.uint8)
     return {**kept, "image": image, "unreadable": True}

@@ -1,6 +1,7 @@
 """The loader of evaluation, with several frames of one size a batch."""
 
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from detectron2.data import DatasetFromList, MapDataset, get_detection_dataset_dicts
 from detectron2.data.build import trivial_batch_collator
@@ -41,14 +42,14 @@ class SameSizeBatches(Sampler):
     This process's share of all frames, each once; a size's last batch may be smaller.
     """
 
-    def __init__(self, dicts: Sequence[Dict[str, Any]], batch_size: int) -> None:
+    def __init__(self, dicts: Sequence[dict[str, Any]], batch_size: int) -> None:
         """
         Args:
             dicts: dataset dicts with "width" and "height"
             batch_size: largest size of a batch
         """
-        waiting: Dict[Tuple[int, int], List[int]] = {}
-        self.batches: List[List[int]] = []
+        waiting: dict[tuple[int, int], list[int]] = {}
+        self.batches: list[list[int]] = []
         for index in InferenceSampler(len(dicts)):
             size = dicts[index]["width"], dicts[index]["height"]
             batch = waiting.setdefault(size, [])
@@ -61,5 +62,5 @@ class SameSizeBatches(Sampler):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __iter__(self) -> Iterator[List[int]]:
+    def __iter__(self) -> Iterator[list[int]]:
         return iter(self.batches)

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 # What a fingerprint counts, in the order in which a difference is told.
 COUNTS = ("frames", "boxes", "identities")
 
 
-def fingerprint(names: Sequence[str], dicts: List[Dict[str, Any]]) -> Dict[str, Any]:
+def fingerprint(names: Sequence[str], dicts: list[dict[str, Any]]) -> dict[str, Any]:
     """
     Args:
         names: of the registered datasets
@@ -35,7 +36,7 @@ def fingerprint(names: Sequence[str], dicts: List[Dict[str, Any]]) -> Dict[str, 
     }
 
 
-def differences(before: Dict[str, Any], now: Dict[str, Any]) -> str:
+def differences(before: dict[str, Any], now: dict[str, Any]) -> str:
     """What changed from one fingerprint to another: "" for the same data, also by another name."""
     if before["hash"] == now["hash"]:
         return ""

@@ -1,11 +1,11 @@
 """Crowds as Detectron2's dataset dicts mark them, set apart from persons."""
 
-from typing import Any, Dict
+from typing import Any
 
 from detectron2.structures import BoxMode
 
 
-def with_regions_apart(d: Dict[str, Any]) -> Dict[str, Any]:
+def with_regions_apart(d: dict[str, Any]) -> dict[str, Any]:
     """
     A dataset dict whose annotations are persons only: those with "iscrowd" 1, as any registered
     dataset may have them, are in "ignore_regions", as [x0, y0, x1, y1]. The argument is unchanged.

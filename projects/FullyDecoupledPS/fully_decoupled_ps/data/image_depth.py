@@ -6,8 +6,6 @@ is how Pillow reads colour pictures of 16 bits itself. Values that have no state
 point, signed) are refused: which of them is white nobody knows.
 """
 
-from typing import Tuple
-
 import numpy as np
 from PIL import Image
 
@@ -23,7 +21,7 @@ _WHITE_IS_ZERO, _PLANES, _UNSIGNED = 0, 2, 1
 _MEND = "save it with 8 or 16 bits a sample, all pictures with one scale from black to white"
 
 
-def to_rgb(image: Image.Image) -> Tuple[np.ndarray, str]:
+def to_rgb(image: Image.Image) -> tuple[np.ndarray, str]:
     """
     Args:
         image: of any mode; decoded here if it is not yet.

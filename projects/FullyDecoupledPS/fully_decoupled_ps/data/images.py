@@ -12,7 +12,7 @@ import logging
 import os
 import stat
 import zlib
-from typing import BinaryIO, NamedTuple, Tuple, Union
+from typing import BinaryIO, NamedTuple, Union
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -98,7 +98,7 @@ def load_image(path: Path) -> LoadedImage:
         return LoadedImage(_upright(pixels, orientation), "; it ".join(notes))
 
 
-def read_size(path: Path) -> Tuple[int, int]:
+def read_size(path: Path) -> tuple[int, int]:
     """Width and height of :func:`load_image`'s picture, from the file's header where it has them.
 
     Raises:

@@ -1,7 +1,8 @@
 """The training loader: batches from any iteration on, of a stream that checkpoints give back."""
 
 import logging
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,27 +30,27 @@ logger = logging.getLogger(__name__)
 BuildSampler = Callable[[int], Sampler]
 
 
-def _repeat_factor_sampler(cfg: CfgNode, dicts: List[Dict]) -> BuildSampler:
+def _repeat_factor_sampler(cfg: CfgNode, dicts: list[dict]) -> BuildSampler:
     factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
         dicts, cfg.DATALOADER.REPEAT_THRESHOLD
     )
     return lambda seed: RepeatFactorTrainingSampler(factors, seed=seed)
 
 
-def _random_subset_sampler(cfg: CfgNode, dicts: List[Dict]) -> BuildSampler:
+def _random_subset_sampler(cfg: CfgNode, dicts: list[dict]) -> BuildSampler:
     size, ratio = len(dicts), cfg.DATALOADER.RANDOM_SUBSET_RATIO
     return lambda seed: RandomSubsetTrainingSampler(
         size, ratio, seed_shuffle=seed, seed_subset=seed
     )
 
 
-def _training_sampler(cfg: CfgNode, dicts: List[Dict]) -> BuildSampler:
+def _training_sampler(cfg: CfgNode, dicts: list[dict]) -> BuildSampler:
     size = len(dicts)  # the function that is returned must not keep the dicts in memory
     return lambda seed: TrainingSampler(size, seed=seed)
 
 
 # By the names that DATALOADER.SAMPLER_TRAIN has for Detectron2's samplers.
-SAMPLERS: Dict[str, Callable[[CfgNode, List[Dict]], BuildSampler]] = {
+SAMPLERS: dict[str, Callable[[CfgNode, list[dict]], BuildSampler]] = {
     "TrainingSampler": _training_sampler,
     "RepeatFactorTrainingSampler": _repeat_factor_sampler,
     "RandomSubsetTrainingSampler": _random_subset_sampler,
@@ -72,15 +73,15 @@ class TrainLoader:
     @configurable
     def __init__(
         self,
-        dicts: List[Dict[str, Any]],
+        dicts: list[dict[str, Any]],
         *,
         dataset_names: Sequence[str],
-        mapper: Callable[[Dict[str, Any]], Optional[Dict[str, Any]]],
+        mapper: Callable[[dict[str, Any]], dict[str, Any] | None],
         build_sampler: BuildSampler,
         total_batch_size: int,
         aspect_ratio_grouping: bool = True,
         num_workers: int = 0,
-        seed: Optional[int] = None,
+        seed: int | None = None,
     ) -> None:
         """
         Args:
@@ -114,15 +115,15 @@ class TrainLoader:
         dicts = [with_regions_apart(d) for d in dicts]
         self.has_ignore_regions = any(d.get("ignore_regions") for d in dicts)
         self.num_left_out = 0
-        self.files_left_out: Set[str] = set()
-        self.notes: Dict[str, str] = {}
+        self.files_left_out: set[str] = set()
+        self.notes: dict[str, str] = {}
         self.groups = None
         if aspect_ratio_grouping:
             self.groups = np.array([d["width"] > d["height"] for d in dicts], dtype=np.uint8)
         self.dicts = DatasetFromList(dicts, copy=False)
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> Dict[str, Any]:
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         check_metadata_consistency("thing_classes", cfg.DATASETS.TRAIN)
         dicts = get_detection_dataset_dicts(
             cfg.DATASETS.TRAIN,
@@ -141,7 +142,7 @@ class TrainLoader:
             "seed": cfg.SEED if cfg.SEED >= 0 else None,
         }
 
-    def state_dict(self) -> Dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What the stream depends on, beside the data and the iteration; numbers."""
         return {
             "seed": self.seed,
@@ -150,7 +151,7 @@ class TrainLoader:
             "aspect_ratio_grouping": self.groups is not None,
         }
 
-    def load_state_dict(self, state: Dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on with the seed that was drawn then; a seed that is given now stays.
 
         Batches of another size, or in another number of processes, are those of another stream,
@@ -164,7 +165,7 @@ class TrainLoader:
                 "The order of the training data is another than before (%s)", ", ".join(changed)
             )
 
-    def __iter__(self) -> Iterator[List[Dict[str, Any]]]:
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
         # A generator: Detectron2 v0.6 asks for it before the iteration to resume from is known.
         for batch in self._data_loader():
             for item in batch:

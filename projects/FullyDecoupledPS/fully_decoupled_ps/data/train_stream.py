@@ -12,8 +12,9 @@ the batch size and k alone, however many worker processes load the images:
 """
 
 import random
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ class BatchStream(Sampler):
         self,
         sampler: Sampler,
         batch_size: int,
-        groups: Optional[np.ndarray] = None,
+        groups: np.ndarray | None = None,
         first_batch: int = 0,
     ) -> None:
         """
@@ -58,8 +59,8 @@ class BatchStream(Sampler):
         self.first_batch = first_batch
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
 
-    def __iter__(self) -> Iterator[List[Place]]:
-        waiting: Dict[int, List[Place]] = {}
+    def __iter__(self) -> Iterator[list[Place]]:
+        waiting: dict[int, list[Place]] = {}
         batch_number = 0
         for i, index in enumerate(self.sampler):
             group = 0 if self.groups is None else int(self.groups[index])
@@ -78,10 +79,10 @@ class SeededItems(Dataset):
 
     def __init__(
         self,
-        dicts: Sequence[Dict[str, Any]],
-        mapper: Callable[[Dict[str, Any]], Optional[Dict[str, Any]]],
+        dicts: Sequence[dict[str, Any]],
+        mapper: Callable[[dict[str, Any]], dict[str, Any] | None],
         seed: int,
-        groups: Optional[np.ndarray] = None,
+        groups: np.ndarray | None = None,
     ) -> None:
         """
         Args:
@@ -98,12 +99,12 @@ class SeededItems(Dataset):
     def __len__(self) -> int:
         return len(self.dicts)
 
-    def __getitem__(self, place: Place) -> Dict[str, Any]:
+    def __getitem__(self, place: Place) -> dict[str, Any]:
         with own_random_numbers(self.seed, place.position):
             return self._item(place.index)
 
-    def _item(self, index: int) -> Dict[str, Any]:
-        left_out: List[str] = []
+    def _item(self, index: int) -> dict[str, Any]:
+        left_out: list[str] = []
         while len(left_out) <= MAX_REPLACEMENTS:
             dataset_dict = self.dicts[index]
             item = self.mapper(dataset_dict)
@@ -146,6 +147,6 @@ def seed_iteration(seed: int, iteration: int) -> None:
     torch.manual_seed(seeds[2])
 
 
-def _seeds(*entropy: int) -> List[int]:
+def _seeds(*entropy: int) -> list[int]:
     """One a library; 32 bits each, which is what NumPy takes."""
     return np.random.SeedSequence(entropy).generate_state(3).tolist()

@@ -4,8 +4,8 @@ import logging
 import os
 import re
 import struct
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 import av
 

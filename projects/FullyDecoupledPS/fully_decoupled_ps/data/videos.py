@@ -10,8 +10,9 @@ videos give the same pictures each time.
 import math
 import re
 import zlib
+from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 import av
 import numpy as np

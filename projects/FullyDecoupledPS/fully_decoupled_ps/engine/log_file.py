@@ -7,9 +7,9 @@ is to print a traceback to stderr for every record, and go on.
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
-from typing import Iterator
 
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger

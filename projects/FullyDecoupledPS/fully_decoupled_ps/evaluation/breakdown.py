@@ -1,6 +1,7 @@
 """Where the mean average precision comes from: pairs of cameras, box heights, gallery sizes."""
 
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +11,10 @@ from .search_metrics import SearchProtocol, SearchResult
 # Ends of the bins of query box heights, in pixels of the original image.
 HEIGHT_EDGES = (0, 50, 100, 150, 200, 300, 400, float("inf"))
 
-Rows = List[Dict[str, Any]]
+Rows = list[dict[str, Any]]
 
 
-def camera_protocols(dataset: SearchDataset, main: SearchProtocol) -> Dict[Any, SearchProtocol]:
+def camera_protocols(dataset: SearchDataset, main: SearchProtocol) -> dict[Any, SearchProtocol]:
     """Per camera a protocol: the queries of ``main`` in that camera's frames but their own.
 
     Empty for datasets in which not every frame has a camera.
@@ -36,7 +37,7 @@ def camera_protocols(dataset: SearchDataset, main: SearchProtocol) -> Dict[Any, 
     return protocols
 
 
-def by_camera_pair(query_cameras: Sequence[Any], results: Dict[Any, SearchResult]) -> Rows:
+def by_camera_pair(query_cameras: Sequence[Any], results: dict[Any, SearchResult]) -> Rows:
     """One row a pair (camera of the query, camera of the gallery).
 
     Args:
@@ -75,6 +76,6 @@ def by_height(heights: Sequence[float], result: SearchResult) -> Rows:
     return rows
 
 
-def _means(queries) -> Dict[str, float]:
+def _means(queries) -> dict[str, float]:
     metrics = SearchResult(queries).metrics()
     return {"queries": len(queries), "mAP": metrics["mAP"], "top1": metrics["top1"]}

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-from typing import Dict, Optional
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -16,8 +15,8 @@ METRICS = ("AP", "AP50", "AP75")
 def evaluate_coco(
     detections: Detections,
     ground_truth: GroundTruth,
-    ignore_regions: Optional[GroundTruth] = None,
-) -> Dict[str, float]:
+    ignore_regions: GroundTruth | None = None,
+) -> dict[str, float]:
     """
     Returns:
         ``AP`` (mean over IoU 0.5, 0.55 ... 0.95), ``AP50`` and ``AP75`` of pycocotools, in percent,

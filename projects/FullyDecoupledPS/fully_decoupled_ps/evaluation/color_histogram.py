@@ -6,7 +6,8 @@ feature is a colour histogram. What this finds, raw colour finds; a re-id networ
 
 import logging
 import time
-from typing import Any, Dict, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,7 +51,7 @@ def color_histogram(hsv: np.ndarray, box: Sequence[float]) -> np.ndarray:
     return np.concatenate(stripes).astype(np.float32) / np.float32(NUM_STRIPES**0.5)
 
 
-def _predict(frame: Dict[str, Any]) -> Dict[str, Any]:
+def _predict(frame: dict[str, Any]) -> dict[str, Any]:
     """What a model would return for a dataset dict: its own annotations, and the histograms."""
     hsv = cv2.cvtColor(read_image(frame["file_name"]), cv2.COLOR_RGB2HSV)
     boxes = np.array([a["bbox"] for a in frame["annotations"]], dtype=np.float32).reshape(-1, 4)
@@ -74,8 +75,8 @@ def _features(hsv: np.ndarray, boxes: Sequence[Sequence[float]]) -> torch.Tensor
 
 
 def evaluate_color_histogram(
-    dataset_name: str, output_dir: Optional[str] = None
-) -> Dict[str, Dict[str, float]]:
+    dataset_name: str, output_dir: str | None = None
+) -> dict[str, dict[str, float]]:
     """Score the colour-histogram matcher with the evaluator that scores the models.
 
     Args:

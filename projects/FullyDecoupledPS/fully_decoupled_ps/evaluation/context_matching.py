@@ -19,8 +19,6 @@ With CWS all similarities, those of the other people too, are multiplied by the 
 score, and by no score of the query's frame.
 """
 
-from typing import Optional
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -50,7 +48,7 @@ class ContextMatcher:
         top: np.ndarray,
         query_box: np.ndarray,
         query_frame: int,
-        weights: Optional[np.ndarray] = None,
+        weights: np.ndarray | None = None,
     ) -> None:
         """
         Args:

@@ -1,7 +1,5 @@
 """How well persons are detected: average precision and recall, all persons, labelled or not."""
 
-from typing import Dict, Optional, Tuple
-
 import numpy as np
 from sklearn.metrics import average_precision_score
 
@@ -16,8 +14,8 @@ def evaluate_detection(
     ground_truth: GroundTruth,
     *,
     iou_thresh: float = 0.5,
-    ignore_regions: Optional[GroundTruth] = None,
-) -> Dict[str, float]:
+    ignore_regions: GroundTruth | None = None,
+) -> dict[str, float]:
     """Score detections as the published person-search evaluators do.
 
     A detection is right when it and a ground-truth box overlap each other best in their frame
@@ -54,7 +52,7 @@ def evaluate_detection(
 
 def match_detections(
     detections: Detections, ground_truth: GroundTruth, iou_thresh: float
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """(n,) right detections and (n,) the ground-truth boxes they match; see above."""
     gt_rows, dets = pairs_of_same_frame(ground_truth, detections)
     iou = pair_iou(ground_truth.boxes[gt_rows], detections.boxes[dets])

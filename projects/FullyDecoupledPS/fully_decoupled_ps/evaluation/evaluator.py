@@ -4,7 +4,8 @@ import itertools
 import logging
 import os
 from collections import Counter, OrderedDict
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from detectron2.config import CfgNode, configurable
@@ -42,7 +43,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
         score_thresh: float = 0.5,
         more_score_threshs: Sequence[float] = (),
         cws: bool = True,
-        cbgm: Optional[Tuple[int, int]] = None,
+        cbgm: tuple[int, int] | None = None,
         gallery_sizes: Sequence[int] = (),
         gt_boxes: bool = False,
         coco_ap: bool = False,
@@ -50,7 +51,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
         save: bool = False,
         device: str = "cpu",
         distributed: bool = True,
-        output_dir: Optional[str] = None,
+        output_dir: str | None = None,
     ):
         """
         Args:
@@ -91,12 +92,12 @@ class PersonSearchEvaluator(DatasetEvaluator):
         self.save = save
         self.distributed = distributed
         self.output_dir = output_dir
-        self._records: List[Record] = []
+        self._records: list[Record] = []
 
     @classmethod
     def from_config(
-        cls, cfg: CfgNode, dataset_name: str, output_dir: Optional[str] = None
-    ) -> Dict[str, Any]:
+        cls, cfg: CfgNode, dataset_name: str, output_dir: str | None = None
+    ) -> dict[str, Any]:
         search = cfg.TEST.SEARCH
         return {
             "dataset_name": dataset_name,
@@ -116,7 +117,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         self._records = []
 
-    def process(self, inputs: List[Dict[str, Any]], outputs: List[Dict[str, Any]]) -> None:
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """
         Args:
             inputs: dataset dicts with "image_id" and, in frames with queries, "queries"; or, where
@@ -146,7 +147,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
                 record["image_note"] = frame["image_note"]
             self._records.append(record)
 
-    def evaluate(self) -> "OrderedDict[str, Dict[str, float]]":
+    def evaluate(self) -> "OrderedDict[str, dict[str, float]]":
         """
         Returns:
             {"detection": {"AP", "recall", ...}, "search": {"mAP", "top1", "top5", "top10"}, ...}
@@ -173,7 +174,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
 
     def evaluate_predictions(
         self, predictions: Predictions
-    ) -> "OrderedDict[str, Dict[str, float]]":
+    ) -> "OrderedDict[str, dict[str, float]]":
         """Score predictions of the whole dataset; see :meth:`evaluate`."""
         if self.save:
             path = os.path.join(self.output_dir, "predictions.npz")
@@ -192,7 +193,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
         return OrderedDict(scores.metrics())
 
 
-def _checked_threshs(threshs: Sequence[float]) -> Tuple[float, ...]:
+def _checked_threshs(threshs: Sequence[float]) -> tuple[float, ...]:
     """Each once."""
     for thresh in threshs:
         if not 0 <= thresh <= 1:
@@ -200,7 +201,7 @@ def _checked_threshs(threshs: Sequence[float]) -> Tuple[float, ...]:
     return tuple(dict.fromkeys(threshs))
 
 
-def _checked_cbgm(cbgm: Optional[Sequence[int]]) -> Optional[Tuple[int, int]]:
+def _checked_cbgm(cbgm: Sequence[int] | None) -> tuple[int, int] | None:
     if not cbgm:
         return None
     if len(cbgm) != 2 or any(k != int(k) or k < 1 for k in cbgm):

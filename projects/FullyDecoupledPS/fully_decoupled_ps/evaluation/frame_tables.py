@@ -7,7 +7,6 @@ image coordinates, areas are (x1 - x0) * (y1 - y0): no pixel is added.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional, Tuple
 
 import numpy as np
 
@@ -19,7 +18,7 @@ class Detections:
     boxes: np.ndarray  # (D, 4)
     scores: np.ndarray  # (D,), in [0, 1]
     offsets: np.ndarray  # (I + 1,) int64
-    features: Optional[np.ndarray] = None  # (D, F) float32, L2-normalised
+    features: np.ndarray | None = None  # (D, F) float32, L2-normalised
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -84,7 +83,7 @@ def rows_of_frames(frames: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return ranges(offsets[frames], np.diff(offsets)[frames])
 
 
-def pairs_of_same_frame(a, b) -> Tuple[np.ndarray, np.ndarray]:
+def pairs_of_same_frame(a, b) -> tuple[np.ndarray, np.ndarray]:
     """All pairs (row of ``a``, row of ``b``) that lie in one frame, sorted by row of ``a``, then b.
 
     ``a`` and ``b`` are :class:`Detections` or :class:`GroundTruth` of the same frames.

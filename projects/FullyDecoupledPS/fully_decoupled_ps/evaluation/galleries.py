@@ -1,7 +1,8 @@
 """The detections that each query is compared with."""
 
 from collections import Counter
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import NamedTuple, Union
 
 import numpy as np
 
@@ -18,8 +19,8 @@ class Gallery(NamedTuple):
     sorted once for all its galleries, and the few that are left out are counted apart.
     """
 
-    dets: Optional[np.ndarray]  # (N,) ascending
-    left_out: Tuple[Rows, ...] = ()  # disjoint, where dets is None
+    dets: np.ndarray | None  # (N,) ascending
+    left_out: tuple[Rows, ...] = ()  # disjoint, where dets is None
 
 
 class _Frames(NamedTuple):
@@ -31,7 +32,7 @@ class Galleries:
     """Makes the :class:`Gallery` of a query; those that queries share are made once."""
 
     def __init__(
-        self, offsets: np.ndarray, all_frames: np.ndarray, listed: Sequence[Optional[np.ndarray]]
+        self, offsets: np.ndarray, all_frames: np.ndarray, listed: Sequence[np.ndarray | None]
     ):
         """
         Args:
@@ -43,13 +44,13 @@ class Galleries:
         self._all = self._complement(all_frames.astype(np.int64))
         lists = {id(frames): frames for frames in listed if frames is not None}
         uses = Counter(id(frames) for frames in listed)
-        self._shared: Dict[int, _Frames] = {
+        self._shared: dict[int, _Frames] = {
             key: self._of_list(frames, True) for key, frames in lists.items() if uses[key] > 1
         }
 
     def of(
-        self, frames: Optional[np.ndarray], own_frame: int, without_own: bool, seen: np.ndarray
-    ) -> Tuple[np.ndarray, Gallery]:
+        self, frames: np.ndarray | None, own_frame: int, without_own: bool, seen: np.ndarray
+    ) -> tuple[np.ndarray, Gallery]:
         """The gallery of a query in frame ``own_frame``.
 
         Args:
@@ -95,8 +96,8 @@ def _as_run(rows: np.ndarray) -> Rows:
 
 
 def needed_frames(
-    listed: Sequence[Sequence[Optional[np.ndarray]]], rows: Sequence[np.ndarray], num_rows: int
-) -> Optional[List[np.ndarray]]:
+    listed: Sequence[Sequence[np.ndarray | None]], rows: Sequence[np.ndarray], num_rows: int
+) -> list[np.ndarray] | None:
     """The frames that each query row is compared with; None if some row needs all of them.
 
     Args:
@@ -104,7 +105,7 @@ def needed_frames(
     """
     if any(frames is None for galleries in listed for frames in galleries):
         return None
-    by_row: List[List[np.ndarray]] = [[] for _ in range(num_rows)]
+    by_row: list[list[np.ndarray]] = [[] for _ in range(num_rows)]
     for galleries, query_rows in zip(listed, rows):
         for row, frames in zip(query_rows.tolist(), galleries):
             by_row[row].append(frames)

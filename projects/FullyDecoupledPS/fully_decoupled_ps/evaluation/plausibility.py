@@ -5,7 +5,8 @@ error anywhere: they score 0, which looks like a bad model.
 """
 
 import logging
-from typing import Any, Callable, Dict, List, Tuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -83,10 +84,10 @@ def _check_notation(dataset: SearchDataset, predictions: Predictions) -> None:
     logger.warning(message)
 
 
-def _readings() -> List[Tuple[str, Reading]]:
+def _readings() -> list[tuple[str, Reading]]:
     """Notations by name."""
     half = np.array([0.5, 0.5])
-    readings: List[Tuple[str, Reading]] = [
+    readings: list[tuple[str, Reading]] = [
         ("x, y, width, height", lambda b, _: np.c_[b[:, :2], b[:, :2] + b[:, 2:]]),
         (
             "centre x, centre y, width, height",
@@ -101,7 +102,7 @@ def _readings() -> List[Tuple[str, Reading]]:
     return readings
 
 
-def _sample(dataset: SearchDataset, detections: Detections) -> Tuple[GroundTruth, Detections]:
+def _sample(dataset: SearchDataset, detections: Detections) -> tuple[GroundTruth, Detections]:
     """Persons of some gallery frames, and as many of the best detections of each frame."""
     gt = dataset.ground_truth
     num_gt, num_dets = np.diff(gt.offsets), np.diff(detections.offsets)
@@ -121,7 +122,7 @@ def _sizes(dataset: SearchDataset) -> np.ndarray:
     return np.array([[_size(d, "width"), _size(d, "height")] for d in dataset.dicts]).reshape(-1, 2)
 
 
-def _size(d: Dict[str, Any], key: str) -> float:
+def _size(d: dict[str, Any], key: str) -> float:
     return float(d.get(key) or np.nan)
 
 

@@ -1,12 +1,12 @@
 """The breakdowns as pictures (PNG)."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-Rows = List[Dict[str, Any]]
+Rows = list[dict[str, Any]]
 
 
 def plot_camera_pairs(path: str, rows: Rows) -> None:
@@ -58,7 +58,7 @@ def plot_gallery_sizes(path: str, rows: Rows) -> None:
     _save(figure, path)
 
 
-def plot_spreads(path: str, rows: Rows, metrics: List[str]) -> None:
+def plot_spreads(path: str, rows: Rows, metrics: list[str]) -> None:
     """Means with their spread, one panel a metric.
 
     Args:

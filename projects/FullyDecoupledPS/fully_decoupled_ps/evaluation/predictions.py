@@ -9,15 +9,16 @@ be read has ``"unreadable": True`` and no boxes.
 
 import difflib
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
 from .frame_tables import Detections, frame_of_rows, to_offsets
 
-Record = Dict[str, Any]
+Record = dict[str, Any]
 
 # Key of a record -> the key of the boxes that it has a feature for.
 FEATURES = {"features": "boxes", "query_features": "query_boxes"}
@@ -32,7 +33,7 @@ class Predictions:
     query_boxes: np.ndarray  # (U, 4)
     query_offsets: np.ndarray  # (I + 1,)
     unreadable: np.ndarray  # (I,) bool, frames that nothing is predicted for
-    query_features: Optional[np.ndarray] = None  # (U, F) float32
+    query_features: np.ndarray | None = None  # (U, F) float32
 
     @property
     def searchable(self) -> bool:
@@ -52,7 +53,7 @@ def collect_predictions(
             values that would make a figure wrong; it names the frame.
     """
     known = set(image_ids)
-    by_image: Dict[str, Record] = {}
+    by_image: dict[str, Record] = {}
     for record in records:
         by_image.setdefault(record["image_id"], record)
     unknown = [i for i in by_image if i not in known]
@@ -91,7 +92,7 @@ def collect_predictions(
     return predictions
 
 
-def _similar_ids(unknown: str, image_ids: Sequence[str]) -> List[str]:
+def _similar_ids(unknown: str, image_ids: Sequence[str]) -> list[str]:
     """The same name in another folder or with another ending, or else the most similar one."""
     stem = os.path.splitext(os.path.basename(unknown))[0]
     same = [i for i in image_ids if os.path.splitext(os.path.basename(i))[0] == stem]
@@ -116,7 +117,7 @@ def _check_unreadable(predictions: Predictions) -> None:
     )
 
 
-def _feature_dim(records: List[Record]) -> Optional[int]:
+def _feature_dim(records: list[Record]) -> int | None:
     """How many dimensions all features have; None when no record has features of either kind."""
     if not any(key in r for r in records for key in FEATURES):
         return None
@@ -193,6 +194,6 @@ def _numbers(box: np.ndarray) -> str:
     return ", ".join(f"{v:g}" for v in box)
 
 
-def _report_images(image_ids: List[str], fault: str) -> None:
+def _report_images(image_ids: list[str], fault: str) -> None:
     if image_ids:
         raise UserError(f"{len(image_ids)} image(s), the first '{image_ids[0]}', {fault}")

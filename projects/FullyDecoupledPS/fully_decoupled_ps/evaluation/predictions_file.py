@@ -38,8 +38,8 @@ import os
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def save_predictions(
         np.savez(f, **arrays)
 
 
-def dataset_of_predictions(path: str) -> Optional[str]:
+def dataset_of_predictions(path: str) -> str | None:
     """The name of the data set that the file says it is for; UserError as load_predictions."""
     name = _read(path, ("version", "image_ids", "dataset")).get("dataset")
     return None if name is None else _text(path, "dataset", name.reshape(-1)[:1])[0]
@@ -118,7 +118,7 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
             f"{path}, array 'image_ids': '{repeated[0]}' stands there more than once, as do "
             f"{len(repeated) - 1} others; put all detections of an image into one run of rows"
         )
-    records: List[Record] = [{"image_id": image_id} for image_id in ids]
+    records: list[Record] = [{"image_id": image_id} for image_id in ids]
     unreadable = arrays.get("unreadable", np.zeros(len(ids), dtype=bool))
     if unreadable.shape != (len(ids),) or not _is_bool(unreadable):
         raise UserError(
@@ -135,7 +135,7 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
     return _normalised(path, collect_predictions(records, image_ids, dataset_name))
 
 
-def _text(path: str, name: str, array: np.ndarray) -> List[str]:
+def _text(path: str, name: str, array: np.ndarray) -> list[str]:
     """Text, UTF-8 bytes or whole numbers in one row -> str."""
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise UserError(
@@ -157,7 +157,7 @@ def _is_bool(array: np.ndarray) -> bool:
 
 def _rows(
     path: str, name: str, values: np.ndarray, offsets_name: str, offsets: np.ndarray, images: int
-) -> List[np.ndarray]:
+) -> list[np.ndarray]:
     """An array cut into the rows of each image."""
     if values.ndim == 0 or values.dtype.kind not in "fiu":
         raise UserError(
@@ -207,7 +207,7 @@ def _normalised(path: str, predictions: Predictions) -> Predictions:
     )
 
 
-def _read(path: str, names: Sequence[str]) -> Dict[str, np.ndarray]:
+def _read(path: str, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Those of the named arrays that the file holds; it must hold all but the optional ones."""
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; TEST.SEARCH.SAVE_PREDICTIONS True writes one")

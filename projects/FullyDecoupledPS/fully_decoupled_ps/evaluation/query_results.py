@@ -1,7 +1,7 @@
 """The file of per-query results: what was found, at which rank, and what was missed."""
 
 import json
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +45,8 @@ def write_query_results(
 
 
 def _query_record(
-    dataset: SearchDataset, detections: Detections, query: Dict[str, Any], found: QueryResult
-) -> Dict[str, Any]:
+    dataset: SearchDataset, detections: Detections, query: dict[str, Any], found: QueryResult
+) -> dict[str, Any]:
     (frame,) = dataset.frame_numbers([query["image_id"]])
     return {
         **_frame_record(dataset, frame),
@@ -61,7 +61,7 @@ def _query_record(
     }
 
 
-def _frame_record(dataset: SearchDataset, frame: int) -> Dict[str, Any]:
+def _frame_record(dataset: SearchDataset, frame: int) -> dict[str, Any]:
     frame_dict = dataset.dicts[frame]
     return {
         "image_id": frame_dict["image_id"],
@@ -72,7 +72,7 @@ def _frame_record(dataset: SearchDataset, frame: int) -> Dict[str, Any]:
 
 def _hit_records(
     dataset: SearchDataset, detections: Detections, found: QueryResult
-) -> List[Dict[str, Any]]:
+) -> list[dict[str, Any]]:
     gt = dataset.ground_truth
     gt_of_frame = dict(zip(gt.frame_of[found.gt_rows].tolist(), found.gt_rows))
     records = []
@@ -93,7 +93,7 @@ def _hit_records(
     return records
 
 
-def _missed_records(dataset: SearchDataset, found: QueryResult) -> List[Dict[str, Any]]:
+def _missed_records(dataset: SearchDataset, found: QueryResult) -> list[dict[str, Any]]:
     gt = dataset.ground_truth
     records = []
     for gt_row, det in zip(found.gt_rows, found.true_positives):

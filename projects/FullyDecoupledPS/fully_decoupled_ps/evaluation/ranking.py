@@ -5,7 +5,6 @@ least its similarity). So a query costs one sort of its similarities, and no loo
 """
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 import numpy as np
 
@@ -17,7 +16,7 @@ class QueryResult:
     """How one query fared."""
 
     ap: float  # in [0, 1]
-    first_hit_rank: Optional[int]  # from 1; None without a right detection
+    first_hit_rank: int | None  # from 1; None without a right detection
     num_gt: int
     gt_rows: np.ndarray  # (n,) ground-truth boxes in the gallery; a frame listed twice once
     true_positives: np.ndarray  # (n,) the right detection of each, -1 where there is none
@@ -31,7 +30,7 @@ class QueryResult:
 
 def score_rankings(
     offsets: np.ndarray, right: np.ndarray, at_least: np.ndarray, num_gt: np.ndarray
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """AP and rank of the first hit of Q queries.
 
     Args:

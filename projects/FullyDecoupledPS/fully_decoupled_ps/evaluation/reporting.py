@@ -3,7 +3,8 @@
 import json
 import logging
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from tabulate import tabulate
 
@@ -21,7 +22,7 @@ def report(
     dataset: SearchDataset,
     scores: Scores,
     options: EvaluationOptions,
-    output_dir: Optional[str] = None,
+    output_dir: str | None = None,
 ) -> None:
     """Log every table, and write the files into ``output_dir`` if it is given."""
     # figures over no query or person are none: "n/a" in tables, null in files
@@ -56,7 +57,7 @@ def report(
         getattr(plots, f"plot_{name}")(path + ".png", rows)
 
 
-def _breakdowns(dataset: SearchDataset, scores: Scores) -> Dict[str, Rows]:
+def _breakdowns(dataset: SearchDataset, scores: Scores) -> dict[str, Rows]:
     """Of the main protocol and variant; empty ones are left out."""
     if not scores.search:
         return {}
@@ -97,7 +98,7 @@ def _write_query_results(
             write_query_results(path, dataset, scores.searched, protocol, result, thresh)
 
 
-def _warn_of_unreadable_frames(name: str, counts: Dict[str, Any]) -> None:
+def _warn_of_unreadable_frames(name: str, counts: dict[str, Any]) -> None:
     if "unreadable_frames" in counts:
         left_out = counts["queries_in_unreadable_frames"]
         logger.warning(
@@ -109,7 +110,7 @@ def _warn_of_unreadable_frames(name: str, counts: Dict[str, Any]) -> None:
         )
 
 
-def _warn_of_queries_without_ground_truth(name: str, counts: Dict[str, Any]) -> None:
+def _warn_of_queries_without_ground_truth(name: str, counts: dict[str, Any]) -> None:
     for protocol, n in counts.get("queries_without_ground_truth", {}).items():
         asked, left_out = (counts[key][protocol] for key in ("queries", "queries_left_out"))
         if n:
@@ -124,7 +125,7 @@ def _warn_of_queries_without_ground_truth(name: str, counts: Dict[str, Any]) -> 
             )  # fmt: skip
 
 
-def _tell_ignore_regions(name: str, counts: Dict[str, Any]) -> None:
+def _tell_ignore_regions(name: str, counts: dict[str, Any]) -> None:
     if "ignore_regions" in counts:
         logger.info(
             "%s: %d crowds or regions to ignore; %d detections of nobody that is annotated lie in "
@@ -160,7 +161,7 @@ def _warn_of_idle_thresholds(name: str, scores: Scores, options: EvaluationOptio
         )  # fmt: skip
 
 
-def _log_table(title: str, rows: List[Dict[str, Any]]) -> None:
+def _log_table(title: str, rows: list[dict[str, Any]]) -> None:
     if rows:
         table = tabulate(rows, "keys", tablefmt="pipe", floatfmt=".2f", missingval="n/a")
         logger.info("%s:\n%s", title, table)

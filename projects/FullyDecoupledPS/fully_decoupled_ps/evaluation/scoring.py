@@ -1,7 +1,7 @@
 """From predictions to every figure: which searches are run, and what each result is called."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from .breakdown import camera_protocols
 from .coco_metrics import evaluate_coco
@@ -16,24 +16,24 @@ from .search_metrics import SearchResult, SearchVariant, evaluate_search
 # IoU of a right detection, and what it adds to a figure's name; the published ones are at 0.5.
 DETECTION_IOUS = {0.5: "", 0.7: "_iou70"}
 
-Metrics = Dict[str, Dict[str, float]]
+Metrics = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
     """What is evaluated; see :class:`PersonSearchEvaluator` for the meaning of each field."""
 
-    score_threshs: Tuple[float, ...] = (0.5,)
+    score_threshs: tuple[float, ...] = (0.5,)
     cws: bool = True
-    cbgm: Optional[Tuple[int, int]] = None
-    gallery_sizes: Tuple[int, ...] = ()
+    cbgm: tuple[int, int] | None = None
+    gallery_sizes: tuple[int, ...] = ()
     gt_boxes: bool = False
     coco_ap: bool = False
     breakdown: bool = False
     query_results: bool = False
     device: str = "cpu"
 
-    def variants(self) -> List[SearchVariant]:
+    def variants(self) -> list[SearchVariant]:
         """Those that are run; the first is the one that everything else is compared with."""
         hits = NUM_HITS if self.query_results else 0
         return [
@@ -53,16 +53,16 @@ class EvaluationOptions:
 class Scores:
     """All results of one evaluation."""
 
-    detection: Dict[str, float]
-    coco: Optional[Dict[str, float]]
+    detection: dict[str, float]
+    coco: dict[str, float] | None
     # (protocol name, variant) -> result; the first protocol and variant are the main ones.
-    search: Dict[Tuple[str, SearchVariant], SearchResult]
+    search: dict[tuple[str, SearchVariant], SearchResult]
     # The same with ground-truth boxes for detections.
-    gt_boxes: Dict[str, SearchResult]
+    gt_boxes: dict[str, SearchResult]
     # Camera of the gallery -> result of the main variant, where cameras are looked at one by one.
-    cameras: Dict[Any, SearchResult]
-    searched: Optional[Detections]  # the detections that the results' rows are of
-    counts: Dict[str, Any]
+    cameras: dict[Any, SearchResult]
+    searched: Detections | None  # the detections that the results' rows are of
+    counts: dict[str, Any]
 
     def metrics(self) -> Metrics:
         """Task -> metrics, as :meth:`PersonSearchEvaluator.evaluate` returns them."""
@@ -93,7 +93,7 @@ def score_predictions(
         UserError: a query without a feature, or ground-truth boxes without features.
     """
     detections, ground_truth, regions = _gallery_part(dataset, predictions.detections)
-    detection: Dict[str, float] = {}
+    detection: dict[str, float] = {}
     for iou, suffix in DETECTION_IOUS.items():
         metrics = evaluate_detection(
             detections, ground_truth, iou_thresh=iou, ignore_regions=regions
@@ -147,7 +147,7 @@ def score_predictions(
 
 def _gallery_part(
     dataset: SearchDataset, detections: Detections
-) -> Tuple[Detections, GroundTruth, GroundTruth]:
+) -> tuple[Detections, GroundTruth, GroundTruth]:
     """What lies in gallery frames, without features, and there the annotated persons and the
     regions to ignore; other frames are not scored."""
     keep = dataset.gallery_frames
@@ -159,8 +159,8 @@ def _gallery_part(
 
 
 def _query_counts(
-    search: Dict[Tuple[str, SearchVariant], SearchResult], variant: SearchVariant
-) -> Dict[str, Dict[str, int]]:
+    search: dict[tuple[str, SearchVariant], SearchResult], variant: SearchVariant
+) -> dict[str, dict[str, int]]:
     """Per protocol: queries given, those without ground truth, those left out of the means."""
     results = {protocol: result for (protocol, v), result in search.items() if v == variant}
     return {

@@ -1,7 +1,8 @@
 """A registered test set as the evaluation needs it: frames, ground truth, protocols."""
 
 import copy
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from detectron2.data import DatasetCatalog
@@ -36,10 +37,10 @@ class SearchDataset:
     def __init__(self, name: str):
         """Raises UserError when no test set of that name is registered."""
         self.name = name
-        self.protocols: Dict[str, List[Dict[str, Any]]] = get_protocols(name)
+        self.protocols: dict[str, list[dict[str, Any]]] = get_protocols(name)
         self.query_ids = {protocol: range(len(qs)) for protocol, qs in self.protocols.items()}
         self.num_queries_left_out = dict.fromkeys(self.protocols, 0)
-        self.dicts: List[Dict[str, Any]] = list(map(with_regions_apart, DatasetCatalog.get(name)))
+        self.dicts: list[dict[str, Any]] = list(map(with_regions_apart, DatasetCatalog.get(name)))
         self.image_ids = [d["image_id"] for d in self.dicts]
         self.cameras = [d.get("camera_id") for d in self.dicts]
         self._frame_of_image = {image_id: i for i, image_id in enumerate(self.image_ids)}
@@ -51,7 +52,7 @@ class SearchDataset:
         )
         regions = [d.get("ignore_regions", []) for d in self.dicts]
         self.ignore_regions = _boxes_of_frames(regions, [-1] * sum(map(len, regions)))
-        self._galleries: Dict[int, np.ndarray] = {}
+        self._galleries: dict[int, np.ndarray] = {}
 
     def frame_numbers(self, image_ids: Sequence[str]) -> np.ndarray:
         """(n,): the places of images among the frames; UserError for an unknown one."""
@@ -77,7 +78,7 @@ class SearchDataset:
             part.num_queries_left_out[name] = self.num_queries_left_out[name] + left_out
         return part
 
-    def gallery_size(self, protocol: str) -> Optional[int]:
+    def gallery_size(self, protocol: str) -> int | None:
         """How many frames each gallery of the protocol lists, where all list as many."""
         galleries = (query["gallery"] for query in self.protocols[protocol])
         sizes = {None if gallery is None else len(gallery) for gallery in galleries}
@@ -85,7 +86,7 @@ class SearchDataset:
 
     def search_protocols(
         self, predictions: Predictions, gallery_sizes: Sequence[int] = ()
-    ) -> List[SearchProtocol]:
+    ) -> list[SearchProtocol]:
         """The protocols in frame numbers and rows of the predicted query features.
 
         Args:
@@ -153,7 +154,7 @@ class SearchDataset:
             query_boxes=boxes,
         )
 
-    def _gallery(self, gallery: Optional[Sequence[str]]) -> Optional[np.ndarray]:
+    def _gallery(self, gallery: Sequence[str] | None) -> np.ndarray | None:
         """Frame numbers of a list; queries that share the list share the array."""
         if gallery is None:
             return None
@@ -162,7 +163,7 @@ class SearchDataset:
         return self._galleries[id(gallery)]
 
 
-def _boxes_of_frames(boxes: List[List[List[float]]], person_ids: List[int]) -> GroundTruth:
+def _boxes_of_frames(boxes: list[list[list[float]]], person_ids: list[int]) -> GroundTruth:
     """Each frame's boxes, and the ids of all of them."""
     rows = [box for of_frame in boxes for box in of_frame]
     return GroundTruth(

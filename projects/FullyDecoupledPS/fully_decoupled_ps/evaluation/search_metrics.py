@@ -17,10 +17,10 @@ Letters for shapes: see ``frame_tables.py``; Q queries of a protocol, U distinct
 """
 
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -44,11 +44,11 @@ PARTS_AHEAD = 3
 class SearchResult:
     """The results of all queries of a protocol."""
 
-    queries: List[QueryResult]
+    queries: list[QueryResult]
     skip_without_ground_truth: bool = False
 
     @cached_property
-    def counted(self) -> List[QueryResult]:
+    def counted(self) -> list[QueryResult]:
         """The queries that the means are taken over."""
         return [q for q in self.queries if q.num_gt or not self.skip_without_ground_truth]
 
@@ -56,7 +56,7 @@ class SearchResult:
     def num_without_ground_truth(self) -> int:
         return sum(q.num_gt == 0 for q in self.queries)
 
-    def metrics(self) -> Dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """``METRICS`` over the counted queries, in percent; none of them without such a query."""
         n = len(self.counted)
         if n == 0:
@@ -74,9 +74,9 @@ def evaluate_search(
     protocols: Sequence[SearchProtocol],
     variants: Sequence[SearchVariant] = (SearchVariant(),),
     *,
-    gallery_frames: Optional[np.ndarray] = None,
+    gallery_frames: np.ndarray | None = None,
     device: str = "cpu",
-) -> Dict[Tuple[str, SearchVariant], SearchResult]:
+) -> dict[tuple[str, SearchVariant], SearchResult]:
     """Search every query in its gallery, under all protocols and variants in one pass.
 
     Args:

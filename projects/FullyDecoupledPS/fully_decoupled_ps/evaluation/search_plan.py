@@ -1,7 +1,8 @@
 """What a search consists of: protocols and variants, and what each needs to be made ready once."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,12 +23,12 @@ class SearchProtocol:
     query_frames: np.ndarray  # (Q,) the frame that the query box lies in
     # Q arrays of the frames listed, or None: all gallery frames but the query's own. Queries that
     # share a gallery should share the array: it is then prepared once.
-    galleries: Sequence[Optional[np.ndarray]]
+    galleries: Sequence[np.ndarray | None]
     # Leave queries without ground truth in their gallery out of the means; else they count as 0.
     skip_without_ground_truth: bool = False
     # Leave the query's own frame out of galleries that list it.
     without_own_frame: bool = False
-    query_boxes: Optional[np.ndarray] = None  # (Q, 4), for context matching
+    query_boxes: np.ndarray | None = None  # (Q, 4), for context matching
 
     def __len__(self) -> int:
         return len(self.query_rows)
@@ -41,7 +42,7 @@ class SearchVariant(NamedTuple):
     # Gallery detections of a lower score take no part.
     score_thresh: float = 0.0
     # (k1, k2) of context matching (CBGM), see context_matching.py.
-    context: Optional[Tuple[int, int]] = None
+    context: tuple[int, int] | None = None
     # How many detections at the head of each ranking to return.
     num_hits: int = 0
 
@@ -74,8 +75,8 @@ class ProtocolPlan:
         self.order = np.argsort(protocol.query_rows, kind="stable")
         self.rows = protocol.query_rows[self.order]
         found = matches.of(protocol.person_ids[self.order])
-        times: List[np.ndarray] = [np.zeros(0, dtype=np.int64)]
-        self.galleries: List[Gallery] = []
+        times: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
+        self.galleries: list[Gallery] = []
         for i, query in enumerate(self.order.tolist()):
             times_listed, gallery = galleries.of(
                 protocol.galleries[query],
@@ -94,7 +95,7 @@ class ProtocolPlan:
 
     def rank(
         self, first_row: int, block: SimilarityBlock, plan: VariantPlan
-    ) -> Iterator[Tuple[int, QueryResult]]:
+    ) -> Iterator[tuple[int, QueryResult]]:
         """Score the queries whose rows are in the block, which begins with ``first_row``.
 
         Yields:

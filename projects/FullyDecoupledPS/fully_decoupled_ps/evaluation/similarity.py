@@ -8,7 +8,7 @@ With CWS the published code rounds once more: it scales every feature by the sco
 similarity.
 """
 
-from typing import Iterator, List, Optional, Tuple
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -26,9 +26,9 @@ def similarity_blocks(
     queries: np.ndarray,
     gallery: np.ndarray,
     frame_offsets: np.ndarray,
-    needed: Optional[List[np.ndarray]] = None,
+    needed: list[np.ndarray] | None = None,
     device: str = "cpu",
-) -> Iterator[Tuple[int, np.ndarray]]:
+) -> Iterator[tuple[int, np.ndarray]]:
     """Dot products of (U, F) query and (D, F) gallery features, in rows of queries.
 
     Args:
@@ -51,7 +51,7 @@ def similarity_blocks(
         yield from _dense_blocks(torch.as_tensor(queries), torch.as_tensor(gallery), device)
 
 
-def _dense_blocks(queries, gallery, device) -> Iterator[Tuple[int, np.ndarray]]:
+def _dense_blocks(queries, gallery, device) -> Iterator[tuple[int, np.ndarray]]:
     rows = max(1, BLOCK_BYTES // (4 * max(len(gallery), 1)))
     columns = len(gallery)
     if device != "cpu":
@@ -69,7 +69,7 @@ def _dense_blocks(queries, gallery, device) -> Iterator[Tuple[int, np.ndarray]]:
         yield first, block.numpy()
 
 
-def _sparse_blocks(queries, gallery, frame_offsets, needed) -> Iterator[Tuple[int, np.ndarray]]:
+def _sparse_blocks(queries, gallery, frame_offsets, needed) -> Iterator[tuple[int, np.ndarray]]:
     """A small product for every frame, with the queries that want it."""
     rows = max(1, 2 * BLOCK_BYTES // (4 * max(len(gallery), 1)))
     buffer = np.zeros((min(rows, len(queries)), len(gallery)), dtype=np.float32)

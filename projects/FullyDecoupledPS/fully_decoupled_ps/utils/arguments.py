@@ -3,7 +3,7 @@
 import argparse
 import math
 import sys
-from typing import Callable
+from collections.abc import Callable
 
 # The largest that SQLite, Milvus and NumPy take.
 MAX_WHOLE = 2**63 - 1

@@ -2,8 +2,8 @@
 
 import glob
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 from ..errors import UserError
 

@@ -1,7 +1,6 @@
 """The weight alpha of side-fusion (eq. 3) over the iterations of a run."""
 
 from pathlib import Path
-from typing import Dict, Union
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from .curves import Points, read_training_log
 from .figures import new_axes, to_image
 
 
-def read_alphas(log: Union[str, Path]) -> Dict[str, Points]:
+def read_alphas(log: str | Path) -> dict[str, Points]:
     """{"alpha/res3": [(iteration, value), ...], ...} of a training's metrics.json.
 
     Raises:
@@ -26,7 +25,7 @@ def read_alphas(log: Union[str, Path]) -> Dict[str, Points]:
     return alphas
 
 
-def draw_alphas(alphas: Dict[str, Points], title: str) -> np.ndarray:
+def draw_alphas(alphas: dict[str, Points], title: str) -> np.ndarray:
     """(H, W, 3) uint8 RGB: a line a layer; 1 is the detector's map alone, 0 the re-id map alone."""
     figure, axes = new_axes(8, 4.5)
     styles = ("-", "--", ":", "-.")

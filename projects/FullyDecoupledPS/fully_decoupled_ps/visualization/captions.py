@@ -1,8 +1,8 @@
 """Lines of text below a picture, in letters that names of cameras and files may have."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Sequence, Tuple
 
 import matplotlib
 import numpy as np
@@ -34,7 +34,7 @@ def fit_text(text: str, width: float, bold: bool = False) -> str:
     return ""
 
 
-def draw_caption(lines: Sequence[str], size: Tuple[int, int], pale: bool = False) -> np.ndarray:
+def draw_caption(lines: Sequence[str], size: tuple[int, int], pale: bool = False) -> np.ndarray:
     """A white strip, `size` (width, height) pixels, RGB, with the lines, the first one bold."""
     strip = Image.new("RGB", size, (255, 255, 255))
     draw = ImageDraw.Draw(strip)

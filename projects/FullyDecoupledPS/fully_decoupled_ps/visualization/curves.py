@@ -3,8 +3,9 @@
 import json
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -13,7 +14,7 @@ from .scalar_names import scalar_words
 
 logger = logging.getLogger(__name__)
 
-Points = List[Tuple[float, float]]
+Points = list[tuple[float, float]]
 
 # What a chart shows: its title, words by which the names of its scalars are known, the least top
 # of its y axis (1 for shares), and what it is.
@@ -36,7 +37,7 @@ WIDTH, HEIGHT = 380, 220
 LEFT, RIGHT, TOP, BOTTOM = 48, 10, 10, 36  # margins of the plot area
 
 
-def read_training_log(path: Union[str, Path]) -> Dict[str, Points]:
+def read_training_log(path: str | Path) -> dict[str, Points]:
     """Name of each scalar -> its points (iteration, value), in the order of the iterations.
 
     Where a resumed run logged an iteration again, the later line counts. Lines that are no JSON
@@ -50,7 +51,7 @@ def read_training_log(path: Union[str, Path]) -> Dict[str, Points]:
             f"training log {str(path)!r} cannot be read ({error.strerror}): give the metrics.json "
             "that training writes into its output folder"
         ) from error
-    series: Dict[str, Dict[float, float]] = {}
+    series: dict[str, dict[float, float]] = {}
     broken = 0
     for line in lines:
         try:
@@ -72,7 +73,7 @@ def read_training_log(path: Union[str, Path]) -> Dict[str, Points]:
     return {name: sorted(points.items()) for name, points in series.items()}
 
 
-def training_charts(log: Dict[str, Points]) -> List[Dict[str, Any]]:
+def training_charts(log: dict[str, Points]) -> list[dict[str, Any]]:
     """The charts that `log` has scalars for, as {"title", "note", "svg", "legend"}."""
     charts = []
     for title, words, y_top, note in CHARTS:
@@ -98,7 +99,7 @@ def _is_about(name: str, words: Sequence[str]) -> bool:
     return any(word in name.lower() for word in words)
 
 
-def line_chart(series: Dict[str, Points], title: str, y_top: float = 0.0) -> Markup:
+def line_chart(series: dict[str, Points], title: str, y_top: float = 0.0) -> Markup:
     """An SVG with a line a series; the y axis spans 0, `y_top` and all values."""
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
@@ -106,7 +107,7 @@ def line_chart(series: Dict[str, Points], title: str, y_top: float = 0.0) -> Mar
     x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
     y_low, y_high = y_ticks[0], y_ticks[-1]
 
-    def place(x: float, y: float) -> Tuple[float, float]:
+    def place(x: float, y: float) -> tuple[float, float]:
         return (
             LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT),
             TOP + (y_high - y) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM),
@@ -161,7 +162,7 @@ def ranking_chart(values: Sequence[float], shown: Sequence[int]) -> Markup:
     )
 
 
-def _ticks(low: float, high: float, count: int = 5) -> List[float]:
+def _ticks(low: float, high: float, count: int = 5) -> list[float]:
     """About `count` round numbers that span [low, high]."""
     span = high - low or max(abs(high), 1.0)
     step = 10.0 ** math.floor(math.log10(span / count))
@@ -171,7 +172,7 @@ def _ticks(low: float, high: float, count: int = 5) -> List[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
-def _summary(series: Dict[str, Points]) -> str:
+def _summary(series: dict[str, Points]) -> str:
     return "; ".join(
         f"{name} from {points[0][1]:.4g} to {points[-1][1]:.4g}" for name, points in series.items()
     )

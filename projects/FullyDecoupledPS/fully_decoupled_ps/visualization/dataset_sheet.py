@@ -1,6 +1,7 @@
 """A sheet of sample frames of a dataset, with its boxes and person ids."""
 
-from typing import Any, Callable, Dict, List, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ COLUMNS = 3
 
 
 def draw_dataset_sheet(
-    dicts: Sequence[Dict[str, Any]],
+    dicts: Sequence[dict[str, Any]],
     title: str,
     *,
     frames: int = 12,
@@ -48,7 +49,7 @@ def draw_dataset_sheet(
     return sheet(tiles, title, COLUMNS)
 
 
-def person_boxes(d: Dict[str, Any]) -> List[LabelledBox]:
+def person_boxes(d: dict[str, Any]) -> list[LabelledBox]:
     """The annotations of a frame, unlabelled ones below, and under them regions to ignore."""
     annotations = sorted(d["annotations"], key=lambda a: a["person_id"] >= 0)
     regions = [LabelledBox(box, IGNORED, "ignored") for box in d.get("ignore_regions", ())]
@@ -62,6 +63,6 @@ def person_boxes(d: Dict[str, Any]) -> List[LabelledBox]:
     ]
 
 
-def _caption(d: Dict[str, Any]) -> str:
+def _caption(d: dict[str, Any]) -> str:
     camera = f"camera {d['camera_id']}, " if d.get("camera_id") is not None else ""
     return f"{camera}{d['image_id']}: {len(d['annotations'])} persons"

@@ -1,7 +1,5 @@
 """A map of embeddings in the plane: persons that the network holds for alike lie together."""
 
-from typing import List
-
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -25,7 +23,7 @@ def choose_points(
     """The persons that have most boxes, and of each no more than MAX_BOXES, drawn with `seed`."""
     ids, counts = np.unique(labelled.person_ids, return_counts=True)
     rng = np.random.default_rng(seed)
-    rows: List[int] = []
+    rows: list[int] = []
     for person_id in ids[np.argsort(-counts, kind="stable")[:max_persons]]:
         mine = np.flatnonzero(labelled.person_ids == person_id)
         rows.extend(rng.permutation(mine)[:MAX_BOXES])

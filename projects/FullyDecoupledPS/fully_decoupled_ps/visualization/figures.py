@@ -1,7 +1,5 @@
 """Matplotlib figures as RGB pictures, without pyplot: no window system, nothing global changed."""
 
-from typing import Tuple
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,7 +8,7 @@ from matplotlib.figure import Figure
 DPI = 120
 
 
-def new_axes(width: float, height: float) -> Tuple[Figure, Axes]:
+def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of one plot, `width` x `height` inches, whose labels are never cut off."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)

@@ -2,7 +2,8 @@
 
 import colorsys
 import random
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ..errors import UserError
 from .visualizer import Box, BoxStyle, draw_view
 
-Rectangle = Tuple[int, int, int, int]  # left, top, right, bottom in pixels
+Rectangle = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
 LINE_HEIGHT = 18  # pixels of a line of text
@@ -42,7 +43,7 @@ def draw_boxes(
     image: np.ndarray,
     boxes: Sequence[LabelledBox],
     width: int,
-    thin: Sequence[Tuple[Box, Tuple[int, int, int]]] = (),
+    thin: Sequence[tuple[Box, tuple[int, int, int]]] = (),
 ) -> np.ndarray:
     """`image` (RGB), `width` pixels wide, with boxes, then thin lines (box, RGB), then labels."""
     height, full_width = image.shape[:2]
@@ -53,7 +54,7 @@ def draw_boxes(
     for box, color in thin:
         left, top, right, bottom = (round(v * scale) for v in box)
         cv2.rectangle(view, (left, top), (right, bottom), color, 2, cv2.LINE_AA)
-    taken: List[Rectangle] = []
+    taken: list[Rectangle] = []
     for b in boxes:
         if b.label:
             corners = tuple(round(v * scale) for v in b.box)
@@ -84,7 +85,7 @@ def _touch(a: Rectangle, b: Rectangle) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
-def sheet(tiles: Sequence[Tuple[np.ndarray, str]], title: str, columns: int) -> np.ndarray:
+def sheet(tiles: Sequence[tuple[np.ndarray, str]], title: str, columns: int) -> np.ndarray:
     """Pictures of one width in rows, each with its caption below, under a title.
 
     Raises UserError if there is no picture.
@@ -121,9 +122,9 @@ def text_line(text: str, width: int, scale: float = 0.4) -> np.ndarray:
     return line
 
 
-def sample_frames(dicts: Sequence[Dict[str, Any]], seed: int) -> List[Tuple[int, Dict[str, Any]]]:
+def sample_frames(dicts: Sequence[dict[str, Any]], seed: int) -> list[tuple[int, dict[str, Any]]]:
     """All frames and their places at random, but one of each camera in turn."""
-    by_camera: Dict[Any, List[int]] = {}
+    by_camera: dict[Any, list[int]] = {}
     for i in random.Random(seed).sample(range(len(dicts)), len(dicts)):
         by_camera.setdefault(dicts[i].get("camera_id"), []).append(i)
     order = [

@@ -1,6 +1,7 @@
 """Sample frames with what a detector found, or with the noisy boxes (SnA) that re-id trains on."""
 
-from typing import Any, Callable, Dict, List, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ BoxNoise = Callable[[Boxes, tuple], Boxes]
 
 
 def draw_detections(
-    dicts: Sequence[Dict[str, Any]],
+    dicts: Sequence[dict[str, Any]],
     predictions: Predictions,
     title: str,
     *,
@@ -57,7 +58,7 @@ def draw_detections(
 
 
 def draw_box_noise(
-    dicts: Sequence[Dict[str, Any]],
+    dicts: Sequence[dict[str, Any]],
     box_noise: BoxNoise,
     title: str,
     *,
@@ -80,7 +81,7 @@ def draw_box_noise(
     return sheet(tiles, title, COLUMNS)
 
 
-def _noisy_boxes(d: Dict[str, Any], box_noise: BoxNoise) -> List[tuple]:
+def _noisy_boxes(d: dict[str, Any], box_noise: BoxNoise) -> list[tuple]:
     """(place of the annotation, noisy box) of a frame."""
     gt = Boxes(torch.tensor([a["bbox"] for a in d["annotations"]], dtype=torch.float32))
     noisy = box_noise(gt, (d["height"], d["width"])).tensor[len(gt) :]

@@ -1,7 +1,8 @@
 """The features of detections whose person is known: those that fit a labelled box."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 

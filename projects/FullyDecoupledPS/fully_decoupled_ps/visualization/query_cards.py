@@ -2,8 +2,9 @@
 
 import base64
 import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Union
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ..errors import UserError
 from . import visualizer
 
 PathLike = Union[str, Path]
-Record = Dict[str, Any]
+Record = dict[str, Any]
 Read = Callable[[str], np.ndarray]
 
 NUM_QUERIES = 12
@@ -67,7 +68,7 @@ def load_queries(path: PathLike) -> Record:
     return content
 
 
-def _records(content: Record) -> Iterator[Tuple[str, Record, Sequence[str]]]:
+def _records(content: Record) -> Iterator[tuple[str, Record, Sequence[str]]]:
     """Every record of the file: what it is, itself, and the fields that it must have."""
     yield "the file", content, FILE_FIELDS
     for i, query in enumerate(content["queries"]):
@@ -79,7 +80,7 @@ def _records(content: Record) -> Iterator[Tuple[str, Record, Sequence[str]]]:
 
 def select_queries(
     ranking: Sequence[Record], count: int = NUM_QUERIES, hardest: int = NUM_HARDEST
-) -> List[Record]:
+) -> list[Record]:
     """`count` of the queries in `ranking` (best AP first), in its order.
 
     The last `hardest` are always in, so that a good network's failures show as well; the others
@@ -97,7 +98,7 @@ def select_queries(
     return chosen + list(ranking[len(rest) :])
 
 
-def find_image(file_name: str, image_root: Optional[PathLike]) -> Path:
+def find_image(file_name: str, image_root: PathLike | None) -> Path:
     """Where a picture is: at `file_name`, or under `image_root` if that is given.
 
     Under the root it is the longest tail of `file_name` that exists there (`a/b/c.jpg`, then
@@ -135,7 +136,7 @@ def query_card(query: Record, read: Read) -> Record:
     }
 
 
-def hit_card(hit: Record, found_at: Optional[int], name: str, read: Read) -> Record:
+def hit_card(hit: Record, found_at: int | None, name: str, read: Read) -> Record:
     """One gallery hit: its crop, the verdict in words, and the frame if the person is missed there.
 
     `found_at`: see `judge`.
@@ -156,7 +157,7 @@ def hit_card(hit: Record, found_at: Optional[int], name: str, read: Read) -> Rec
     }
 
 
-def judge(hit: Record, found_at: Optional[int]) -> Tuple[str, str]:
+def judge(hit: Record, found_at: int | None) -> tuple[str, str]:
     """A hit's verdict ("right", "wrong", "not judged") and, where the person is in its frame, why.
 
     `found_at` is the rank of the right hit in the same frame, if one is shown: a person counts

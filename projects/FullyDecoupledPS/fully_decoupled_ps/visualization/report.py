@@ -8,8 +8,8 @@ colour-histogram matcher (the floor) and the same network before its re-id train
 import logging
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple
 
 from ..data.images import read_image
 from . import curves
@@ -53,11 +53,11 @@ def write_report(
     title: str,
     results: PathLike,
     queries_file: PathLike,
-    training_logs: Optional[Mapping[str, PathLike]] = None,
-    floor: Optional[PathLike] = None,
-    untrained: Optional[PathLike] = None,
-    facts: Optional[Mapping[str, str]] = None,
-    image_root: Optional[PathLike] = None,
+    training_logs: Mapping[str, PathLike] | None = None,
+    floor: PathLike | None = None,
+    untrained: PathLike | None = None,
+    facts: Mapping[str, str] | None = None,
+    image_root: PathLike | None = None,
 ) -> Path:
     """Write the page to `path`, making its folder, and return `path`.
 
@@ -119,7 +119,7 @@ def write_report(
     return path
 
 
-def headline(metrics: Record, references: Mapping[str, Optional[Record]]) -> List[Record]:
+def headline(metrics: Record, references: Mapping[str, Record | None]) -> list[Record]:
     """The figures to see first: [{"title", "bars": [(label, percent or None, text, is_ours)]}]."""
     tiles = []
     for title, key in (("Search mAP", "mAP"), ("Search top-1", "top1")):
@@ -133,21 +133,21 @@ def headline(metrics: Record, references: Mapping[str, Optional[Record]]) -> Lis
     return tiles + [{"title": "Detection, IoU 0.5", "bars": bars}]
 
 
-def _bar(label: str, metrics: Optional[Record], group: str, key: str, ours: bool = False) -> Record:
+def _bar(label: str, metrics: Record | None, group: str, key: str, ours: bool = False) -> Record:
     value = (metrics or {}).get(group, {}).get(key)
     known = value is not None and math.isfinite(value)
     text = "not run" if metrics is None else percent(value)
     return {"label": label, "width": value if known else 0, "text": text, "ours": ours}
 
 
-def result_tables(metrics: Record, references: Mapping[str, Optional[Record]]) -> List[Record]:
+def result_tables(metrics: Record, references: Mapping[str, Record | None]) -> list[Record]:
     """The tables of results: search with a part for each gallery, and detection.
 
     [{"caption", "columns": [heading], "parts": [(heading, rows)]}], a row being (label, its cells
     or None if it was not run, whether it is the trained network's).
     """
     keys = {"mAP": "mAP", "top1": "top-1", "top5": "top-5", "top10": "top-10"}
-    groups: Dict[str, List[Tuple[str, str]]] = {}  # plain name -> (name, label) of its variants
+    groups: dict[str, list[tuple[str, str]]] = {}  # plain name -> (name, label) of its variants
     for group in metrics:
         if group.split("_")[0] == "search":
             plain, label = _variant(group)
@@ -167,7 +167,7 @@ def result_tables(metrics: Record, references: Mapping[str, Optional[Record]]) -
     return tables
 
 
-def _variant(group: str) -> Tuple[str, str]:
+def _variant(group: str) -> tuple[str, str]:
     """A search task's name without the variant, and the variant in words."""
     match = VARIANT.search(group)
     words = [text.format(match[key]) for key, text in VARIANT_WORDS.items() if match[key]]
@@ -181,12 +181,12 @@ def _gallery(group: str, metrics: Record) -> str:
     return f"{protocol.replace('_', ' ').capitalize()} gallery"
 
 
-def _cells(metrics: Optional[Record], group: str, keys: Mapping[str, str]) -> Optional[List[str]]:
+def _cells(metrics: Record | None, group: str, keys: Mapping[str, str]) -> list[str] | None:
     if metrics is None:
         return None
     return [percent(metrics.get(group, {}).get(key)) for key in keys]
 
 
-def percent(value: Optional[float]) -> str:
+def percent(value: float | None) -> str:
     """A figure that is in percent already, to one decimal; "n/a" for none or NaN."""
     return "n/a" if value is None or not math.isfinite(value) else f"{value:.1f}"

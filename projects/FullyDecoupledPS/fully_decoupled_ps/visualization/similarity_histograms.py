@@ -1,7 +1,5 @@
 """How similar boxes of the same and of different persons are: two histograms that should part."""
 
-from typing import Dict
-
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
@@ -15,7 +13,7 @@ SAME, DIFFERENT = "same person", "different persons"
 COLORS = {SAME: "#0a7a4b", OTHER_CAMERA: "#0a7a4b", SAME_CAMERA: "#8fd0b0", DIFFERENT: "#d62728"}
 
 
-def pair_similarities(labelled: LabelledFeatures, seed: int = 0) -> Dict[str, np.ndarray]:
+def pair_similarities(labelled: LabelledFeatures, seed: int = 0) -> dict[str, np.ndarray]:
     """
     Cosine similarities of all pairs of boxes in different frames, by kind of pair: DIFFERENT, and
     SAME, or SAME_CAMERA and OTHER_CAMERA where all cameras are known. Kinds without a pair are
@@ -38,7 +36,7 @@ def pair_similarities(labelled: LabelledFeatures, seed: int = 0) -> Dict[str, np
     return {kind: similarity[mask] for kind, mask in kinds.items() if mask.any()}
 
 
-def separation(pairs: Dict[str, np.ndarray]) -> float:
+def separation(pairs: dict[str, np.ndarray]) -> float:
     """The share of (same, different) pairs of pairs in which the same person is more similar.
 
     That is the area under the ROC curve, in [0, 1]; NaN if one kind is missing.

@@ -3,7 +3,8 @@
 import functools
 import logging
 import os
-from typing import Any, Callable, Dict, List, Optional
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from detectron2.config import CfgNode, configurable
@@ -35,8 +36,8 @@ class EvaluatorWithPictures(PersonSearchEvaluator):
         dataset_name: str,
         *,
         output_dir: str,
-        box_noise: Optional[BoxNoise] = None,
-        train_set: Optional[str] = None,
+        box_noise: BoxNoise | None = None,
+        train_set: str | None = None,
         **options: Any,
     ):
         """
@@ -50,7 +51,7 @@ class EvaluatorWithPictures(PersonSearchEvaluator):
         self.train_set = train_set
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, dataset_name: str, output_dir: str) -> Dict[str, Any]:
+    def from_config(cls, cfg: CfgNode, dataset_name: str, output_dir: str) -> dict[str, Any]:
         args = super().from_config(cfg, dataset_name, output_dir)
         return {**args, "train_set": next(iter(cfg.DATASETS.TRAIN), None)}
 
@@ -69,10 +70,10 @@ class EvaluatorWithPictures(PersonSearchEvaluator):
                 writer.add_image(name, picture, 0, dataformats="HWC")
         return results
 
-    def _draw(self, predictions: Predictions, training: bool) -> Dict[str, np.ndarray]:
+    def _draw(self, predictions: Predictions, training: bool) -> dict[str, np.ndarray]:
         name, thresh = self.dataset.name, self.options.score_threshs[0]
         dicts = self.dataset.dicts
-        pictures: Dict[str, Callable[[], np.ndarray]] = {
+        pictures: dict[str, Callable[[], np.ndarray]] = {
             "detections": lambda: draw_detections(dicts, predictions, name, score_thresh=thresh)
         }
         if predictions.searchable:
@@ -92,7 +93,7 @@ class EvaluatorWithPictures(PersonSearchEvaluator):
                 logger.warning("no picture of %s: %s", key, error)
         return drawn
 
-    def _main_queries(self) -> List[Dict[str, Any]]:
+    def _main_queries(self) -> list[dict[str, Any]]:
         protocol = next(iter(self.dataset.protocols))
         if self.options.gallery_sizes:
             (size, *_) = self.options.gallery_sizes
@@ -102,7 +103,7 @@ class EvaluatorWithPictures(PersonSearchEvaluator):
         return load_queries(path)["queries"]
 
 
-def _storage() -> Optional[EventStorage]:
+def _storage() -> EventStorage | None:
     try:
         return get_event_storage()
     except AssertionError:  # outside of training there is none

@@ -7,8 +7,9 @@ truth is known, `correct` and `gt_bbox`. Where there are `camera_id` and `time` 
 says them; a hit that is `weak` is drawn pale, its box grey.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Union
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,17 +18,17 @@ from ..data.images import read_image
 from .captions import LINE_HEIGHT, draw_caption
 
 Box = Sequence[float]
-Size = Tuple[int, int]  # width, height in pixels, as OpenCV orders them
-Record = Dict[str, Any]
+Size = tuple[int, int]  # width, height in pixels, as OpenCV orders them
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class BoxStyle:
     """How a box looks. `mark` ("tick", "cross") tells right from wrong without the colour."""
 
-    color: Tuple[int, int, int]  # RGB
+    color: tuple[int, int, int]  # RGB
     dashed: bool = False
-    mark: Optional[str] = None
+    mark: str | None = None
 
 
 QUERY = BoxStyle((38, 110, 230))
@@ -51,7 +52,7 @@ def encode_image(image: np.ndarray, extension: str = ".png", quality: int = 80) 
     return cv2.imencode(extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
-def crop_window(box: Box, image: np.ndarray, size: Size = CROP_SIZE) -> Tuple[int, int, int, int]:
+def crop_window(box: Box, image: np.ndarray, size: Size = CROP_SIZE) -> tuple[int, int, int, int]:
     """The part of `image` to show around `box`, XYXY, with the proportions of `size`.
 
     It is centred on the box, then moved to lie inside the frame. One that is larger than the frame
@@ -74,7 +75,7 @@ def _place(center: float, length: int, limit: int) -> int:
 
 
 def draw_view(
-    image: np.ndarray, window: Box, size: Size, boxes: Sequence[Tuple[Box, BoxStyle]]
+    image: np.ndarray, window: Box, size: Size, boxes: Sequence[tuple[Box, BoxStyle]]
 ) -> np.ndarray:
     """The `window` (whole pixels) of `image`, scaled to `size`, with `boxes` drawn, last on top.
 
@@ -133,7 +134,7 @@ def hit_style(hit: Record) -> BoxStyle:
     return RIGHT if hit["correct"] else WRONG
 
 
-def hit_boxes(hit: Record) -> Sequence[Tuple[Box, BoxStyle]]:
+def hit_boxes(hit: Record) -> Sequence[tuple[Box, BoxStyle]]:
     """The boxes to draw for a hit: its own and, if it is wrong, where the person really stands."""
     boxes = [(hit["bbox"], hit_style(hit))]
     if hit_style(hit) is WRONG and hit.get("gt_bbox") is not None:
@@ -182,12 +183,12 @@ def draw_frame(image: np.ndarray, hit: Record, width: int = 2 * CROP_SIZE[0]) ->
 
 
 def ranked_montage(
-    query: Union[Record, Sequence[Record]],
+    query: Record | Sequence[Record],
     hits: Sequence[Record],
     *,
     read: Callable[[str], np.ndarray] = read_image,
     size: Size = CROP_SIZE,
-    columns: Optional[int] = None,
+    columns: int | None = None,
     legend: str = "",
 ) -> np.ndarray:
     """The query (or several of one person), then its hits in the given order, with captions.

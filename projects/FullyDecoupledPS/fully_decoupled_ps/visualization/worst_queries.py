@@ -1,6 +1,7 @@
 """The queries that fared worst, each beside its first hits."""
 
-from typing import Any, Callable, Dict, List, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,13 @@ COUNT = 8
 HITS = 10
 
 
-def worst_queries(queries: Sequence[Dict[str, Any]], count: int = COUNT) -> List[Dict[str, Any]]:
+def worst_queries(queries: Sequence[dict[str, Any]], count: int = COUNT) -> list[dict[str, Any]]:
     """The `count` of lowest AP, lowest first, of those that have somebody to find."""
     return sorted((q for q in queries if q["num_gt"]), key=lambda q: q["ap"])[:count]
 
 
 def draw_worst_queries(
-    queries: Sequence[Dict[str, Any]],
+    queries: Sequence[dict[str, Any]],
     title: str,
     *,
     count: int = COUNT,
@@ -53,7 +54,7 @@ def draw_worst_queries(
     return np.concatenate(parts)
 
 
-def _caption(query: Dict[str, Any]) -> str:
+def _caption(query: dict[str, Any]) -> str:
     first = query["first_hit_rank"]
     found = "never found" if first is None else f"first right hit at rank {first}"
     return (

@@ -6,7 +6,7 @@ import importlib
 import logging
 import os
 import sys
-from typing import Sequence
+from collections.abc import Sequence
 
 from fully_decoupled_ps.utils.names import printable, take_all_names
 

@@ -1,8 +1,8 @@
 """The interface that every index has, wherever it keeps its data, and what they share."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Iterable, Iterator, Sequence
 
 import numpy as np
 

@@ -4,9 +4,9 @@ import heapq
 import itertools
 import json
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Iterable, Sequence
 
 import numpy as np
 

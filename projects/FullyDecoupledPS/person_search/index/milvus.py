@@ -8,9 +8,9 @@ file is done. So a kill can cost work but leave nothing twice or half.
 import hashlib
 import json
 import logging
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import Iterable, Sequence
 
 import numpy as np
 

@@ -6,9 +6,9 @@ cameras are stored as :func:`encode_name` writes them.
 
 import json
 import sqlite3
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterable, Sequence
 
 import numpy as np
 

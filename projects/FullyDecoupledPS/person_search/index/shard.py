@@ -1,8 +1,8 @@
 """One shard of an index: its records, its features, and what searches them."""
 
 import logging
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Iterable, Sequence
 
 import numpy as np
 

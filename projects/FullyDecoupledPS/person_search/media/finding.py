@@ -3,8 +3,8 @@
 import os
 import stat
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Sequence
 
 from ..errors import UserError
 from .files import MediaFile

@@ -1,7 +1,7 @@
 """Reading pictures, and frames of videos, as RGB uint8 (H, W, 3)."""
 
 import math
-from typing import Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 

@@ -1,6 +1,6 @@
 """One file with several names: through symbolic links, and across runs that name different ones."""
 
-from typing import Container, Iterable
+from collections.abc import Container, Iterable
 
 from ..index import IndexWriter, PersonIndex
 from .files import MediaFile

@@ -2,8 +2,9 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import torch

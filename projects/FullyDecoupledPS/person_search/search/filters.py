@@ -1,6 +1,7 @@
 """From what was typed, on the command line or the page, to :class:`Filters`."""
 
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..errors import UserError
 from ..index import Filters, PersonIndex

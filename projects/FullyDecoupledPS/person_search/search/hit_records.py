@@ -1,6 +1,6 @@
 """Hits as rows of a table, and as the records that pages and montages are drawn from."""
 
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from fully_decoupled_ps.utils.names import printable
 

@@ -6,8 +6,8 @@ may just not be mounted, or may not be read for now.
 """
 
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Iterable, Sequence
 
 from ..media.finding import LITTER
 

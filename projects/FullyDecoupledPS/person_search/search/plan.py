@@ -3,8 +3,8 @@
 import json
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Sequence
 
 from ..errors import UserError
 from ..index import IndexWriter, Source, SourceState

@@ -1,8 +1,9 @@
 """The pictures of one search, as a file: a montage, or a page that is complete in itself."""
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 # Tiles in a row of a montage.
 COLUMNS = 10
 
-Read = Callable[[str], Optional[np.ndarray]]
+Read = Callable[[str], np.ndarray | None]
 
 
 def write_montage(
@@ -80,7 +81,7 @@ def write_page(
     return Path(path)
 
 
-def _hit_card(hit: Record, frames: "_Frames") -> Dict[str, Any]:
+def _hit_card(hit: Record, frames: "_Frames") -> dict[str, Any]:
     frame = frames(hit["file_name"])
     place = f"hit {hit['rank']}, {hit['image_id']}"
     return {
@@ -98,7 +99,7 @@ class _Frames:
         self.read = read
         self.gone = set()
         # as large as its boxes reach, so that they can be drawn
-        self._sizes: Dict[str, np.ndarray] = {}
+        self._sizes: dict[str, np.ndarray] = {}
         for record in records:
             corner = np.ceil(np.asarray(record["bbox"][2:], dtype=float)).astype(int) + 1
             before = self._sizes.get(record["file_name"], corner)

@@ -1,6 +1,7 @@
 """Searching an index for others than the one searched, who would always be the best hit."""
 
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch

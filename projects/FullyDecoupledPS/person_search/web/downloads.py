@@ -4,8 +4,9 @@ import csv
 import io
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
 
 from ..index import Hit
 from ..search.hit_records import json_content, picture_records, text_rows

@@ -1,6 +1,6 @@
 """The page's filters: from what was typed to :class:`Filters`, and to a line that tells them."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from fully_decoupled_ps.utils.names import printable
 

@@ -1,7 +1,7 @@
 """Hits grouped by camera and time, so that one visit of a person is one group."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 from ..index import Hit
 

@@ -8,7 +8,7 @@ import ipaddress
 import json
 import re
 import socket
-from typing import Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders

@@ -1,8 +1,9 @@
 """The pictures of an index's frames, read when they are shown; they may be gone by then."""
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Iterable, NamedTuple, Sequence
+from typing import NamedTuple
 
 import numpy as np
 

@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import webbrowser
-from typing import Sequence
+from collections.abc import Sequence
 
 import gradio as gr
 import uvicorn

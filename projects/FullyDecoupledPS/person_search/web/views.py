@@ -1,8 +1,8 @@
 """HTML of the page's parts, from templates; pictures lie within it, so that no file is served."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Sequence
 
 import jinja2
 import numpy as np

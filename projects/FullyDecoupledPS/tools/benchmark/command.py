@@ -19,7 +19,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import torch
 import torchvision
@@ -70,7 +70,7 @@ STEPS = {
 # --- inference -------------------------------------------------------------------------------
 
 
-def measure_inference(config_file: str, args: argparse.Namespace) -> List[Dict[str, Any]]:
+def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """A record for each batch size and precision of one network."""
     cfg = benchmark_config(config_file, "reid", args.opts)
     model = build_for_inference(cfg, args.detections)
@@ -92,7 +92,7 @@ def measure_inference(config_file: str, args: argparse.Namespace) -> List[Dict[s
     return records
 
 
-def _time_precisions(model, inputs, args) -> List[Dict[str, Any]]:
+def _time_precisions(model, inputs, args) -> list[dict[str, Any]]:
     """Detector alone and whole network, in each type, all in turns; and one breakdown of each."""
     types, cases = ["float32"], {}
     types += [name for name in args.autocast if name != "float32"]
@@ -122,7 +122,7 @@ def _time_precisions(model, inputs, args) -> List[Dict[str, Any]]:
     return records
 
 
-def _milliseconds(seconds: List[float], inputs: list) -> float:
+def _milliseconds(seconds: list[float], inputs: list) -> float:
     return 1e3 * statistics.median(seconds) / len(inputs)
 
 
@@ -149,7 +149,7 @@ def _prepare_inference(cfg, args, batch_size: int, autocast: str):
 # --- training --------------------------------------------------------------------------------
 
 
-def measure_training(config_file: str, args: argparse.Namespace) -> List[Dict[str, Any]]:
+def measure_training(config_file: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """A record for each kind of step of one network."""
     prepare = {
         name: partial(_prepare_step, config_file, args, stage, opts)
@@ -188,7 +188,7 @@ def _prepare_step(config_file: str, args: argparse.Namespace, stage: str, opts: 
 # --- the command ------------------------------------------------------------------------------
 
 
-def environment(args: argparse.Namespace) -> Dict[str, Any]:
+def environment(args: argparse.Namespace) -> dict[str, Any]:
     """What the figures were measured on."""
     has_cuda = torch.cuda.is_available()
     return {
@@ -204,7 +204,7 @@ def environment(args: argparse.Namespace) -> Dict[str, Any]:
     }
 
 
-def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -236,9 +236,9 @@ def parse_args(arguments: Optional[List[str]] = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(args: argparse.Namespace) -> Dict[str, Any]:
+def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print as it goes; returns what is written to ``--output``."""
-    result: Dict[str, Any] = {"environment": environment(args), "records": []}
+    result: dict[str, Any] = {"environment": environment(args), "records": []}
     records = result["records"]
     for config_file in args.config_files or [str(CONFIGS / f"{m}.yaml") for m in MODELS]:
         measure = measure_inference if args.what == "inference" else measure_training
@@ -255,7 +255,7 @@ def run(args: argparse.Namespace) -> Dict[str, Any]:
     return result
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     keep_large_buffers()
     logging.disable(logging.INFO)

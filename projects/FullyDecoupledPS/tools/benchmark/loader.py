@@ -4,7 +4,6 @@ import itertools
 import tempfile
 import time
 from pathlib import Path
-from typing import Tuple
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -19,7 +18,7 @@ FULL_HD = SyntheticSpec(
 )
 
 
-def loader_images_per_second(batch_size: int, size: Tuple[int, int], workers: int) -> float:
+def loader_images_per_second(batch_size: int, size: tuple[int, int], workers: int) -> float:
     """Decoding, flipping and resizing JPEG frames of 1920 x 1080, as in training.
 
     Args:
@@ -37,7 +36,7 @@ def loader_images_per_second(batch_size: int, size: Tuple[int, int], workers: in
             MetadataCatalog.remove(NAME)
 
 
-def _measure(batch_size: int, size: Tuple[int, int], workers: int, batches: int = 60) -> float:
+def _measure(batch_size: int, size: tuple[int, int], workers: int, batches: int = 60) -> float:
     opts = [
         *("DATASETS.TRAIN", (NAME,), "DATALOADER.NUM_WORKERS", workers),
         *("SOLVER.IMS_PER_BATCH", batch_size),

@@ -1,7 +1,7 @@
 """Peak memory of a run, in a process of its own."""
 
 import multiprocessing
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 

@@ -1,6 +1,6 @@
 """Networks to be measured: untrained, with as many detections and persons as they are told."""
 
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
 
 import torch
 from detectron2.config import CfgNode
@@ -36,7 +36,7 @@ def benchmark_config(config_file: str, stage: str, opts: Sequence = ()) -> CfgNo
     return cfg
 
 
-def person_boxes(number: int, size: Tuple[int, int], seed: int = 0) -> torch.Tensor:
+def person_boxes(number: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
     """(number, 4) boxes of people: 15 to 50 % of the picture's height, and 0.4 as wide."""
     generator = torch.Generator().manual_seed(seed)
     draw = torch.rand(number, 3, generator=generator)
@@ -48,7 +48,7 @@ def person_boxes(number: int, size: Tuple[int, int], seed: int = 0) -> torch.Ten
     return torch.stack([x, y, x + box_width, y + box_height], dim=1)
 
 
-def random_images(number: int, size: Tuple[int, int], seed: int = 0) -> torch.Tensor:
+def random_images(number: int, size: tuple[int, int], seed: int = 0) -> torch.Tensor:
     """(number, 3, height, width) in [0, 255)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(number, 3, *size, generator=generator) * 255
@@ -81,7 +81,7 @@ def _people(found: Instances, number: int) -> Instances:
     return people
 
 
-def parts_of(model: nn.Module) -> Dict[str, List[nn.Module]]:
+def parts_of(model: nn.Module) -> dict[str, list[nn.Module]]:
     """The modules that a breakdown tells apart, of those that the network has."""
     modules = dict(model.named_modules())
     parts = {p: [modules[n] for n in names if n in modules] for p, names in PARTS.items()}
@@ -93,7 +93,7 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def count_multiply_adds(run: Callable[[], object]) -> Optional[int]:
+def count_multiply_adds(run: Callable[[], object]) -> int | None:
     """Multiply-adds of convolutions and matrix products, which papers call FLOPs, of one run.
 
     None if PyTorch counts nothing, as 2.4 does in inference mode.
@@ -104,7 +104,7 @@ def count_multiply_adds(run: Callable[[], object]) -> Optional[int]:
     return counter.get_total_flops() // 2 or None
 
 
-def training_batch(number: int, size: Tuple[int, int], persons: int, seed: int = 0) -> List[Dict]:
+def training_batch(number: int, size: tuple[int, int], persons: int, seed: int = 0) -> list[dict]:
     """``number`` images with ``persons`` labelled people in each."""
     batch = []
     for index, image in enumerate(random_images(number, size, seed)):
@@ -116,7 +116,7 @@ def training_batch(number: int, size: Tuple[int, int], persons: int, seed: int =
     return batch
 
 
-def training_step(cfg: CfgNode, model: nn.Module, batch: List[Dict]) -> Callable[[], None]:
+def training_step(cfg: CfgNode, model: nn.Module, batch: list[dict]) -> Callable[[], None]:
     """A function that takes one step of training a model: losses, gradients, optimiser."""
     model.train()
     optimizer = build_optimizer(cfg, model)

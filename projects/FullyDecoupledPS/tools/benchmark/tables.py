@@ -1,15 +1,15 @@
 """Tables of what was measured."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from tabulate import tabulate
 
 
-def _giga(number: Optional[int]) -> str:
+def _giga(number: int | None) -> str:
     return "not counted" if number is None else f"{number / 1e9:.0f}"
 
 
-def inference_table(records: List[Dict[str, Any]]) -> str:
+def inference_table(records: list[dict[str, Any]]) -> str:
     rows = [
         [
             r["model"],
@@ -30,7 +30,7 @@ def inference_table(records: List[Dict[str, Any]]) -> str:
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
 
 
-def parts_table(records: List[Dict[str, Any]]) -> str:
+def parts_table(records: list[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(part for r in records for part in r["parts ms"]))
     rows = [
         [r["model"], r["batch"], r["type"], *(f"{r['parts ms'].get(n, 0):.0f}" for n in names)]
@@ -39,7 +39,7 @@ def parts_table(records: List[Dict[str, Any]]) -> str:
     return tabulate(rows, ["model", "batch", "type", *names], tablefmt="pipe")
 
 
-def training_table(records: List[Dict[str, Any]]) -> str:
+def training_table(records: list[dict[str, Any]]) -> str:
     rows = [
         [
             r["model"],

@@ -2,8 +2,8 @@
 
 import statistics
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ def time_in_turns(
     rounds: int,
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
-) -> Dict[str, List[float]]:
+) -> dict[str, list[float]]:
     """Run each of several functions once a round, so that a machine's moods meet all alike.
 
     Args:
@@ -26,7 +26,7 @@ def time_in_turns(
     Returns:
         dict: by name, the seconds of each round.
     """
-    seconds: Dict[str, List[float]] = {name: [] for name in cases}
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
     for counted in [False] + [True] * rounds:
         for name, run in cases.items():
             wait_for(device)
@@ -38,7 +38,7 @@ def time_in_turns(
     return seconds
 
 
-def median_ratio(seconds: List[float], others: List[float]) -> float:
+def median_ratio(seconds: list[float], others: list[float]) -> float:
     """Median over the rounds of one case's seconds by another's in the same round."""
     return statistics.median(a / b for a, b in zip(seconds, others))
 
@@ -65,7 +65,7 @@ class Breakdown:
         self.parts = parts
         self.device = device
         self.seconds = {name: 0.0 for name in (*parts, "rest")}
-        self._inside: List[str] = []
+        self._inside: list[str] = []
         self._since = 0.0
 
     @contextmanager
@@ -84,7 +84,7 @@ class Breakdown:
             for hook in hooks:
                 hook.remove()
 
-    def _switch(self, entered: Optional[str]) -> None:
+    def _switch(self, entered: str | None) -> None:
         """Count the time so far, and go into a module, or out of the innermost one."""
         wait_for(self.device)
         now = time.perf_counter()

@@ -3,13 +3,14 @@
 import os
 import pickle
 from collections import OrderedDict
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
-Dicts = List[Dict[str, Any]]
-Protocols = Dict[str, List[Dict[str, Any]]]
+Dicts = list[dict[str, Any]]
+Protocols = dict[str, list[dict[str, Any]]]
 
 MAX_ENTRIES = 16
-_entries: "OrderedDict[Tuple, Tuple[int, bytes, Protocols]]" = OrderedDict()
+_entries: "OrderedDict[tuple, tuple[int, bytes, Protocols]]" = OrderedDict()
 
 
 def _state(paths: Sequence[str]) -> int:
@@ -27,8 +28,8 @@ def _state(paths: Sequence[str]) -> int:
 
 
 def read_once(
-    key: Tuple, paths: Sequence[str], read: Callable[[], Tuple[Dicts, Protocols]]
-) -> Tuple[Callable[[], Dicts], Protocols]:
+    key: tuple, paths: Sequence[str], read: Callable[[], tuple[Dicts, Protocols]]
+) -> tuple[Callable[[], Dicts], Protocols]:
     """
     Args:
         key: names the dataset

@@ -5,7 +5,8 @@ import math
 import os
 import time
 from collections import Counter
-from typing import Any, Collection, Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from detectron2.structures import BoxMode
@@ -86,7 +87,7 @@ def unwrap(value: Any) -> Any:
     return value
 
 
-def image_size(path: str, where: str) -> Tuple[int, int]:
+def image_size(path: str, where: str) -> tuple[int, int]:
     """
     Width and height in pixels of the picture as :mod:`.images` reads it, from the file's header.
 
@@ -112,7 +113,7 @@ def missing_image(path: str, where: str) -> EntryFault:
     )  # fmt: skip
 
 
-def person(box: List[float], person_id: int) -> Dict[str, Any]:
+def person(box: list[float], person_id: int) -> dict[str, Any]:
     """An annotation in Detectron2's format; box is x0, y0, x1, y1."""
     return {
         "bbox": box,
@@ -122,7 +123,7 @@ def person(box: List[float], person_id: int) -> Dict[str, Any]:
     }
 
 
-def clip_box(box: Sequence[float], width: int, height: int, where: str) -> List[float]:
+def clip_box(box: Sequence[float], width: int, height: int, where: str) -> list[float]:
     """
     Args:
         box: x0, y0, x1, y1 in pixels
@@ -150,13 +151,13 @@ def clip_box(box: Sequence[float], width: int, height: int, where: str) -> List[
     )  # fmt: skip
 
 
-def repeated_ids(annotations: List[Dict[str, Any]]) -> List[int]:
+def repeated_ids(annotations: list[dict[str, Any]]) -> list[int]:
     """The labelled person ids that stand more than once in a frame."""
     times = Counter(a["person_id"] for a in annotations if a["person_id"] >= 0)
     return sorted(person_id for person_id, n in times.items() if n > 1)
 
 
-def relabel_person_ids(dicts: List[Dict[str, Any]]) -> None:
+def relabel_person_ids(dicts: list[dict[str, Any]]) -> None:
     """Makes labelled ids contiguous from 0, in the order of the original ids; -1 stays."""
     annotations = [a for d in dicts for a in d["annotations"]]
     ids = sorted({a["person_id"] for a in annotations if a["person_id"] >= 0})
@@ -165,18 +166,18 @@ def relabel_person_ids(dicts: List[Dict[str, Any]]) -> None:
         a["person_id"] = new_id.get(a["person_id"], -1)
 
 
-def count_person_ids(dicts: List[Dict[str, Any]]) -> int:
+def count_person_ids(dicts: list[dict[str, Any]]) -> int:
     """The number of different labelled persons in dataset dicts."""
     return len(_person_ids(dicts))
 
 
-def has_contiguous_ids(dicts: List[Dict[str, Any]]) -> bool:
+def has_contiguous_ids(dicts: list[dict[str, Any]]) -> bool:
     """Whether the labelled persons are numbered from 0 without a gap, as training needs them."""
     ids = _person_ids(dicts)
     return ids == set(range(len(ids)))
 
 
-def _person_ids(dicts: List[Dict[str, Any]]) -> Set[int]:
+def _person_ids(dicts: list[dict[str, Any]]) -> set[int]:
     return {a["person_id"] for d in dicts for a in d.get("annotations", [])} - {-1}
 
 
@@ -187,7 +188,7 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self.kept: List[EntryFault] = []
+        self.kept: list[EntryFault] = []
         self._list = ""
 
     def of(self, name: str) -> "Faults":
@@ -213,7 +214,7 @@ class Oddities:
 
     def __init__(self) -> None:
         self.count: Counter = Counter()
-        self._first: Dict[str, str] = {}
+        self._first: dict[str, str] = {}
 
     def add(self, what: str, where: str) -> None:
         self.count[what] += 1
@@ -224,7 +225,7 @@ class Oddities:
             logger.warning("%s: %d %s; first: %s", dataset, n, what, self._first[what])
 
 
-def log_summary(dataset: str, dicts: List[Dict[str, Any]], oddities: Oddities) -> None:
+def log_summary(dataset: str, dicts: list[dict[str, Any]], oddities: Oddities) -> None:
     """One line of counts, and one warning a kind of oddity."""
     boxes = [a["person_id"] for d in dicts for a in d["annotations"]]
     logger.info(

@@ -1,8 +1,8 @@
 """What a class of an annotation tool or benchmark is for person search, by its name."""
 
 import re
+from collections.abc import Iterable
 from enum import Enum
-from typing import Iterable, Optional
 
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 
@@ -35,7 +35,7 @@ def kind_of_class(
     persons: Iterable[str] = (),
     ignored: Iterable[str] = (),
     others: Iterable[str] = (),
-) -> Optional[Kind]:
+) -> Kind | None:
     """
     Args:
         name: of a class; case, and "_" or "-" for a blank, make no difference.

@@ -12,7 +12,8 @@ box, even if it is another one than the query's, or nobody.
 import os
 import re
 from collections import defaultdict
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple, Union
+from collections.abc import Callable
+from typing import Any, Union
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -62,7 +63,7 @@ ALL_SIZES = "all"
 GallerySize = Union[int, str]
 
 
-def load_cuhk_sysu(root: str, split: str, gallery_size: GallerySize = 100) -> List[Dict[str, Any]]:
+def load_cuhk_sysu(root: str, split: str, gallery_size: GallerySize = 100) -> list[dict[str, Any]]:
     """
     Load CUHK-SYSU in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
 
@@ -84,7 +85,7 @@ def load_cuhk_sysu(root: str, split: str, gallery_size: GallerySize = 100) -> Li
 
 def load_cuhk_sysu_protocols(
     root: str, gallery_size: GallerySize = 100
-) -> Dict[str, List[Dict[str, Any]]]:
+) -> dict[str, list[dict[str, Any]]]:
     """
     The test queries with their lists of gallery frames, under the name "gallery_<size>", or with
     "all" under six such names.
@@ -102,7 +103,7 @@ def register_cuhk_sysu(name: str, root: str, split: str, gallery_size: GallerySi
         metadata.set(protocols_fn=lambda: load_cuhk_sysu_protocols(root, gallery_size))
 
 
-def _read(root: str, split: str, size: GallerySize) -> Tuple[Callable[[], List[Dict]], Dict]:
+def _read(root: str, split: str, size: GallerySize) -> tuple[Callable[[], list[dict]], dict]:
     if split not in ("train", "test"):
         raise UserError(f"CUHK-SYSU: split '{split}' is unknown; give 'train' or 'test'")
     if split == "test" and size not in (*GALLERY_SIZES, ALL_SIZES):
@@ -124,7 +125,7 @@ def _read(root: str, split: str, size: GallerySize) -> Tuple[Callable[[], List[D
     return read_once(("cuhk_sysu", root, *split_files), paths, lambda: load(root))
 
 
-def _load_train(root: str) -> Tuple[List[Dict], Dict]:
+def _load_train(root: str) -> tuple[list[dict], dict]:
     oddities = Oddities()
     frames = _Frames(root, oddities)
     pool = set(read_pool(root))
@@ -140,7 +141,7 @@ def _load_train(root: str) -> Tuple[List[Dict], Dict]:
     return frames.dicts, {}
 
 
-def _load_test(root: str, sizes: List[int]) -> Tuple[List[Dict], Dict]:
+def _load_test(root: str, sizes: list[int]) -> tuple[list[dict], dict]:
     oddities = Oddities()
     frames = _Frames(root, oddities)
     frames.add(read_pool(root), "CUHK-SYSU test")
@@ -170,15 +171,15 @@ def _load_test(root: str, sizes: List[int]) -> Tuple[List[Dict], Dict]:
     return frames.dicts, protocols
 
 
-def _frames_of_persons(dicts: List[Dict]) -> Dict[int, Set[str]]:
-    frames: Dict[int, Set[str]] = defaultdict(set)
+def _frames_of_persons(dicts: list[dict]) -> dict[int, set[str]]:
+    frames: dict[int, set[str]] = defaultdict(set)
     for d in dicts:
         for annotation in d["annotations"]:
             frames[annotation["person_id"]].add(d["image_id"])
     return frames
 
 
-def _person_ids(queries: List[Query]) -> List[int]:
+def _person_ids(queries: list[Query]) -> list[int]:
     numbers = [re.search(r"(\d+)\s*$", query.idname) for query in queries]
     ids = [int(number[1]) for number in numbers if number]
     return ids if len(set(ids)) == len(queries) else list(range(len(queries)))
@@ -192,19 +193,19 @@ class _Frames:
         self.images_file = os.path.join(root, "annotation", "Images.mat")
         self.boxes = read_images(root)  # of all images, of both splits
         self.oddities = oddities
-        self.by_name: Dict[str, Dict[str, Any]] = {}
-        self.kept: Dict[str, List[Box]] = {}  # x, y, w, h of a frame's annotations
+        self.by_name: dict[str, dict[str, Any]] = {}
+        self.kept: dict[str, list[Box]] = {}  # x, y, w, h of a frame's annotations
 
     @property
-    def dicts(self) -> List[Dict[str, Any]]:
+    def dicts(self) -> list[dict[str, Any]]:
         return list(self.by_name.values())
 
-    def add(self, names: List[str], what: str) -> None:
+    def add(self, names: list[str], what: str) -> None:
         where = f"{self.images_file}, field 'Img'"
         for name in with_progress(names, f"{what}: reading image sizes"):
             self._add_frame(name, where)
 
-    def _add_frame(self, name: str, where: str) -> Dict[str, Any]:
+    def _add_frame(self, name: str, where: str) -> dict[str, Any]:
         if name not in self.boxes:
             raise UserError(
                 f"{where}: '{name}' is not in {self.images_file}, field 'Img'; both must come "
@@ -228,7 +229,7 @@ class _Frames:
                 self._add_person(name, box, -1, box_name)
         return self.by_name[name]
 
-    def _clip(self, name: str, box: Box, where: str) -> List[float]:
+    def _clip(self, name: str, box: Box, where: str) -> list[float]:
         x, y, w, h = box
         corners = [x, y, x + w, y + h]
         frame = self.by_name[name]
@@ -257,7 +258,7 @@ class _Frames:
             self.oddities.add(EXTRA, where)
             self._add_person(name, box, person_id, where)
 
-    def add_query(self, query: Query, person_id: int, label_own: bool) -> Dict[str, Any]:
+    def add_query(self, query: Query, person_id: int, label_own: bool) -> dict[str, Any]:
         """Labels the person in the gallery and, if asked to, in the query's own frame.
 
         Returns the protocol's entry.
@@ -279,7 +280,7 @@ class _Frames:
         box = self._clip(query.image, query.box, query.where)
         return add_query(self.by_name[query.image], box, person_id, gallery)
 
-    def _count_oddities(self, query: Query, listed: Dict[str, Optional[Box]]) -> None:
+    def _count_oddities(self, query: Query, listed: dict[str, Box | None]) -> None:
         if query.image in listed:
             self.oddities.add(OWN_FRAME, query.where)
             if listed[query.image] is None:

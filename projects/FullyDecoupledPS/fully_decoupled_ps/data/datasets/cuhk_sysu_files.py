@@ -1,8 +1,9 @@
 """CUHK-SYSU's .mat files as plain Python: cells of structs of cells, unpacked and checked."""
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ...errors import UserError
 from .checks import check_name, read_mat, unreadable_mat, unwrap, with_progress
 from .mat_structs import StructArray
 
-Box = Tuple[float, float, float, float]  # x, y, w, h in pixels
+Box = tuple[float, float, float, float]  # x, y, w, h in pixels
 
 
 @dataclass
@@ -20,13 +21,13 @@ class Query:
     image: str
     box: Box
     idname: str
-    gallery: List[str]
-    found: Dict[int, Box]  # place in the gallery -> the person's box; others don't hold the person
+    gallery: list[str]
+    found: dict[int, Box]  # place in the gallery -> the person's box; others don't hold the person
     where: str  # file and field, for errors
 
-    def first_listings(self) -> Dict[str, Optional[Box]]:
+    def first_listings(self) -> dict[str, Box | None]:
         """Every gallery frame with the box that it has where it is listed first; None without."""
-        listed: Dict[str, Optional[Box]] = dict.fromkeys(self.gallery)
+        listed: dict[str, Box | None] = dict.fromkeys(self.gallery)
         for place, box in self.found.items():
             name = self.gallery[place]
             if self.gallery.index(name) == place:
@@ -34,11 +35,11 @@ class Query:
         return listed
 
 
-def read_images(root: str) -> Dict[str, List[Box]]:
+def read_images(root: str) -> dict[str, list[Box]]:
     """Boxes of every image, from annotation/Images.mat."""
     path = os.path.join(root, "annotation", "Images.mat")
     where = f"{path}, field 'Img'"
-    images: Dict[str, List[Box]] = {}
+    images: dict[str, list[Box]] = {}
     for image in _structs(read_mat(path, ["Img"], "CUHK-SYSU"), ("imname", "box"), where):
         name = _name(image["imname"], where)
         if name in images:
@@ -48,14 +49,14 @@ def read_images(root: str) -> Dict[str, List[Box]]:
     return images
 
 
-def read_pool(root: str) -> List[str]:
+def read_pool(root: str) -> list[str]:
     """Names of the test images, from annotation/pool.mat."""
     path = os.path.join(root, "annotation", "pool.mat")
     where = f"{path}, field 'pool'"
     return [_name(cell, where) for cell in read_mat(path, ["pool"], "CUHK-SYSU").ravel()]
 
 
-def read_train(root: str) -> Iterator[Tuple[int, Tuple[str, Box, str]]]:
+def read_train(root: str) -> Iterator[tuple[int, tuple[str, Box, str]]]:
     """For each labelled training box: its person's place, and image name, box, file and field."""
     path = os.path.join(root, "annotation", "test", "train_test", "Train.mat")
     train = read_mat(path, ["Train"], "CUHK-SYSU")
@@ -65,7 +66,7 @@ def read_train(root: str) -> Iterator[Tuple[int, Tuple[str, Box, str]]]:
             yield i, (_name(scene["imname"], where), _box(scene["idlocate"], where), where)
 
 
-def read_test(root: str, gallery_size: int) -> List[Query]:
+def read_test(root: str, gallery_size: int) -> list[Query]:
     """The queries of TestG<gallery_size>.mat with their galleries, in the file's order."""
     field = f"TestG{gallery_size}"
     path = os.path.join(root, "annotation", "test", "train_test", f"{field}.mat")
@@ -83,7 +84,7 @@ def read_test(root: str, gallery_size: int) -> List[Query]:
     return queries
 
 
-def _read_query(entry: Dict[str, Any], where: str) -> Query:
+def _read_query(entry: dict[str, Any], where: str) -> Query:
     head = _columns(entry, "Query", ("imname", "idlocate", "idname"), where)
     if len(head["imname"]) != 1:
         raise UserError(f"{where}: {len(head['imname'])} structs in Query; there must be one")
@@ -98,7 +99,7 @@ def _read_query(entry: Dict[str, Any], where: str) -> Query:
     )
 
 
-def _columns(entry: Dict[str, Any], field: str, names: Sequence[str], where: str) -> Dict:
+def _columns(entry: dict[str, Any], field: str, names: Sequence[str], where: str) -> dict:
     """The fields of a struct array that lies in a field of `entry`, bare or in a cell."""
     if field not in entry:
         raise UserError(f"{where}: no field '{field}'; restore the file from the archive")

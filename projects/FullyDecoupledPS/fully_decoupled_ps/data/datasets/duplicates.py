@@ -3,12 +3,13 @@
 import hashlib
 import os
 from collections import defaultdict
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 BLOCK = 1 << 20  # bytes read at a time
 
 
-def groups_of_copies(files: Iterable[str]) -> List[List[str]]:
+def groups_of_copies(files: Iterable[str]) -> list[list[str]]:
     """
     Args:
         files: paths, each once. One that can't be read is no copy of anything.
@@ -31,10 +32,10 @@ def groups_of_copies(files: Iterable[str]) -> List[List[str]]:
 
 
 def _grouped(
-    items: Iterable[Tuple[str, Any]], key: Callable[[str], Any], least: int = 2
-) -> List[List[Any]]:
+    items: Iterable[tuple[str, Any]], key: Callable[[str], Any], least: int = 2
+) -> list[list[Any]]:
     """The second of each item, in groups of equal keys of the first, of `least` members or more."""
-    groups: Dict[Any, List[Any]] = defaultdict(list)
+    groups: dict[Any, list[Any]] = defaultdict(list)
     for path, value in items:
         try:
             groups[key(path)].append(value)

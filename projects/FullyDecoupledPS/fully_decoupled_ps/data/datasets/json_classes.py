@@ -1,6 +1,7 @@
 """Which annotations of a file in the manner of COCO are persons: `categories` read by name."""
 
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from ...errors import UserError
 from .class_names import Kind, kind_of_class, plain_name
@@ -15,7 +16,7 @@ class AnnotationClasses:
     persons as well. What is of an unknown class is no person.
     """
 
-    def __init__(self, content: Dict[str, Any], json_file: str, person_classes: Sequence[str]):
+    def __init__(self, content: dict[str, Any], json_file: str, person_classes: Sequence[str]):
         """
         Raises:
             UserError: no class is known to be a person, or a chosen one is not in the file.
@@ -29,7 +30,7 @@ class AnnotationClasses:
                 raise UserError(f"{where}: there is no class {name!r}; its classes are {listed}")
         if not names:
             _refuse_unnamed(content["annotations"], where)
-        self._kinds: Dict[str, Kind] = {}  # by category id; empty: all are persons
+        self._kinds: dict[str, Kind] = {}  # by category id; empty: all are persons
         if len(names) > 1 or any(names):
             self._kinds = {
                 i: kind_of_class(name, person_classes) or Kind.OTHER
@@ -42,7 +43,7 @@ class AnnotationClasses:
                     'check-dataset, or "person_classes": [...] beside the lists'
                 )
 
-    def kind_of(self, annotation: Dict[str, Any], where: str) -> Kind:
+    def kind_of(self, annotation: dict[str, Any], where: str) -> Kind:
         """Raises UserError when the annotation's category is not in the file."""
         if not self._kinds:
             return Kind.PERSON
@@ -56,15 +57,15 @@ class AnnotationClasses:
             )
         return self._kinds[category]
 
-    def name_of(self, annotation: Dict[str, Any]) -> str:
+    def name_of(self, annotation: dict[str, Any]) -> str:
         """The name of its class, of an annotation that :meth:`kind_of` knows."""
         return self._names[str(get(annotation, "category_id", (int, str), ""))]
 
 
-def _names(categories: Any, where: str) -> Dict[str, str]:
+def _names(categories: Any, where: str) -> dict[str, str]:
     if not isinstance(categories, list):
         raise UserError(f"{where}: no list; see datasets/README.md")
-    names: Dict[str, str] = {}
+    names: dict[str, str] = {}
     for i, category in enumerate(categories):
         category_id = str(get(category, "id", (int, str), f"{where}[{i}]"))
         if category_id in names:
@@ -73,7 +74,7 @@ def _names(categories: Any, where: str) -> Dict[str, str]:
     return names
 
 
-def _refuse_unnamed(annotations: List[Any], where: str) -> None:
+def _refuse_unnamed(annotations: list[Any], where: str) -> None:
     """Several classes, of which nothing says what they are."""
     ids = {a.get("category_id") for a in annotations if isinstance(a, dict) and _has_category(a)}
     if len(ids) > 1:
@@ -84,5 +85,5 @@ def _refuse_unnamed(annotations: List[Any], where: str) -> None:
         )
 
 
-def _has_category(annotation: Dict[str, Any]) -> bool:
+def _has_category(annotation: dict[str, Any]) -> bool:
     return isinstance(annotation.get("category_id"), (int, str))

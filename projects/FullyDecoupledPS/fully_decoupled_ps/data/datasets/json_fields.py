@@ -1,7 +1,7 @@
 """Reading the fields of a JSON dataset's entries; a fault names the entry and the field."""
 
 import re
-from typing import Any, Dict, List
+from typing import Any
 
 from ...errors import UserError
 from .checks import EntryFault, Oddities, clip_box
@@ -33,7 +33,7 @@ def get(entry: Any, field: str, kind: Any, where: str) -> Any:
     return value
 
 
-def flag(entry: Dict, field: str, where: str) -> bool:
+def flag(entry: dict, field: str, where: str) -> bool:
     """A field that may be absent, and is true or false."""
     value = entry.get(field, False)
     if not isinstance(value, bool):
@@ -41,13 +41,13 @@ def flag(entry: Dict, field: str, where: str) -> bool:
     return value
 
 
-def attributes(annotation: Dict) -> Dict[str, Any]:
+def attributes(annotation: dict) -> dict[str, Any]:
     """What an annotation tool exports of its own beside COCO's fields; empty if nothing."""
     found = annotation.get("attributes")
     return found if isinstance(found, dict) else {}
 
 
-def is_ignored(annotation: Dict, where: str) -> bool:
+def is_ignored(annotation: dict, where: str) -> bool:
     """Whether it is a region, as COCO's iscrowd, a benchmark's ignore or an attribute says."""
     own = attributes(annotation)
     marks = {
@@ -89,7 +89,7 @@ def person_id(value: Any, where: str, *, text: bool = False) -> int:
     return value
 
 
-def box(entry: Dict, d: Dict, where: str, oddities: Oddities, clip: bool) -> List[float]:
+def box(entry: dict, d: dict, where: str, oddities: Oddities, clip: bool) -> list[float]:
     """`bbox` is x, y, w, h as in COCO; returns x0, y0, x1, y1 inside frame `d`.
 
     Args:

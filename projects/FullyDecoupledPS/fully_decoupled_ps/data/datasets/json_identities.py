@@ -1,7 +1,7 @@
 """Where an annotation of a JSON dataset says who it is."""
 
 from collections import Counter
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from ...errors import UserError
 from .json_fields import attributes, person_id
@@ -25,11 +25,11 @@ class Identities:
         candidates: with no identity at all, names of the fields that may hold it.
     """
 
-    def __init__(self, annotations: List[Any], json_file: str, id_attribute: Optional[str]):
+    def __init__(self, annotations: list[Any], json_file: str, id_attribute: str | None):
         """Raises UserError when no annotation has the field `id_attribute`."""
         entries = [a for a in annotations if isinstance(a, dict)]
-        self.attribute: Optional[str] = id_attribute
-        self.candidates: List[str] = []
+        self.attribute: str | None = id_attribute
+        self.candidates: list[str] = []
         names: Counter = Counter()
         for entry in entries:
             names.update(k for k, v in attributes(entry).items() if v not in (None, ""))
@@ -47,7 +47,7 @@ class Identities:
             else:
                 self.candidates = sorted({*names, *tops})
 
-    def of(self, annotation: Dict[str, Any], where: str) -> int:
+    def of(self, annotation: dict[str, Any], where: str) -> int:
         """-1 where nobody knows who it is; UserError for what is no id."""
         own = attributes(annotation)
         if self.attribute is None and annotation.get(PERSON_ID) is not None:

@@ -4,8 +4,9 @@ import json
 import logging
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 from ...errors import UserError
 from .checks import (
@@ -46,7 +47,7 @@ class JsonReader:
         json_file: str,
         image_root: str,
         person_classes: Sequence[str] = (),
-        id_attribute: Optional[str] = None,
+        id_attribute: str | None = None,
     ):
         self.json_file, self.image_root = json_file, image_root
         self.content = _parse(json_file)
@@ -55,11 +56,11 @@ class JsonReader:
         self.classes = AnnotationClasses(self.content, json_file, classes)
         self.identities = Identities(self.content["annotations"], json_file, attribute)
         self.faults, self.oddities = Faults(), Oddities()
-        self.by_id: Dict[str, Dict[str, Any]] = {}
+        self.by_id: dict[str, dict[str, Any]] = {}
         self.left_out: Counter = Counter()
         self.clip = self._flag("clip_boxes")
 
-    def read(self, split: str) -> Tuple[List[Dict], Dict[str, List[Dict]]]:
+    def read(self, split: str) -> tuple[list[dict], dict[str, list[dict]]]:
         """Dataset dicts with the ids of the file, and protocols if it is a test set."""
         for name, load in (("images", self._load_image), ("annotations", self._load_annotation)):
             entries = self.content[name]
@@ -68,7 +69,7 @@ class JsonReader:
                     load(entry, f"{self.json_file}, {name}[{i}]")
         dicts = list(self.by_id.values())
         self._check_repeated_ids(dicts)
-        protocols: Dict[str, List[Dict]] = {}
+        protocols: dict[str, list[dict]] = {}
         if split == "test":
             protocols["full"] = self._queries(dicts)
             if all("camera_id" in d for d in dicts):
@@ -77,7 +78,7 @@ class JsonReader:
         self._tell_identities()
         return dicts, protocols
 
-    def faults_told(self) -> List[EntryFault]:
+    def faults_told(self) -> list[EntryFault]:
         """That an image has a fault is told once, not with each of its annotations again."""
         images = self.content["images"]
         listed = {str(e["id"]) for e in images if isinstance(e, dict) and "id" in e}
@@ -156,7 +157,7 @@ class JsonReader:
             identity = self.identities.of(annotation, where) if labelled else -1
             d["annotations"].append(person(corners, identity))
 
-    def _check_repeated_ids(self, dicts: List[Dict]) -> None:
+    def _check_repeated_ids(self, dicts: list[dict]) -> None:
         allowed = self._flag("allow_repeated_ids")
         for d in dicts:
             repeated = repeated_ids(d["annotations"])
@@ -173,7 +174,7 @@ class JsonReader:
                         'correct them, or set "allow_repeated_ids": true beside the lists',
                     )
 
-    def _queries(self, dicts: List[Dict]) -> List[Dict]:
+    def _queries(self, dicts: list[dict]) -> list[dict]:
         if "queries" not in self.content:
             return choose_queries(dicts)
         queries = []
@@ -182,7 +183,7 @@ class JsonReader:
                 queries.append(self._load_query(entry, f"{self.json_file}, queries[{i}]"))
         return queries
 
-    def _load_query(self, entry: Any, where: str) -> Dict[str, Any]:
+    def _load_query(self, entry: Any, where: str) -> dict[str, Any]:
         d = self._image_of(entry, where, "queries")
         searched = get(entry, "person_id", int, where)
         if searched < 0:
@@ -202,7 +203,7 @@ class JsonReader:
         corners = box(entry, d, where, self.oddities, clip=self.clip)
         return add_query(d, corners, searched, gallery)
 
-    def _image_of(self, entry: Any, where: str, name: str) -> Dict[str, Any]:
+    def _image_of(self, entry: Any, where: str, name: str) -> dict[str, Any]:
         image_id = str(get(entry, "image_id", (int, str), where))
         if image_id not in self.by_id:
             raise UnknownImage(
@@ -224,7 +225,7 @@ class JsonReader:
             )  # fmt: skip
 
 
-def _parse(json_file: str) -> Dict[str, Any]:
+def _parse(json_file: str) -> dict[str, Any]:
     try:
         content = json.loads(Path(json_file).read_bytes())  # in UTF-8, -16 or -32, by its mark
     except (ValueError, OSError) as e:  # broken JSON, another encoding, or not to be opened

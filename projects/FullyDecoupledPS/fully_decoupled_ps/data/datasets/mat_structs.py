@@ -10,7 +10,8 @@ dictionary look-up and no memory, and nothing else is kept. The format is descri
 import math
 import struct
 import zlib
-from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class StructArray:
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[Dict[str, Any]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         return self._structs
 
 
@@ -108,7 +109,7 @@ class _Decoder:
     def __init__(self, order: str) -> None:
         self.order = order
         self.tag = struct.Struct(order + "II").unpack_from
-        self.seen: Dict[bytes, Any] = {}
+        self.seen: dict[bytes, Any] = {}
         self.found = False
 
     def structs_of(self, variable: str, stream: _Stream) -> Iterator[Any]:
@@ -127,7 +128,7 @@ class _Decoder:
         for _ in range(count):
             yield {field: self.matrix(stream.element(self.order)[8:]) for field in fields}
 
-    def part(self, data: bytes, at: int) -> Tuple[int, bytes, int]:
+    def part(self, data: bytes, at: int) -> tuple[int, bytes, int]:
         """Type and content of the element that begins at `at`, and where the next begins."""
         kind, size = self.tag(data, at)
         if kind >> 16:  # a small element has both in one word, and up to 4 bytes in the next
@@ -135,7 +136,7 @@ class _Decoder:
             return kind, data[at + 4 : at + 4 + size], at + 8
         return kind, data[at + 8 : at + 8 + size], at + 8 + size + -size % 8
 
-    def head(self, data: bytes) -> Tuple[int, int, str, int]:
+    def head(self, data: bytes) -> tuple[int, int, str, int]:
         """Class, number of elements and name of a matrix, and where its content begins."""
         _, flags, at = self.part(data, 0)
         _, dims, at = self.part(data, at)
@@ -144,7 +145,7 @@ class _Decoder:
         array_class = struct.unpack_from(self.order + "I", flags)[0] & 0xFF
         return array_class, math.prod(sizes), name.decode("latin-1"), at
 
-    def fields(self, data: bytes, at: int) -> Tuple[List[str], int]:
+    def fields(self, data: bytes, at: int) -> tuple[list[str], int]:
         _, length, at = self.part(data, at)
         (length,) = struct.unpack(self.order + "i", length)
         _, names, at = self.part(data, at)
@@ -176,7 +177,7 @@ class _Decoder:
         numbers = np.frombuffer(content, self.order + NUMBERS[kind]).tolist()
         return "".join(map(chr, numbers)) if array_class == CHAR else numbers
 
-    def matrices(self, data: bytes, at: int, count: int) -> List[Any]:
+    def matrices(self, data: bytes, at: int, count: int) -> list[Any]:
         values = []
         tag, seen, matrix = self.tag, self.seen, self.matrix
         for _ in range(count):

@@ -4,7 +4,8 @@ worked example.
 """
 
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -27,8 +28,8 @@ def load_person_search_json(
     split: str = "test",
     *,
     person_classes: Sequence[str] = (),
-    id_attribute: Optional[str] = None,
-) -> List[Dict[str, Any]]:
+    id_attribute: str | None = None,
+) -> list[dict[str, Any]]:
     """
     Load an own dataset in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
     Frames with crowds, or with regions to ignore, have "ignore_regions", boxes as [x0, y0, x1, y1].
@@ -56,8 +57,8 @@ def load_person_search_json_protocols(
     image_root: str,
     *,
     person_classes: Sequence[str] = (),
-    id_attribute: Optional[str] = None,
-) -> Dict[str, List[Dict[str, Any]]]:
+    id_attribute: str | None = None,
+) -> dict[str, list[dict[str, Any]]]:
     """
     The file's queries, or those chosen by :func:`.protocols.choose_queries`, under the name
     "full"; and, when every image has a camera_id, "multi_view", without the query's camera.
@@ -73,7 +74,7 @@ def register_person_search_json(
     split: str = "test",
     *,
     person_classes: Sequence[str] = (),
-    id_attribute: Optional[str] = None,
+    id_attribute: str | None = None,
 ) -> None:
     """Registers an own dataset under `name`. Reads nothing until it is used.
 
@@ -97,13 +98,13 @@ def _read(
     image_root: str,
     split: str,
     person_classes: Sequence[str],
-    id_attribute: Optional[str],
-) -> Tuple[Callable[[], List[Dict]], Dict]:
+    id_attribute: str | None,
+) -> tuple[Callable[[], list[dict]], dict]:
     if split not in ("train", "test"):
         raise UserError(f"{json_file}: split '{split}' is unknown; give 'train' or 'test'")
     json_file, image_root = _paths(json_file, image_root)
 
-    def load() -> Tuple[List[Dict], Dict]:
+    def load() -> tuple[list[dict], dict]:
         reader = JsonReader(json_file, image_root, person_classes, id_attribute)
         dicts, protocols = reader.read(split)
         reader.refuse_faults()
@@ -115,7 +116,7 @@ def _read(
     return read_once(key, [json_file], load)
 
 
-def _paths(json_file: str, image_root: str) -> Tuple[str, str]:
+def _paths(json_file: str, image_root: str) -> tuple[str, str]:
     json_file, image_root = os.path.abspath(json_file), os.path.abspath(image_root)
     if not os.path.isfile(json_file):
         raise UserError(f"dataset file '{json_file}' not found; correct the path")
@@ -127,19 +128,19 @@ def _paths(json_file: str, image_root: str) -> Tuple[str, str]:
 class FaultyJson(NamedTuple):
     """What could be read of a file, and the faults of the rest."""
 
-    dicts: List[Dict[str, Any]]
-    protocols: Dict[str, List[Dict[str, Any]]]
+    dicts: list[dict[str, Any]]
+    protocols: dict[str, list[dict[str, Any]]]
     has_queries: bool  # or they were chosen
-    faults: List[EntryFault]
-    left_out: Dict[str, int]  # annotations that are no persons, by class
-    id_candidates: List[str]  # with no identity at all, the fields that may hold it
+    faults: list[EntryFault]
+    left_out: dict[str, int]  # annotations that are no persons, by class
+    id_candidates: list[str]  # with no identity at all, the fields that may hold it
 
 
 def read_faulty_json(
     json_file: str,
     image_root: str,
     person_classes: Sequence[str] = (),
-    id_attribute: Optional[str] = None,
+    id_attribute: str | None = None,
 ) -> FaultyJson:
     """
     Read a test set past its faults, for a report of them.

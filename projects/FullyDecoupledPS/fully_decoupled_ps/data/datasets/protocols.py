@@ -1,14 +1,14 @@
 """A dataset's search protocols: which queries, and for each the frames to search."""
 
 from collections import defaultdict
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...errors import UserError
 
 
-def get_protocols(dataset_name: str) -> Dict[str, List[Dict[str, Any]]]:
+def get_protocols(dataset_name: str) -> dict[str, list[dict[str, Any]]]:
     """
     Args:
         dataset_name: a registered test set
@@ -35,8 +35,8 @@ def get_protocols(dataset_name: str) -> Dict[str, List[Dict[str, Any]]]:
 
 
 def add_query(
-    d: Dict[str, Any], box: List[float], person_id: int, gallery: Optional[List[str]]
-) -> Dict[str, Any]:
+    d: dict[str, Any], box: list[float], person_id: int, gallery: list[str] | None
+) -> dict[str, Any]:
     """A protocol's entry for a query in frame `d`; its box goes into the frame's "queries" too."""
     boxes = d.setdefault("queries", [])
     if box not in boxes:
@@ -44,14 +44,14 @@ def add_query(
     return {"image_id": d["image_id"], "bbox": box, "person_id": person_id, "gallery": gallery}
 
 
-def choose_queries(dicts: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+def choose_queries(dicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     The rule for a file without "queries". For each person that stands in two images or more, by
     rising id: its box in the first image (in the file's order) of each camera, or, when an image
     has no camera_id, in the first image of all.
     """
     by_camera = all("camera_id" in d for d in dicts)
-    seen: Dict[int, List[Tuple[Dict, Dict]]] = defaultdict(list)
+    seen: dict[int, list[tuple[dict, dict]]] = defaultdict(list)
     for d in dicts:
         for a in d["annotations"]:
             if a["person_id"] >= 0:
@@ -67,7 +67,7 @@ def choose_queries(dicts: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
     return queries
 
 
-def multi_view(queries: List[Dict[str, Any]], dicts: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+def multi_view(queries: list[dict[str, Any]], dicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     The same queries with the frames of the query's camera left out of their galleries, as for PRW.
 
@@ -79,7 +79,7 @@ def multi_view(queries: List[Dict[str, Any]], dicts: List[Dict[str, Any]]) -> Li
     frames = [d["image_id"] for d in dicts if not d.get("query_only")]
     other_cameras = {c: [f for f in frames if camera[f] != c] for c in set(camera.values())}
 
-    def gallery(query: Dict[str, Any]) -> List[str]:
+    def gallery(query: dict[str, Any]) -> list[str]:
         own = camera[query["image_id"]]
         if query["gallery"] is None:
             return other_cameras[own]

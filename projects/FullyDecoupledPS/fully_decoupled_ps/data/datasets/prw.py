@@ -8,7 +8,8 @@ test: 6,112 frames, 25,062 boxes (5,935 unlabelled), 544 ids; 2,057 queries.
 import os
 import re
 from collections import Counter
-from typing import Any, Callable, Dict, List, Tuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -43,7 +44,7 @@ REPEATED = "frames hold a person id twice (all boxes kept)"
 APPENDED = "query frames that the test list lacks, appended as query-only"
 
 
-def load_prw(root: str, split: str) -> List[Dict[str, Any]]:
+def load_prw(root: str, split: str) -> list[dict[str, Any]]:
     """
     Load PRW in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
 
@@ -63,7 +64,7 @@ def load_prw(root: str, split: str) -> List[Dict[str, Any]]:
     return _read(root, split)[0]()
 
 
-def load_prw_protocols(root: str) -> Dict[str, List[Dict[str, Any]]]:
+def load_prw_protocols(root: str) -> dict[str, list[dict[str, Any]]]:
     """
     The test queries under PRW's two protocols: "full" (gallery None: every frame but the query's
     own) and "multi_view" (the frames of all other cameras; one list a camera, shared).
@@ -81,7 +82,7 @@ def register_prw(name: str, root: str, split: str) -> None:
         metadata.set(protocols_fn=lambda: load_prw_protocols(root))
 
 
-def _read(root: str, split: str) -> Tuple[Callable[[], List[Dict]], Dict[str, List[Dict]]]:
+def _read(root: str, split: str) -> tuple[Callable[[], list[dict]], dict[str, list[dict]]]:
     if split not in ("train", "test"):
         raise UserError(f"PRW: split '{split}' is unknown; give 'train' or 'test'")
     root = os.path.abspath(root)
@@ -94,7 +95,7 @@ def _read(root: str, split: str) -> Tuple[Callable[[], List[Dict]], Dict[str, Li
     return read_once(("prw", root, split), paths, lambda: _load(root, split))
 
 
-def _load(root: str, split: str) -> Tuple[List[Dict], Dict[str, List[Dict]]]:
+def _load(root: str, split: str) -> tuple[list[dict], dict[str, list[dict]]]:
     oddities = Oddities()
     index_file = os.path.join(root, f"frame_{split}.mat")
     field = f"img_index_{split}"
@@ -104,7 +105,7 @@ def _load(root: str, split: str) -> Tuple[List[Dict], Dict[str, List[Dict]]]:
         _load_frame(root, frame, where, oddities)
         for frame in with_progress(frames, f"PRW {split}: reading annotations")
     ]
-    protocols: Dict[str, List[Dict]] = {}
+    protocols: dict[str, list[dict]] = {}
     if split == "train":
         relabel_person_ids(dicts)
     else:
@@ -114,7 +115,7 @@ def _load(root: str, split: str) -> Tuple[List[Dict], Dict[str, List[Dict]]]:
     return dicts, protocols
 
 
-def _read_index(path: str, field: str) -> List[str]:
+def _read_index(path: str, field: str) -> list[str]:
     """Frame names with ".jpg" from a cell array of names without it."""
     frames = []
     for cell in read_mat(path, [field], "PRW").ravel():
@@ -134,7 +135,7 @@ def _frame_name(name: str, where: str) -> str:
     return frame
 
 
-def _load_frame(root: str, frame: str, where: str, oddities: Oddities) -> Dict[str, Any]:
+def _load_frame(root: str, frame: str, where: str, oddities: Oddities) -> dict[str, Any]:
     image_file = os.path.join(root, "frames", frame)
     width, height = image_size(image_file, where)
     anno_file = os.path.join(root, "annotations", frame + ".mat")
@@ -160,7 +161,7 @@ def _load_frame(root: str, frame: str, where: str, oddities: Oddities) -> Dict[s
     }
 
 
-def _box(xywh: Any, width: int, height: int, where: str, oddities: Oddities) -> List[float]:
+def _box(xywh: Any, width: int, height: int, where: str, oddities: Oddities) -> list[float]:
     x, y, w, h = (float(v) for v in xywh)
     box = [x, y, x + w, y + h]
     clipped = clip_box(box, width, height, where)
@@ -179,7 +180,7 @@ def _person_id(value: float, where: str) -> int:
     return int(value)
 
 
-def _load_queries(root: str, dicts: List[Dict], oddities: Oddities) -> List[Dict[str, Any]]:
+def _load_queries(root: str, dicts: list[dict], oddities: Oddities) -> list[dict[str, Any]]:
     """Reads query_info.txt; writes "queries" into the dicts, and appends frames that they lack."""
     path = os.path.join(root, "query_info.txt")
     check_file(path, "PRW")
@@ -203,7 +204,7 @@ def _load_queries(root: str, dicts: List[Dict], oddities: Oddities) -> List[Dict
     return queries
 
 
-def _parse_query(fields: List[str], where: str) -> Tuple[int, List[float], str]:
+def _parse_query(fields: list[str], where: str) -> tuple[int, list[float], str]:
     try:
         person_id, *xywh = (float(v) for v in fields[:5])
         (name,) = fields[5:]

@@ -1,8 +1,9 @@
 """From converted sequences to the files to be written: copies, split, queries, what to say."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 from ...data.datasets.duplicates import groups_of_copies
 from .frames import OUTSIDE, Converted, drop_copies, numbered_anew
@@ -26,8 +27,8 @@ class SplitRules:
 
 
 def make_sets(
-    converted: Converted, split: SplitRules, shared_ids: bool, info: Dict[str, Any]
-) -> List[ConvertedSet]:
+    converted: Converted, split: SplitRules, shared_ids: bool, info: dict[str, Any]
+) -> list[ConvertedSet]:
     """
     Args:
         converted: what is left out or changed here is counted in it, too.
@@ -74,8 +75,8 @@ def warn_of_copies(sets: Sequence[ConvertedSet]) -> None:
 
 
 def _warnings(
-    converted: Converted, test: List[Dict], queries: List[Dict], shared_ids: bool
-) -> List[str]:
+    converted: Converted, test: list[dict], queries: list[dict], shared_ids: bool
+) -> list[str]:
     found = []
     anew = numbered_anew(converted.ids) if shared_ids else []
     if anew:
@@ -90,7 +91,7 @@ def _warnings(
             f"{converted.counts[OUTSIDE]} boxes, and {boxes} inside, are outside their picture: "
             "are the pictures smaller than those that were annotated?"
         )
-    cameras: Dict[int, set] = {}
+    cameras: dict[int, set] = {}
     for d in test:
         for a in d["annotations"]:
             cameras.setdefault(a["person_id"], set()).add(d["camera_id"])
@@ -107,7 +108,7 @@ def _warnings(
     return found
 
 
-def count_boxes(sets: Sequence[ConvertedSet]) -> List[Dict[str, Any]]:
+def count_boxes(sets: Sequence[ConvertedSet]) -> list[dict[str, Any]]:
     """A row of figures for each set."""
     rows = []
     for s in sets:

@@ -1,7 +1,7 @@
 """What the classes of a file are, by their names and by what the user says."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Dict, Mapping, Sequence
 
 from ...data.datasets.class_names import Kind, kind_of_class, plain_name
 from ...errors import UserError
@@ -15,7 +15,7 @@ class ClassChoice:
     ignored: Sequence[str] = ()
     others: Sequence[str] = ()
 
-    def kinds(self, names: Mapping[int, str], used: Sequence[int], where: str) -> Dict[int, Kind]:
+    def kinds(self, names: Mapping[int, str], used: Sequence[int], where: str) -> dict[int, Kind]:
         """
         Args:
             names: of a file's classes; a class may have none.

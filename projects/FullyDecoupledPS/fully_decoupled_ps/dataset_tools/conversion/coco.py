@@ -3,8 +3,9 @@
 import logging
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from ...data.datasets.checks import image_size, person, with_progress
 from ...data.datasets.class_names import Kind
@@ -50,7 +51,7 @@ def convert_coco(sequences: Sequence[CocoSequence], rules: CocoRules) -> Convert
     """
     counts: Counter = Counter()
     _check_choice(sequences, rules.classes)
-    attribute: Optional[str] = rules.id_attribute
+    attribute: str | None = rules.id_attribute
     if any(_has(a, attribute) for s in sequences for a in s.content["annotations"]):
         assumed = [f"the attribute '{attribute}' says who it is, the same in all files"]
         identities = [_identities(s, attribute) for s in sequences]
@@ -80,7 +81,7 @@ def _check_choice(sequences: Sequence[CocoSequence], choice: ClassChoice) -> Non
         raise UserError(f"no file has a class '{unused[0]}'; there are {', '.join(names)}")
 
 
-def _distinct_tracks(tracks: Sequence[List[Optional[int]]]) -> List[List[Optional[int]]]:
+def _distinct_tracks(tracks: Sequence[list[int | None]]) -> list[list[int | None]]:
     """The k-th file's ids, from 1, are k followed by the track's number, as wide as the widest."""
     width = max((len(str(i)) for ids in tracks for i in ids if i is not None), default=1)
     return [
@@ -88,11 +89,11 @@ def _distinct_tracks(tracks: Sequence[List[Optional[int]]]) -> List[List[Optiona
     ]
 
 
-def _has(annotation: Dict[str, Any], attribute: str) -> bool:
+def _has(annotation: dict[str, Any], attribute: str) -> bool:
     return attribute in annotation or attribute in attributes(annotation)
 
 
-def _identities(sequence: CocoSequence, attribute: Optional[str]) -> List[Any]:
+def _identities(sequence: CocoSequence, attribute: str | None) -> list[Any]:
     """One an annotation; without an attribute, the track's whole number."""
     found = []
     key = attribute or "track_id"
@@ -111,7 +112,7 @@ def _convert(
     sequence: CocoSequence, numbers: Sequence[int], rules: CocoRules, counts: Counter
 ) -> Dicts:
     kinds, names = _classes(sequence, rules.classes)
-    of_image: Dict[Any, List] = defaultdict(list)
+    of_image: dict[Any, list] = defaultdict(list)
     for i, a in enumerate(sequence.content["annotations"]):
         of_image[a.get("image_id")].append((i, a))
     images = sorted(sequence.content["images"], key=lambda image: _natural(image["file_name"]))
@@ -143,7 +144,7 @@ def _convert(
 
 
 def _classes(sequence: CocoSequence, choice: ClassChoice) -> Any:
-    names: Dict[Any, str] = {}
+    names: dict[Any, str] = {}
     for i, category in enumerate(sequence.content["categories"]):
         number, name = category.get("id"), category.get("name")
         if not isinstance(number, int) or not isinstance(name, str) or number in names:
@@ -162,7 +163,7 @@ def _classes(sequence: CocoSequence, choice: ClassChoice) -> Any:
     return choice.kinds(names, sorted(used), str(sequence.file)), names
 
 
-def _frame(sequence: CocoSequence, image: Dict[str, Any]) -> Dict[str, Any]:
+def _frame(sequence: CocoSequence, image: dict[str, Any]) -> dict[str, Any]:
     path = str(sequence.pictures[image["file_name"]])
     where = f"{sequence.file}, image {image['id']}"
     width, height = image_size(path, where)
@@ -182,7 +183,7 @@ def _frame(sequence: CocoSequence, image: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _box(annotation: Dict[str, Any], where: str) -> List[float]:
+def _box(annotation: dict[str, Any], where: str) -> list[float]:
     box = annotation.get("bbox")
     numbers = isinstance(box, list) and len(box) == 4 and all(
         isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e9 for v in box
@@ -193,15 +194,15 @@ def _box(annotation: Dict[str, Any], where: str) -> List[float]:
 
 
 def _annotation(
-    a: Dict[str, Any],
+    a: dict[str, Any],
     where: str,
     person_id: int,
     kind: Kind,
     name: str,
-    d: Dict[str, Any],
+    d: dict[str, Any],
     rules: CocoRules,
     counts: Counter,
-) -> Optional[Dict[str, Any]]:
+) -> dict[str, Any] | None:
     """The person or ignore region of an entry, or None; counted by reason."""
     box, is_region = _box(a, f"{where}, bbox"), is_ignored(a, where)
     if kind is Kind.OTHER:
@@ -226,5 +227,5 @@ def _annotation(
     return ignore_region([float(v) for v in placed])
 
 
-def _natural(name: str) -> List:
+def _natural(name: str) -> list:
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]

@@ -3,9 +3,10 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 from ...errors import UserError
 from .mot_sequence import cameras_of, refuse_the_same_twice
@@ -24,11 +25,11 @@ class CocoSequence:
     name: str
     camera: int
     file: Path
-    content: Dict[str, Any]
-    pictures: Dict[str, Path]
+    content: dict[str, Any]
+    pictures: dict[str, Path]
 
 
-def find_coco(sources: Sequence[Path], cameras: Sequence[int] = ()) -> List[CocoSequence]:
+def find_coco(sources: Sequence[Path], cameras: Sequence[int] = ()) -> list[CocoSequence]:
     """
     Args:
         sources: COCO files, or folders with some (in "annotations" or at the top), or folders of
@@ -59,14 +60,14 @@ def find_coco(sources: Sequence[Path], cameras: Sequence[int] = ()) -> List[Coco
     return sequences
 
 
-def _expand(source: Path) -> List[Path]:
+def _expand(source: Path) -> list[Path]:
     """The source, or the files in it, or those of each folder in it."""
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise UserError(f"'{source}' not found; give a COCO file or an unpacked export's folder")
     candidates = [source, *sorted(path for path in source.iterdir() if path.is_dir())]
-    found: List[Path] = []
+    found: list[Path] = []
     for folder in candidates:
         found += _json_files(folder / "annotations") or _json_files(folder)
         if found and folder == source:
@@ -101,7 +102,7 @@ def _refuse_repeated(files: Sequence[Path]) -> None:
 
 def _refuse_shared_pictures(sequences: Sequence[CocoSequence]) -> None:
     """Raises UserError for a picture of two files, as instances_X and person_keypoints_X are."""
-    owners: Dict[Path, Path] = {}
+    owners: dict[Path, Path] = {}
     for sequence in sequences:
         for path in sequence.pictures.values():
             if owners.setdefault(path, sequence.file) != sequence.file:
@@ -111,7 +112,7 @@ def _refuse_shared_pictures(sequences: Sequence[CocoSequence]) -> None:
                 )
 
 
-def _names(files: Sequence[Path]) -> List[str]:
+def _names(files: Sequence[Path]) -> list[str]:
     """The folder's of a file that is alone there, else "folder/subset"."""
     several = Counter(map(_folder, files))
     return [
@@ -121,12 +122,12 @@ def _names(files: Sequence[Path]) -> List[str]:
     ]
 
 
-def _json_files(folder: Path) -> List[Path]:
+def _json_files(folder: Path) -> list[Path]:
     """Hidden ones aside, as macOS adds "._name" to archives."""
     return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
-def _parse(file: Path) -> Dict[str, Any]:
+def _parse(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError, RecursionError) as error:
@@ -138,8 +139,8 @@ def _parse(file: Path) -> Dict[str, Any]:
     return content
 
 
-def _find_pictures(content: Dict[str, Any], file: Path, folder: Path) -> Dict[str, Path]:
-    names: Dict[str, str] = {}  # as they stand there, by their plain form: "./1.jpg" is "1.jpg"
+def _find_pictures(content: dict[str, Any], file: Path, folder: Path) -> dict[str, Path]:
+    names: dict[str, str] = {}  # as they stand there, by their plain form: "./1.jpg" is "1.jpg"
     ids = set()
     for i, image in enumerate(content["images"]):
         name, number = image.get("file_name"), image.get("id")

@@ -4,8 +4,9 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any
 
 from tabulate import tabulate
 
@@ -21,7 +22,7 @@ from .mot_frames import Numbering
 from .mot_sequence import find_sequences
 from .split import QUERY_RULE, SPLITS
 
-Result = Tuple[List[ConvertedSet], Optional[Path]]
+Result = tuple[list[ConvertedSet], Path | None]
 
 
 def convert(args: argparse.Namespace) -> int:
@@ -35,7 +36,7 @@ def convert(args: argparse.Namespace) -> int:
     else:
         names = list(SPLITS) if args.split == "both" else [args.split]
     check_output(args.output, names, args.force)
-    root: Optional[Path]
+    root: Path | None
     if args.format == "prw":
         sets, root = convert_prw(args.root, names), args.root
     elif args.format == "cuhk-sysu":
@@ -91,8 +92,8 @@ def _convert_coco(args: argparse.Namespace) -> Result:
 
 
 def _info(
-    args: argparse.Namespace, source: str, sequences: Dict[str, Any], rules: Any
-) -> Dict[str, Any]:
+    args: argparse.Namespace, source: str, sequences: dict[str, Any], rules: Any
+) -> dict[str, Any]:
     rules = {k: vars(v) if hasattr(v, "__dict__") else v for k, v in vars(rules).items()}
     rules.update(split=args.split, seed=args.seed, queries=QUERY_RULE)
     return {"source": source, "sequences": sequences, "rules": rules}
@@ -106,7 +107,7 @@ def _split(args: argparse.Namespace) -> SplitRules:
     return SplitRules(args.split, args.test_sequences, args.test_share, args.seed)
 
 
-def _image_root(folders: Set[Path]) -> Path:
+def _image_root(folders: set[Path]) -> Path:
     """The folder above all of these, from which pictures are named."""
     try:
         root = Path(os.path.commonpath(folders))

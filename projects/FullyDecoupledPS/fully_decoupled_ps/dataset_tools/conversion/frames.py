@@ -1,14 +1,15 @@
 """What conversions of sequences share: a box's place, frames that are left out, copies, ids."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
+from typing import Any
 
 from ...data.datasets.checks import person, repeated_ids
 from ...data.datasets.duplicates import groups_of_copies
 from ...errors import UserError
 
-Dicts = List[Dict[str, Any]]
+Dicts = list[dict[str, Any]]
 
 
 @dataclass
@@ -21,24 +22,22 @@ class Converted:
         ids: of the persons by sequence, as its file has them.
     """
 
-    dicts: Dict[str, Dicts]
+    dicts: dict[str, Dicts]
     counts: Counter
-    assumed: List[str]
-    ids: Dict[str, set]
+    assumed: list[str]
+    ids: dict[str, set]
 
 
 OUTSIDE = "boxes outside their picture, or of no size"
 REPEATED = "boxes of an id that their frame has twice (kept, unlabelled)"
 
 
-def ignore_region(box: List[float]) -> Dict[str, Any]:
+def ignore_region(box: list[float]) -> dict[str, Any]:
     """An annotation that counts neither for nor against a detection, as COCO's crowds."""
     return {**person(box, -1), "iscrowd": 1}
 
 
-def place_box(
-    box: Sequence[float], width: int, height: int, counts: Counter
-) -> Optional[List[float]]:
+def place_box(box: Sequence[float], width: int, height: int, counts: Counter) -> list[float] | None:
     """x0, y0, x1, y1 cut at the border; None, and counted, if nothing is left."""
     x0, y0, x1, y1 = box
     clipped = [max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))]
@@ -68,7 +67,7 @@ def unlabel_repeated(annotations: Dicts, counts: Counter) -> Dicts:
     return kept
 
 
-def drop_copies(converted: Mapping[str, Dicts], counts: Counter) -> Dict[str, Dicts]:
+def drop_copies(converted: Mapping[str, Dicts], counts: Counter) -> dict[str, Dicts]:
     """
     Args:
         converted: dataset dicts by sequence.
@@ -83,7 +82,7 @@ def drop_copies(converted: Mapping[str, Dicts], counts: Counter) -> Dict[str, Di
             into two persons.
     """
     owner = {d["file_name"]: (name, d) for name, dicts in converted.items() for d in dicts}
-    dropped: Set[str] = set()
+    dropped: set[str] = set()
     for group in groups_of_copies(owner):
         names = {owner[path][0] for path in group if owner[path][1]["annotations"]}
         if len(names) > 1:
@@ -106,7 +105,7 @@ def drop_copies(converted: Mapping[str, Dicts], counts: Counter) -> Dict[str, Di
     }
 
 
-def numbered_anew(ids: Mapping[str, Set[int]]) -> List[str]:
+def numbered_anew(ids: Mapping[str, set[int]]) -> list[str]:
     """
     Args:
         ids: of the persons, by sequence.

@@ -3,9 +3,10 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from ...data.datasets.checks import repeated_ids, with_progress
 from ...errors import UserError
@@ -23,9 +24,9 @@ class ConvertedSet:
     """
 
     name: str
-    dicts: List[Dict[str, Any]]
-    queries: Optional[List[Dict[str, Any]]] = None
-    info: Dict[str, Any] = field(default_factory=dict)
+    dicts: list[dict[str, Any]]
+    queries: list[dict[str, Any]] | None = None
+    info: dict[str, Any] = field(default_factory=dict)
 
 
 def check_output(folder: Path, names: Sequence[str], force: bool) -> None:
@@ -51,7 +52,7 @@ def check_output(folder: Path, names: Sequence[str], force: bool) -> None:
 def write_sets(
     folder: Path,
     sets: Sequence[ConvertedSet],
-    image_root: Optional[Path],
+    image_root: Path | None,
     copy_images: bool = False,
 ) -> Path:
     """
@@ -76,7 +77,7 @@ def write_sets(
     return image_root
 
 
-def _name(d: Dict[str, Any], image_root: Optional[Path]) -> str:
+def _name(d: dict[str, Any], image_root: Path | None) -> str:
     if image_root is None:
         return d["image_id"] + Path(d["file_name"]).suffix
     return Path(os.path.relpath(d["file_name"], image_root)).as_posix()
@@ -96,7 +97,7 @@ def _copy(source: Path, path: Path) -> None:
         ) from error
 
 
-def _content(s: ConvertedSet, names: Dict[str, str]) -> Dict[str, Any]:
+def _content(s: ConvertedSet, names: dict[str, str]) -> dict[str, Any]:
     images, annotations = [], []
     for d in s.dicts:
         image = {
@@ -113,7 +114,7 @@ def _content(s: ConvertedSet, names: Dict[str, str]) -> Dict[str, Any]:
             entry = {"image_id": d["image_id"], "bbox": to_xywh(a["bbox"])}
             crowd = {"iscrowd": 1} if a.get("iscrowd") else {}
             annotations.append({**entry, "person_id": a["person_id"], **crowd})
-    content: Dict[str, Any] = {"info": s.info, "images": images, "annotations": annotations}
+    content: dict[str, Any] = {"info": s.info, "images": images, "annotations": annotations}
     if s.queries is not None:
         content["queries"] = [
             {
@@ -129,7 +130,7 @@ def _content(s: ConvertedSet, names: Dict[str, str]) -> Dict[str, Any]:
     return content
 
 
-def to_xywh(box: Sequence[float]) -> List[float]:
+def to_xywh(box: Sequence[float]) -> list[float]:
     """x0, y0, x1, y1, none negative -> x, y, width, height; x + width gives x1 again, to the bit.
 
     >>> to_xywh([10.0, 20.0, 40.0, 80.5])

@@ -1,8 +1,8 @@
 """PRW and CUHK-SYSU, and data in their layouts, as sets to be written."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence
 
 from ...data.datasets.cuhk_sysu import load_cuhk_sysu, load_cuhk_sysu_protocols
 from ...data.datasets.prw import load_prw, load_prw_protocols
@@ -10,7 +10,7 @@ from .json_file import ConvertedSet
 from .split import SPLITS
 
 
-def convert_prw(root: Path, splits: Sequence[str] = SPLITS) -> List[ConvertedSet]:
+def convert_prw(root: Path, splits: Sequence[str] = SPLITS) -> list[ConvertedSet]:
     """Each split with its ids, boxes and queries as :func:`..prw.load_prw` has them."""
     path = os.fspath(root)
     sets = []
@@ -23,7 +23,7 @@ def convert_prw(root: Path, splits: Sequence[str] = SPLITS) -> List[ConvertedSet
 
 def convert_cuhk_sysu(
     root: Path, splits: Sequence[str] = SPLITS, gallery_size: int = 100
-) -> List[ConvertedSet]:
+) -> list[ConvertedSet]:
     """Each split as :func:`..cuhk_sysu.load_cuhk_sysu` has it, with one size of galleries."""
     path = os.fspath(root)
     sets = []

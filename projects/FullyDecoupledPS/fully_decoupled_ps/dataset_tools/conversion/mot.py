@@ -2,9 +2,9 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Sequence
 
 import numpy as np
 
@@ -37,8 +37,8 @@ class _Read:
     table: MotTable
     format: MotFormat
     rows: np.ndarray  # (N, 9)
-    names: Dict[int, str]
-    kinds: Dict[int, Kind]
+    names: dict[int, str]
+    kinds: dict[int, Kind]
 
 
 def convert_mot(sequences: Sequence[MotSequence], rules: MotRules, frame_folder: Path) -> Converted:
@@ -54,7 +54,7 @@ def convert_mot(sequences: Sequence[MotSequence], rules: MotRules, frame_folder:
         UserError: a file can't be read or understood, or no person is left in any sequence.
     """
     counts: Counter = Counter()
-    assumed: Dict[str, List[str]] = {}
+    assumed: dict[str, list[str]] = {}
     read = [_read(sequence, rules, assumed) for sequence in sequences]
     _check_choice(read, rules.classes)
     highest = max(int(r.rows[:, ID].max()) for r in read)
@@ -69,7 +69,7 @@ def convert_mot(sequences: Sequence[MotSequence], rules: MotRules, frame_folder:
     return Converted(converted, counts, said, ids)
 
 
-def _read(sequence: MotSequence, rules: MotRules, assumed: Dict[str, List[str]]) -> _Read:
+def _read(sequence: MotSequence, rules: MotRules, assumed: dict[str, list[str]]) -> _Read:
     table = read_table(sequence.ground_truth)
     if rules.format is not None:
         fmt, by = FORMATS[rules.format], "as told"
@@ -112,7 +112,7 @@ def _convert(
     frame_folder: Path,
     first_id: int,
     counts: Counter,
-    assumed: Dict[str, List[str]],
+    assumed: dict[str, list[str]],
 ) -> Dicts:
     sequence, rows = read.sequence, read.rows
     frames = _choose_frames(read, rules, frame_folder, counts, assumed)
@@ -146,8 +146,8 @@ def _convert(
 
 
 def _choose_frames(
-    read: _Read, rules: MotRules, folder: Path, counts: Counter, assumed: Dict[str, List[str]]
-) -> Dict[int, Path]:
+    read: _Read, rules: MotRules, folder: Path, counts: Counter, assumed: dict[str, list[str]]
+) -> dict[int, Path]:
     """The frames to take, from the first annotated one to the last: others may show anybody."""
     sequence, annotated = read.sequence, read.table.frames()
     first, last = annotated[0], annotated[-1]

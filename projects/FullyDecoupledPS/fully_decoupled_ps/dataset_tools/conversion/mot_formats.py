@@ -1,9 +1,9 @@
 """The kinds of files that are called MOT: what their columns mean, how each is recognised."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
@@ -30,11 +30,11 @@ class MotFormat:
     """
 
     name: str
-    columns: Tuple[int, ...]
+    columns: tuple[int, ...]
     says: str
     first_pixel: int = 1
     has_class: bool = True
-    classes: Dict[int, str] = field(default_factory=dict)
+    classes: dict[int, str] = field(default_factory=dict)
 
 
 _MOT = dict(enumerate(MOT_CLASSES, 1))
@@ -73,7 +73,7 @@ def recognise(
     has_labels: bool,
     has_seqinfo: bool,
     pictures: Sequence[Path],
-) -> Tuple[MotFormat, str]:
+) -> tuple[MotFormat, str]:
     """
     Args:
         names: of the sequence: its folder's, and the one in seqinfo.ini.
@@ -142,7 +142,7 @@ def interpret(table: MotTable, fmt: MotFormat) -> np.ndarray:
     return whole
 
 
-def read_labels(path: Path) -> Dict[int, str]:
+def read_labels(path: Path) -> dict[int, str]:
     """Names of the classes, from 1: line n of gt/labels.txt is class n, as CVAT writes it."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

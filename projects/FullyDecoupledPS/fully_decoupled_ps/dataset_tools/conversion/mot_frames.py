@@ -1,9 +1,9 @@
 """Which picture, or frame of a video, is which frame of gt.txt: told for certain, or refused."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
 
 from ...errors import UserError
 from .mot_formats import CVAT_FRAME
@@ -38,7 +38,7 @@ class Pairing:
         how: they were paired, for the user.
     """
 
-    pictures: Dict[int, Path]
+    pictures: dict[int, Path]
     how: str
 
 
@@ -47,9 +47,9 @@ def pair_pictures(
     annotated: Sequence[int],
     where: str,
     *,
-    numbering: Optional[Numbering] = None,
+    numbering: Numbering | None = None,
     in_order: bool = False,
-    length: Optional[int] = None,
+    length: int | None = None,
 ) -> Pairing:
     """
     By number, if the names of all pictures end in different ones and all annotated frames are
@@ -106,8 +106,8 @@ def pair_video(
     count: int,
     where: str,
     *,
-    numbering: Optional[Numbering] = None,
-    length: Optional[int] = None,
+    numbering: Numbering | None = None,
+    length: int | None = None,
 ) -> Numbering:
     """
     Args:
@@ -142,7 +142,7 @@ def pair_video(
 
 def _as_told(
     pictures: Sequence[Path],
-    numbers: Sequence[Optional[int]],
+    numbers: Sequence[int | None],
     annotated: Sequence[int],
     numbering: Numbering,
     where: str,
@@ -167,19 +167,17 @@ def _as_told(
     )
 
 
-def _number(path: Path) -> Optional[int]:
+def _number(path: Path) -> int | None:
     """The number that ends the picture's name."""
     number = re.search(r"\d+$", path.stem)
     return int(number[0]) if number else None
 
 
-def _distinct(numbers: Sequence[Optional[int]]) -> bool:
+def _distinct(numbers: Sequence[int | None]) -> bool:
     return None not in numbers and len(set(numbers)) == len(numbers)
 
 
-def _evenly_named(
-    pictures: Sequence[Path], numbers: Sequence[Optional[int]], in_order: bool
-) -> bool:
+def _evenly_named(pictures: Sequence[Path], numbers: Sequence[int | None], in_order: bool) -> bool:
     """Whether the order of the pictures is beyond doubt, and none is missing among them."""
     if list(pictures) != sorted(pictures, key=_natural):  # 1, 10, 2: some programs sort it so
         return False
@@ -195,19 +193,19 @@ def _of_cvat(pictures: Sequence[Path]) -> bool:
     return all(CVAT_FRAME.fullmatch(path.stem) for path in pictures)
 
 
-def _natural(path: Path) -> List:
+def _natural(path: Path) -> list:
     """Sorts numbers in a name by their value."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(path))]
 
 
 def _fault(
-    pictures: Sequence[Path], numbers: Sequence[Optional[int]], annotated: Sequence[int]
+    pictures: Sequence[Path], numbers: Sequence[int | None], annotated: Sequence[int]
 ) -> str:
     """What is odd about the pictures' numbers, in brackets."""
-    without: List[Path] = [p for p, n in zip(pictures, numbers) if n is None]
+    without: list[Path] = [p for p, n in zip(pictures, numbers) if n is None]
     if without:
         return f" ('{without[0].name}' has no number)"
-    by_number: Dict[int, Path] = {}
+    by_number: dict[int, Path] = {}
     for path, number in zip(pictures, numbers):
         if number in by_number:
             return f" ('{by_number[number].name}' and '{path.name}' have one number)"

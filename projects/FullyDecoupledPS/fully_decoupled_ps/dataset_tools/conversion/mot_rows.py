@@ -1,8 +1,9 @@
 """Which rows of a MOT ground truth become persons, which ignore regions, and which nothing."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any
 
 import numpy as np
 
@@ -30,14 +31,14 @@ class MotRules:
         numbering: of the pictures or the video's frames, where the user says it.
     """
 
-    format: Optional[str] = None
+    format: str | None = None
     stride: int = 1
     classes: ClassChoice = field(default_factory=ClassChoice)
     min_visibility: float = 0.25
     min_height: float = 16.0
     shared_ids: bool = False
     zero_based: bool = False
-    numbering: Optional[Numbering] = None
+    numbering: Numbering | None = None
 
 
 class RowReader:
@@ -65,7 +66,7 @@ class RowReader:
         # a tick at "occluded" says nothing of how much of a person is seen
         self.ticks = fmt.name == "cvat" and marks_only(rows)
 
-    def __call__(self, row: np.ndarray, width: int, height: int) -> Optional[Dict[str, Any]]:
+    def __call__(self, row: np.ndarray, width: int, height: int) -> dict[str, Any] | None:
         kind = self.kinds[int(row[CLASS])]
         if kind is Kind.OTHER:
             self.counts[f"boxes of class {self._name(row)} (no person)"] += 1
@@ -85,7 +86,7 @@ class RowReader:
         labelled = not reason and row[ID] >= 0
         return person(placed, int(row[ID]) + self.first_id if labelled else -1)
 
-    def _why_ignored(self, row: np.ndarray, kind: Kind, box: List[float]) -> Optional[str]:
+    def _why_ignored(self, row: np.ndarray, kind: Kind, box: list[float]) -> str | None:
         if kind is Kind.IGNORED:
             return f"boxes of class {self._name(row)}"
         if kind is Kind.PERSON and row[FLAG] == 0:
@@ -96,7 +97,7 @@ class RowReader:
             return f"boxes lower than {self.rules.min_height:g} pixels"
         return None
 
-    def _why_unlabelled(self, row: np.ndarray, kind: Kind) -> Optional[str]:
+    def _why_unlabelled(self, row: np.ndarray, kind: Kind) -> str | None:
         if kind is Kind.UNLABELLED:
             return f"boxes of class {self._name(row)}"
         if row[VISIBILITY] < self.rules.min_visibility and not self.ticks:

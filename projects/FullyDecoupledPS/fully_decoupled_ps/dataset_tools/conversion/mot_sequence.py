@@ -3,9 +3,9 @@
 import configparser
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Dict, List, Optional, Sequence, Tuple
 
 from ...data.datasets.checks import check_name
 from ...data.datasets.duplicates import groups_of_copies
@@ -34,35 +34,35 @@ class MotSequence:
     folder: Path
     camera: int
     ground_truth: Path
-    pictures: List[Path]
-    video: Optional[Path]
-    labels: Optional[Path] = None
-    seqinfo: Optional[Dict[str, str]] = None
+    pictures: list[Path]
+    video: Path | None
+    labels: Path | None = None
+    seqinfo: dict[str, str] | None = None
 
     @property
-    def names(self) -> List[str]:
+    def names(self) -> list[str]:
         """The folder's name, and the one in seqinfo.ini."""
         return [self.name, *filter(None, [(self.seqinfo or {}).get("name")])]
 
     @property
-    def length(self) -> Optional[int]:
+    def length(self) -> int | None:
         """How many frames it has by seqinfo.ini."""
         return self._number("seqlength")
 
     @property
-    def frame_size(self) -> Optional[Tuple[int, int]]:
+    def frame_size(self) -> tuple[int, int] | None:
         """Width and height in pixels by seqinfo.ini."""
         width, height = self._number("imwidth"), self._number("imheight")
         return (width, height) if width and height else None
 
-    def _number(self, key: str) -> Optional[int]:
+    def _number(self, key: str) -> int | None:
         text = (self.seqinfo or {}).get(key, "")
         return int(text) if text.isdecimal() else None
 
 
 def find_sequences(
     folders: Sequence[Path], videos: Sequence[Path] = (), cameras: Sequence[int] = ()
-) -> List[MotSequence]:
+) -> list[MotSequence]:
     """
     Args:
         folders: sequences, or folders of sequences.
@@ -111,7 +111,7 @@ def refuse_the_same_twice(folders: Sequence[Path]) -> None:
                 )
 
 
-def cameras_of(names: Sequence[str]) -> List[int]:
+def cameras_of(names: Sequence[str]) -> list[int]:
     """The last number after "c", "cam" or "camera" if all names have one; else 1, 2, ..."""
     numbers = [CAMERA_IN_NAME.findall(name)[-1:] for name in names]
     if all(numbers):
@@ -119,7 +119,7 @@ def cameras_of(names: Sequence[str]) -> List[int]:
     return list(range(1, len(names) + 1))
 
 
-def _sequence(folder: Path, ground_truth: Path, video: Optional[Path], camera: int) -> MotSequence:
+def _sequence(folder: Path, ground_truth: Path, video: Path | None, camera: int) -> MotSequence:
     if video is not None and not video.is_file():
         raise UserError(f"--video: '{video}' not found; correct the path")
     seqinfo = _seqinfo(folder / "seqinfo.ini")
@@ -139,7 +139,7 @@ def _sequence(folder: Path, ground_truth: Path, video: Optional[Path], camera: i
     )
 
 
-def _expand(folder: Path) -> List[Tuple[Path, Path]]:
+def _expand(folder: Path) -> list[tuple[Path, Path]]:
     """The folder with its gt.txt, or the folders in it that have one."""
     folder = Path(os.path.abspath(folder))
     if not folder.is_dir():
@@ -162,7 +162,7 @@ def _expand(folder: Path) -> List[Tuple[Path, Path]]:
     return found
 
 
-def _seqinfo(path: Path) -> Optional[Dict[str, str]]:
+def _seqinfo(path: Path) -> dict[str, str] | None:
     if not path.is_file():
         return None
     parser = configparser.ConfigParser(interpolation=None)
@@ -177,7 +177,7 @@ def _seqinfo(path: Path) -> Optional[Dict[str, str]]:
     return {key.lower(): value.strip() for key, value in parser.items(sections["sequence"])}
 
 
-def _image_folder(folder: Path, seqinfo: Optional[Dict[str, str]]) -> str:
+def _image_folder(folder: Path, seqinfo: dict[str, str] | None) -> str:
     """seqinfo.ini's imDir, else img1; its folder must be there if it is named."""
     if not (seqinfo or {}).get("imdir"):
         return "img1"
@@ -189,7 +189,7 @@ def _image_folder(folder: Path, seqinfo: Optional[Dict[str, str]]) -> str:
     return name
 
 
-def _pictures(folder: Path) -> List[Path]:
+def _pictures(folder: Path) -> list[Path]:
     """All below the folder, hidden ones aside: CVAT keeps folders of the pictures it was given."""
     found = []
     for root, folders, files in os.walk(folder):

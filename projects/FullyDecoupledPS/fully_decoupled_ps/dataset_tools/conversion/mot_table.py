@@ -1,9 +1,9 @@
 """gt.txt as a table: every field read as what it is, or refused by line and column."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Sequence, Tuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class MotTable:
     lines: np.ndarray
     written: frozenset
 
-    def frames(self) -> List[int]:
+    def frames(self) -> list[int]:
         """The numbers of the frames with a row, rising."""
         return np.unique(self.rows[:, FRAME]).astype(np.int64).tolist()
 
@@ -47,7 +47,7 @@ def read_table(path: Path) -> MotTable:
             number that its column needs; it names line and column.
     """
     lines = _text(path).splitlines()
-    rows: List[List[float]] = []
+    rows: list[list[float]] = []
     numbers, written = [], set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -103,7 +103,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _faults(rows: np.ndarray) -> Iterator[Tuple[int, int, str]]:
+def _faults(rows: np.ndarray) -> Iterator[tuple[int, int, str]]:
     """(row, column, what is wrong with its text), the first of each kind.
 
     A class is checked where the format is known: the column holds a coordinate in MOT15's files.

@@ -1,6 +1,7 @@
 """Who a box is, as annotation tools write it: numbers, or names, in an attribute."""
 
-from typing import Any, Dict, Iterable, Optional, Union
+from collections.abc import Iterable
+from typing import Any
 
 from ...errors import UserError
 
@@ -9,7 +10,7 @@ MAX_ID = 2**53  # beyond it a number is no longer exact where programs compute w
 NOBODY = {"", "-1", "none", "null", "unknown", "__undefined__"}
 
 
-def read_identity(value: Any, where: str) -> Optional[Union[int, str]]:
+def read_identity(value: Any, where: str) -> int | str | None:
     """
     Returns:
         a number of 0 or more, a name, or None where nobody is named.
@@ -36,7 +37,7 @@ def read_identity(value: Any, where: str) -> Optional[Union[int, str]]:
     return None if value == -1 else value
 
 
-def numbers_of(identities: Iterable[Union[int, str]]) -> Dict[Union[int, str], int]:
+def numbers_of(identities: Iterable[int | str]) -> dict[int | str, int]:
     """
     Returns:
         the number of each: a number's own, if there are numbers only; else all are names, and are

@@ -2,19 +2,20 @@
 
 import random
 from collections import Counter, defaultdict
-from typing import Any, Dict, List, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 from ...errors import UserError
 
-Dicts = List[Dict[str, Any]]
+Dicts = list[dict[str, Any]]
 
 SPLITS = ("train", "test")
 QUERY_RULE = "one a test person and camera, drawn at random, for persons in two frames or more"
 
 
 def split_by_sequences(
-    converted: Dict[str, Dicts], *, test: Sequence[str] = (), share: float = 0.5, seed: int = 0
-) -> Tuple[Dicts, Dicts, List[str]]:
+    converted: dict[str, Dicts], *, test: Sequence[str] = (), share: float = 0.5, seed: int = 0
+) -> tuple[Dicts, Dicts, list[str]]:
     """
     Args:
         converted: dataset dicts by sequence.
@@ -46,8 +47,8 @@ def split_by_sequences(
 
 
 def split_by_ids(
-    converted: Dict[str, Dicts], share: float = 0.5
-) -> Tuple[Dicts, Dicts, Dict[str, int]]:
+    converted: dict[str, Dicts], share: float = 0.5
+) -> tuple[Dicts, Dicts, dict[str, int]]:
     """
     Each sequence is cut in time: its last `share` of frames are for testing. A person that is on
     both sides belongs to the one where it has more boxes, if as many to the one with fewer persons
@@ -59,7 +60,7 @@ def split_by_ids(
     Raises:
         UserError: one side would have nobody labelled.
     """
-    sides: Tuple[Dicts, Dicts] = ([], [])
+    sides: tuple[Dicts, Dicts] = ([], [])
     for dicts in converted.values():
         cut = len(dicts) - round(share * len(dicts))
         sides[0].extend(dicts[:cut])
@@ -87,7 +88,7 @@ def split_by_ids(
     return sides[0], sides[1], counts
 
 
-def choose_queries(dicts: Dicts, seed: int = 0) -> Tuple[Dicts, int]:
+def choose_queries(dicts: Dicts, seed: int = 0) -> tuple[Dicts, int]:
     """
     For each person that is in two frames or more, by rising id: one query a camera that sees it,
     drawn with `seed` from its boxes there.
@@ -96,7 +97,7 @@ def choose_queries(dicts: Dicts, seed: int = 0) -> Tuple[Dicts, int]:
         the queries of a protocol, and how many persons have none.
     """
     rng = random.Random(seed)
-    seen: Dict[int, Dict[Any, List[Tuple[Dict, Dict]]]] = defaultdict(lambda: defaultdict(list))
+    seen: dict[int, dict[Any, list[tuple[dict, dict]]]] = defaultdict(lambda: defaultdict(list))
     for d in dicts:
         for a in d["annotations"]:
             if a["person_id"] >= 0:

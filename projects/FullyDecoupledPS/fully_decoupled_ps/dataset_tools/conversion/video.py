@@ -2,8 +2,8 @@
 
 import logging
 import time
+from collections.abc import Collection
 from pathlib import Path
-from typing import Collection, Dict
 
 import cv2
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 JPEG_QUALITY = 95
 
 
-def extract_frames(video: Path, numbers: Collection[int], folder: Path) -> Dict[int, Path]:
+def extract_frames(video: Path, numbers: Collection[int], folder: Path) -> dict[int, Path]:
     """
     Write frames of a video as `<number>.jpg`.
 
@@ -40,7 +40,7 @@ def extract_frames(video: Path, numbers: Collection[int], folder: Path) -> Dict[
     return paths
 
 
-def _extract(video: Path, paths: Dict[int, Path]) -> None:
+def _extract(video: Path, paths: dict[int, Path]) -> None:
     start = last = time.monotonic()
     number, end = 0, max(paths)
     for number, frame in enumerate(read_frames(str(video), strict=True), start=1):

@@ -1,6 +1,6 @@
 """Boxes that a detector can't learn from, or that look like a mistake of the annotation."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +11,10 @@ MIN_WIDTH, MIN_HEIGHT = 8, 16  # pixels; under the stride of the re-id features
 DUPLICATE_IOU = 0.95  # two persons hardly ever stand so
 WIDE_SHARE = 0.5  # of boxes wider than high: persons on foot are higher than wide
 
-Summary = Dict[str, Any]
+Summary = dict[str, Any]
 
 
-def inspect_boxes(dicts: List[Dict[str, Any]], findings: Findings) -> Summary:
+def inspect_boxes(dicts: list[dict[str, Any]], findings: Findings) -> Summary:
     """Heights and widths; finds empty, outside, tiny, doubled and lying boxes."""
     annotations = [(d, i, a["bbox"]) for d in dicts for i, a in enumerate(d["annotations"])]
     boxes = np.array([box for _, _, box in annotations], dtype=np.float64).reshape(-1, 4)
@@ -25,7 +25,7 @@ def inspect_boxes(dicts: List[Dict[str, Any]], findings: Findings) -> Summary:
     outside = ~empty & ((boxes[:, :2] < 0).any(axis=1) | (boxes[:, 2:] > sizes).any(axis=1))
     tiny = ~empty & ((width < MIN_WIDTH) | (height < MIN_HEIGHT))
 
-    def places(mask: np.ndarray) -> List[str]:
+    def places(mask: np.ndarray) -> list[str]:
         return [place(annotations[k][0], annotations[k][1]) for k in np.flatnonzero(mask)]
 
     findings.error("boxes.empty", "boxes of no size", places(empty))
@@ -54,14 +54,14 @@ def inspect_boxes(dicts: List[Dict[str, Any]], findings: Findings) -> Summary:
     return {"width": _spread(width[~empty]), "height": _spread(height[~empty])}
 
 
-def place(d: Dict[str, Any], i: int) -> str:
+def place(d: dict[str, Any], i: int) -> str:
     """Names annotation `i` of a frame."""
     annotation = d["annotations"][i]
     corners = ", ".join(f"{v:g}" for v in annotation["bbox"])
     return f"image {d['image_id']}, box ({corners}), person {annotation['person_id']}"
 
 
-def _duplicates(annotations: List[Dict[str, Any]]) -> List[int]:
+def _duplicates(annotations: list[dict[str, Any]]) -> list[int]:
     """The later one of each two boxes that cover each other."""
     boxes = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)
     if len(boxes) < 2:

@@ -2,12 +2,13 @@
 
 import os
 from collections import defaultdict
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from ...data.datasets.duplicates import groups_of_copies
 from .findings import Findings
 
-Dicts = List[Dict[str, Any]]
+Dicts = list[dict[str, Any]]
 
 
 def inspect_copies(
@@ -22,7 +23,7 @@ def inspect_copies(
         others: dataset dicts of a set that should share no picture with this one.
         others_name: what the set is called.
     """
-    frames: Dict[str, Dicts] = defaultdict(list)
+    frames: dict[str, Dicts] = defaultdict(list)
     for d in dicts:
         frames[d["file_name"]].append(d)
     other_files = dict.fromkeys(d["file_name"] for d in others)
@@ -53,7 +54,7 @@ def _tell(
     findings: Findings,
     kind: str,
     message: str,
-    frames: Dict[str, Dicts],
+    frames: dict[str, Dicts],
     groups: Sequence[Sequence[str]],
 ) -> None:
     with_persons = [any(_matters(d) for file in g for d in frames[file]) for g in groups]
@@ -67,7 +68,7 @@ def _tell(
     )
 
 
-def _is_still(files: Sequence[str], frames: Dict[str, Dicts]) -> bool:
+def _is_still(files: Sequence[str], frames: dict[str, Dicts]) -> bool:
     """Whether these are frames of one camera in which the same persons stand in the same boxes."""
     dicts = [d for file in files for d in frames[file]]
     cameras = {d.get("camera_id") for d in dicts}
@@ -80,7 +81,7 @@ def _is_still(files: Sequence[str], frames: Dict[str, Dicts]) -> bool:
     return is_one_camera and are_copies and len(persons) == 1 and () not in persons
 
 
-def _matters(d: Dict[str, Any]) -> bool:
+def _matters(d: dict[str, Any]) -> bool:
     return bool(d["annotations"] or d.get("queries"))
 
 

@@ -1,7 +1,7 @@
 """What is wrong with a dataset: errors and warnings, counted a kind, with the first places."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import List, Sequence
 
 ERROR = "error"  # training or evaluation would fail, or give wrong figures
 WARNING = "warning"  # it works; somebody should look
@@ -20,7 +20,7 @@ class Finding:
     places: Sequence[str]  # the first MAX_PLACES of them
 
 
-class Findings(List[Finding]):
+class Findings(list[Finding]):
     """All findings of one inspection."""
 
     def error(self, kind: str, message: str, places: Sequence[str]) -> None:
@@ -39,5 +39,5 @@ class Findings(List[Finding]):
         if places:
             self.append(Finding(level, kind, message, len(places), tuple(places[:MAX_PLACES])))
 
-    def of(self, level: str) -> List[Finding]:
+    def of(self, level: str) -> list[Finding]:
         return [finding for finding in self if finding.level == level]

@@ -1,8 +1,9 @@
 """A whole inspection: of a registered dataset, or of a JSON file past its faults."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Optional
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -33,21 +34,21 @@ class Inspection:
 
     source: str
     split: str = "train"
-    dicts: List[Dict[str, Any]] = field(default_factory=list)
-    summary: Dict[str, Any] = field(default_factory=dict)
-    left_out: Dict[str, int] = field(default_factory=dict)
+    dicts: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
 
 
 def inspect_dataset(
     source: str,
     *,
-    image_root: Optional[str] = None,
-    split: Optional[str] = None,
+    image_root: str | None = None,
+    split: str | None = None,
     person_classes: Sequence[str] = (),
-    id_attribute: Optional[str] = None,
-    against: Optional[str] = None,
-    sample: Optional[int] = None,
+    id_attribute: str | None = None,
+    against: str | None = None,
+    sample: int | None = None,
     workers: int = 1,
     seed: int = 0,
 ) -> Inspection:
@@ -107,7 +108,7 @@ def inspect_dataset(
     return inspection
 
 
-Protocols = Optional[Dict[str, List[Dict[str, Any]]]]
+Protocols = Optional[dict[str, list[dict[str, Any]]]]
 
 
 def _read_registered(inspection: Inspection) -> Protocols:
@@ -145,15 +146,15 @@ def _read_registered(inspection: Inspection) -> Protocols:
 def _read_json(
     inspection: Inspection,
     file: str,
-    image_root: Optional[str],
-    split: Optional[str],
-    options: Dict[str, Any],
+    image_root: str | None,
+    split: str | None,
+    options: dict[str, Any],
 ) -> Protocols:
     content = read_faulty_json(file, _image_root(file, image_root), **options)
     inspection.dicts = content.dicts
     inspection.split = split or ("test" if content.has_queries else "train")
     inspection.left_out = content.left_out
-    places: Dict[str, List[str]] = {}
+    places: dict[str, list[str]] = {}
     kinds = {fault.kind: fault for fault in content.faults}
     for fault in content.faults:
         place = str(fault).removeprefix(os.path.abspath(file) + ", ")
@@ -173,8 +174,8 @@ def _read_json(
 
 
 def _other_dicts(
-    against: Optional[str], image_root: Optional[str], options: Dict[str, Any]
-) -> List[Dict[str, Any]]:
+    against: str | None, image_root: str | None, options: dict[str, Any]
+) -> list[dict[str, Any]]:
     if against is None:
         return []
     if _is_file(against):
@@ -188,5 +189,5 @@ def _is_file(source: str) -> bool:
     return source.endswith(".json") or os.path.isfile(source)
 
 
-def _image_root(file: str, image_root: Optional[str]) -> str:
+def _image_root(file: str, image_root: str | None) -> str:
     return image_root if image_root is not None else os.path.dirname(os.path.abspath(file))

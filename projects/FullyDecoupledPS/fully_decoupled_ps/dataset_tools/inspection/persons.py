@@ -1,15 +1,15 @@
 """Who is in the dataset: labelled and unlabelled persons, ids, crowds, cameras."""
 
 from collections import Counter, defaultdict
-from typing import Any, Dict, List, Set
+from typing import Any
 
 import numpy as np
 
 from ...data.datasets.checks import has_contiguous_ids, repeated_ids
 from .findings import ERROR, WARNING, Findings
 
-Dicts = List[Dict[str, Any]]
-Summary = Dict[str, Any]
+Dicts = list[dict[str, Any]]
+Summary = dict[str, Any]
 
 MAX_BARS = 13  # of the histogram of persons per frame
 
@@ -51,7 +51,7 @@ def inspect_persons(dicts: Dicts, findings: Findings, split: str = "train") -> S
     }
 
 
-def _repeated(dicts: Dicts) -> List[str]:
+def _repeated(dicts: Dicts) -> list[str]:
     return [
         f"image {d['image_id']}, person {i}" for d in dicts for i in repeated_ids(d["annotations"])
     ]
@@ -74,8 +74,8 @@ def inspect_cameras(dicts: Dicts, findings: Findings) -> Summary:
     """Frames, boxes and ids a camera, and how many ids two cameras or more have seen."""
     frames: Counter = Counter()
     boxes: Counter = Counter()
-    ids: Dict[Any, Set[int]] = defaultdict(set)
-    cameras_of: Dict[int, Set[Any]] = defaultdict(set)
+    ids: dict[Any, set[int]] = defaultdict(set)
+    cameras_of: dict[int, set[Any]] = defaultdict(set)
     for d in dicts:
         camera = d.get("camera_id")
         frames[camera] += 1
@@ -101,11 +101,11 @@ def inspect_cameras(dicts: Dicts, findings: Findings) -> Summary:
     return {"cameras": known, "identities_in_two_cameras": shared if known else None}
 
 
-def _in_order(cameras) -> List[Any]:
+def _in_order(cameras) -> list[Any]:
     return sorted(cameras, key=lambda c: (c is None, c if c is not None else 0))
 
 
-def _spread(counts: List[int]) -> Summary:
+def _spread(counts: list[int]) -> Summary:
     if not counts:
         return {"min": None, "median": None, "max": None}
     return {"min": min(counts), "median": float(np.median(counts)), "max": max(counts)}

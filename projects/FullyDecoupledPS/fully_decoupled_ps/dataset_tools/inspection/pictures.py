@@ -5,9 +5,10 @@ import multiprocessing
 import os
 import random
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any
 
 from ...data.datasets.checks import SECONDS_BETWEEN_PROGRESS
 from ...data.images import ImageError, load_image
@@ -20,20 +21,20 @@ logger = logging.getLogger(__name__)
 FEW_PICTURES = 500
 CHUNK = 32
 
-Picture = Tuple[str, int, int]  # file, stated width and height
-Fault = Tuple[str, str]  # kind, what is wrong; "" and "" for none
+Picture = tuple[str, int, int]  # file, stated width and height
+Fault = tuple[str, str]  # kind, what is wrong; "" and "" for none
 
 MISSING = ("missing", "is not there")
 
 
 def inspect_pictures(
-    dicts: List[Dict[str, Any]],
+    dicts: list[dict[str, Any]],
     findings: Findings,
     *,
-    sample: Optional[int] = None,
+    sample: int | None = None,
     workers: int = 1,
     seed: int = 0,
-) -> Dict[str, int]:
+) -> dict[str, int]:
     """
     Args:
         sample: open so many, drawn with `seed`; default all.
@@ -46,8 +47,8 @@ def inspect_pictures(
     chosen = pictures
     if sample is not None and sample < len(pictures):
         chosen = sorted(random.Random(seed).sample(pictures, sample))
-    places: Dict[str, List[str]] = {"missing": [], "unreadable": [], "size": []}
-    notes: Dict[str, List[str]] = {}
+    places: dict[str, list[str]] = {"missing": [], "unreadable": [], "size": []}
+    notes: dict[str, list[str]] = {}
     for picture, (kind, fault) in zip(chosen, _follow(_open_all(chosen, workers), len(chosen))):
         if kind == "noted":
             notes.setdefault(fault, []).append(f"'{picture[0]}'")
@@ -64,7 +65,7 @@ def inspect_pictures(
     return {"pictures": len(pictures), "opened": len(chosen)}
 
 
-def _open_all(pictures: List[Picture], workers: int) -> Iterable[Fault]:
+def _open_all(pictures: list[Picture], workers: int) -> Iterable[Fault]:
     if workers <= 1 or len(pictures) < FEW_PICTURES:
         yield from map(open_picture, pictures)
         return

@@ -1,21 +1,21 @@
 """Whether a test set's queries can be searched for: ground truths, own frames, boxes."""
 
 from collections import defaultdict
-from typing import Any, Dict, List, Set
+from typing import Any
 
 import numpy as np
 
 from .findings import Findings
 
-Dicts = List[Dict[str, Any]]
-Summary = Dict[str, Any]
+Dicts = list[dict[str, Any]]
+Summary = dict[str, Any]
 
 SAME_BOX = 0.5  # IoU from which a query's box is one with the annotation of its person
 
 
-def inspect_queries(dicts: Dicts, protocols: Dict[str, Dicts], findings: Findings) -> List[Summary]:
+def inspect_queries(dicts: Dicts, protocols: dict[str, Dicts], findings: Findings) -> list[Summary]:
     """One row a protocol; finds queries that have nobody to find, or are drawn elsewhere."""
-    frames_of: Dict[int, Set[str]] = defaultdict(set)
+    frames_of: dict[int, set[str]] = defaultdict(set)
     for d in dicts:
         for a in d["annotations"]:
             frames_of[a["person_id"]].add(d["image_id"])
@@ -38,12 +38,12 @@ def inspect_queries(dicts: Dicts, protocols: Dict[str, Dicts], findings: Finding
 def _inspect_protocol(
     name: str,
     queries: Dicts,
-    frames_of: Dict[int, Set[str]],
-    query_only: Set[str],
+    frames_of: dict[int, set[str]],
+    query_only: set[str],
     findings: Findings,
     is_main: bool,
 ) -> Summary:
-    galleries: Dict[int, Set[str]] = {}  # queries share lists; a set is made of each once
+    galleries: dict[int, set[str]] = {}  # queries share lists; a set is made of each once
     counts, without, own = [], [], []
     for query in queries:
         found = frames_of[query["person_id"]]
@@ -82,17 +82,17 @@ def _inspect_protocol(
     }
 
 
-def _place(query: Dict[str, Any]) -> str:
+def _place(query: dict[str, Any]) -> str:
     corners = ", ".join(f"{v:g}" for v in query["bbox"])
     return f"image {query['image_id']}, query box ({corners}), person {query['person_id']}"
 
 
-def _is_annotated(query: Dict[str, Any], d: Dict[str, Any]) -> bool:
+def _is_annotated(query: dict[str, Any], d: dict[str, Any]) -> bool:
     boxes = [a["bbox"] for a in d["annotations"] if a["person_id"] == query["person_id"]]
     return any(_iou(query["bbox"], box) >= SAME_BOX for box in boxes)
 
 
-def _iou(a: List[float], b: List[float]) -> float:
+def _iou(a: list[float], b: list[float]) -> float:
     w = max(min(a[2], b[2]) - max(a[0], b[0]), 0.0)
     h = max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h

@@ -1,6 +1,6 @@
 """An inspection as text for a person to read."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 from tabulate import tabulate
 
@@ -26,7 +26,7 @@ def format_inspection(inspection: Inspection) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _counts(s: Dict[str, Any], split: str) -> str:
+def _counts(s: dict[str, Any], split: str) -> str:
     gaps = "with gaps; training numbers them anew" if split == "train" else "with gaps"
     ids = "numbered from 0" if s["contiguous_ids"] else gaps
     rows = [
@@ -52,13 +52,13 @@ def _counts(s: Dict[str, Any], split: str) -> str:
     return tabulate(rows, tablefmt="plain", colalign=("left", "right", "left"))
 
 
-def _spread(s: Dict[str, Any]) -> str:
+def _spread(s: dict[str, Any]) -> str:
     if s["min"] is None:
         return "none"
     return f"{s['min']:g} to {s['max']:g}, median {s['median']:g}"
 
 
-def _histogram(s: Dict[str, Any]) -> str:
+def _histogram(s: dict[str, Any]) -> str:
     if s["mean"] is None:
         return ""
     lines = [f"persons a frame: {_spread(s)}, mean {s['mean']:.1f}"]
@@ -71,7 +71,7 @@ def _histogram(s: Dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _table(rows: List[Dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]]) -> str:
     return tabulate([{k: _shown(v) for k, v in row.items()} for row in rows], headers="keys")
 
 
@@ -79,7 +79,7 @@ def _shown(value: Any) -> Any:
     return "none" if value is None else value
 
 
-def _queries(rows: List[Dict[str, Any]]) -> str:
+def _queries(rows: list[dict[str, Any]]) -> str:
     return _table(
         [
             {

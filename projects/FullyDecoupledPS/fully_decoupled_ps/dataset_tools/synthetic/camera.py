@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Tuple
 
 import cv2
 import numpy as np
@@ -34,11 +33,11 @@ class Camera:
     height: float
     horizon: float
     focal: float
-    person_heights: Tuple[float, float]
+    person_heights: tuple[float, float]
     turn: float
     roll: float
     mirror: bool
-    gains: Tuple[float, float, float]
+    gains: tuple[float, float, float]
     brightness: float
     contrast: float
     gamma: float

@@ -5,7 +5,6 @@ faces the camera.
 """
 
 import math
-from typing import Tuple
 
 import cv2
 import numpy as np
@@ -96,7 +95,7 @@ class Canvas:
         np.copyto(self.image[inside], patch, where=mask[..., None] > 0)
         self.alpha[inside] |= mask
 
-    def finish(self) -> Tuple[np.ndarray, np.ndarray, Tuple[float, float]]:
+    def finish(self) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
         """
         Returns:
             The figure at its final resolution, cut out: (H, W, 3) uint8 BGR multiplied by its

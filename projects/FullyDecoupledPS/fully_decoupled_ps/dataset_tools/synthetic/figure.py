@@ -5,7 +5,7 @@ Coordinates are those of :mod:`canvas`: metres, x to the figure's left, y up, z 
 
 import math
 from dataclasses import dataclass
-from typing import List, NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Figure(NamedTuple):
 
     image: np.ndarray
     alpha: np.ndarray
-    foot: Tuple[float, float]
+    foot: tuple[float, float]
 
 
 class Body:
@@ -119,7 +119,7 @@ class Body:
         clothed = _TROUSER[person.lower.kind]
         self._limb((hip, knee, ankle), radii, clothed, self.textures.leg, person.skin)
 
-    def _arm_joints(self, side: int) -> List[np.ndarray]:
+    def _arm_joints(self, side: int) -> list[np.ndarray]:
         pose, person = self.pose, self.person
         upper, fore = 0.172 * person.stature, 0.15 * person.stature
         swing, bend, out = -0.9 * pose.stride * math.sin(pose.phase) * side, 0.25, 0.10
@@ -146,7 +146,7 @@ class Body:
         clothed = _SLEEVE[person.upper.kind]
         self._limb(joints, radii, clothed, self.textures.sleeve, person.skin)
 
-    def _section(self, y: float, x: float, z: float) -> Tuple[np.ndarray, float]:
+    def _section(self, y: float, x: float, z: float) -> tuple[np.ndarray, float]:
         centre = self.canvas.project((self.pose.lean * (y - self.hip_y), y, 0.0))
         return centre, self.canvas.half_width(x, z)
 

@@ -1,11 +1,10 @@
 """Who a synthetic person is: the traits that stay the same in every frame and camera."""
 
 from dataclasses import dataclass
-from typing import List, Tuple
 
 import numpy as np
 
-Colour = Tuple[int, int, int]  # BGR, 0..255
+Colour = tuple[int, int, int]  # BGR, 0..255
 
 # Few, shared colours: many persons wear the same ones, so that colour alone names nobody.
 PALETTE = {
@@ -75,7 +74,7 @@ class Identity:
     bag_side: int  # -1 right, 1 left
     bag_colour: Colour
 
-    def traits(self) -> Tuple:
+    def traits(self) -> tuple:
         """What a witness would name; see :func:`sample_identities`."""
         return (
             self.upper.kind,
@@ -92,7 +91,7 @@ class Identity:
         )
 
 
-def _two_colours(rng: np.random.Generator) -> Tuple[Colour, Colour]:
+def _two_colours(rng: np.random.Generator) -> tuple[Colour, Colour]:
     """Two palette colours whose contrast survives any of the cameras."""
     colours = list(PALETTE.values())
     first = colours[rng.integers(len(colours))]
@@ -138,14 +137,14 @@ def _sample(rng: np.random.Generator) -> Identity:
     )
 
 
-def sample_identities(number: int, seed: int, min_distance: int = 5) -> List[Identity]:
+def sample_identities(number: int, seed: int, min_distance: int = 5) -> list[Identity]:
     """Draw ``number`` persons, any two of which differ in at least ``min_distance`` traits.
 
     The first ones do not depend on ``number``. ``min_distance`` is lowered by one whenever
     200 draws in a row are too close to somebody, so this always ends.
     """
     rng = np.random.default_rng([seed, 11])
-    chosen: List[Identity] = []
+    chosen: list[Identity] = []
     codes = np.empty((number, len(_sample(np.random.default_rng(0)).traits())), dtype=np.int64)
     code_of: dict = {}
     failures = 0

@@ -5,7 +5,6 @@ that at least ``MIN_VISIBLE`` of everybody's nominal box is in the frame and not
 """
 
 from dataclasses import dataclass
-from typing import Tuple
 
 from .camera import Camera
 from .identity import Identity
@@ -14,7 +13,7 @@ from .scene import CLUTTER_KINDS, CLUTTER_SIZE
 MIN_VISIBLE = 0.5
 _NOMINAL_WIDTH = 0.40  # of a person's height
 _ATTEMPTS = 30
-Box = Tuple[float, float, float, float]  # x0, y0, x1, y1
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class PlacedFigure:
 
     pid: int
     person: Identity
-    foot: Tuple[float, float]
+    foot: tuple[float, float]
     scale: float
     box: Box  # nominal, not clipped
 
@@ -38,7 +37,7 @@ class PlacedClutter:
 
     kind: str
     look: int
-    foot: Tuple[float, float]
+    foot: tuple[float, float]
     scale: float
     box: Box
 
@@ -58,11 +57,11 @@ class Stage:
         return True
 
     @property
-    def figures(self) -> Tuple[PlacedFigure, ...]:
+    def figures(self) -> tuple[PlacedFigure, ...]:
         return _figures(self.placed)
 
     @property
-    def clutter(self) -> Tuple[PlacedClutter, ...]:
+    def clutter(self) -> tuple[PlacedClutter, ...]:
         return tuple(thing for thing in self.placed if isinstance(thing, PlacedClutter))
 
     def _visible(self, figure: PlacedFigure, things) -> float:
@@ -73,7 +72,7 @@ class Stage:
         return (_area(inside) - hidden) / _area(figure.box)
 
 
-def _figures(things) -> Tuple[PlacedFigure, ...]:
+def _figures(things) -> tuple[PlacedFigure, ...]:
     return tuple(thing for thing in things if isinstance(thing, PlacedFigure))
 
 

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -30,7 +29,7 @@ class SyntheticSpec:
     test_ids: int = 30
     width: int = 480
     height: int = 270
-    max_queries: Optional[int] = 100
+    max_queries: int | None = 100
     seed: int = 0
 
     def __post_init__(self):
@@ -61,32 +60,32 @@ class FramePlan:
     name: str  # without ".jpg"
     camera: int  # into CAMERAS
     sequence: int
-    figures: Tuple[PlacedFigure, ...]
-    clutter: Tuple[PlacedClutter, ...]
+    figures: tuple[PlacedFigure, ...]
+    clutter: tuple[PlacedClutter, ...]
 
 
 @dataclass(frozen=True)
 class DatasetPlan:
     """``frames`` and ``ids`` have the keys "train" and "test"."""
 
-    frames: Dict[str, List[FramePlan]]
-    ids: Dict[str, List[int]]
-    queries: List[Tuple[int, str]]  # person id, frame name
+    frames: dict[str, list[FramePlan]]
+    ids: dict[str, list[int]]
+    queries: list[tuple[int, str]]  # person id, frame name
 
 
 class _Decks:
     """Deals a split's persons to the cameras that see them: all of them before one comes again."""
 
-    def __init__(self, pids: List[int], rng: np.random.Generator):
+    def __init__(self, pids: list[int], rng: np.random.Generator):
         self.rng = rng
-        self.members: Dict[int, List[int]] = defaultdict(list)
-        self.decks: Dict[int, List[int]] = defaultdict(list)
+        self.members: dict[int, list[int]] = defaultdict(list)
+        self.decks: dict[int, list[int]] = defaultdict(list)
         for pid in pids:
             number = rng.choice([4, 5, 6], p=[0.3, 0.4, 0.3])
             for camera in rng.choice(len(CAMERAS), number, replace=False):
                 self.members[int(camera)].append(pid)
 
-    def deal(self, camera: int, number: int) -> List[int]:
+    def deal(self, camera: int, number: int) -> list[int]:
         """Up to ``number`` different persons."""
         deck = self.decks[camera]
         if len(set(deck)) < number:
@@ -136,10 +135,10 @@ class _Planner:
 
 
 # Person id -> camera -> (name of the frame, the person in it)
-Sightings = Dict[int, Dict[int, List[Tuple[str, PlacedFigure]]]]
+Sightings = dict[int, dict[int, list[tuple[str, PlacedFigure]]]]
 
 
-def _sightings(frames: List[FramePlan]) -> Sightings:
+def _sightings(frames: list[FramePlan]) -> Sightings:
     seen: Sightings = defaultdict(lambda: defaultdict(list))
     for frame in frames:
         for figure in frame.figures:
@@ -148,7 +147,7 @@ def _sightings(frames: List[FramePlan]) -> Sightings:
     return seen
 
 
-def _check_sightings(frames: List[FramePlan], pids: List[int], split: str) -> None:
+def _check_sightings(frames: list[FramePlan], pids: list[int], split: str) -> None:
     seen = _sightings(frames)
     lacking = sum(len(seen[pid]) < MIN_CAMERAS for pid in pids)
     if lacking:
@@ -158,7 +157,7 @@ def _check_sightings(frames: List[FramePlan], pids: List[int], split: str) -> No
         )
 
 
-def _choose_queries(frames: List[FramePlan], spec: SyntheticSpec, rng) -> List[Tuple[int, str]]:
+def _choose_queries(frames: list[FramePlan], spec: SyntheticSpec, rng) -> list[tuple[int, str]]:
     """A sighting a person and camera, not cut by the frame's border if there is one."""
     queries = []
     for pid, cameras in sorted(_sightings(frames).items()):
@@ -184,7 +183,7 @@ def make_plan(spec: SyntheticSpec) -> DatasetPlan:
     pids = [int(pid) + 1 for pid in rng.permutation(spec.train_ids + spec.test_ids)]
     ids = {"train": sorted(pids[: spec.train_ids]), "test": sorted(pids[spec.train_ids :])}
     numbers = 25 * (rng.permutation(spec.train_frames + spec.test_frames) + 1)
-    frames: Dict[str, List[FramePlan]] = {}
+    frames: dict[str, list[FramePlan]] = {}
     index = 0
     for split, size in (("train", spec.train_frames), ("test", spec.test_frames)):
         decks, frames[split] = _Decks(ids[split], rng), []

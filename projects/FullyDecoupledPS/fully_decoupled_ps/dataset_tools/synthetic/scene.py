@@ -1,7 +1,6 @@
 """What stands around the people: ground, walls and things that look a little like people."""
 
 from functools import lru_cache
-from typing import Tuple
 
 import cv2
 import numpy as np
@@ -46,7 +45,7 @@ def _masonry(rng, columns: int, rows: int, colour, joint, spread: float, shift: 
     return image
 
 
-def _facade(rng, colour, glass, columns: int, rows: int, share: Tuple[float, float]):
+def _facade(rng, colour, glass, columns: int, rows: int, share: tuple[float, float]):
     """A wall with upright openings: windows, doors or shutters."""
     image = np.empty((_TILE, _TILE, 3), np.float32)
     image[:] = colour
@@ -134,7 +133,7 @@ def _sample(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 class _Brush:
     """Draws in metres around a point on the ground."""
 
-    def __init__(self, image: np.ndarray, foot: Tuple[float, float], scale: float):
+    def __init__(self, image: np.ndarray, foot: tuple[float, float], scale: float):
         self.image, self.foot, self.scale = image, foot, scale
 
     def box(self, x: float, bottom: float, top: float, half: float, colour, taper: float = 1.0):
@@ -154,7 +153,7 @@ class _Brush:
         points = zip(x + half_x * np.cos(turn), y + half_y * np.sin(turn))
         self._fill([self._at(*point) for point in points], colour, light)
 
-    def _at(self, x: float, y: float) -> Tuple[float, float]:
+    def _at(self, x: float, y: float) -> tuple[float, float]:
         return self.foot[0] + x * self.scale, self.foot[1] - y * self.scale
 
     def _fill(self, points, colour, light: float) -> None:
@@ -163,7 +162,7 @@ class _Brush:
         cv2.fillPoly(self.image, [points], colour, cv2.LINE_AA, 4)
 
 
-def draw_shadow(image: np.ndarray, foot: Tuple[float, float], scale: float) -> None:
+def draw_shadow(image: np.ndarray, foot: tuple[float, float], scale: float) -> None:
     """Darken the ground under something about a person's width, in place."""
     half_x, half_y = 0.36 * scale, 0.10 * scale
     x0, x1 = int(max(foot[0] - half_x, 0)), int(min(foot[0] + half_x + 1, image.shape[1]))

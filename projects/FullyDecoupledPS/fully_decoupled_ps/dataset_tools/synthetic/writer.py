@@ -7,7 +7,6 @@ import multiprocessing
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import List, Tuple
 
 import cv2
 import numpy as np
@@ -26,7 +25,7 @@ _MAT_HEADER = b"MATLAB 5.0 MAT-file, synthetic person search".ljust(116)
 logger = logging.getLogger(__name__)
 
 
-def render_frame(plan: FramePlan, spec: SyntheticSpec) -> Tuple[np.ndarray, np.ndarray]:
+def render_frame(plan: FramePlan, spec: SyntheticSpec) -> tuple[np.ndarray, np.ndarray]:
     """Draw one frame.
 
     Returns:
@@ -51,11 +50,11 @@ def render_frame(plan: FramePlan, spec: SyntheticSpec) -> Tuple[np.ndarray, np.n
     return expose(image, camera, rng), np.array(rows, dtype=np.float64).reshape(-1, 5)
 
 
-def _pixels(foot: Tuple[float, float], spec: SyntheticSpec) -> Tuple[float, float]:
+def _pixels(foot: tuple[float, float], spec: SyntheticSpec) -> tuple[float, float]:
     return foot[0] * spec.height, foot[1] * spec.height
 
 
-def _paste_figure(image, thing: PlacedFigure, camera, spec, rng) -> Tuple[int, int, int, int]:
+def _paste_figure(image, thing: PlacedFigure, camera, spec, rng) -> tuple[int, int, int, int]:
     """Draw a person into the image; returns x, y, w, h of what is inside the frame."""
     pitch = camera.pitch(0.5 * (thing.box[1] + thing.box[3]))
     scale = thing.scale * spec.height
@@ -107,7 +106,7 @@ class _FrameWriter:
         return self.root / "annotations" / f"{plan.name}.jpg.mat"
 
 
-def _write_frames(root: Path, spec: SyntheticSpec, frames: List[FramePlan], workers: int) -> None:
+def _write_frames(root: Path, spec: SyntheticSpec, frames: list[FramePlan], workers: int) -> None:
     write = _FrameWriter(root, spec)
     todo = [plan for plan in frames if not write.is_done(plan)]
     if len(todo) < len(frames):
