@@ -12,7 +12,7 @@ import logging
 import os
 import stat
 import zlib
-from typing import BinaryIO, NamedTuple, Union
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -36,7 +36,7 @@ _THINNEST = 100
 _EXIF_ORIENTATION = 0x0112
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-Path = Union[str, "os.PathLike[str]"]
+Path = str | os.PathLike[str]
 
 
 class ImageError(UserError):

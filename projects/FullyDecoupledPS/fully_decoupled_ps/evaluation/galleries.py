@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 
 from .frame_tables import rows_of_frames
 
 # Detections by number, ascending, or a run of them.
-Rows = Union[np.ndarray, slice]
+Rows = np.ndarray | slice
 
 
 class Gallery(NamedTuple):

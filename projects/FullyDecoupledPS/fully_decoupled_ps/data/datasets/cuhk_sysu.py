@@ -13,7 +13,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, Union
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -60,7 +60,7 @@ SECOND_BOX = "gallery frames listed again with another box or none (the first co
 
 # In the place of a gallery size: every size is a protocol, that of 100 frames the first.
 ALL_SIZES = "all"
-GallerySize = Union[int, str]
+GallerySize = int | str
 
 
 def load_cuhk_sysu(root: str, split: str, gallery_size: GallerySize = 100) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
@@ -108,7 +108,7 @@ def inspect_dataset(
     return inspection
 
 
-Protocols = Optional[dict[str, list[dict[str, Any]]]]
+Protocols = dict[str, list[dict[str, Any]]] | None
 
 
 def _read_registered(inspection: Inspection) -> Protocols:
