@@ -49,6 +49,8 @@ def log_levels():
     """What a command sets for its process, which here is that of all tests, is taken back."""
     loggers = [logging.getLogger(name) for name in OURS]
     levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.propagate = True  # a training in a fixture of a module may have ended that
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
