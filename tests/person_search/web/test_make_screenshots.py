@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from person_search.errors import UserError
+from fully_decoupled_ps.errors import UserError
 from person_search.index import open_index
 
 from .browser import chromium, screenshots
