@@ -50,7 +50,9 @@ def log_levels():
     loggers = [logging.getLogger(name) for name in OURS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.propagate = True  # a training in a fixture of a module may have ended that
+        # what a training in a fixture of a module has left
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
