@@ -4,7 +4,7 @@
 class UserError(ValueError):
     """Something that the user gave is wrong: a config value, a file, a field of a dataset.
 
-    The message is one line that names the bad value, what is allowed, and the mend.
+    The message is one line that names the bad value, what is allowed, and how to fix it.
     """
 
     def __str__(self) -> str:

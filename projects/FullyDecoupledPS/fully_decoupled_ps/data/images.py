@@ -63,7 +63,7 @@ class LoadedImage(NamedTuple):
 
 
 def read_image(path: Path) -> np.ndarray:
-    """:func:`load_image`'s (H, W, 3) RGB uint8; its note goes to the log, once a file."""
+    """:func:`load_image`'s (H, W, 3) RGB uint8; its note goes to the log, once per file."""
     pixels, note = load_image(path)
     if note:
         _tell(os.fspath(path), note)

@@ -4,7 +4,8 @@ The stream of training items: which frames make up each batch, and each item's o
 What iteration k trains on is a function of the seed, the process's rank, the number of processes,
 the batch size and k alone, however many worker processes load the images:
 
-* Detectron2's samplers give an endless stream of frames, each process every so many-th of it;
+* Detectron2's samplers give an endless stream of frames, of which each rank takes every
+  world_size-th;
 * :class:`BatchStream` groups them by their annotated size, without an image being decoded, so that
   the batches before the k-th are skipped at no cost;
 * :class:`SeededItems` augments each item with random numbers of its own, which come from the seed

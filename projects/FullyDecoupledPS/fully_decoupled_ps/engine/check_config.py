@@ -39,7 +39,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
         eval_only: whether the training data is not needed.
 
     Raises:
-        UserError: one line that names the key, what is allowed, and the mend.
+        UserError: one line that names the key, what is allowed, and how to fix it.
     """
     _check_device(cfg)
     check_parts(cfg)

@@ -57,7 +57,7 @@ def read_filters(args: argparse.Namespace):
     """:class:`Filters` of :func:`add_filter_arguments`'s options.
 
     Raises:
-        UserError: if a time is none, the last one is before the first, or the score out of range.
+        UserError: if a time is invalid, the last one before the first, or the score out of range.
     """
     from ..search.filters import make_filters
 

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fps",
         type=number(MIN_FPS, MAX_FPS),
         default=1.0,
-        help="frames a second taken of a video (default 1)",
+        help="frames per second taken from a video (default 1)",
     )
     parser.add_argument(
         "--score-thresh",

@@ -60,7 +60,7 @@ class FileStream(IterableDataset):
         Args:
             jobs: what to read.
             mapper: makes the network's input.
-            fps: frames a second that are taken of a video.
+            fps: frames per second that are taken from a video.
             batch_size: how many samples a list has.
         """
         self.jobs = jobs

@@ -36,7 +36,7 @@ def make_filters(
         names: for messages.
 
     Raises:
-        UserError: if a time is none, the last one is before the first, or the score is out of
+        UserError: if a time is invalid, the last one is before the first, or the score is out of
             range.
     """
     first = _time(names.start, start)

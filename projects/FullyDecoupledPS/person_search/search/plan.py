@@ -22,7 +22,7 @@ class IndexingOptions:
     """How files are read."""
 
     score_thresh: float  # detections of a lower score are left out
-    fps: float = 1.0  # frames a second that are taken of a video
+    fps: float = 1.0  # frames per second that are taken from a video
     batch_size: int = 4
     num_workers: int = 2
     shard: int = 1  # of index.info.num_shards, from 1

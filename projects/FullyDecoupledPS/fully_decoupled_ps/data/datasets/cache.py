@@ -1,4 +1,4 @@
-"""Annotation files are read once a process, and again only when one of them has changed."""
+"""Annotation files are read once per process, and again only when one of them has changed."""
 
 import os
 import pickle

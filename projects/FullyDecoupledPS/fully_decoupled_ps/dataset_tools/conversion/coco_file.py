@@ -37,7 +37,7 @@ def find_coco(sources: Sequence[Path], cameras: Sequence[int] = ()) -> list[Coco
             each is a sequence "folder/subset". Pictures are looked for beside the file, in
             "images" and "data" of the folder, and in "images/default" and the like: each export
             tool has its own place.
-        cameras: one a file. Default as for :func:`.mot_sequence.find_sequences`.
+        cameras: one per file. Default as for :func:`.mot_sequence.find_sequences`.
 
     Raises:
         UserError: something is missing, is no COCO file, or stands there twice.

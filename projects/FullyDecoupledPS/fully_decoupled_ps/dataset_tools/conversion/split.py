@@ -10,7 +10,7 @@ from ...errors import UserError
 Dicts = list[dict[str, Any]]
 
 SPLITS = ("train", "test")
-QUERY_RULE = "one a test person and camera, drawn at random, for persons in two frames or more"
+QUERY_RULE = "one per test person and camera, drawn at random, for persons in two frames or more"
 
 
 def split_by_sequences(

@@ -44,7 +44,7 @@ def _counts(s: dict[str, Any], split: str) -> str:
         rows.insert(1, ("", "", f"{s['frames_for_queries_only']} for queries only"))
     if s["identities_in_two_cameras"] is not None:
         rows.append(("", "", f"{s['identities_in_two_cameras']} in two cameras or more"))
-    rows.append(("boxes a person", "", _spread(s["boxes_per_identity"])))
+    rows.append(("boxes per person", "", _spread(s["boxes_per_identity"])))
     for side in ("width", "height"):
         rows.append((f"box {side}", "", _spread(s["box_sizes"][side]) + " pixels"))
     opened = "all opened" if s["opened"] == s["pictures"] else f"{s['opened']} of them opened"
