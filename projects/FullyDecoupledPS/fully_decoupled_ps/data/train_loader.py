@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetFromList, get_detection_dataset_dicts
-from detectron2.data.build import trivial_batch_collator
 from detectron2.data.detection_utils import check_metadata_consistency
 from detectron2.data.samplers import (
     RandomSubsetTrainingSampler,
@@ -16,12 +15,13 @@ from detectron2.data.samplers import (
     TrainingSampler,
 )
 from detectron2.utils import comm
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from ..errors import UserError
 from .dataset_mapper import PersonSearchMapper
 from .fingerprint import fingerprint
 from .ignore_regions import with_regions_apart
+from .image_loader import ImageLoader
 from .train_stream import BatchStream, SeededItems
 
 logger = logging.getLogger(__name__)
@@ -180,15 +180,14 @@ class TrainLoader:
                     self._note(item["file_name"], item.pop("image_note"))
             yield batch
 
-    def _data_loader(self) -> DataLoader:
+    def _data_loader(self) -> ImageLoader:
         stream = BatchStream(
             self.build_sampler(self.seed), self.batch_size, self.groups, self.first_iteration
         )
-        return DataLoader(
+        return ImageLoader(
             SeededItems(self.dicts, self.mapper, self.seed, self.groups),
             batch_sampler=stream,
             num_workers=self.num_workers,
-            collate_fn=trivial_batch_collator,
             # else a number is drawn from the generator that the model draws from
             generator=torch.Generator().manual_seed(self.seed),
         )
