@@ -47,7 +47,7 @@ def make(**kwargs):
 
 
 def take(loader, n, first=0):
-    loader.first_iteration = first
+    loader.start_at(first)
     return list(itertools.islice(loader, n))
 
 
@@ -121,12 +121,12 @@ def test_the_state_gives_back_a_seed_that_was_drawn_and_tells_of_changes(caplog)
     caplog.set_level("WARNING")
     before, after = make(seed=None), make(seed=None)
     assert before.seed != after.seed
-    after.load_state_dict(before.state_dict())
+    after.start_at(0, before.state_dict())
     assert after.seed == before.seed and not caplog.records
     assert take(before, 5) == take(after, 5)
 
     given = make(seed=5, total_batch_size=1)
-    given.load_state_dict(before.state_dict())
+    given.start_at(0, before.state_dict())
     assert given.seed == 5
     text = caplog.records[-1].getMessage()
     assert f"seed {before.seed} -> 5" in text and "batch_size 2 -> 1" in text

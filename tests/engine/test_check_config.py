@@ -52,13 +52,15 @@ def refused(match):
 
 def check(stage, *opts, eval_only=False):
     cfg = config(stage, *opts)
-    check_config(cfg, eval_only=eval_only)
-    return cfg
+    cfg.freeze()  # it is a check, and changes nothing
+    return check_config(cfg, eval_only=eval_only)
 
 
 def test_identities_are_counted(sets):
-    assert check("reid").MODEL.REID.NUM_IDS == 2
-    assert check("reid", "MODEL.REID.NUM_IDS", 2).MODEL.REID.NUM_IDS == 2
+    assert check("reid") == 2
+    assert check("reid", "MODEL.REID.NUM_IDS", 2) == 2
+    for eval_only, stage in ((True, "reid"), (False, "detection")):  # as the config says
+        assert check(stage, "MODEL.REID.NUM_IDS", 7, eval_only=eval_only) == 7
 
 
 def test_identities_that_the_data_contradict_are_refused(sets):

@@ -62,7 +62,7 @@ def test_other_frames_take_the_places_of_unreadable_ones(root, caplog, workers, 
     assert sorted(files) == ["2", "3"]
 
     again = TrainLoader(config(*SKIP, *opts, "DATALOADER.NUM_WORKERS", 2 - workers))
-    again.first_iteration = 15
+    again.start_at(15)
     resumed = [[int(x["image_id"]) for x in batch] for _, batch in zip(range(5), again)]
     assert resumed == [ids[i : i + 2] for i in range(30, 40, 2)]
 

@@ -31,7 +31,7 @@ def setup(args):
     apply_stage(cfg, args.opts, eval_only=args.eval_only, resume=args.resume)
     # what the loaders count and find odd belongs into the log
     with log_begun_after(cfg.OUTPUT_DIR):
-        check_config(cfg, eval_only=args.eval_only)
+        cfg.MODEL.REID.NUM_IDS = check_config(cfg, eval_only=args.eval_only)
     cfg.freeze()
     if cfg.MODEL.DEVICE == "cpu":
         keep_large_buffers()

@@ -158,7 +158,7 @@ def measure(layout: str, root: Path, workers: int) -> dict[str, float]:
     cfg.DATALOADER.NUM_WORKERS = 0
     row["s to build the loader"], loader = timed(lambda: TrainLoader(cfg, mapper=as_it_is))
     row["s to the first batch"], _ = timed(lambda: next(iter(loader)))
-    loader.first_iteration = RESUMED_AT
+    loader.start_at(RESUMED_AT)
     row[f"s to batch {RESUMED_AT}"], _ = timed(lambda: next(iter(loader)))
     row["MiB"] = mebibytes(me)
     loader.first_iteration, loader.num_workers = 0, workers

@@ -2,7 +2,9 @@
 
 import json
 import multiprocessing
+import os
 import resource
+import shutil
 import time
 from dataclasses import replace
 
@@ -11,6 +13,7 @@ import pytest
 
 from person_search.errors import UserError
 from person_search.index import Counts, open_index
+from person_search.index.records_db import Records
 
 from .made_up_index import INFO, add_picture, all_persons, fill, frame
 
@@ -72,6 +75,49 @@ def test_kills_at_any_moment_leave_it_whole(folder):
         process.join()
         counts.append(check_whole(folder).files)
     assert counts == sorted(counts) and counts[-1] > 3
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_power_cut_around_the_records_commit_loses_nothing(index, folder, monkeypatch, moment):
+    """The records may count only features that are on the disk, or the index can't be opened.
+
+    A power cut takes the bytes of the feature file that no ``fsync`` has put on the disk.
+    """
+    with index.writer() as writer:
+        add_picture(writer, "/data/old.jpg")
+        writer.commit()
+    features = folder / SHARD / "features-0.f16"
+    flushed = features.read_bytes()
+    left = folder.with_name("left")
+    fsync, commit = os.fsync, Records.commit
+
+    def remember(descriptor):
+        nonlocal flushed
+        fsync(descriptor)
+        if os.path.samestat(os.fstat(descriptor), features.stat()):
+            flushed = features.read_bytes()
+
+    def cut_power(records):
+        if moment == "after":
+            commit(records)
+        if not left.exists():
+            shutil.copytree(folder, left)
+            (left / SHARD / "features-0.f16").write_bytes(flushed)
+        commit(records)
+
+    with index.writer() as writer:
+        add_picture(writer, "/data/new.jpg")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", remember)
+            patched.setattr(Records, "commit", cut_power)
+            writer.commit()
+    before, after = Counts(1, 1, 2), Counts(2, 2, 4)
+    assert check_whole(left) == {"before": before, "after": after}[moment]
+    with open_index(str(left)) as opened, opened.writer() as writer:
+        assert ("/data/new.jpg" in writer.states()) == (moment == "after")  # else it is read again
+        add_picture(writer, "/data/new.jpg")
+        writer.commit()
+    assert check_whole(left) == after
 
 
 def test_a_tail_that_was_never_committed_is_cut(index, folder):

@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from detectron2.data import DatasetFromList, MapDataset, get_detection_dataset_dicts
-from detectron2.data.build import trivial_batch_collator
 from detectron2.data.samplers import InferenceSampler
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
+
+from .image_loader import ImageLoader
 
 __all__ = ["build_person_search_test_loader"]
 
 
-def build_person_search_test_loader(cfg, dataset_name: str, mapper) -> DataLoader:
+def build_person_search_test_loader(cfg, dataset_name: str, mapper) -> ImageLoader:
     """Detectron2's test loader, whose batches are of ``TEST.IMS_PER_BATCH`` frames of one size.
 
     (Detectron2 v0.6 has batches of one.) Frames are decoded by ``DATALOADER.NUM_WORKERS``
@@ -24,15 +25,14 @@ def build_person_search_test_loader(cfg, dataset_name: str, mapper) -> DataLoade
         mapper: from a dataset dict to the network's input.
 
     Returns:
-        DataLoader: of lists of at most ``TEST.IMS_PER_BATCH`` inputs.
+        ImageLoader: of lists of at most ``TEST.IMS_PER_BATCH`` inputs.
     """
     dicts = get_detection_dataset_dicts(dataset_name, filter_empty=False)
     dataset = MapDataset(DatasetFromList(dicts, copy=False), mapper)
-    return DataLoader(
+    return ImageLoader(
         dataset,
         batch_sampler=SameSizeBatches(dicts, cfg.TEST.IMS_PER_BATCH),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
-        collate_fn=trivial_batch_collator,
     )
 
 

@@ -18,7 +18,20 @@ LITTLE_CONTRAST = (
 
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR, _TIFF_SAMPLE_FORMAT = 258, 262, 284, 339
 _WHITE_IS_ZERO, _PLANES, _UNSIGNED = 0, 2, 1
-_MEND = "save it with 8 or 16 bits a sample, all pictures with one scale from black to white"
+_ONE_SCALE = "save it with 8 or 16 bits a sample, all pictures with one scale from black to white"
+
+
+class DepthError(UserError):
+    """A picture whose samples can't be read as colours.
+
+    Attributes:
+        reason: in a few words.
+        mend: what to do about it.
+    """
+
+    def __init__(self, reason: str, mend: str = _ONE_SCALE):
+        self.reason, self.mend = reason, mend
+        super().__init__(f"{reason}; {mend}")
 
 
 def to_rgb(image: Image.Image) -> tuple[np.ndarray, str]:
@@ -30,16 +43,15 @@ def to_rgb(image: Image.Image) -> tuple[np.ndarray, str]:
         (H, W, 3) RGB uint8, writable, and LITTLE_CONTRAST or "".
 
     Raises:
-        UserError: "reason; mend", if the range of its samples is not known, or Pillow decodes it
-            wrongly.
+        DepthError: if the range of its samples is not known, or Pillow decodes it wrongly.
     """
     if image.format == "TIFF" and _has_deep_planes(image):
-        raise UserError(
-            "its 16-bit colours lie in planes of their own, which Pillow mixes up; save it with "
-            "the colours of a pixel side by side (PlanarConfiguration 1)"
+        raise DepthError(
+            "its 16-bit colours lie in planes of their own, which Pillow mixes up",
+            "save it with the colours of a pixel side by side (PlanarConfiguration 1)",
         )
     if image.format == "TIFF" and set(image.tag_v2.get(_TIFF_SAMPLE_FORMAT, (1,))) - {_UNSIGNED, 4}:
-        raise UserError(f"its samples are signed or floating point, of unknown range; {_MEND}")
+        raise DepthError("its samples are signed or floating point, of unknown range")
     if image.mode != "F" and not image.mode.startswith("I"):
         return np.array(image.convert("RGB")), ""
     bits = _bits(image)
@@ -68,4 +80,4 @@ def _bits(image: Image.Image) -> int:
     # those of PGM, JPEG 2000 and HEIF are scaled to 16 bits when they are decoded
     if image.format in ("PNG", "PPM", "JPEG2000", "HEIF") and image.mode != "F":
         return 16
-    raise UserError(f"the range of its samples (Pillow's mode {image.mode}) is not known; {_MEND}")
+    raise DepthError(f"the range of its samples (Pillow's mode {image.mode}) is not known")

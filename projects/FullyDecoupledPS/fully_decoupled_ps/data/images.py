@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import UserError
 from .cut_jpeg import lacks_end, read_cut_jpeg
-from .image_depth import to_rgb
+from .image_depth import DepthError, to_rgb
 
 logger = logging.getLogger(__name__)
 
@@ -125,8 +125,8 @@ class _Faults:
         if isinstance(error, FileNotFoundError):
             mend = "put it there, name the folder that holds it"
             raise ImageError(self.path, "there is no such file", mend, is_missing=True) from error
-        if isinstance(error, UserError):  # a reason, and how to mend it
-            raise ImageError(self.path, *str(error).split("; ", 1)) from error
+        if isinstance(error, DepthError):
+            raise ImageError(self.path, error.reason, error.mend) from error
         if isinstance(error, Image.DecompressionBombError):
             raise ImageError(self.path, f"{error}", "save it with fewer pixels") from error
         text = getattr(error, "strerror", None) or str(error)

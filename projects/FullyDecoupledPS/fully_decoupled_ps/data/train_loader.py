@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetFromList, get_detection_dataset_dicts
-from detectron2.data.build import trivial_batch_collator
 from detectron2.data.detection_utils import check_metadata_consistency
 from detectron2.data.samplers import (
     RandomSubsetTrainingSampler,
@@ -16,12 +15,13 @@ from detectron2.data.samplers import (
     TrainingSampler,
 )
 from detectron2.utils import comm
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from ..errors import UserError
 from .dataset_mapper import PersonSearchMapper
 from .fingerprint import fingerprint
 from .ignore_regions import with_regions_apart
+from .image_loader import ImageLoader
 from .train_stream import BatchStream, SeededItems
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ class TrainLoader:
     """An endless iterable of batches, lists of the mapper's dicts.
 
     Attributes:
-        first_iteration: whose batch comes first; read when the first batch is asked for.
-        seed: of the stream; may be set until then.
+        first_iteration: whose batch comes first; set by :meth:`start_at`.
+        seed: of the stream.
         fingerprint: of the frames, see :func:`.fingerprint.fingerprint`.
         has_ignore_regions: whether a frame has regions that a detector is to ignore.
         num_left_out: items replaced so far because their images can't be read, in this process.
@@ -151,12 +151,18 @@ class TrainLoader:
             "aspect_ratio_grouping": self.groups is not None,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on with the seed that was drawn then; a seed that is given now stays.
+    def start_at(self, iteration: int, state: dict[str, Any] | None = None) -> None:
+        """Begin at an iteration, before the first batch is asked for.
 
-        Batches of another size, or in another number of processes, are those of another stream,
-        which begins at `first_iteration`; the log says so.
+        Args:
+            iteration: whose batch comes first.
+            state: what :meth:`state_dict` gave in the run that is gone on with. The seed that was
+                drawn then is taken; a seed that is given now stays. Batches of another size, or in
+                another number of processes, are those of another stream; the log says so.
         """
+        self.first_iteration = iteration
+        if state is None:
+            return
         if self._seed_is_drawn:
             self.seed = state["seed"]
         changed = [f"{k} {state[k]} -> {v}" for k, v in self.state_dict().items() if v != state[k]]
@@ -174,15 +180,14 @@ class TrainLoader:
                     self._note(item["file_name"], item.pop("image_note"))
             yield batch
 
-    def _data_loader(self) -> DataLoader:
+    def _data_loader(self) -> ImageLoader:
         stream = BatchStream(
             self.build_sampler(self.seed), self.batch_size, self.groups, self.first_iteration
         )
-        return DataLoader(
+        return ImageLoader(
             SeededItems(self.dicts, self.mapper, self.seed, self.groups),
             batch_sampler=stream,
             num_workers=self.num_workers,
-            collate_fn=trivial_batch_collator,
             # else a number is drawn from the generator that the model draws from
             generator=torch.Generator().manual_seed(self.seed),
         )

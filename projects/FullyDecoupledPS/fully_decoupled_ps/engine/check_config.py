@@ -29,14 +29,16 @@ from ..modeling.precision import precision_from_config
 logger = logging.getLogger(__name__)
 
 
-def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
+def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
     """Read the datasets that a run needs, and refuse a config that can't end well.
 
-    ``MODEL.REID.NUM_IDS`` is set from the training data where it is 0 and f_r is to be trained.
-
     Args:
-        cfg: after :func:`apply_stage`; changed in place.
+        cfg: after :func:`apply_stage`.
         eval_only: whether the training data is not needed.
+
+    Returns:
+        what ``MODEL.REID.NUM_IDS`` should be: the number of identities in the training data if
+        f_r is to be trained, else the config's own value.
 
     Raises:
         UserError: one line that names the key, what is allowed, and how to fix it.
@@ -58,13 +60,16 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> None:
     if eval_only:
         if not cfg.DATASETS.TEST:
             raise UserError("DATASETS.TEST is empty; name a test set to evaluate on")
-        return
+        return cfg.MODEL.REID.NUM_IDS
     _check_weights(cfg)
     _check_choice("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, SAMPLERS)
     _check_registered(cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
     if not cfg.DATASETS.TRAIN:
         raise UserError("DATASETS.TRAIN is empty; name a training set")
-    _check_identities(cfg)
+    if cfg.SOLVER.STAGE == "detection":
+        _check_boxes(cfg)
+        return cfg.MODEL.REID.NUM_IDS
+    return _count_identities(cfg)
 
 
 def _check_device(cfg: CfgNode) -> None:
@@ -222,10 +227,8 @@ def _check_boxes(cfg: CfgNode) -> None:
         )
 
 
-def _check_identities(cfg: CfgNode) -> None:
-    if cfg.SOLVER.STAGE == "detection":
-        _check_boxes(cfg)
-        return
+def _count_identities(cfg: CfgNode) -> int:
+    """The training set's number of identities, on which f_r can be trained."""
     if len(cfg.DATASETS.TRAIN) != 1:
         raise UserError(
             f"DATASETS.TRAIN names {len(cfg.DATASETS.TRAIN)} datasets, whose person ids would be "
@@ -248,5 +251,5 @@ def _check_identities(cfg: CfgNode) -> None:
             f"MODEL.REID.NUM_IDS is {cfg.MODEL.REID.NUM_IDS}, but {cfg.DATASETS.TRAIN[0]} has "
             f"{found} identities; set it to 0 (taken from the data) or to {found}"
         )
-    cfg.MODEL.REID.NUM_IDS = found
     _check_files(cfg.DATASETS.TRAIN[0], dicts, cfg.INPUT.UNREADABLE_IMAGES)
+    return found

@@ -64,10 +64,8 @@ def restore_optimizer(trainer: SimpleTrainer, state: dict) -> None:
 
 def restore_stream(loader: TrainLoader, state: dict) -> None:
     """Let the training data go on where they were."""
-    loader.first_iteration = state["iteration"] + 1
-    if "stream" in state:
-        loader.load_state_dict(state["stream"])
-    else:
+    loader.start_at(state["iteration"] + 1, state.get("stream"))
+    if "stream" not in state:
         logger.info(
             "The checkpoint was written without the seed of its training data, and without their "
             "fingerprint: whether they are the same can't be checked, and their order is that of "

@@ -4,6 +4,13 @@ A writer puts an entity of its own among the leases and counts it up every :data
 Whoever finds another's entity watches it: if it counts on, the newcomer is refused; if it stands
 still for :data:`PATIENCE` seconds, its writer was killed, and it is removed. Each writes before it
 looks, so that of two that start at once at least one is refused, and perhaps both.
+
+Ids are a hash of a file's path, time stamp and number, so that writing twice doubles nothing; but a
+lease is needed for what is no single write: :meth:`.MilvusIndex.forget` copies all persons to a new
+collection and drops the old one, with whatever another process has written to it meanwhile, and a
+file that has changed is deleted and written anew, where the second writer's delete would take rows
+that the first has already counted as done. An id of the file's content would help with neither, and
+existing indexes hold ids of the path, which would stand beside the new ones.
 """
 
 import logging
