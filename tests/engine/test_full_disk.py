@@ -15,7 +15,9 @@ from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.engine.writers import StoppingWriter
 from fully_decoupled_ps.utils.files import atomic_write, drop_torn_line, remove_partial_files
+from tests import mixed_run
 from tests.mixed_run import registered, train, write_set
+from tests.processes import FORKSERVER
 from tests.testing import PROJECT, make_model
 
 # --- files -----------------------------------------------------------------------------------
@@ -175,29 +177,39 @@ def test_a_writer_fails_once(tmp_path):
     assert failing.calls == calls
 
 
-def limited(root, size, folder, *opts):
-    """The command in a process whose files can't grow over a size; returns its error."""
-    command = [sys.executable, "-m", "tests.mixed_run", root, "never", 0, folder, *opts]
+def limit_files(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_log_that_does_not_fit_stops_the_command(root, tmp_path):
+    """Nothing else is on stderr, also from what runs at the process's exit."""
+    command = [sys.executable, "-m", "tests.mixed_run", root, "never", 0, tmp_path]
     done = subprocess.run(
         list(map(str, command)),
         cwd=PROJECT.parent.parent,
         capture_output=True,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        preexec_fn=lambda: limit_files(8_000),
     )
-    return one_line(done.stdout, done.stderr, done.returncode)
-
-
-def test_a_log_that_does_not_fit_stops_the_command(root, tmp_path):
-    """Nothing else is on stderr, also from what runs at the process's exit."""
-    line = limited(root, 8_000, tmp_path)
+    line = one_line(done.stdout, done.stderr, done.returncode)
     assert re.fullmatch(r"error: \S+/log.txt can't be written: File too large; free .*", line)
     log = (tmp_path / "detection" / "log.txt").read_text()
     assert log.endswith("\n") and len(log) <= 8_000
 
 
+def train_in_small_files(root, folder):
+    limit_files(1_000_000)
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), number)
+    sys.exit(mixed_run.main(root, "never", 0, folder))
+
+
 def test_the_first_checkpoint_does_not_fit(root, tmp_path):
-    line = limited(root, 1_000_000, tmp_path)
+    process = FORKSERVER.Process(target=train_in_small_files, args=(root, tmp_path))
+    process.start()
+    process.join(300)
+    out, err = ((tmp_path / name).read_text() for name in ("out", "err"))
+    line = one_line(out, err, process.exitcode)
     error = r"error: checkpoint \S+/model_0000001.pth can't be written: File too large; .*--resume"
     assert re.fullmatch(error, line)
     assert not list((tmp_path / "detection").glob("*.p*"))

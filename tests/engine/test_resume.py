@@ -2,16 +2,15 @@
 
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
 from detectron2.data import DatasetCatalog
 
 from fully_decoupled_ps.data import load_person_search_json
+from tests import mixed_run
 from tests.mixed_run import FASTER_RCNN, FCOS, RETINANET, registered, train, write_set
-from tests.testing import PROJECT
+from tests.processes import FORKSERVER
 
 REID = ("SOLVER.STAGE", "reid", "SOLVER.MAX_ITER", 5)
 
@@ -122,11 +121,10 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(
 
 def killed(root, how, iteration, folder, *opts):
     """A run in a process of its own, which ends by SIGKILL."""
-    command = [sys.executable, "-m", "tests.mixed_run", root, how, iteration, folder, *opts]
-    done = subprocess.run(
-        list(map(str, command)), cwd=PROJECT.parent.parent, capture_output=True, text=True
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    process = FORKSERVER.Process(target=mixed_run.main, args=(root, how, iteration, folder, *opts))
+    process.start()
+    process.join(300)
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
