@@ -114,11 +114,9 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(
     monkeypatch.setattr(torch, "save", save_to_full_disk)
     line = refused(capfd, train(tmp_path))
     folder = tmp_path / "detection"
-    assert re.search(
-        r"checkpoint \S+model_0000003.pth can't be written: No space left on device; free space"
-        r".*--resume; \S+model_0000001.pth, the one before it, is whole$",
-        line,
-    )
+    # what failed and why, how to go on, and what is left
+    names = "/model_0000003.pth .*No space left on device.* --resume.*/model_0000001.pth"
+    assert re.search(names, line)
     assert (folder / "last_checkpoint").read_text() == "model_0000001.pth"
     assert sorted(p.name for p in folder.glob("*.p*")) == ["model_0000001.pth"]
 
@@ -138,7 +136,7 @@ def test_the_pointer_to_the_last_checkpoint_is_never_torn(tmp_path, monkeypatch)
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(UserError, match="No space left .*model_0000001.pth, the one before"):
+    with pytest.raises(UserError, match="No space left .*/model_0000001.pth"):
         checkpointer.save("model_0000003")
     assert (tmp_path / "last_checkpoint").read_text() == "model_0000001.pth"
     assert not list(tmp_path.glob("*.part"))
@@ -149,7 +147,7 @@ def test_metrics_that_do_not_fit_stop_the_training(root, tmp_path, capfd, restor
     folder.mkdir()
     (folder / "metrics.json").symlink_to("/dev/full")  # where every write fails
     line = refused(capfd, train(tmp_path))
-    assert re.search(r"error: \S+/metrics.json can't be written: No space left on device", line)
+    assert re.search("/metrics.json .*No space left on device", line)
     assert (folder / "last_checkpoint").read_text() == "model_final.pth"
 
 
@@ -169,7 +167,7 @@ def test_a_writer_fails_once(tmp_path):
     """The training loop calls its writers again when an error ends it."""
     failing = FailingWriter()
     writer = StoppingWriter(failing, str(tmp_path))
-    with pytest.raises(UserError, match=r"events.out.tfevents.\* can't be written: No space left"):
+    with pytest.raises(UserError, match=r"events.out.tfevents.\*.*No space left"):
         writer.write()
     calls = failing.calls
     writer.write()
@@ -192,7 +190,7 @@ def test_a_log_that_does_not_fit_stops_the_command(root, tmp_path):
         preexec_fn=lambda: limit_files(8_000),
     )
     line = one_line(done.stdout, done.stderr, done.returncode)
-    assert re.fullmatch(r"error: \S+/log.txt can't be written: File too large; free .*", line)
+    assert re.search("/log.txt .*File too large", line)
     log = (tmp_path / "detection" / "log.txt").read_text()
     assert log.endswith("\n") and len(log) <= 8_000
 
@@ -210,7 +208,6 @@ def test_the_first_checkpoint_does_not_fit(root, tmp_path):
     process.join(300)
     out, err = ((tmp_path / name).read_text() for name in ("out", "err"))
     line = one_line(out, err, process.exitcode)
-    error = r"error: checkpoint \S+/model_0000001.pth can't be written: File too large; .*--resume"
-    assert re.fullmatch(error, line)
+    assert re.search("/model_0000001.pth .*File too large.* --resume", line)
     assert not list((tmp_path / "detection").glob("*.p*"))
     assert not (tmp_path / "detection" / "last_checkpoint").exists()

@@ -1,5 +1,6 @@
 """A run that was killed and resumed ends in the bits of one that was not."""
 
+import re
 import shutil
 import signal
 
@@ -191,8 +192,7 @@ def test_other_data_are_refused_at_a_resume_and_told_of_at_a_new_stage(
         DatasetCatalog.data, "mixed_train", lambda: load_person_search_json(*files, "train")
     )
     for args in (["--resume"], ["--resume", *REID, *weights]):
-        line = refused(capfd, train(tmp_path, *args))
-        assert "--resume: the training data is not that of the checkpoint (as many frames," in line
+        assert re.search("--resume.*data", refused(capfd, train(tmp_path, *args)))
     assert train(tmp_path / "new", *REID, *weights) == 0
     log = (tmp_path / "new" / "reid" / "log.txt").read_text()
     assert log.count("The detector was trained on other data than this stage is (as many") == 1
@@ -233,7 +233,7 @@ def test_a_checkpoint_of_detectron2_v06_is_resumed_without_its_optimiser(detecto
 def test_a_checkpoint_of_another_stage_or_optimiser_is_refused(detectors, tmp_path, capfd):
     checkpoint = load(detectors(FASTER_RCNN) / "model_0000001.pth")
     status = resume_from(tmp_path / "a", checkpoint, "SOLVER.BIAS_LR_FACTOR", 2.0)
-    assert "--resume: the checkpoint's optimiser doesn't fit this run" in refused(capfd, status)
+    assert re.search("--resume.*optimi[sz]er", refused(capfd, status))
     checkpoint["trainer"]["stage"] = "joint"
     line = refused(capfd, resume_from(tmp_path / "b", checkpoint))
-    assert "--resume: the checkpoint is of stage joint, and SOLVER.STAGE is detection" in line
+    assert re.search("--resume.*joint.*SOLVER.STAGE.*detection", line)

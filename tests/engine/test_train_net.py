@@ -203,37 +203,37 @@ def wrong_use(capfd, status):
 
 
 @pytest.mark.parametrize(
-    "opts, message",
+    "opts, names",
     [
-        (["SOLVER.STAGE", "re-id"], "SOLVER.STAGE is 're-id'; allowed are detection, reid"),
-        (REID, "stage reid starts from a trained detector, but .*detection holds no checkpoint"),
-        ([*REID, "MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty, but stage reid starts from a"),
-        ([*REID, "MODEL.WEIGHTS", "none.pth"], "checkpoint none.pth: no such file"),
-        (["DATASETS.TRAIN", "('prw_trian',)"], "dataset 'prw_trian' is not registered"),
-        (["DATASETS.TRAIN", "('absent',)"], "PRW.*: folder .*no/such' not found; "),
-        (["DATASETS.TEST", "('absent',)"], "PRW.*: folder .*no/such' not found; "),
-        (["DATASETS.TRAIN", "('absent',)", "SOLVER.STAGE", "joint"], "no/such' not found"),
-        (["SOLVER.MAX_ITERS", "3"], "SOLVER.MAX_ITERS; did you mean MAX_ITER"),
-        ([*REID, "MODEL.WEIGHTS", "x", "MODEL.REID.OIM.TEMPERATURE", "0.0"], "TEMPERATURE is 0.0"),
-        ([*DETECTION, "MODEL.BACKBONE.FREEZE_AT", 2], "layers would be frozen at random values"),
-        (["--eval-only"], "--eval-only of stage detection, but .* holds no checkpoint"),
-        (["--eval-only", "MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty"),
+        (["SOLVER.STAGE", "re-id"], "SOLVER.STAGE.*'re-id'.*detection, reid"),
+        (REID, "stage reid.*/detection"),
+        ([*REID, "MODEL.WEIGHTS", ""], "MODEL.WEIGHTS.*stage reid"),
+        ([*REID, "MODEL.WEIGHTS", "none.pth"], "checkpoint none.pth"),
+        (["DATASETS.TRAIN", "('prw_trian',)"], "'prw_trian'"),
+        (["DATASETS.TRAIN", "('absent',)"], "PRW.*/no/such'"),
+        (["DATASETS.TEST", "('absent',)"], "PRW.*/no/such'"),
+        (["DATASETS.TRAIN", "('absent',)", "SOLVER.STAGE", "joint"], "/no/such'"),
+        (["SOLVER.MAX_ITERS", "3"], r"SOLVER.MAX_ITERS\b.*MAX_ITER\b"),
+        ([*REID, "MODEL.WEIGHTS", "x", "MODEL.REID.OIM.TEMPERATURE", "0.0"], "TEMPERATURE.*0.0"),
+        ([*DETECTION, "MODEL.BACKBONE.FREEZE_AT", 2], "FREEZE_AT.*random"),
+        (["--eval-only"], "--eval-only.*stage detection"),
+        (["--eval-only", "MODEL.WEIGHTS", ""], "MODEL.WEIGHTS"),
     ],
 )
-def test_wrong_use_gets_one_line(run, tmp_path, capfd, opts, message):
+def test_wrong_use_gets_one_line(run, tmp_path, capfd, opts, names):
     register_prw("absent", str(tmp_path / "no" / "such"), "test")
     try:
         status = run(tmp_path / "output", *opts)
     finally:
         DatasetCatalog.remove("absent")
         MetadataCatalog.remove("absent")
-    assert re.search(message, wrong_use(capfd, status))
+    assert re.search(names, wrong_use(capfd, status))
 
 
 def test_contradicted_identities_get_one_line(run, trained, tmp_path, capfd):
     weights = ["MODEL.WEIGHTS", trained.detection / "model_final.pth"]
     status = run(tmp_path, *REID, *weights, "MODEL.REID.NUM_IDS", 483)
-    assert "NUM_IDS is 483, but tiny_train has 4 identities" in wrong_use(capfd, status)
+    assert re.search("NUM_IDS.*483.*tiny_train.* 4 ", wrong_use(capfd, status))
 
 
 def test_checkpoints_that_do_not_fit_get_one_line(run, trained, tmp_path, capfd):
@@ -249,7 +249,7 @@ def test_checkpoints_that_do_not_fit_get_one_line(run, trained, tmp_path, capfd)
 def test_a_side_net_s_start_must_be_said(run, trained, tmp_path, capfd):
     weights = ["MODEL.WEIGHTS", trained.detection / "model_final.pth"]
     status = run(tmp_path, *REID, *weights, "MODEL.REID.SIDE_NET.WEIGHTS", "")
-    assert "MODEL.REID.SIDE_NET.WEIGHTS is empty" in wrong_use(capfd, status)
+    assert "MODEL.REID.SIDE_NET.WEIGHTS" in wrong_use(capfd, status)
 
 
 @REID_LOSS_REGISTRY.register()
