@@ -16,6 +16,19 @@ FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["tests.mixed_run", "tests.person_search.cli.command"])
 
 
+def start_process(function, *args):
+    """Call ``function(*args)`` in a process that is like a command's; returns the process."""
+    process = FORKSERVER.Process(target=_call, args=(function, args))
+    process.start()
+    return process
+
+
+def _call(function, args):
+    # Else the process's own children would come from another server, which outlives its kill.
+    multiprocessing.set_start_method(None, force=True)
+    function(*args)
+
+
 def run_processes(function, world_size, folder, *args):
     """Call ``function(*args)`` in processes of one gloo group; return what they return, by rank."""
     folder.mkdir(exist_ok=True)

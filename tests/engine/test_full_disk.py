@@ -17,7 +17,7 @@ from fully_decoupled_ps.engine.writers import StoppingWriter
 from fully_decoupled_ps.utils.files import atomic_write, drop_torn_line, remove_partial_files
 from tests import mixed_run
 from tests.mixed_run import registered, train, write_set
-from tests.processes import FORKSERVER
+from tests.processes import start_process
 from tests.testing import PROJECT, make_model
 
 # --- files -----------------------------------------------------------------------------------
@@ -203,8 +203,7 @@ def train_in_small_files(root, folder):
 
 
 def test_the_first_checkpoint_does_not_fit(root, tmp_path):
-    process = FORKSERVER.Process(target=train_in_small_files, args=(root, tmp_path))
-    process.start()
+    process = start_process(train_in_small_files, root, tmp_path)
     process.join(300)
     out, err = ((tmp_path / name).read_text() for name in ("out", "err"))
     line = one_line(out, err, process.exitcode)

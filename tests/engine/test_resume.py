@@ -11,7 +11,7 @@ from detectron2.data import DatasetCatalog
 from fully_decoupled_ps.data import load_person_search_json
 from tests import mixed_run
 from tests.mixed_run import FASTER_RCNN, FCOS, RETINANET, registered, train, write_set
-from tests.processes import FORKSERVER
+from tests.processes import start_process
 
 REID = ("SOLVER.STAGE", "reid", "SOLVER.MAX_ITER", 5)
 
@@ -122,8 +122,7 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(
 
 def killed(root, how, iteration, folder, *opts):
     """A run in a process of its own, which ends by SIGKILL."""
-    process = FORKSERVER.Process(target=mixed_run.main, args=(root, how, iteration, folder, *opts))
-    process.start()
+    process = start_process(mixed_run.main, root, how, iteration, folder, *opts)
     process.join(300)
     assert process.exitcode == -signal.SIGKILL
 
