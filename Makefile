@@ -49,8 +49,9 @@ bench: setup  ## Time inference, training, evaluation and start: about an hour o
 	@$(RUN) $(PROJECT)/tools/benchmark_evaluation.py --output output/benchmark_evaluation.json
 	@$(RUN) $(PROJECT)/tools/benchmark_dataset.py --output output/benchmark_dataset.json
 
-test: setup  ## Run the tests
-	OMP_NUM_THREADS=2 $(RUN) -m pytest -q --durations=10
+# A file's tests share what they start, such as a trained network or a browser.
+test: setup  ## Run the tests, two files at a time
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q --durations=10 -n 2 --dist loadfile
 
 lint: $(STAMPS)/packages  ## Check style and formatting with ruff
 	$(RUN) -m ruff check .

@@ -24,8 +24,13 @@ MILVUS = [
 ]
 # The page of `person-search serve`: its fields, its events, and their way to the browser.
 SERVE = ["gradio>=6.31,<7"]
-# Playwright drives the browser in which the page is tested and pictured.
-TEST = ["pytest>=8", "hypothesis>=6.100", "ruff>=0.9", "playwright>=1.48"]
+TEST = [
+    "pytest>=8",
+    "pytest-xdist>=3.6.1",  # the tests in two processes, which takes a bit more than half the time
+    "hypothesis>=6.100",
+    "ruff>=0.9",
+    "playwright>=1.48",  # drives the browser in which the page is tested and pictured
+]
 
 setup(
     name="fully-decoupled-ps",

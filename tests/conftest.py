@@ -59,6 +59,14 @@ def log_levels():
     logging.disable(logging.NOTSET)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report):
+    """Names of files may be no UTF-8; what pytest-xdist's workers send is."""
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+
+
 @pytest.fixture
 def restore_loggers():
     """Take back what ``default_setup`` does to the loggers: handlers, no propagation."""

@@ -9,8 +9,24 @@ from detectron2.utils.events import EventStorage
 from torch import distributed as dist
 from torch.multiprocessing import start_processes
 
-# The processes are forked from one that has imported everything, and has never run a network.
-multiprocessing.set_forkserver_preload(["fully_decoupled_ps", "tests.testing"])
+# Processes of tests are forked from one that has imported everything and has never run a network:
+# PyTorch's threads don't survive a fork, and an interpreter takes seconds to import everything.
+# There is one such process for all tests, so what it imports is named here alone.
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["tests.mixed_run", "tests.person_search.cli.command"])
+
+
+def start_process(function, *args):
+    """Call ``function(*args)`` in a process that is like a command's; returns the process."""
+    process = FORKSERVER.Process(target=_call, args=(function, args))
+    process.start()
+    return process
+
+
+def _call(function, args):
+    # Else the process's own children would come from another server, which outlives its kill.
+    multiprocessing.set_start_method(None, force=True)
+    function(*args)
 
 
 def run_processes(function, world_size, folder, *args):

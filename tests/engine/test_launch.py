@@ -23,9 +23,7 @@ from torch import multiprocessing, nn
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.engine.launch import ddp_on, launch
-from tests.processes import run_processes
-
-FORKSERVER = multiprocessing.get_context("forkserver")
+from tests.processes import FORKSERVER, run_processes
 
 
 def arguments(*flags):

@@ -1,17 +1,17 @@
 """A run that was killed and resumed ends in the bits of one that was not."""
 
+import re
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
 from detectron2.data import DatasetCatalog
 
 from fully_decoupled_ps.data import load_person_search_json
+from tests import mixed_run
 from tests.mixed_run import FASTER_RCNN, FCOS, RETINANET, registered, train, write_set
-from tests.testing import PROJECT
+from tests.processes import start_process
 
 REID = ("SOLVER.STAGE", "reid", "SOLVER.MAX_ITER", 5)
 
@@ -122,11 +122,9 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(
 
 def killed(root, how, iteration, folder, *opts):
     """A run in a process of its own, which ends by SIGKILL."""
-    command = [sys.executable, "-m", "tests.mixed_run", root, how, iteration, folder, *opts]
-    done = subprocess.run(
-        list(map(str, command)), cwd=PROJECT.parent.parent, capture_output=True, text=True
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    process = start_process(mixed_run.main, root, how, iteration, folder, *opts)
+    process.join(300)
+    assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
@@ -193,8 +191,7 @@ def test_other_data_are_refused_at_a_resume_and_told_of_at_a_new_stage(
         DatasetCatalog.data, "mixed_train", lambda: load_person_search_json(*files, "train")
     )
     for args in (["--resume"], ["--resume", *REID, *weights]):
-        line = refused(capfd, train(tmp_path, *args))
-        assert "--resume: the training data is not that of the checkpoint (as many frames," in line
+        assert re.search("--resume.*data", refused(capfd, train(tmp_path, *args)))
     assert train(tmp_path / "new", *REID, *weights) == 0
     log = (tmp_path / "new" / "reid" / "log.txt").read_text()
     assert log.count("The detector was trained on other data than this stage is (as many") == 1
@@ -235,7 +232,7 @@ def test_a_checkpoint_of_detectron2_v06_is_resumed_without_its_optimiser(detecto
 def test_a_checkpoint_of_another_stage_or_optimiser_is_refused(detectors, tmp_path, capfd):
     checkpoint = load(detectors(FASTER_RCNN) / "model_0000001.pth")
     status = resume_from(tmp_path / "a", checkpoint, "SOLVER.BIAS_LR_FACTOR", 2.0)
-    assert "--resume: the checkpoint's optimiser doesn't fit this run" in refused(capfd, status)
+    assert re.search("--resume.*optimi[sz]er", refused(capfd, status))
     checkpoint["trainer"]["stage"] = "joint"
     line = refused(capfd, resume_from(tmp_path / "b", checkpoint))
-    assert "--resume: the checkpoint is of stage joint, and SOLVER.STAGE is detection" in line
+    assert re.search("--resume.*joint.*SOLVER.STAGE.*detection", line)

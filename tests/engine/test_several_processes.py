@@ -28,6 +28,7 @@ def run(tmp_path_factory):
         done = subprocess.run(
             [str(a) for a in (sys.executable, *args, *OPTS, "OUTPUT_DIR", root / "output")],
             env={**os.environ, "DETECTRON2_DATASETS": str(root / "datasets")},
+            cwd=root,  # any folder will do
             capture_output=True,
             text=True,
         )

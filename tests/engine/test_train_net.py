@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -17,9 +15,8 @@ from torch import nn
 from fully_decoupled_ps.data import register_prw
 from fully_decoupled_ps.modeling import REID_LOSS_REGISTRY
 from tests.small_run import run_train_net
-from tests.testing import CONFIGS, PROJECT, TINY, make_tiny_dataset
+from tests.testing import CONFIGS, TINY, make_tiny_dataset
 
-TRAIN_NET = PROJECT / "train_net.py"
 SETS = {"tiny_train": "train", "tiny_test": "test"}
 OPTS = (
     *TINY,
@@ -203,37 +200,37 @@ def wrong_use(capfd, status):
 
 
 @pytest.mark.parametrize(
-    "opts, message",
+    "opts, names",
     [
-        (["SOLVER.STAGE", "re-id"], "SOLVER.STAGE is 're-id'; allowed are detection, reid"),
-        (REID, "stage reid starts from a trained detector, but .*detection holds no checkpoint"),
-        ([*REID, "MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty, but stage reid starts from a"),
-        ([*REID, "MODEL.WEIGHTS", "none.pth"], "checkpoint none.pth: no such file"),
-        (["DATASETS.TRAIN", "('prw_trian',)"], "dataset 'prw_trian' is not registered"),
-        (["DATASETS.TRAIN", "('absent',)"], "PRW.*: folder .*no/such' not found; "),
-        (["DATASETS.TEST", "('absent',)"], "PRW.*: folder .*no/such' not found; "),
-        (["DATASETS.TRAIN", "('absent',)", "SOLVER.STAGE", "joint"], "no/such' not found"),
-        (["SOLVER.MAX_ITERS", "3"], "SOLVER.MAX_ITERS; did you mean MAX_ITER"),
-        ([*REID, "MODEL.WEIGHTS", "x", "MODEL.REID.OIM.TEMPERATURE", "0.0"], "TEMPERATURE is 0.0"),
-        ([*DETECTION, "MODEL.BACKBONE.FREEZE_AT", 2], "layers would be frozen at random values"),
-        (["--eval-only"], "--eval-only of stage detection, but .* holds no checkpoint"),
-        (["--eval-only", "MODEL.WEIGHTS", ""], "MODEL.WEIGHTS is empty"),
+        (["SOLVER.STAGE", "re-id"], "SOLVER.STAGE.*'re-id'.*detection, reid"),
+        (REID, "stage reid.*/detection"),
+        ([*REID, "MODEL.WEIGHTS", ""], "MODEL.WEIGHTS.*stage reid"),
+        ([*REID, "MODEL.WEIGHTS", "none.pth"], "checkpoint none.pth"),
+        (["DATASETS.TRAIN", "('prw_trian',)"], "'prw_trian'"),
+        (["DATASETS.TRAIN", "('absent',)"], "PRW.*/no/such'"),
+        (["DATASETS.TEST", "('absent',)"], "PRW.*/no/such'"),
+        (["DATASETS.TRAIN", "('absent',)", "SOLVER.STAGE", "joint"], "/no/such'"),
+        (["SOLVER.MAX_ITERS", "3"], r"SOLVER.MAX_ITERS\b.*MAX_ITER\b"),
+        ([*REID, "MODEL.WEIGHTS", "x", "MODEL.REID.OIM.TEMPERATURE", "0.0"], "TEMPERATURE.*0.0"),
+        ([*DETECTION, "MODEL.BACKBONE.FREEZE_AT", 2], "FREEZE_AT.*random"),
+        (["--eval-only"], "--eval-only.*stage detection"),
+        (["--eval-only", "MODEL.WEIGHTS", ""], "MODEL.WEIGHTS"),
     ],
 )
-def test_wrong_use_gets_one_line(run, tmp_path, capfd, opts, message):
+def test_wrong_use_gets_one_line(run, tmp_path, capfd, opts, names):
     register_prw("absent", str(tmp_path / "no" / "such"), "test")
     try:
         status = run(tmp_path / "output", *opts)
     finally:
         DatasetCatalog.remove("absent")
         MetadataCatalog.remove("absent")
-    assert re.search(message, wrong_use(capfd, status))
+    assert re.search(names, wrong_use(capfd, status))
 
 
 def test_contradicted_identities_get_one_line(run, trained, tmp_path, capfd):
     weights = ["MODEL.WEIGHTS", trained.detection / "model_final.pth"]
     status = run(tmp_path, *REID, *weights, "MODEL.REID.NUM_IDS", 483)
-    assert "NUM_IDS is 483, but tiny_train has 4 identities" in wrong_use(capfd, status)
+    assert re.search("NUM_IDS.*483.*tiny_train.* 4 ", wrong_use(capfd, status))
 
 
 def test_checkpoints_that_do_not_fit_get_one_line(run, trained, tmp_path, capfd):
@@ -249,7 +246,7 @@ def test_checkpoints_that_do_not_fit_get_one_line(run, trained, tmp_path, capfd)
 def test_a_side_net_s_start_must_be_said(run, trained, tmp_path, capfd):
     weights = ["MODEL.WEIGHTS", trained.detection / "model_final.pth"]
     status = run(tmp_path, *REID, *weights, "MODEL.REID.SIDE_NET.WEIGHTS", "")
-    assert "MODEL.REID.SIDE_NET.WEIGHTS is empty" in wrong_use(capfd, status)
+    assert "MODEL.REID.SIDE_NET.WEIGHTS" in wrong_use(capfd, status)
 
 
 @REID_LOSS_REGISTRY.register()
@@ -303,10 +300,8 @@ def test_a_damaged_picture_gets_one_line_from_any_process(
     assert re.match(r"error: image '\S+\.jpg' cannot be used .*truncated.*restore the file", line)
 
 
-def test_a_missing_config_file_gets_one_line_from_the_real_command(tmp_path):
-    command = [sys.executable, str(TRAIN_NET), "--config-file", str(tmp_path / "none.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 2
-    assert f"--config-file {tmp_path}/none.yaml: no such file" in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+def test_a_missing_config_file_gets_one_line(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status = run_train_net(tmp_path / "none.yaml")
+    assert f"--config-file {tmp_path}/none.yaml" in wrong_use(capfd, status)
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,5 @@
 """``person-search index``: what is read, what is not read again, and what goes wrong."""
 
-import multiprocessing
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from person_search.media.stream import FileStream
 from person_search.network import Predictor
 from person_search.search import indexing
 from tests.data.coded_videos import cut, join_streams, number_in, write_video
+from tests.processes import start_process
 from tests.tiny_run import make_run, picture, save_picture, save_video
 
 from .command import index_args, run, run_slowly
@@ -160,11 +160,7 @@ def test_a_killed_run_goes_on(tmp_path, index_folder, run_folder):
     for i in range(60):
         save_picture(tmp_path / "many" / f"{i}.png", seed=i)
     args = index_args(run_folder, index_folder, tmp_path / "many", "--batch-size", 1)
-    # not forked: PyTorch's threads don't survive that
-    process = multiprocessing.get_context("spawn").Process(
-        target=run_slowly, args=(*args, "--workers", 1)
-    )
-    process.start()
+    process = start_process(run_slowly, *args, "--workers", 1)
     done = 0
     while done < 5 and process.is_alive():
         time.sleep(0.01)

@@ -1,7 +1,6 @@
 """An index in a folder: kills, torn files, several writers, shards, a full disk."""
 
 import json
-import multiprocessing
 import os
 import resource
 import shutil
@@ -14,13 +13,11 @@ import pytest
 from person_search.errors import UserError
 from person_search.index import Counts, open_index
 from person_search.index.records_db import Records
+from tests.processes import FORKSERVER
 
 from .made_up_index import INFO, add_picture, all_persons, fill, frame
 
 SHARD = "shard-1-of-1"
-# Forked from a process that has only imported: PyTorch's threads, of other tests, don't survive it.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.person_search.index.made_up_index"])
 
 
 @pytest.fixture
@@ -66,8 +63,8 @@ def write_forever(folder, is_ready):
 def test_kills_at_any_moment_leave_it_whole(folder):
     counts = []
     for milliseconds in (0, 10, 40, 110, 200):
-        is_ready = PROCESSES.Event()
-        process = PROCESSES.Process(target=write_forever, args=(folder, is_ready))
+        is_ready = FORKSERVER.Event()
+        process = FORKSERVER.Process(target=write_forever, args=(folder, is_ready))
         process.start()
         assert is_ready.wait(60)
         time.sleep(milliseconds / 1000)
@@ -195,8 +192,8 @@ def test_two_writers(index, folder):
 
 
 def test_a_writer_in_another_process(folder):
-    is_ready = PROCESSES.Event()
-    process = PROCESSES.Process(target=write_forever, args=(folder, is_ready))
+    is_ready = FORKSERVER.Event()
+    process = FORKSERVER.Process(target=write_forever, args=(folder, is_ready))
     process.start()
     assert is_ready.wait(60)
     with open_index(str(folder)) as index:
