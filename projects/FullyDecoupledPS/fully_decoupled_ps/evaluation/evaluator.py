@@ -14,7 +14,7 @@ from detectron2.utils import comm
 
 from ..errors import UserError
 from ..utils.files import tell_unwritable
-from .predictions import Predictions, Record, collect_predictions
+from .predictions import FrameRecord, Predictions, collect_predictions
 from .predictions_file import save_predictions
 from .reporting import report
 from .scoring import EvaluationOptions, score_predictions
@@ -92,7 +92,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
         self.save = save
         self.distributed = distributed
         self.output_dir = output_dir
-        self._records: list[Record] = []
+        self._records: list[FrameRecord] = []
 
     @classmethod
     def from_config(
@@ -212,7 +212,7 @@ def _checked_cbgm(cbgm: Sequence[int] | None) -> tuple[int, int] | None:
     return int(cbgm[0]), int(cbgm[1])
 
 
-def _empty_record(image_id: str) -> Record:
+def _empty_record(image_id: str) -> FrameRecord:
     boxes, scores = np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32)
     return {"image_id": image_id, "boxes": boxes, "scores": scores, "unreadable": True}
 

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import UserError
 from .frame_tables import Detections, frame_of_rows, to_offsets
 
-Record = dict[str, Any]
+FrameRecord = dict[str, Any]
 
 # Key of a record -> the key of the boxes that it has a feature for.
 FEATURES = {"features": "boxes", "query_features": "query_boxes"}
@@ -42,7 +42,7 @@ class Predictions:
 
 
 def collect_predictions(
-    records: Iterable[Record], image_ids: Sequence[str], dataset_name: str
+    records: Iterable[FrameRecord], image_ids: Sequence[str], dataset_name: str
 ) -> Predictions:
     """Check records and lay them out in the order of ``image_ids``.
 
@@ -53,7 +53,7 @@ def collect_predictions(
             values that would make a figure wrong; it names the frame.
     """
     known = set(image_ids)
-    by_image: dict[str, Record] = {}
+    by_image: dict[str, FrameRecord] = {}
     for record in records:
         by_image.setdefault(record["image_id"], record)
     unknown = [i for i in by_image if i not in known]
@@ -99,7 +99,7 @@ def _similar_ids(unknown: str, image_ids: Sequence[str]) -> list[str]:
     return same or difflib.get_close_matches(unknown, image_ids, 1)
 
 
-def _check_shapes(record: Record) -> None:
+def _check_shapes(record: FrameRecord) -> None:
     image_id, boxes, scores = record["image_id"], record["boxes"], record["scores"]
     if scores.ndim != 1 or boxes.shape != (len(scores), 4):
         raise UserError(
@@ -117,7 +117,7 @@ def _check_unreadable(predictions: Predictions) -> None:
     )
 
 
-def _feature_dim(records: list[Record]) -> int | None:
+def _feature_dim(records: list[FrameRecord]) -> int | None:
     """How many dimensions all features have; None when no record has features of either kind."""
     if not any(key in r for r in records for key in FEATURES):
         return None

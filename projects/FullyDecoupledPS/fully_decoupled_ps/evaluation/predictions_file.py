@@ -45,7 +45,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..utils.files import atomic_write
-from .predictions import Predictions, Record, collect_predictions
+from .predictions import FrameRecord, Predictions, collect_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
             f"{path}, array 'image_ids': '{repeated[0]}' stands there more than once, as do "
             f"{len(repeated) - 1} others; put all detections of an image into one run of rows"
         )
-    records: list[Record] = [{"image_id": image_id} for image_id in ids]
+    records: list[FrameRecord] = [{"image_id": image_id} for image_id in ids]
     unreadable = arrays.get("unreadable", np.zeros(len(ids), dtype=bool))
     if unreadable.shape != (len(ids),) or not _is_bool(unreadable):
         raise UserError(

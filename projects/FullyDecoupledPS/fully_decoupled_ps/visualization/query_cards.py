@@ -4,15 +4,14 @@ import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
 from . import visualizer
+from .visualizer import Record
 
 PathLike = str | Path
-Record = dict[str, Any]
 Read = Callable[[str], np.ndarray]
 
 NUM_QUERIES = 12
