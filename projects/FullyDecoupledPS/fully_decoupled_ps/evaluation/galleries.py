@@ -13,10 +13,10 @@ Rows = np.ndarray | slice
 
 
 class Gallery(NamedTuple):
-    """Either the detections of a gallery, or what it leaves out of all detections.
+    """Either the detections of a gallery, or the detections that it excludes.
 
     The second is for large galleries that many queries search: all similarities of a query are then
-    sorted once for all its galleries, and the few that are left out are counted apart.
+    sorted once for all its galleries, and the few excluded ones are counted separately.
     """
 
     dets: np.ndarray | None  # (N,) ascending

@@ -46,7 +46,7 @@ def collect_predictions(
 ) -> Predictions:
     """Check records and lay them out in the order of ``image_ids``.
 
-    A frame that was predicted more than once (samplers pad the last batch) counts once.
+    If a frame was predicted more than once (samplers pad the last batch), the first one counts.
 
     Raises:
         UserError: for a frame that the dataset does not hold, one that was not predicted, and
@@ -113,7 +113,7 @@ def _check_unreadable(predictions: Predictions) -> None:
     contradictory = np.flatnonzero(predictions.unreadable & (counts > 0))
     _report_images(
         [predictions.image_ids[i] for i in contradictory],
-        "could not be read, it is said, and yet have boxes; say that only of images without any",
+        "are marked unreadable but have boxes; mark only images without boxes",
     )
 
 
@@ -128,7 +128,7 @@ def _feature_dim(records: list[FrameRecord]) -> int | None:
             if len(features) != count:
                 raise UserError(
                     f"image '{r['image_id']}': {len(features)} rows of '{key}' for {count} of "
-                    f"'{boxes}'; give one feature a box, in all images or in none"
+                    f"'{boxes}'; give one feature per box, in all images or in none"
                 )
             if count == 0:
                 continue
@@ -142,8 +142,8 @@ def _feature_dim(records: list[FrameRecord]) -> int | None:
 
 
 def _check_values(predictions: Predictions) -> None:
-    """Raises UserError for boxes that are none, scores outside [0, 1] and what is not finite, and
-    for boxes in images that could not be read."""
+    """Raises UserError for invalid boxes, scores outside [0, 1], values that are not finite, and
+    boxes in unreadable images."""
     _check_unreadable(predictions)
     detections, image_ids = predictions.detections, predictions.image_ids
     _check_boxes(detections.boxes, detections.offsets, image_ids, "detection")

@@ -56,9 +56,9 @@ SVG_PARAMS = {
 def read_training_log(path: str | Path) -> dict[str, Points]:
     """Name of each scalar -> its points (iteration, value), in the order of the iterations.
 
-    Where a resumed run logged an iteration again, the later line counts. Lines that are no JSON
-    (a run killed while writing leaves one) are left out and counted in the log. Raises UserError if
-    the file is missing or holds no line with an iteration.
+    Where a resumed run logged an iteration again, the later line counts. Lines that are not valid
+    JSON (a run killed while writing leaves one) are skipped, and the log says how many. Raises
+    UserError if the file is missing or holds no line with an iteration.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
