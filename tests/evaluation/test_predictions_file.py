@@ -51,7 +51,7 @@ def test_the_threshold_of_the_search_is_the_file_s(dataset, tmp_path):
     rewrite(path, score_thresh=None)
     assert score_thresh_of_predictions(path) == 0.5
     rewrite(path, score_thresh=np.array("0.3"))
-    with pytest.raises(UserError, match="'score_thresh': 0.3 is no number"):
+    with pytest.raises(UserError, match="'score_thresh': 0.3 "):
         score_thresh_of_predictions(path)
 
 
@@ -96,13 +96,13 @@ def test_predictions_without_features(dataset, saved):
         # unsigned differences are never negative
         ({"offsets": np.array([0, 2, 1, 6, 7], dtype=np.uint32)}, "'offsets'.*rise"),
         ({"offsets": np.array([0, 2, 4.5, 6, 7])}, "'offsets'.*whole numbers"),
-        ({"image_ids": np.array([["a.jpg"], ["b.jpg"]])}, r"'image_ids'.*\(2, 1\).*no row of text"),
+        ({"image_ids": np.array([["a.jpg"], ["b.jpg"]])}, r"'image_ids'.*\(2, 1\).*text"),
         ({"image_ids": np.array([b"\xff", b"b", b"c", b"d"])}, "'image_ids'.*not UTF-8"),
         ({"image_ids": np.array(["a.jpg", "b.jpg", "a.jpg", "d.jpg"])}, "'a.jpg'.*more than once"),
         ({"image_ids": np.array(["a.jpg", "b", "c.jpg", "d.jpg"])}, "'b'.*which has 'b.jpg'"),
         ({"boxes": np.array([[{}] * 4] * 7)}, "'boxes'.*Python objects.*concatenate"),
-        ({"boxes": np.array([["1"] * 4] * 7)}, "'boxes'.*no array of numbers"),
-        ({"scores": np.array(0.5)}, "'scores'.*no array of numbers"),
+        ({"boxes": np.array([["1"] * 4] * 7)}, "'boxes'.*numeric"),
+        ({"scores": np.array(0.5)}, "'scores'.*numeric"),
         ({"features": np.eye(7, 2)}, "5 of 'features' and 0 of 'query_features' are all zeros"),
         (
             {"features": np.zeros((7, 2)), "query_features": np.zeros((3, 2))},
@@ -112,7 +112,7 @@ def test_predictions_without_features(dataset, saved):
         ({"unreadable": np.array(["False"] * 4)}, "'unreadable'.*write 4 bools"),
         ({"unreadable": np.full(4, np.nan)}, "'unreadable'.*write 4 bools"),
         ({"unreadable": np.zeros(3, dtype=bool)}, "'unreadable'.*write 4 bools"),
-        ({"unreadable": np.array([0, 0, 1, 0])}, "1 image.*'c.jpg', could not be read.*have boxes"),
+        ({"unreadable": np.array([0, 0, 1, 0])}, "1 image.*'c.jpg'.*have boxes"),
         ({"image_ids": np.array([{}], dtype=object)}, "'image_ids'.*Python objects.*dtype=str"),
     ],
 )

@@ -8,7 +8,7 @@ from torch import nn
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.modeling import ReIDHead
-from fully_decoupled_ps.modeling.reid_head import AveragePooling, GeMPooling, NormNeck
+from fully_decoupled_ps.modeling.reid_head import AveragePooling, BNNeck, GeMPooling
 from tests.testing import make_config
 
 SAME = nn.Identity()
@@ -88,7 +88,7 @@ def test_a_single_box_trains_with_the_running_statistics():
 
 
 def test_the_neck_is_batch_norm_without_a_trained_bias():
-    neck, reference = NormNeck(3), nn.BatchNorm1d(3)
+    neck, reference = BNNeck(3), nn.BatchNorm1d(3)
     assert [name for name, p in neck.named_parameters() if p.requires_grad] == ["weight"]
     assert neck.bias.eq(0).all()
     x = torch.randn(5, 3) * 3 + 1

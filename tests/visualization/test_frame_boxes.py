@@ -86,5 +86,5 @@ def test_dataset_sheet_passes_over_what_it_cannot_read():
         return GREY
 
     assert draw_dataset_sheet(dicts, "title", frames=3, read=read).shape[1] == 3 * 490 + 10
-    with pytest.raises(UserError, match="no frame that can be read"):
+    with pytest.raises(UserError, match="no frame can be read"):
         draw_dataset_sheet(dicts[:2], "title", read=read)

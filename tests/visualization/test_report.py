@@ -101,7 +101,8 @@ def shows(picture, style):
 def test_page_is_complete_in_itself(big_page):
     assert not re.search(r"https?:|url\(|@import|<script|javascript:", big_page.source)
     images = big_page.root.find("img")
-    assert images and all(i.attributes["src"].startswith("data:image/jpeg;") for i in images)
+    kinds = [re.match("data:image/(jpeg|svg.xml);", i.attributes["src"])[1] for i in images]
+    assert set(kinds) == {"jpeg", "svg+xml"}
     assert [link.attributes["href"] for link in big_page.root.find("link")] == ["data:,"]
     targets = [a.attributes["href"] for a in big_page.root.find("a")]
     assert targets and all(target.startswith("#") for target in targets)
@@ -114,6 +115,8 @@ def test_page_is_accessible(big_page):
     assert html.attributes["lang"] == "en"
     assert all(image.attributes["alt"] for image in root.find("img"))
     assert all({"width", "height"} <= set(image.attributes) for image in root.find("img"))
+    charts = [i for f in root.find("figure", "panel") for i in f.find("img")]
+    assert "all losses together from" in charts[0].attributes["alt"]
     pictures = [svg for svg in root.find("svg") if svg.attributes.get("aria-hidden") != "true"]
     assert pictures and all(
         svg.attributes["role"] == "img" and svg.attributes["aria-label"] for svg in pictures
@@ -272,6 +275,15 @@ def test_names_from_the_dataset_cannot_break_the_page(run):
     first = root.find("article")[0]
     assert HOSTILE in first.find("p", "where")[0].text
     assert HOSTILE in first.find("img")[1].attributes["alt"]
+
+
+def test_names_of_scalars_cannot_break_the_page(run, tmp_path):
+    log = tmp_path / "metrics.json"
+    log.write_text(json.dumps({"iteration": 1, f"loss{HOSTILE}": 0.5}))
+    root = make_page(run, training_logs={"reid": log})
+    assert not any("onerror" in image.attributes for image in root.find("img"))
+    (image,) = [i for f in root.find("figure", "panel") for i in f.find("img")]
+    assert "onerror" in image.attributes["alt"]
 
 
 def test_queries_without_ground_truth_are_left_out_and_counted(run):

@@ -123,7 +123,7 @@ def test_projections_that_cannot_be(made_up, monkeypatch):
     labelled = labelled_features(*made_up.predictions())
     with pytest.raises(UserError, match="method 'pca' is unknown; take one of tsne, umap"):
         project(labelled.features, "pca")
-    with pytest.raises(UserError, match="3 embeddings make no map"):
+    with pytest.raises(UserError, match="3 embeddings"):
         project(labelled.features[:3])
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(UserError, match="pip install umap-learn"):
@@ -171,7 +171,7 @@ def test_worst_queries_come_first(big_run):
     assert [q["query_id"] for q in worst] == [29, 28, 27]
     without = [{**q, "num_gt": 0} for q in big_run.queries]
     assert worst_queries(without) == []
-    with pytest.raises(UserError, match="no query with somebody to find"):
+    with pytest.raises(UserError, match="no query"):
         draw_worst_queries(without, "title")
     image = draw_worst_queries(big_run.queries, "title", count=2, hits=4)
     assert image.shape[1] == max(5 * 128 + 4 * 6, 640) + 20 and image.shape[0] > 2 * 286

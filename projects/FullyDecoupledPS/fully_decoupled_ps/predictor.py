@@ -36,7 +36,7 @@ from .modeling import IdentityMemory
 
 __all__ = [
     "PICTURE_ENDINGS",
-    "Detections",
+    "PersonDetections",
     "ImageError",
     "InputMapper",
     "LoadedImage",
@@ -58,7 +58,7 @@ FINGERPRINT_KEYS = (
 )
 
 
-class Detections(NamedTuple):
+class PersonDetections(NamedTuple):
     """The R persons of a picture; boxes in its pixels, as x0, y0, x1, y1."""
 
     boxes: np.ndarray  # (R, 4) float32
@@ -112,7 +112,7 @@ class Predictor:
         self.fingerprint = fingerprint(cfg, model)
         self.dim = model.reid.feature_dim
 
-    def detect(self, image: np.ndarray, boxes: Sequence[Sequence[float]] = ()) -> Detections:
+    def detect(self, image: np.ndarray, boxes: Sequence[Sequence[float]] = ()) -> PersonDetections:
         """
         Args:
             image: (H, W, 3) RGB uint8.
@@ -121,8 +121,8 @@ class Predictor:
         return self.run([{**self.mapper(image), "queries": boxes}])[0]
 
     @torch.no_grad()
-    def run(self, inputs: list[dict]) -> list[Detections]:
-        """:class:`Detections` for each of the dicts that :attr:`mapper` makes.
+    def run(self, inputs: list[dict]) -> list[PersonDetections]:
+        """:class:`PersonDetections` for each of the dicts that :attr:`mapper` makes.
 
         Detections of any score; ``queries``, boxes in pixels of the original, are optional.
         """
@@ -135,7 +135,7 @@ class Predictor:
             features = instances.reid_features
             queries = output["query_features"] if "queries" in x else features[:0]
             parts = (boxes[order], instances.scores[order], features[order], queries)
-            found.append(Detections(*(part.float().cpu().numpy() for part in parts)))
+            found.append(PersonDetections(*(part.float().cpu().numpy() for part in parts)))
         return found
 
 

@@ -1,11 +1,11 @@
 """The trained network, as the application sees it."""
 
 from fully_decoupled_ps import predictor
-from fully_decoupled_ps.predictor import Detections, InputMapper, Predictor
+from fully_decoupled_ps.predictor import InputMapper, PersonDetections, Predictor
 
 from .errors import translated
 
-__all__ = ["Detections", "InputMapper", "Predictor", "load_network"]
+__all__ = ["PersonDetections", "InputMapper", "Predictor", "load_network"]
 
 
 @translated()

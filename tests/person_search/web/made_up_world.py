@@ -9,7 +9,7 @@ import numpy as np
 
 from fully_decoupled_ps.data.datasets.prw import load_prw
 from person_search.index import IndexInfo, NewFrame, PersonIndex, Source, open_index
-from person_search.network import Detections
+from person_search.network import PersonDetections
 from tests.testing import make_tiny_dataset
 
 DIM = 32
@@ -116,7 +116,7 @@ class OneFaceNetwork:
     def detect(self, image, boxes=()):
         self.asked += [tuple(box) for box in boxes]
         height, width = image.shape[:2]
-        return Detections(
+        return PersonDetections(
             boxes=np.array([[width / 4, height / 4, width / 2, height / 2]], dtype=np.float32),
             scores=np.array([0.9], dtype=np.float32),
             features=self.feature,

@@ -38,18 +38,18 @@ _ADMITTED = {
 }
 
 
-class Refused(pickle.UnpicklingError):
+class RefusedGlobal(pickle.UnpicklingError):
     """A pickle names something other than arrays and plain containers."""
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Loads arrays and plain containers; anything else that a pickle names raises Refused."""
+    """Loads arrays and plain containers; anything else that a pickle names raises RefusedGlobal."""
 
     def find_class(self, module: str, name: str):
         try:
             return _ADMITTED[f"{module}.{name}"]
         except KeyError:
-            raise Refused(f"{module}.{name}") from None
+            raise RefusedGlobal(f"{module}.{name}") from None
 
 
 def read_checkpoint(path: str) -> dict:
@@ -68,7 +68,7 @@ def read_checkpoint(path: str) -> dict:
     read = _read_pickle if path.endswith(".pkl") else _read_torch
     try:
         content = read(path)
-    except Refused as error:
+    except RefusedGlobal as error:
         raise UserError(
             f"checkpoint {path} is refused: it asks for {error} while it is read, which may be any "
             "program; only tensors, arrays and plain containers are taken. Where you trust the "
@@ -106,7 +106,7 @@ def _read_torch(path: str):
         # PyTorch's message is a page long, and advises to run the file.
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         if named:
-            raise Refused(named[1]) from error
+            raise RefusedGlobal(named[1]) from error
         raise ValueError("it is damaged, or holds more than tensors and containers") from error
 
 

@@ -15,7 +15,7 @@ Rows = list[dict[str, Any]]
 
 
 def camera_protocols(dataset: SearchDataset, main: SearchProtocol) -> dict[Any, SearchProtocol]:
-    """Per camera a protocol: the queries of ``main`` in that camera's frames but their own.
+    """One protocol per camera: the queries of ``main``, searched in that camera's other frames.
 
     Empty for datasets in which not every frame has a camera.
     """
@@ -38,7 +38,7 @@ def camera_protocols(dataset: SearchDataset, main: SearchProtocol) -> dict[Any, 
 
 
 def by_camera_pair(query_cameras: Sequence[Any], results: dict[Any, SearchResult]) -> Rows:
-    """One row a pair (camera of the query, camera of the gallery).
+    """One row per pair (camera of the query, camera of the gallery).
 
     Args:
         query_cameras: the camera of every query.
@@ -59,9 +59,9 @@ def by_camera_pair(query_cameras: Sequence[Any], results: dict[Any, SearchResult
 
 
 def by_height(heights: Sequence[float], result: SearchResult) -> Rows:
-    """One row a bin of query box heights: "height" as text, "queries", "mAP" and "top1".
+    """One row per bin of query box heights: "height" as text, "queries", "mAP" and "top1".
 
-    Queries that the result leaves out of its means are left out here; empty bins, too.
+    Queries that the result excludes from its means are excluded here; so are empty bins.
     """
     rows = []
     for low, high in zip(HEIGHT_EDGES, HEIGHT_EDGES[1:]):

@@ -20,8 +20,8 @@ def evaluate_coco(
     """
     Returns:
         ``AP`` (mean over IoU 0.5, 0.55 ... 0.95), ``AP50`` and ``AP75`` of pycocotools, in percent,
-        with at most 100 detections a frame; none of them without a person. All persons count,
-        labelled or not. ``ignore_regions`` are COCO's crowds.
+        with at most 100 detections per frame; an empty dict if nobody is annotated. All persons
+        count, labelled or not. ``ignore_regions`` are COCO's crowds.
     """
     if len(ground_truth) == 0:
         return {}

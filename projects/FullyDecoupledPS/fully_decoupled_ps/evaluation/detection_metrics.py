@@ -29,7 +29,7 @@ def evaluate_detection(
     Returns:
         ``recall`` = right detections / ground-truth boxes, ``AP`` = scikit-learn's average
         precision over all detections x recall, and ``labelled_recall``, the recall of persons with
-        an identity; all in percent. A figure over no person is not there.
+        an identity; all in percent. A figure over no person is omitted.
     """
     labelled = ground_truth.person_ids >= 0
     dets, gt_rows = match_detections(detections, ground_truth, iou_thresh)

@@ -14,7 +14,7 @@ from detectron2.utils import comm
 
 from ..errors import UserError
 from ..utils.files import tell_unwritable
-from .predictions import Predictions, Record, collect_predictions
+from .predictions import FrameRecord, Predictions, collect_predictions
 from .predictions_file import save_predictions
 from .reporting import report
 from .scoring import EvaluationOptions, score_predictions
@@ -28,7 +28,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
 
     One pass over the test loader gives every figure: detection AP and recall over all persons, and
     mAP and top-1, -5, -10 under every protocol of the dataset, without and with class weighted
-    similarity (CWS). What they mean is said in ``detection_metrics.py`` and ``search_metrics.py``.
+    similarity (CWS). ``detection_metrics.py`` and ``search_metrics.py`` define them.
 
     A frame whose image could not be read has no detections, and its persons count as not found, in
     detection and in search. Queries in it are left out of the means, as nobody could be asked for.
@@ -61,8 +61,8 @@ class PersonSearchEvaluator(DatasetEvaluator):
             more_score_threshs: search is evaluated with these as well.
             cws: evaluate with class weighted similarity as well.
             cbgm: (k1, k2): evaluate with context matching as well, see ``context_matching.py``.
-            gallery_sizes: evaluate only the protocols whose galleries have so many frames; default
-                all protocols.
+            gallery_sizes: evaluate only the protocols whose galleries have these numbers of frames;
+                default all protocols.
             gt_boxes: evaluate search in ground-truth boxes as well, an upper bound. The model's
                 inputs must have those of each frame among their "queries".
             coco_ap: evaluate COCO's detection AP as well.
@@ -92,7 +92,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
         self.save = save
         self.distributed = distributed
         self.output_dir = output_dir
-        self._records: list[Record] = []
+        self._records: list[FrameRecord] = []
 
     @classmethod
     def from_config(
@@ -194,10 +194,10 @@ class PersonSearchEvaluator(DatasetEvaluator):
 
 
 def _checked_threshs(threshs: Sequence[float]) -> tuple[float, ...]:
-    """Each once."""
+    """Without duplicates."""
     for thresh in threshs:
         if not 0 <= thresh <= 1:
-            raise UserError(f"a score threshold of {thresh} leaves no figure; give 0 to 1")
+            raise UserError(f"score threshold {thresh} is invalid; give a number from 0 to 1")
     return tuple(dict.fromkeys(threshs))
 
 
@@ -212,7 +212,7 @@ def _checked_cbgm(cbgm: Sequence[int] | None) -> tuple[int, int] | None:
     return int(cbgm[0]), int(cbgm[1])
 
 
-def _empty_record(image_id: str) -> Record:
+def _empty_record(image_id: str) -> FrameRecord:
     boxes, scores = np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32)
     return {"image_id": image_id, "boxes": boxes, "scores": scores, "unreadable": True}
 

@@ -60,7 +60,7 @@ class GroundTruth:
 
 
 def to_offsets(counts) -> np.ndarray:
-    """(I,) rows a frame -> (I + 1,) offsets."""
+    """(I,) rows per frame -> (I + 1,) offsets."""
     return np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))]).astype(np.int64)
 
 
@@ -93,7 +93,7 @@ def pairs_of_same_frame(a, b) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pair_iou(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
-    """(P, 4), (P, 4) -> (P,) float64: the IoU of row p of one with row p of the other."""
+    """(P, 4), (P, 4) -> (P,) float64: the IoU of row p of a with row p of b."""
     a, b = np.asarray(boxes_a, dtype=np.float64), np.asarray(boxes_b, dtype=np.float64)
     intersection = _intersection(a, b)
     union = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1)
@@ -102,7 +102,7 @@ def pair_iou(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
 
 
 def pair_share(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
-    """(P, 4), (P, 4) -> (P,) float64: the share of row p of one that lies in row p of the other."""
+    """(P, 4), (P, 4) -> (P,) float64: the share of row p of a that lies in row p of b."""
     a, b = np.asarray(boxes_a, dtype=np.float64), np.asarray(boxes_b, dtype=np.float64)
     area = np.prod(a[:, 2:] - a[:, :2], axis=1)
     return np.divide(_intersection(a, b), area, out=np.zeros(len(a)), where=area > 0)

@@ -13,17 +13,17 @@ Rows = np.ndarray | slice
 
 
 class Gallery(NamedTuple):
-    """Either the detections of a gallery, or what it leaves out of all detections.
+    """Either the detections of a gallery, or the detections that it excludes.
 
     The second is for large galleries that many queries search: all similarities of a query are then
-    sorted once for all its galleries, and the few that are left out are counted apart.
+    sorted once for all its galleries, and the few excluded ones are counted separately.
     """
 
     dets: np.ndarray | None  # (N,) ascending
     left_out: tuple[Rows, ...] = ()  # disjoint, where dets is None
 
 
-class _Frames(NamedTuple):
+class _ListedFrames(NamedTuple):
     times_listed: np.ndarray  # (I,) how often each frame is listed
     gallery: Gallery
 
@@ -44,7 +44,7 @@ class Galleries:
         self._all = self._complement(all_frames.astype(np.int64))
         lists = {id(frames): frames for frames in listed if frames is not None}
         uses = Counter(id(frames) for frames in listed)
-        self._shared: dict[int, _Frames] = {
+        self._shared: dict[int, _ListedFrames] = {
             key: self._of_list(frames, True) for key, frames in lists.items() if uses[key] > 1
         }
 
@@ -77,16 +77,18 @@ class Galleries:
             return Gallery(None, (*gallery.left_out, slice(start, end)))
         return Gallery(gallery.dets[(gallery.dets < start) | (gallery.dets >= end)])
 
-    def _of_list(self, frames: np.ndarray, shared: bool) -> _Frames:
+    def _of_list(self, frames: np.ndarray, shared: bool) -> _ListedFrames:
         times_listed = np.bincount(frames, minlength=len(self._offsets) - 1)
         dets = rows_of_frames(np.flatnonzero(times_listed), self._offsets)
         if shared and 2 * len(dets) > self._offsets[-1]:
             return self._complement(times_listed)
-        return _Frames(times_listed, Gallery(dets))
+        return _ListedFrames(times_listed, Gallery(dets))
 
-    def _complement(self, times_listed: np.ndarray) -> _Frames:
+    def _complement(self, times_listed: np.ndarray) -> _ListedFrames:
         left_out = rows_of_frames(np.flatnonzero(times_listed == 0), self._offsets)
-        return _Frames(times_listed, Gallery(None, (_as_run(left_out),) if len(left_out) else ()))
+        return _ListedFrames(
+            times_listed, Gallery(None, (_as_run(left_out),) if len(left_out) else ())
+        )
 
 
 def _as_run(rows: np.ndarray) -> Rows:

@@ -1,4 +1,4 @@
-"""Detections in crowds and other regions to ignore, which count neither for nor against a network.
+"""Detections in crowds and other ignored regions, which are neither right nor wrong.
 
 COCO's rule: a detection that matches no annotated person is not judged if its intersection with a
 region, over its own area, reaches the threshold that the IoU with a person would have to reach.
@@ -25,10 +25,10 @@ def lie_in_regions(detections: Detections, regions: GroundTruth, thresh: float) 
 def judged_in_search(
     detections: Detections, ground_truth: GroundTruth, regions: GroundTruth
 ) -> np.ndarray:
-    """(D,) bool: false for those that lie in a region and could be nobody's right detection.
+    """(D,) bool: false for detections that lie in a region and match no annotated person.
 
-    A detection of an annotated person is judged, whomever is searched: it is known who that is, or
-    who it is not.
+    A detection of an annotated person is judged whatever the query, since that person's identity is
+    annotated, or known to be none of the labelled ones.
     """
     gt_rows, dets = pairs_of_same_frame(ground_truth, detections)
     iou = pair_iou(ground_truth.boxes[gt_rows], detections.boxes[dets])

@@ -75,8 +75,8 @@ class Sightings:
     def most_similar(self, values: np.ndarray) -> np.ndarray:
         """(C,) similarities of the candidates -> (S,) the right detection of each sighting.
 
-        It is the first of equally similar ones, and -1 where there is none, or only such of
-        similarity -inf.
+        The first one in case of equal similarity; -1 if there is no candidate with a similarity
+        above -inf.
         """
         order = np.lexsort((-values, self.candidate_sightings))
         seen = np.flatnonzero(np.diff(self.candidate_offsets))
@@ -87,11 +87,11 @@ class Sightings:
 
 
 class PersonMatches:
-    """The sightings of every person. Of an id twice in a frame, the first box counts."""
+    """The sightings of every person. If an id occurs twice in a frame, the first box counts."""
 
     def __init__(self, detections: Detections, ground_truth: GroundTruth):
         keys = np.stack([ground_truth.person_ids, ground_truth.frame_of], axis=1)
-        # One entry a person and frame, sorted by person, then frame.
+        # One entry per person and frame, sorted by person, then frame.
         self._gt_rows = np.unique(keys, axis=0, return_index=True)[1]
         self._persons = ground_truth.person_ids[self._gt_rows]
         self._frames = ground_truth.frame_of[self._gt_rows]

@@ -18,16 +18,16 @@ from .search_dataset import SearchDataset
 logger = logging.getLogger(__name__)
 
 NUM_FRAMES = 300  # that boxes are judged by
-MIN_PERSONS = 10  # fewer say nothing
-# Another reading of the boxes must find this share of the persons: those of a bad detector fit in
-# no reading. So many times as many as with the given one are an error, or worth a warning.
+MIN_PERSONS = 10  # fewer are not conclusive
+# Another reading of the boxes must find at least this share of the persons: the boxes of a bad
+# detector fit in no reading. The ratios (found by it / found as given) make an error or a warning.
 LEAST_FOUND = 0.3
 ERROR_RATIO, WARNING_RATIO = 3.0, 1.25
 FEW_FOUND = 0.1  # what boxes find by chance, or a network that is hardly trained
-SCALES = np.geomspace(0.2, 5, 65)  # steps of 5 %: an IoU of 0.5 bears them
+SCALES = np.geomspace(0.2, 5, 65)  # steps of 5 %, small enough to keep the IoU above 0.5
 MIN_QUERIES = 20
-# Of query features that are right nearly all resemble the detection at the query's box more than
-# another detection; of features in a wrong order, one half.
+# Correct query features are nearly all more similar to the detection at the query's box than to a
+# random detection; features in a wrong order only half of the time.
 LEAST_ALIKE = 0.75
 OVER_BORDER = 1.0  # pixels
 
@@ -39,11 +39,11 @@ def check_plausible(dataset: SearchDataset, predictions: Predictions) -> None:
     """
     Raises:
         UserError: boxes fit the annotated persons only if they are read in another notation or
-            scale, which it names with what to do.
+            scale; the message names it and how to fix it.
 
-    Warns where they fit them better that way, or hardly any person in every reading, of boxes over
-    the border, of frames without detections, and of query features that do not resemble the
-    detections at the same boxes.
+    Logs a warning if boxes fit better in another notation, or hardly fit in any, if boxes exceed
+    the border of their picture, and if query features do not resemble the detections at the same
+    boxes; logs the number of frames without detections.
     """
     _check_notation(dataset, predictions)
     _tell_borders(dataset, predictions)

@@ -59,7 +59,7 @@ def plot_gallery_sizes(path: str, rows: Rows) -> None:
 
 
 def plot_spreads(path: str, rows: Rows, metrics: list[str]) -> None:
-    """Means with their spread, one panel a metric.
+    """Means with their spread, one panel per metric.
 
     Args:
         rows: each with "detector", "training", and for each metric (mean, standard deviation).
@@ -87,7 +87,7 @@ def plot_spreads(path: str, rows: Rows, metrics: list[str]) -> None:
 
 
 def _axes(width: float, height: float):
-    """Without pyplot: no window system is asked for, and nothing global is changed."""
+    """Without pyplot: it needs no display and changes no global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()

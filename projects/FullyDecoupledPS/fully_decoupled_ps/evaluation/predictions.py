@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import UserError
 from .frame_tables import Detections, frame_of_rows, to_offsets
 
-Record = dict[str, Any]
+FrameRecord = dict[str, Any]
 
 # Key of a record -> the key of the boxes that it has a feature for.
 FEATURES = {"features": "boxes", "query_features": "query_boxes"}
@@ -42,18 +42,18 @@ class Predictions:
 
 
 def collect_predictions(
-    records: Iterable[Record], image_ids: Sequence[str], dataset_name: str
+    records: Iterable[FrameRecord], image_ids: Sequence[str], dataset_name: str
 ) -> Predictions:
     """Check records and lay them out in the order of ``image_ids``.
 
-    A frame that was predicted more than once (samplers pad the last batch) counts once.
+    If a frame was predicted more than once (samplers pad the last batch), the first one counts.
 
     Raises:
         UserError: for a frame that the dataset does not hold, one that was not predicted, and
             values that would make a figure wrong; it names the frame.
     """
     known = set(image_ids)
-    by_image: dict[str, Record] = {}
+    by_image: dict[str, FrameRecord] = {}
     for record in records:
         by_image.setdefault(record["image_id"], record)
     unknown = [i for i in by_image if i not in known]
@@ -99,7 +99,7 @@ def _similar_ids(unknown: str, image_ids: Sequence[str]) -> list[str]:
     return same or difflib.get_close_matches(unknown, image_ids, 1)
 
 
-def _check_shapes(record: Record) -> None:
+def _check_shapes(record: FrameRecord) -> None:
     image_id, boxes, scores = record["image_id"], record["boxes"], record["scores"]
     if scores.ndim != 1 or boxes.shape != (len(scores), 4):
         raise UserError(
@@ -113,11 +113,11 @@ def _check_unreadable(predictions: Predictions) -> None:
     contradictory = np.flatnonzero(predictions.unreadable & (counts > 0))
     _report_images(
         [predictions.image_ids[i] for i in contradictory],
-        "could not be read, it is said, and yet have boxes; say that only of images without any",
+        "are marked unreadable but have boxes; mark only images without boxes",
     )
 
 
-def _feature_dim(records: list[Record]) -> int | None:
+def _feature_dim(records: list[FrameRecord]) -> int | None:
     """How many dimensions all features have; None when no record has features of either kind."""
     if not any(key in r for r in records for key in FEATURES):
         return None
@@ -128,7 +128,7 @@ def _feature_dim(records: list[Record]) -> int | None:
             if len(features) != count:
                 raise UserError(
                     f"image '{r['image_id']}': {len(features)} rows of '{key}' for {count} of "
-                    f"'{boxes}'; give one feature a box, in all images or in none"
+                    f"'{boxes}'; give one feature per box, in all images or in none"
                 )
             if count == 0:
                 continue
@@ -142,8 +142,8 @@ def _feature_dim(records: list[Record]) -> int | None:
 
 
 def _check_values(predictions: Predictions) -> None:
-    """Raises UserError for boxes that are none, scores outside [0, 1] and what is not finite, and
-    for boxes in images that could not be read."""
+    """Raises UserError for invalid boxes, scores outside [0, 1], values that are not finite, and
+    boxes in unreadable images."""
     _check_unreadable(predictions)
     detections, image_ids = predictions.detections, predictions.image_ids
     _check_boxes(detections.boxes, detections.offsets, image_ids, "detection")

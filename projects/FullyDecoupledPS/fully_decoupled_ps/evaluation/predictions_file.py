@@ -45,7 +45,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..utils.files import atomic_write
-from .predictions import Predictions, Record, collect_predictions
+from .predictions import FrameRecord, Predictions, collect_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,9 @@ def score_thresh_of_predictions(path: str) -> float:
     if value is None:
         return SCORE_THRESH
     if value.dtype.kind not in "fiu" or value.size != 1:
-        raise UserError(f"{path}, array 'score_thresh': {value} is no number; write one, 0 to 1")
+        raise UserError(
+            f"{path}, array 'score_thresh': {value} is not a number; write a number from 0 to 1"
+        )
     return float(value.item())
 
 
@@ -115,15 +117,15 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
     repeated = [image_id for image_id, n in Counter(ids).items() if n > 1]
     if repeated:
         raise UserError(
-            f"{path}, array 'image_ids': '{repeated[0]}' stands there more than once, as do "
+            f"{path}, array 'image_ids': '{repeated[0]}' occurs more than once, as do "
             f"{len(repeated) - 1} others; put all detections of an image into one run of rows"
         )
-    records: list[Record] = [{"image_id": image_id} for image_id in ids]
+    records: list[FrameRecord] = [{"image_id": image_id} for image_id in ids]
     unreadable = arrays.get("unreadable", np.zeros(len(ids), dtype=bool))
     if unreadable.shape != (len(ids),) or not _is_bool(unreadable):
         raise UserError(
             f"{path}, array 'unreadable': it is {unreadable.dtype} of shape {unreadable.shape}; "
-            f"write {len(ids)} bools, one an image, or leave it out"
+            f"write {len(ids)} bools, one per image, or omit the array"
         )
     for record, is_unreadable in zip(records, unreadable.tolist()):
         record["unreadable"] = bool(is_unreadable)
@@ -139,7 +141,7 @@ def _text(path: str, name: str, array: np.ndarray) -> list[str]:
     """Text, UTF-8 bytes or whole numbers in one row -> str."""
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise UserError(
-            f"{path}, array '{name}': {array.dtype} of shape {array.shape} is no row of text; "
+            f"{path}, array '{name}': {array.dtype} of shape {array.shape} is not 1-D text; "
             "write numpy.array(values, dtype=str)"
         )
     try:
@@ -151,7 +153,7 @@ def _text(path: str, name: str, array: np.ndarray) -> list[str]:
 
 
 def _is_bool(array: np.ndarray) -> bool:
-    """Text is none: "False" would be true."""
+    """Bools or numbers 0 and 1; text is not accepted, since bool("False") is true."""
     return array.dtype.kind in "biuf" and bool(np.isin(array, (0, 1)).all())
 
 
@@ -161,8 +163,8 @@ def _rows(
     """An array cut into the rows of each image."""
     if values.ndim == 0 or values.dtype.kind not in "fiu":
         raise UserError(
-            f"{path}, array '{name}': {values.dtype} of shape {values.shape} is no array of "
-            "numbers; write all rows as one float array"
+            f"{path}, array '{name}': {values.dtype} of shape {values.shape} is not a numeric "
+            "array; write all rows as one float array"
         )
     whole = offsets.dtype.kind in "fiu" and (offsets == np.floor(offsets)).all()
     cuts = offsets.astype(np.int64) if whole else np.zeros(0)
@@ -186,8 +188,8 @@ def _normalised(path: str, predictions: Predictions) -> Predictions:
     if len(both) and both.min() == 0:
         raise UserError(
             f"{path}: {(lengths[0] == 0).sum()} of 'features' and {(lengths[1] == 0).sum()} of "
-            "'query_features' are all zeros, and no cosine can be had of them; give every box its "
-            "feature"
+            "'query_features' are all zeros, which have no cosine similarity; give one nonzero "
+            "feature per box"
         )
     if not len(both) or both.max() - both.min() <= LENGTH_TOLERANCE * both.max():
         return predictions

@@ -26,7 +26,7 @@ def write_query_results(
 
     Args:
         detections: those that the rows in ``result`` are of.
-        result: with NUM_HITS hits a query.
+        result: with NUM_HITS hits per query.
     """
     queries = dataset.protocols[protocol]
     content = {

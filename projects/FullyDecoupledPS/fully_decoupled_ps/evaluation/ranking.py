@@ -1,7 +1,7 @@
 """Ranks one query's gallery: average precision, rank of the first hit, the head of the ranking.
 
 The precision at a right detection is (right detections of at least its similarity) / (all of at
-least its similarity). So a query costs one sort of its similarities, and no loop over frames.
+least its similarity). So each query needs one sort of its similarities and no loop over frames.
 """
 
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ def score_rankings(
     Args:
         offsets: (Q + 1,) rows offsets[q]:offsets[q + 1] are the right detections of query q.
         right: (T,) their similarities.
-        at_least: (T,) how many gallery detections, right or wrong, have that similarity or a
-            higher one.
+        at_least: (T,) how many gallery detections, right or wrong, have at least that
+            similarity.
         num_gt: (Q,) number of ground-truth boxes in the gallery.
 
     Returns:

@@ -25,7 +25,7 @@ def report(
     output_dir: str | None = None,
 ) -> None:
     """Log every table, and write the files into ``output_dir`` if it is given."""
-    # figures over no query or person are none: "n/a" in tables, null in files
+    # figures over no query or person are None: "n/a" in tables, null in files
     metrics = {
         task: {**dict.fromkeys(_names_of_metrics(task)), **values}
         for task, values in scores.metrics().items()
@@ -128,8 +128,8 @@ def _warn_of_queries_without_ground_truth(name: str, counts: dict[str, Any]) -> 
 def _tell_ignore_regions(name: str, counts: dict[str, Any]) -> None:
     if "ignore_regions" in counts:
         logger.info(
-            "%s: %d crowds or regions to ignore; %d detections of nobody that is annotated lie in "
-            "them, and count neither for nor against",
+            "%s: %d crowds or regions to ignore; %d detections in them match no annotated person "
+            "and are not scored",
             name, counts["ignore_regions"], counts["detections_in_ignore_regions"],
         )  # fmt: skip
 

@@ -57,7 +57,7 @@ class SearchResult:
         return sum(q.num_gt == 0 for q in self.queries)
 
     def metrics(self) -> dict[str, float]:
-        """``METRICS`` over the counted queries, in percent; none of them without such a query."""
+        """``METRICS`` over the counted queries, in percent; an empty dict if there is none."""
         n = len(self.counted)
         if n == 0:
             return {}

@@ -1,4 +1,4 @@
-"""What a search consists of: protocols and variants, and what each needs to be made ready once."""
+"""What a search consists of: protocols and variants, and what is precomputed for each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class SearchVariant(NamedTuple):
 
     # Class weighted similarity (CWS): a similarity is multiplied by the gallery detection's score.
     weight_by_score: bool = False
-    # Gallery detections of a lower score take no part.
+    # Gallery detections of a lower score are ignored.
     score_thresh: float = 0.0
     # (k1, k2) of context matching (CBGM), see context_matching.py.
     context: tuple[int, int] | None = None
@@ -67,7 +67,7 @@ class VariantPlan:
 
 
 class ProtocolPlan:
-    """Everything about a protocol's queries that the similarities have no part in."""
+    """Everything about a protocol's queries that does not depend on the similarities."""
 
     def __init__(self, protocol: SearchProtocol, matches: PersonMatches, galleries: Galleries):
         self.protocol = protocol
@@ -135,7 +135,7 @@ class ProtocolPlan:
             yield int(self.order[first + i]), result
 
     def _revise(self, first, rows, block: SimilarityBlock, plan: VariantPlan) -> SimilarityBlock:
-        """Context matching; the gallery has a part in it, so that each query gets an own row."""
+        """Context matching; it depends on the gallery, so each query gets its own row."""
         values = block.values[rows]
         for i, row in enumerate(rows):
             query = self.order[first + i]

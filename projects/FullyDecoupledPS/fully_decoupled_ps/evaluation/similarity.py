@@ -33,8 +33,8 @@ def similarity_blocks(
 
     Args:
         frame_offsets: (I + 1,) where each frame's detections begin in the gallery.
-        needed: the frames, without repetition, that each of the U rows is wanted for; anywhere
-            else a row may hold anything finite. Default all.
+        needed: the frames, without repetition, that each of the U rows is needed for; elsewhere
+            a row may hold any finite values. Default all.
         device: where the product is computed. Of the gallery's features and the similarities no
             more than BLOCK_BYTES each lie there at a time.
 
@@ -70,7 +70,7 @@ def _dense_blocks(queries, gallery, device) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _sparse_blocks(queries, gallery, frame_offsets, needed) -> Iterator[tuple[int, np.ndarray]]:
-    """A small product for every frame, with the queries that want it."""
+    """A small product for every frame, with the queries that need it."""
     rows = max(1, 2 * BLOCK_BYTES // (4 * max(len(gallery), 1)))
     buffer = np.zeros((min(rows, len(queries)), len(gallery)), dtype=np.float32)
     for first in range(0, len(queries), rows):

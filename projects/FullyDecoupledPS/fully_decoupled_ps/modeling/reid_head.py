@@ -40,7 +40,7 @@ class AveragePooling(nn.Module):
 POOLINGS = {"avg": AveragePooling, "gem": GeMPooling}
 
 
-class NormNeck(nn.BatchNorm1d):
+class BNNeck(nn.BatchNorm1d):
     """Batch norm before the L2 norm, its bias frozen at 0.
 
     A single embedding has no variance: it is normalised with the running statistics.
@@ -95,7 +95,7 @@ class ReIDHead(nn.Module):
         super().__init__()
         self.pooler = pooler
         self.pooling = pooling
-        self.norm = NormNeck(feature_dim)
+        self.norm = BNNeck(feature_dim)
         self.feature_dim = feature_dim
 
     @classmethod

@@ -26,7 +26,7 @@ def read_alphas(log: str | Path) -> dict[str, Points]:
 
 
 def draw_alphas(alphas: dict[str, Points], title: str) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: a line a layer; 1 is the detector's map alone, 0 the re-id map alone."""
+    """(H, W, 3) uint8 RGB: one line per layer; 1: the detector's map alone, 0: that of re-id."""
     figure, axes = new_axes(8, 4.5)
     styles = ("-", "--", ":", "-.")
     for i, (name, points) in enumerate(sorted(alphas.items())):

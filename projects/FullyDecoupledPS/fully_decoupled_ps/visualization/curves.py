@@ -1,5 +1,7 @@
-"""Training curves as inline SVG, from the line-JSON `metrics.json` that Detectron2 writes."""
+"""Training curves as SVG pictures, from the line-JSON `metrics.json` that Detectron2 writes."""
 
+import base64
+import io
 import json
 import logging
 import math
@@ -7,7 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..errors import UserError
 from .scalar_names import scalar_words
@@ -23,7 +29,7 @@ CHARTS = (
     ("fusion weight alpha", ("alpha",), 1.0, "Share of the detector's map in the fused one."),
     ("identity memory", ("lookup", "queue", "memory"), 1.0, "Share of its rows that are filled."),
 )
-# Colour and dash pattern: lines are told apart by either alone.
+# Colour and dashes (an SVG's stroke-dasharray): lines are told apart by either alone.
 LINE_STYLES = (
     ("#1b1f27", ""),
     ("#0b6bcb", "7 3"),
@@ -32,17 +38,27 @@ LINE_STYLES = (
     ("#9b2a8f", "4 2"),
     ("#7a6a00", "1 2"),
 )
-MAX_POINTS = 400  # more do not show at this size
+SOFT = "#545b69"  # of the page's soft text
 WIDTH, HEIGHT = 380, 220
-LEFT, RIGHT, TOP, BOTTOM = 48, 10, 10, 36  # margins of the plot area
+MAX_POINTS = 400  # per line; more do not show at this size
+TICKS = {"nbins": 5, "steps": [1, 2, 5, 10], "min_n_ticks": 1}
+# Text stays text, in a font of the reader's; equal charts are equal files.
+SVG_PARAMS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "charts",
+    "font.sans-serif": ["Segoe UI", "Roboto", "Helvetica Neue", "Arial", "DejaVu Sans"],
+    "font.size": 12,
+    "lines.linewidth": 1.8,
+    "lines.scale_dashes": False,
+}
 
 
 def read_training_log(path: str | Path) -> dict[str, Points]:
     """Name of each scalar -> its points (iteration, value), in the order of the iterations.
 
-    Where a resumed run logged an iteration again, the later line counts. Lines that are no JSON
-    (a run killed while writing leaves one) are left out and counted in the log. Raises UserError if
-    the file is missing or holds no line with an iteration.
+    Where a resumed run logged an iteration again, the later line counts. Lines that are not valid
+    JSON (a run killed while writing leaves one) are skipped, and the log says how many. Raises
+    UserError if the file is missing or holds no line with an iteration.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -74,7 +90,7 @@ def read_training_log(path: str | Path) -> dict[str, Points]:
 
 
 def training_charts(log: dict[str, Points]) -> list[dict[str, Any]]:
-    """The charts that `log` has scalars for, as {"title", "note", "svg", "legend"}."""
+    """The charts that `log` has scalars for, as {"title", "note", "picture", "alt", "legend"}."""
     charts = []
     for title, words, y_top, note in CHARTS:
         # total_loss first: the first style is the strongest
@@ -90,8 +106,9 @@ def training_charts(log: dict[str, Points]) -> list[dict[str, Any]]:
                 {"name": word, "swatch": _swatch(i), "last": f"{points[-1][1]:.4g}"}
                 for i, (word, points) in enumerate(series.items())
             ]
-            svg = line_chart(series, title, y_top)
-            charts.append({"title": title, "note": note, "svg": svg, "legend": legend})
+            chart = {"title": title, "note": note, "legend": legend}
+            alt = f"{title}: {_summary(series)}"
+            charts.append({**chart, "picture": line_chart(series, y_top), "alt": alt})
     return charts
 
 
@@ -99,44 +116,33 @@ def _is_about(name: str, words: Sequence[str]) -> bool:
     return any(word in name.lower() for word in words)
 
 
-def line_chart(series: dict[str, Points], title: str, y_top: float = 0.0) -> Markup:
-    """An SVG with a line a series; the y axis spans 0, `y_top` and all values."""
-    xs = [x for points in series.values() for x, _ in points]
-    ys = [y for points in series.values() for _, y in points]
-    x_ticks, y_ticks = _ticks(min(xs), max(xs)), _ticks(min(ys + [0.0]), max(ys + [y_top]))
-    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
-    y_low, y_high = y_ticks[0], y_ticks[-1]
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return (
-            LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT),
-            TOP + (y_high - y) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM),
-        )
-
-    parts = []
-    for tick in y_ticks:
-        _, y = place(x_low, tick)
-        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" class="y">{tick:g}</text>')
-    for tick in x_ticks:
-        if x_low <= tick <= x_high:
-            x, _ = place(tick, y_low)
-            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" class="x">{tick:g}</text>')
-    center = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text x="{center}" y="{HEIGHT - 3}" class="x">iteration</text>')
-    for i, points in enumerate(series.values()):
-        color, dash = LINE_STYLES[i % len(LINE_STYLES)]
-        shown = points[:: -(-len(points) // MAX_POINTS)]
-        if shown[-1] != points[-1]:
-            shown = shown + points[-1:]
-        shown = shown * 2 if len(shown) == 1 else shown  # with round line ends: a dot
-        path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in shown)
-        parts.append(f'<polyline points="{path}" stroke="{color}" stroke-dasharray="{dash}"/>')
-    label = escape(f"{title}: {_summary(series)}")
-    return Markup(
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">'
-        f"{''.join(parts)}</svg>"
-    )
+def line_chart(series: dict[str, Points], y_top: float = 0.0) -> str:
+    """An SVG as a data URI, with a line per series; the y axis spans 0, `y_top` and all values."""
+    with matplotlib.rc_context(SVG_PARAMS):
+        figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), layout="constrained")  # an SVG's points
+        axes = figure.add_subplot()
+        for i, points in enumerate(series.values()):
+            color, dashes = LINE_STYLES[i % len(LINE_STYLES)]
+            shown = np.linspace(0, len(points) - 1, min(len(points), MAX_POINTS), dtype=int)
+            axes.plot(
+                *np.array(points)[shown].T,
+                color=color,
+                linestyle=(0, [float(d) for d in dashes.split()] or None),
+                marker="o" if len(points) == 1 else "",
+                clip_on=False,
+            )
+        axes.margins(0)
+        low, high = axes.get_ylim()
+        ticks = MaxNLocator(**TICKS).tick_values(min(low, 0), max(high, y_top))
+        axes.set_yticks(ticks)  # the axis ends at round values, too
+        axes.xaxis.set_major_locator(MaxNLocator(**TICKS, integer=True))
+        axes.spines[:].set_visible(False)
+        axes.grid(axis="y", color="#e4e7ec", clip_on=False)
+        axes.tick_params(length=0, labelcolor=SOFT)
+        axes.set_xlabel("iteration", color=SOFT)
+        svg = io.BytesIO()
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.getvalue()).decode()
 
 
 def ranking_chart(values: Sequence[float], shown: Sequence[int]) -> Markup:
@@ -160,16 +166,6 @@ def ranking_chart(values: Sequence[float], shown: Sequence[int]) -> Markup:
         f'<svg class="chart ranked" viewBox="0 0 {len(values)} 116" preserveAspectRatio="none" '
         f'role="img" aria-label="{label}">{"".join(parts)}</svg>'
     )
-
-
-def _ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """About `count` round numbers that span [low, high]."""
-    span = high - low or max(abs(high), 1.0)
-    step = 10.0 ** math.floor(math.log10(span / count))
-    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= count)
-    first = math.floor(low / step + 1e-9)
-    last = max(math.ceil(high / step - 1e-9), first + 1)
-    return [round(i * step, 12) for i in range(first, last + 1)]
 
 
 def _summary(series: dict[str, Points]) -> str:

@@ -24,8 +24,8 @@ def draw_dataset_sheet(
     """
     Args:
         dicts: dataset dicts.
-        frames: how many to draw at random, spread over the cameras; those that can't be read are
-            passed over.
+        frames: how many to draw at random, spread over the cameras; unreadable ones are
+            skipped.
         read: returns the RGB picture of a `file_name`.
 
     Returns:
@@ -45,7 +45,9 @@ def draw_dataset_sheet(
         if len(tiles) == frames:
             break
     if not tiles:
-        raise UserError("there is no frame that can be read, so no sheet can be drawn")
+        raise UserError(
+            "no frame can be read, so no sheet can be drawn; check the paths of the pictures"
+        )
     return sheet(tiles, title, COLUMNS)
 
 

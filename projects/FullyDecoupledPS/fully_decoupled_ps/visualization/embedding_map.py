@@ -1,4 +1,4 @@
-"""A map of embeddings in the plane: persons that the network holds for alike lie together."""
+"""A map of embeddings in the plane: persons that are similar to the network lie close together."""
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -11,10 +11,10 @@ from .labelled_features import LabelledFeatures
 
 METHODS = ("tsne", "umap")
 MAX_PERSONS = 20  # more can't be told apart by colour
-MAX_BOXES = 40  # of a person
+MAX_BOXES = 40  # per person
 PCA_DIMENSIONS = 50  # before t-SNE, as is usual: it takes noise and time away
 LEAST_POINTS = 4
-MARKERS = "osD^vP*X<>pH"  # one a camera
+MARKERS = "osD^vP*X<>pH"  # one per camera
 
 
 def choose_points(
@@ -37,7 +37,9 @@ def project(features: np.ndarray, method: str = "tsne", seed: int = 0) -> np.nda
         UserError: too few points, an unknown method, or one whose package is not installed.
     """
     if len(features) < LEAST_POINTS:
-        raise UserError(f"{len(features)} embeddings make no map; {LEAST_POINTS} are needed")
+        raise UserError(
+            f"{len(features)} embeddings are too few for a map; at least {LEAST_POINTS} are needed"
+        )
     if method == "umap":
         try:
             from umap import UMAP
@@ -65,7 +67,7 @@ def draw_embedding_map(
     max_persons: int = MAX_PERSONS,
     seed: int = 0,
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: a dot a box, in its person's colour, in its camera's shape."""
+    """(H, W, 3) uint8 RGB: one dot per box, its colour for the person, its shape for the camera."""
     points = choose_points(labelled, max_persons, seed)
     places = project(points.features, method, seed)
     figure, axes = new_axes(9, 7)

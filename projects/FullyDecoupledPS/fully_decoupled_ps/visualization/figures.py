@@ -1,4 +1,4 @@
-"""Matplotlib figures as RGB pictures, without pyplot: no window system, nothing global changed."""
+"""Matplotlib figures as RGB pictures, without pyplot: no display needed, no global state."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -65,7 +65,7 @@ def draw_boxes(
 def _draw_label(
     view: np.ndarray, text: str, box: Rectangle, style: BoxStyle, taken: Sequence[Rectangle]
 ) -> Rectangle:
-    """A tag at the box, where none is yet if that is possible; it is never cut off."""
+    """A tag at the box, if possible where it overlaps no other tag; it is never cut off."""
     (width, height), base = cv2.getTextSize(text, FONT, FONT_SCALE, 1)
     width, height = width + 6, height + base + 2
     left = min(max(box[0] - 2, 0), max(view.shape[1] - width, 0))

@@ -4,21 +4,20 @@ import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
 from . import visualizer
+from .visualizer import Record
 
 PathLike = str | Path
-Record = dict[str, Any]
 Read = Callable[[str], np.ndarray]
 
 NUM_QUERIES = 12
 NUM_HARDEST = 4
 NUM_HITS = 10
-NUM_MISSED = 8  # missed appearances drawn a query; the rest are counted
+NUM_MISSED = 8  # missed appearances drawn per query; the rest are counted
 JPEG_QUALITY = 80
 MISSED_CROP = (96, 192)
 FRAME_WIDTH = 160
@@ -34,7 +33,7 @@ MISSED_FIELDS = (*FRAME_FIELDS, "reason")
 
 
 def read_json(path: PathLike, what: str) -> Record:
-    """The JSON object in file `path`; UserError, naming it and `what` it should be, if none."""
+    """The JSON object in file `path`; UserError, naming it and `what` it should be, otherwise."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -42,9 +41,11 @@ def read_json(path: PathLike, what: str) -> Record:
             f"{what} {str(path)!r} cannot be read ({error.strerror}): run the evaluation first"
         ) from error
     except ValueError as error:
-        raise UserError(f"{what} {str(path)!r} is no JSON ({error}): evaluate again") from error
+        raise UserError(
+            f"{what} {str(path)!r} is not valid JSON ({error}): evaluate again"
+        ) from error
     if not isinstance(content, dict):
-        raise UserError(f"{what} {str(path)!r} is no JSON object: evaluate again")
+        raise UserError(f"{what} {str(path)!r} is not a JSON object: evaluate again")
     return content
 
 
@@ -161,7 +162,7 @@ def judge(hit: Record, found_at: int | None) -> tuple[str, str]:
     """A hit's verdict ("right", "wrong", "not judged") and, where the person is in its frame, why.
 
     `found_at` is the rank of the right hit in the same frame, if one is shown: a person counts
-    once a frame, by the first box that overlaps enough.
+    once per frame, by the first box that overlaps enough.
     """
     if hit.get("correct") is None:
         return "not judged", ""

@@ -52,7 +52,7 @@ def separation(pairs: dict[str, np.ndarray]) -> float:
 def draw_similarity_histograms(
     labelled: LabelledFeatures, title: str, *, seed: int = 0
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB: a histogram a kind of pair, each of area 1, with its median."""
+    """(H, W, 3) uint8 RGB: one histogram per kind of pair, each of area 1, with its median."""
     pairs = pair_similarities(labelled, seed)
     figure, axes = new_axes(8, 4.5)
     lowest = min((values.min() for values in pairs.values()), default=-1.0)

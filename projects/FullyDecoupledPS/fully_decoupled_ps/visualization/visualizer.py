@@ -24,7 +24,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class BoxStyle:
-    """How a box looks. `mark` ("tick", "cross") tells right from wrong without the colour."""
+    """How a box looks. `mark` ("tick", "cross") shows right or wrong without the colour."""
 
     color: tuple[int, int, int]  # RGB
     dashed: bool = False

@@ -16,7 +16,7 @@ HITS = 10
 
 
 def worst_queries(queries: Sequence[dict[str, Any]], count: int = COUNT) -> list[dict[str, Any]]:
-    """The `count` of lowest AP, lowest first, of those that have somebody to find."""
+    """The `count` of lowest AP, lowest first, of those with a person to find."""
     return sorted((q for q in queries if q["num_gt"]), key=lambda q: q["ap"])[:count]
 
 
@@ -34,7 +34,7 @@ def draw_worst_queries(
         read: returns the RGB frame of a `file_name`.
 
     Returns:
-        (H, W, 3) uint8 RGB: a row a query, its picture and its first hits: green with a tick if
+        (H, W, 3) uint8 RGB: one row per query, its picture and its first hits: green with a tick if
         right, red with a cross if wrong, dashed where the person really stands.
 
     Raises:
@@ -42,7 +42,9 @@ def draw_worst_queries(
     """
     worst = worst_queries(queries, count)
     if not worst:
-        raise UserError("there is no query with somebody to find, so no worst one")
+        raise UserError(
+            "no query has a person to find in its gallery, so there are no worst queries"
+        )
     rows = [ranked_montage(q, q["hits"][:hits], read=read) for q in worst]
     width = max(max(row.shape[1] for row in rows), 640) + 2 * MARGIN
     parts = [text_line(title, width, 0.6)]

@@ -14,7 +14,7 @@ from ..media.files import MediaFile, PathReader
 from ..media.frames import count_samples
 from ..media.links import OtherNames
 from ..media.stream import End, Job, Restart, Sample, stream
-from ..network import Detections, Predictor
+from ..network import PersonDetections, Predictor
 from .forgetting import ForgottenPersons, complete_tombstones
 from .plan import IndexingOptions, Plan, make_plan, make_sources
 from .stopping import StopRequest
@@ -171,7 +171,7 @@ def _count(job: Job, fps: float) -> int:
 
 
 def _frame(
-    sample: Sample, found: Detections, score_thresh: float, forgotten: ForgottenPersons
+    sample: Sample, found: PersonDetections, score_thresh: float, forgotten: ForgottenPersons
 ) -> tuple[NewFrame, int]:
     """The frame, and how many persons are left out because they were forgotten."""
     keep = found.scores >= score_thresh

@@ -36,7 +36,7 @@ def write_montage(
     Raises UserError for a file that can't be written.
     """
     path = Path(path)
-    frames = _Frames([*queries, *hits], read)
+    frames = _FrameReader([*queries, *hits], read)
     legend = WEAK_LEGEND if any(hit.get("weak") for hit in hits) else ""
     montage = visualizer.ranked_montage(queries, hits, read=frames, columns=COLUMNS, legend=legend)
     extension = ".jpg" if path.suffix.lower() in (".jpg", ".jpeg") else ".png"
@@ -57,7 +57,7 @@ def write_page(
 
     Raises UserError for a file that can't be written.
     """
-    frames = _Frames([*queries, *hits], read)
+    frames = _FrameReader([*queries, *hits], read)
     page = (
         template_environment(TEMPLATES)
         .get_template("search.html")
@@ -81,7 +81,7 @@ def write_page(
     return Path(path)
 
 
-def _hit_card(hit: Record, frames: "_Frames") -> dict[str, Any]:
+def _hit_card(hit: Record, frames: "_FrameReader") -> dict[str, Any]:
     frame = frames(hit["file_name"])
     place = f"hit {hit['rank']}, {hit['image_id']}"
     return {
@@ -92,7 +92,7 @@ def _hit_card(hit: Record, frames: "_Frames") -> dict[str, Any]:
     }
 
 
-class _Frames:
+class _FrameReader:
     """Reads frames, one at a time in memory; one that is gone is grey."""
 
     def __init__(self, records: Sequence[Record], read: Read):

@@ -31,7 +31,7 @@ from .checks import (
     repeated_ids,
     with_progress,
 )
-from .cuhk_sysu_files import Box, Query, read_images, read_pool, read_test, read_train
+from .cuhk_sysu_files import Box, SearchQuery, read_images, read_pool, read_test, read_train
 from .protocols import add_query
 
 __all__ = [
@@ -179,7 +179,7 @@ def _frames_of_persons(dicts: list[dict]) -> dict[int, set[str]]:
     return frames
 
 
-def _person_ids(queries: list[Query]) -> list[int]:
+def _person_ids(queries: list[SearchQuery]) -> list[int]:
     numbers = [re.search(r"(\d+)\s*$", query.idname) for query in queries]
     ids = [int(number[1]) for number in numbers if number]
     return ids if len(set(ids)) == len(queries) else list(range(len(queries)))
@@ -258,7 +258,7 @@ class _Frames:
             self.oddities.add(EXTRA, where)
             self._add_person(name, box, person_id, where)
 
-    def add_query(self, query: Query, person_id: int, label_own: bool) -> dict[str, Any]:
+    def add_query(self, query: SearchQuery, person_id: int, label_own: bool) -> dict[str, Any]:
         """Labels the person in the gallery and, if asked to, in the query's own frame.
 
         Returns the protocol's entry.
@@ -280,7 +280,7 @@ class _Frames:
         box = self._clip(query.image, query.box, query.where)
         return add_query(self.by_name[query.image], box, person_id, gallery)
 
-    def _count_oddities(self, query: Query, listed: dict[str, Box | None]) -> None:
+    def _count_oddities(self, query: SearchQuery, listed: dict[str, Box | None]) -> None:
         if query.image in listed:
             self.oddities.add(OWN_FRAME, query.where)
             if listed[query.image] is None:

@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]  # x, y, w, h in pixels
 
 
 @dataclass
-class Query:
+class SearchQuery:
     """One query of a TestG file."""
 
     image: str
@@ -66,7 +66,7 @@ def read_train(root: str) -> Iterator[tuple[int, tuple[str, Box, str]]]:
             yield i, (_name(scene["imname"], where), _box(scene["idlocate"], where), where)
 
 
-def read_test(root: str, gallery_size: int) -> list[Query]:
+def read_test(root: str, gallery_size: int) -> list[SearchQuery]:
     """The queries of TestG<gallery_size>.mat with their galleries, in the file's order."""
     field = f"TestG{gallery_size}"
     path = os.path.join(root, "annotation", "test", "train_test", f"{field}.mat")
@@ -84,12 +84,12 @@ def read_test(root: str, gallery_size: int) -> list[Query]:
     return queries
 
 
-def _read_query(entry: dict[str, Any], where: str) -> Query:
+def _read_query(entry: dict[str, Any], where: str) -> SearchQuery:
     head = _columns(entry, "Query", ("imname", "idlocate", "idname"), where)
     if len(head["imname"]) != 1:
         raise UserError(f"{where}: {len(head['imname'])} structs in Query; there must be one")
     gallery = _columns(entry, "Gallery", ("imname", "idlocate"), where)
-    return Query(
+    return SearchQuery(
         image=_name(head["imname"][0], f"{where}, Query"),
         box=_box(head["idlocate"][0], f"{where}, Query"),
         idname=str(head["idname"][0]),
