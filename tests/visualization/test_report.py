@@ -332,13 +332,6 @@ def test_equal_queries_are_chosen_by_their_number(run):
 
 
 @pytest.mark.parametrize(
-    "box, expected", [([0, 0, 10, 10], 1.0), ([5, 0, 15, 10], 1 / 3), ([10, 0, 20, 10], 0.0)]
-)
-def test_iou(box, expected):
-    assert query_cards.iou([0, 0, 10, 10], box) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
     "correct, gt_bbox, found_at, verdict, note",
     [
         (None, None, None, "not judged", ""),

@@ -317,8 +317,8 @@ def apply_stage(
     cfg.OUTPUT_DIR = os.path.join(base_dir, stage)
     if "MODEL.WEIGHTS" in opts[::2]:
         return
-    if resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint")):
-        cfg.MODEL.WEIGHTS = _last_checkpoint(cfg.OUTPUT_DIR, "--resume")
+    if resume and last_checkpoint(cfg.OUTPUT_DIR):
+        cfg.MODEL.WEIGHTS = last_checkpoint(cfg.OUTPUT_DIR)
     elif eval_only:
         cfg.MODEL.WEIGHTS = _last_checkpoint(cfg.OUTPUT_DIR, f"--eval-only of stage {stage}")
     elif stage in ("reid", "hybrid"):
@@ -327,15 +327,20 @@ def apply_stage(
         )
 
 
+def last_checkpoint(directory: str) -> str:
+    """The checkpoint that a training in ``directory`` wrote last; "" if there is none."""
+    pointer = Path(directory, "last_checkpoint")
+    return os.path.join(directory, pointer.read_text().strip()) if pointer.is_file() else ""
+
+
 def _last_checkpoint(directory: str, purpose: str) -> str:
-    pointer = os.path.join(directory, "last_checkpoint")
-    if not os.path.isfile(pointer):
+    checkpoint = last_checkpoint(directory)
+    if not checkpoint:
         raise UserError(
             f"{purpose}, but {directory} holds no checkpoint; "
             "train that stage first, or name a file with MODEL.WEIGHTS"
         )
-    with open(pointer) as f:
-        return os.path.join(directory, f.read().strip())
+    return checkpoint
 
 
 def _suggest_key(cfg: CN, reason: str) -> str:

@@ -20,7 +20,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from .checkpoint import PersonSearchCheckpointer
-from .config import load_config
+from .config import last_checkpoint, load_config
 from .data import videos
 from .data.images import (
     PICTURE_ENDINGS,
@@ -210,14 +210,10 @@ def _find_run(path: Path, weights: str) -> tuple[Path, Path]:
             f"--model {path}: {folder} holds no config.yaml; name the output folder of a training "
             "run, such as output/demo/reid"
         )
-    return config_file, Path(weights) if weights else checkpoint or _last_checkpoint(folder)
-
-
-def _last_checkpoint(folder: Path) -> Path:
-    pointer = folder / "last_checkpoint"
-    if not pointer.is_file():
+    found = weights or checkpoint or last_checkpoint(str(folder))
+    if not found:
         raise UserError(
             f"--model {folder} holds no checkpoint; finish its training, or name one with "
             "--weights FILE"
         )
-    return folder / pointer.read_text().strip()
+    return config_file, Path(found)

@@ -25,7 +25,7 @@ from fully_decoupled_ps.dataset_tools.conversion.mot import MotRules, convert_mo
 from fully_decoupled_ps.dataset_tools.conversion.mot_frames import Numbering
 from fully_decoupled_ps.dataset_tools.conversion.mot_sequence import find_sequences
 from fully_decoupled_ps.dataset_tools.conversion.split import (
-    choose_queries,
+    draw_queries,
     split_by_ids,
     split_by_sequences,
 )
@@ -444,10 +444,10 @@ def test_split_by_sequences():
 
 def test_queries_are_one_a_person_and_camera():
     dicts = frames(2, (5, 1), (5,), (-1, 5)) + frames(1, (5, 7), (7,))
-    queries, without = choose_queries(dicts, seed=0)
+    queries, without = draw_queries(dicts, seed=0)
     assert without == 1  # person 1 is in one frame only
     assert [(q["person_id"], q["image_id"][0]) for q in queries] == [(5, "1"), (5, "2"), (7, "1")]
     assert all(q["gallery"] is None for q in queries)
-    assert queries == choose_queries(dicts, seed=0)[0]
-    drawn = {choose_queries(dicts, seed=s)[0][1]["image_id"] for s in range(20)}
+    assert queries == draw_queries(dicts, seed=0)[0]
+    drawn = {draw_queries(dicts, seed=s)[0][1]["image_id"] for s in range(20)}
     assert drawn == {"2/0", "2/1", "2/2"}

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from ..errors import UserError
+from ..utils.boxes import iou
 from . import visualizer
 from .visualizer import Record
 
@@ -177,14 +178,6 @@ def judge(hit: Record, found_at: int | None) -> tuple[str, str]:
     if found_at is not None and found_at < hit["rank"]:
         return "wrong", f"IoU {overlap:.2f} with the person, who counts once, at rank {found_at}"
     return "wrong", f"IoU {overlap:.2f} with the person: too little"
-
-
-def iou(first: Sequence[float], second: Sequence[float]) -> float:
-    """Intersection over union of two XYXY boxes."""
-    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
-    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    shared = sides.clip(min=0).prod()
-    return float(shared / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - shared))
 
 
 def missed_card(missed: Record, name: str, read: Read) -> Record:

@@ -8,7 +8,7 @@ from typing import Any
 from ...data.datasets.duplicates import groups_of_copies
 from .frames import OUTSIDE, Converted, drop_copies, numbered_anew
 from .json_file import ConvertedSet
-from .split import choose_queries, split_by_ids, split_by_sequences
+from .split import draw_queries, split_by_ids, split_by_sequences
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def make_sets(
     else:
         train, test, unlabelled = split_by_ids(dicts, split.test_share)
         counts.update(unlabelled)
-    queries, without = choose_queries(test, split.seed)
+    queries, without = draw_queries(test, split.seed)
     counts["test persons in one frame only (no query)"] += without
     info["assumed"] = converted.assumed
     info["left_out_or_changed"] = dict(+counts)

@@ -88,7 +88,7 @@ def split_by_ids(
     return sides[0], sides[1], counts
 
 
-def choose_queries(dicts: Dicts, seed: int = 0) -> tuple[Dicts, int]:
+def draw_queries(dicts: Dicts, seed: int = 0) -> tuple[Dicts, int]:
     """
     For each person that is in two frames or more, by rising id: one query a camera that sees it,
     drawn with `seed` from its boxes there.

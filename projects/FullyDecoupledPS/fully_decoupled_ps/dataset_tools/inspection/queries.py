@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ...utils.boxes import iou
 from .findings import Findings
 
 Dicts = list[dict[str, Any]]
@@ -89,11 +90,4 @@ def _place(query: dict[str, Any]) -> str:
 
 def _is_annotated(query: dict[str, Any], d: dict[str, Any]) -> bool:
     boxes = [a["bbox"] for a in d["annotations"] if a["person_id"] == query["person_id"]]
-    return any(_iou(query["bbox"], box) >= SAME_BOX for box in boxes)
-
-
-def _iou(a: list[float], b: list[float]) -> float:
-    w = max(min(a[2], b[2]) - max(a[0], b[0]), 0.0)
-    h = max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h
-    return w * h / union if union > 0 else 0.0
+    return any(iou(query["bbox"], box) >= SAME_BOX for box in boxes)
