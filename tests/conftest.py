@@ -47,7 +47,7 @@ def event_storage():
 @pytest.fixture(autouse=True)
 def log_levels():
     """What a command sets for its process, which here is that of all tests, is taken back."""
-    loggers = [logging.getLogger(name) for name in OURS]
+    loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         # what a training in a fixture of a module has left
