@@ -70,7 +70,9 @@ def visit(window, url):
     for page in pages:
         page.close()
     # a picture that is refused is told in the page
-    assert [c for c in complaints if "400 (Bad Request)" not in c] == []
+    # Gradio's own script gives up a request of its own on a machine that is slow
+    expected = ("400 (Bad Request)", "AbortError: signal is aborted")
+    assert [c for c in complaints if not any(text in c for text in expected)] == []
     # the guard lets all pass that the page needs
     assert [answer.url for answer in refused] == []
     # nothing from elsewhere: fonts, scripts, statistics
