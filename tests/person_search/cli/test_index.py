@@ -201,6 +201,7 @@ def test_no_file_ends_a_run(media, index_folder, run_folder, caplog, monkeypatch
     def fail(*args):
         raise KeyError("of a plugin")
 
+    Image.init()  # or what loads all plugins later puts its own there again
     monkeypatch.setitem(Image.OPEN, "WEBP", (fail, lambda prefix: prefix[:4] == b"RIFF"))
     (media / "cam0" / "broken.webp").write_bytes(b"RIFF")
     os.mkfifo(media / "cam0" / "pipe.jpg")

@@ -1,5 +1,6 @@
 """Worker processes read and decode files while the network runs on what they read before."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -129,6 +130,8 @@ def stream(
     """
     # OpenCV's threads don't survive a fork: a worker that ends them itself waits for them
     cv2.setNumThreads(1)
+    # nor do FFmpeg's: a worker that frees a frame decoded before waits for them without end
+    gc.collect()
     loader = DataLoader(
         FileStream(jobs, mapper, fps, batch_size),
         batch_size=None,  # they are batches already
