@@ -317,8 +317,8 @@ def apply_stage(
     cfg.OUTPUT_DIR = os.path.join(base_dir, stage)
     if "MODEL.WEIGHTS" in opts[::2]:
         return
-    if resume and last_checkpoint(cfg.OUTPUT_DIR):
-        cfg.MODEL.WEIGHTS = last_checkpoint(cfg.OUTPUT_DIR)
+    if resume and (own := last_checkpoint(cfg.OUTPUT_DIR)):
+        cfg.MODEL.WEIGHTS = own
     elif eval_only:
         cfg.MODEL.WEIGHTS = _last_checkpoint(cfg.OUTPUT_DIR, f"--eval-only of stage {stage}")
     elif stage in ("reid", "hybrid"):

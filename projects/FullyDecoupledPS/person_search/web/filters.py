@@ -17,7 +17,7 @@ def make_filters(
     """As on the command line; see :func:`.search.filters.make_filters`.
 
     Raises:
-        UserError: if a time is none, the last one is before the first, or the score is out of
+        UserError: if a time is invalid, the last one is before the first, or the score is out of
             range.
     """
     return typed_filters.make_filters(cameras, start, end, min_score, NAMES)
