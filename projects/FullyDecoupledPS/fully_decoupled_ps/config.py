@@ -43,6 +43,8 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     _add_coupled_config(cfg)
     _add_coat_config(cfg)
     _add_reid_config(cfg)
+    _add_crop_reid_config(cfg)
+    _add_ready_config(cfg)
     _add_solver_config(cfg)
     _add_test_config(cfg)
 
@@ -52,6 +54,14 @@ def _add_detector_config(cfg: CN) -> None:
     cfg.MODEL.DETECTOR = CN()
     # A name in Detectron2's META_ARCH_REGISTRY.
     cfg.MODEL.DETECTOR.NAME = "GeneralizedRCNN"
+    # The name of a config in Detectron2's model zoo, such as
+    # "COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml" (not in the paper): the detector is then built
+    # from its values (layers, classes, pixel mean and deviation, channel order, picture sizes), and
+    # from the zoo's weights unless MODEL.WEIGHTS says otherwise. "": from this config's.
+    cfg.MODEL.DETECTOR.ZOO = ""
+    # Of a detector of several classes (not in the paper): the class of persons; 0 in COCO. Other
+    # detections are dropped before any feature is computed. -1: all detections are persons.
+    cfg.MODEL.DETECTOR.PERSON_CLASS = -1
     # Detectron2's "RPN", which knows of regions to ignore as well.
     cfg.MODEL.PROPOSAL_GENERATOR.NAME = "PersonRPN"
     # Height and width of RoIAlign's output in PersonRes5ROIHeads. A key of its own, because the
@@ -170,6 +180,40 @@ def _add_reid_config(cfg: CN) -> None:
     reid.TRIPLET.MARGIN = 0.3
     # Weight of the triplet loss in the sum.
     reid.TRIPLET.WEIGHT = 1.0
+
+
+def _add_crop_reid_config(cfg: CN) -> None:
+    # f_r of a two-step search (MODEL.META_ARCHITECTURE TwoStepPersonSearch, Table VIII): persons
+    # are cut out of the picture at its original resolution, and go through a network of their own.
+    crop = cfg.MODEL.CROP_REID = CN()
+    # A name in CROP_REID_REGISTRY; "torchvision:resnet50" and "timm:resnet18" name a backbone too.
+    crop.NAME = "OSNet"
+    # A published file of it, path or URL; "random" says that it starts from random weights.
+    crop.WEIGHTS = ""
+    # Height and width of a crop.
+    crop.SIZE = (256, 128)
+    # Of the channels from 0 to 255, in the order of FORMAT ("RGB" or "BGR"). ImageNet's.
+    crop.PIXEL_MEAN = (123.675, 116.28, 103.53)
+    crop.PIXEL_STD = (58.395, 57.12, 57.375)
+    crop.FORMAT = "RGB"
+    # The mean of the features of a crop and of its mirror image, at twice the time.
+    crop.FLIP = False
+    # Crops that go through the network at once at inference.
+    crop.BATCH = 32
+
+
+def _add_ready_config(cfg: CN) -> None:
+    # What is known of a ready network's published files (configs/ready): shown by `person-search
+    # models`, and checked when they are downloaded. Empty in other configs.
+    cfg.READY = CN()
+    # What it is for, in one line.
+    cfg.READY.USE = ""
+    for part in ("DETECTOR", "CROP_REID"):
+        cfg.READY[part] = CN()
+        cfg.READY[part].BYTES = 0  # 0: not known
+        cfg.READY[part].SHA256 = ""  # "": not published; recorded at the first download
+        cfg.READY[part].LICENCE = ""
+        cfg.READY[part].DATA = ""  # what it was trained on, and the terms of that
 
 
 def _add_solver_config(cfg: CN) -> None:

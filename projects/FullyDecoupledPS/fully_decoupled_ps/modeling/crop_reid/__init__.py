@@ -1,0 +1,5 @@
+"""Re-id networks for crops of persons: f_r of a two-step search."""
+
+from .crop_network import CROP_REID_REGISTRY, CropNetwork, build_crop_network
+
+__all__ = ["CROP_REID_REGISTRY", "CropNetwork", "build_crop_network"]

@@ -1,0 +1,57 @@
+"""What a re-id network for crops has to be."""
+
+import torch
+from detectron2.utils.registry import Registry
+from torch import nn
+
+from ...errors import UserError
+
+CROP_REID_REGISTRY = Registry("CROP_REID")
+CROP_REID_REGISTRY.__doc__ = """
+Re-id networks for crops, named by ``MODEL.CROP_REID.NAME``. A registered object is called with the
+config and what follows the first colon in the name ("" if there is none), and returns a
+:class:`CropNetwork`.
+"""
+
+
+class CropNetwork(nn.Module):
+    """From crops of persons to their features.
+
+    Attributes:
+        feature_dim: D, length of a feature.
+    """
+
+    feature_dim: int
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """
+        Args:
+            crops: (N, 3, h, w) float32, N > 0, less the mean and divided by the deviation.
+
+        Returns:
+            Tensor: (N, D) features, as the publishing toolbox gives them at inference; not
+            L2-normalised.
+        """
+        raise NotImplementedError
+
+    def rename_published(self, state: dict) -> dict:
+        """From the parameter names of a published file to this network's own.
+
+        Names of what this network does not have, such as a classifier's, stay as they are.
+        """
+        return state
+
+
+def build_crop_network(cfg) -> CropNetwork:
+    """The network that ``MODEL.CROP_REID.NAME`` names.
+
+    Raises:
+        UserError: if no such network is registered.
+    """
+    name, _, variant = cfg.MODEL.CROP_REID.NAME.partition(":")
+    if name not in CROP_REID_REGISTRY:
+        known = ", ".join(sorted(key for key, _ in CROP_REID_REGISTRY))
+        raise UserError(
+            f"MODEL.CROP_REID.NAME is {cfg.MODEL.CROP_REID.NAME!r}; allowed are {known}"
+        )
+    return CROP_REID_REGISTRY.get(name)(cfg, variant)
