@@ -20,6 +20,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from .checkpoint import PersonSearchCheckpointer
+from .checkpoint.trained_with import check_trained_with
 from .config import last_checkpoint, load_config
 from .data import videos
 from .data.images import (
@@ -184,6 +185,8 @@ def load_network(location: str, weights: str = "", device: str = "") -> Predicto
     cfg.MODEL.REID.NUM_IDS = 0  # taken from the checkpoint
     check_parts(cfg)
     check_test_numbers(cfg)
+    cfg.MODEL.WEIGHTS = str(checkpoint)
+    check_trained_with(cfg)
     cfg.freeze()
     model = build_model(cfg)
     PersonSearchCheckpointer(model).load_trained(str(checkpoint))

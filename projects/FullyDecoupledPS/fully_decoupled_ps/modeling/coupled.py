@@ -8,7 +8,12 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import nn
 
 from ..errors import UserError
-from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch, build_training_parts
+from .meta_arch import (
+    FullyDecoupledPersonSearch,
+    ReIDBranch,
+    build_detector,
+    build_training_parts,
+)
 from .precision import precision_from_config
 from .reid_head import ReIDHead
 
@@ -89,7 +94,7 @@ class CoupledPersonSearch(FullyDecoupledPersonSearch):
                 f"SOLVER.STAGE is {stage!r}; CoupledPersonSearch is one network, which stage "
                 "joint trains (its configs say so); leave SOLVER.STAGE out"
             )
-        detector = META_ARCH_REGISTRY.get(cfg.MODEL.DETECTOR.NAME)(cfg)
+        detector = build_detector(cfg)
         features = _submodule(detector, "FEATURES", cfg.MODEL.COUPLED.FEATURES)
         name = cfg.MODEL.COUPLED.CONV5
         res5 = _submodule(detector, "CONV5", name) if name else nn.Identity()
@@ -104,6 +109,7 @@ class CoupledPersonSearch(FullyDecoupledPersonSearch):
             "detector": detector,
             "reid": reid,
             "stage": stage,
+            "person_class": cfg.MODEL.DETECTOR.PERSON_CLASS,
             "feature_tap": feature_tap,
             **precision_from_config(cfg),
         }
