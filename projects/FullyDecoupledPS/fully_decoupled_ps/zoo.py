@@ -81,7 +81,7 @@ def merge_zoo_config(cfg: CfgNode, name: str) -> None:
 
 @contextmanager
 def _without_warnings():
-    """fvcore warns of the expressions in some of the zoo's own yamls, which come with Detectron2."""
+    """fvcore warns of expressions in yamls; some of the zoo's own, part of Detectron2, have them."""
     log = logging.getLogger("fvcore.common.config")
     level = log.level
     log.setLevel(logging.ERROR)
