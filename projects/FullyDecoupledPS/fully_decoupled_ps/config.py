@@ -432,7 +432,7 @@ def value_in(content: dict, key: str):
 
 def run_config(checkpoint: str) -> dict:
     """The config of the run that wrote a checkpoint, if it stands beside it; else empty."""
-    path = Path(checkpoint).with_name("config.yaml")
+    path = Path(checkpoint).parent / "config.yaml"
     if not checkpoint or "://" in checkpoint or not path.is_file():
         return {}
     with suppress(OSError, yaml.YAMLError):

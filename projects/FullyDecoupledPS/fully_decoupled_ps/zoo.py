@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,8 @@ OTHER_HEADS += ("keypoint_pooler", "keypoint_head")
 def is_in_zoo(name: str) -> bool:
     """Whether Detectron2's model zoo has a config of this name."""
     path = ZOO / name
-    return path.suffix in (".yaml", ".py") and path.is_file()
+    is_config = path.suffix in (".yaml", ".py") and path.is_file()
+    return is_config and not os.path.isabs(name) and not os.path.isfile(name)  # a user's own
 
 
 def merge_zoo_config(cfg: CfgNode, name: str) -> None:
@@ -47,13 +49,9 @@ def merge_zoo_config(cfg: CfgNode, name: str) -> None:
     if not is_in_zoo(name):
         known = [p.relative_to(ZOO).as_posix() for p in ZOO.rglob("*") if p.suffix == ".yaml"]
         close = difflib.get_close_matches(name, known, n=1)
-        hint = (
-            f"did you mean {close[0]}?"
-            if close
-            else "one is COCO-Detection/" + ("faster_rcnn_R_50_FPN_3x.yaml")
-        )
+        close = close or ["COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml"]
         raise UserError(
-            f"MODEL.DETECTOR.ZOO: Detectron2's model zoo has no config {name!r}; {hint}"
+            f"MODEL.DETECTOR.ZOO: Detectron2's model zoo has no config {name!r}; one is {close[0]}"
         )
     from detectron2 import model_zoo
 
@@ -81,7 +79,7 @@ def merge_zoo_config(cfg: CfgNode, name: str) -> None:
 
 @contextmanager
 def _without_warnings():
-    """fvcore warns of expressions in yamls; some of the zoo's own, part of Detectron2, have them."""
+    """fvcore warns of expressions in yamls, which some of Detectron2's own have."""
     log = logging.getLogger("fvcore.common.config")
     level = log.level
     log.setLevel(logging.ERROR)

@@ -360,6 +360,7 @@ def build_detector(cfg) -> nn.Module:
         UserError: if it has several classes, and it is not said which of them persons are.
     """
     cfg = cfg.clone()
+    cfg.defrost()
     cfg.MODEL.MASK_ON = cfg.MODEL.KEYPOINT_ON = False
     detector = META_ARCH_REGISTRY.get(cfg.MODEL.DETECTOR.NAME)(cfg)
     number, person_class = num_classes(detector), cfg.MODEL.DETECTOR.PERSON_CLASS
