@@ -3,9 +3,8 @@
 import logging
 import math
 import os
-import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,20 @@ from ..images import ImageError, read_size
 
 logger = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_PROGRESS = 5.0
-
 
 class EntryFault(UserError):
     """A fault of one entry of a dataset's files.
 
     Attributes:
         kind: a short name that stays the same, for reports by kind.
-        what: what there are several of, if there are.
-        mend: what to do about all of the kind; "" where each is a case of its own.
+        heading: what there are several of, if there are, and how to fix all of them, if there is
+            one way.
+        image_id: of the image that the entry names and the file has not; else None.
     """
 
-    def __init__(self, message: str, kind: str, what: str, mend: str = ""):
+    def __init__(self, message: str, kind: str, heading: str, image_id: str | None = None):
         super().__init__(message)
-        self.kind, self.what, self.mend = kind, what, mend
+        self.kind, self.heading, self.image_id = kind, heading, image_id
 
 
 def check_folder(path: str, dataset: str) -> None:
@@ -181,36 +179,8 @@ def _person_ids(dicts: list[dict[str, Any]]) -> set[int]:
     return {a["person_id"] for d in dicts for a in d.get("annotations", [])} - {-1}
 
 
-class Faults:
-    """Reads entries past their faults: an entry with one is left out, and the fault kept.
-
-    Around the reading of each entry: ``with faults.of("annotations"): ...``
-    """
-
-    def __init__(self) -> None:
-        self.kept: list[EntryFault] = []
-        self._list = ""
-
-    def of(self, name: str) -> "Faults":
-        """Of the list that the entry stands in."""
-        self._list = name
-        return self
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, fault: Any, traceback: Any) -> bool:
-        if not isinstance(fault, UserError):
-            return False
-        if not isinstance(fault, EntryFault):
-            what = f"entries of '{self._list}' that can't be read"
-            fault = EntryFault(str(fault), f"{self._list}.entry", what)
-        self.kept.append(fault)
-        return True
-
-
 class Oddities:
-    """What a loader met and went on with: counted a kind, with the first place of each."""
+    """What a loader met and went on with: counted by kind, with the first place of each."""
 
     def __init__(self) -> None:
         self.count: Counter = Counter()
@@ -226,26 +196,10 @@ class Oddities:
 
 
 def log_summary(dataset: str, dicts: list[dict[str, Any]], oddities: Oddities) -> None:
-    """One line of counts, and one warning a kind of oddity."""
+    """One line of counts, and one warning per kind of oddity."""
     boxes = [a["person_id"] for d in dicts for a in d["annotations"]]
     logger.info(
         "%s: %d frames, %d boxes (%d unlabelled), %d ids",
         dataset, len(dicts), len(boxes), boxes.count(-1), count_person_ids(dicts),
     )  # fmt: skip
     oddities.log(dataset)
-
-
-def with_progress(items: Collection[Any], what: str) -> Iterable[Any]:
-    """The items, with a line in the log every few seconds; silent when it is quick."""
-
-    def iterate() -> Iterator[Any]:
-        start = last = time.monotonic()
-        for i, item in enumerate(items):
-            now = time.monotonic()
-            if now - last > SECONDS_BETWEEN_PROGRESS:
-                last = now
-                left = (now - start) / i * (len(items) - i)
-                logger.info("%s: %d of %d, %.0f s left", what, i, len(items), left)
-            yield item
-
-    return iterate()

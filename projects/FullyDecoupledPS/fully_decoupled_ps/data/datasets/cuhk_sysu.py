@@ -18,6 +18,7 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...errors import UserError
+from ...utils.progress import with_progress
 from .cache import read_once
 from .checks import (
     Oddities,
@@ -29,7 +30,6 @@ from .checks import (
     person,
     relabel_person_ids,
     repeated_ids,
-    with_progress,
 )
 from .cuhk_sysu_files import Box, SearchQuery, read_images, read_pool, read_test, read_train
 from .protocols import add_query

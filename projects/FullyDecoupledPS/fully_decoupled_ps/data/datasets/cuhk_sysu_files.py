@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from .checks import check_name, read_mat, unreadable_mat, unwrap, with_progress
+from ...utils.progress import with_progress
+from .checks import check_name, read_mat, unreadable_mat, unwrap
 from .mat_structs import StructArray
 
 Box = tuple[float, float, float, float]  # x, y, w, h in pixels

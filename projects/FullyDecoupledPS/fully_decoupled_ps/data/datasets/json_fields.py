@@ -82,7 +82,7 @@ def person_id(value: Any, where: str, *, text: bool = False) -> int:
     if value < -1:
         raise EntryFault(
             f"{where}: {value}; give 0 or more, or -1 (unlabelled)",
-            "ids.below", "person ids below -1", "set -1 for unlabelled",
+            "ids.below", "person ids below -1 (set -1 for unlabelled)",
         )  # fmt: skip
     if value > LARGEST_ID:
         raise UserError(f"{where}: {value} is over {LARGEST_ID}; give a smaller id")
@@ -114,8 +114,8 @@ def box(entry: dict, d: dict, where: str, oddities: Oddities, clip: bool) -> lis
                 f"{where}: {xywh} leaves its image of {d['width']} x {d['height']} pixels "
                 f"by {over:g}; cut it at the border",
                 "boxes.over_border",
-                "boxes that reach out of their picture",
-                'cut them, or set "clip_boxes": true beside the lists',
+                'boxes that reach out of their picture (cut them, or set "clip_boxes": true '
+                "beside the lists)",
             )
         oddities.add(CUT if over > PIXELS_OVER_THE_BORDER else CLIPPED, where)
     return clipped

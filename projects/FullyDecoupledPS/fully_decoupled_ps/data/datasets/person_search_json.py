@@ -5,13 +5,13 @@ worked example.
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...errors import UserError
 from .cache import read_once
-from .checks import EntryFault, relabel_person_ids
+from .checks import relabel_person_ids
 from .json_reader import JsonReader
 
 __all__ = [
@@ -105,12 +105,11 @@ def _read(
     json_file, image_root = _paths(json_file, image_root)
 
     def load() -> tuple[list[dict], dict]:
-        reader = JsonReader(json_file, image_root, person_classes, id_attribute)
-        dicts, protocols = reader.read(split)
+        reader = JsonReader(json_file, image_root, split, person_classes, id_attribute)
         reader.refuse_faults()
         if split == "train":
-            relabel_person_ids(dicts)
-        return dicts, protocols
+            relabel_person_ids(reader.dicts)
+        return reader.dicts, reader.protocols
 
     key = ("json", json_file, image_root, split, tuple(person_classes), id_attribute)
     return read_once(key, [json_file], load)
@@ -125,23 +124,12 @@ def _paths(json_file: str, image_root: str) -> tuple[str, str]:
     return json_file, image_root
 
 
-class FaultyJson(NamedTuple):
-    """What could be read of a file, and the faults of the rest."""
-
-    dicts: list[dict[str, Any]]
-    protocols: dict[str, list[dict[str, Any]]]
-    has_queries: bool  # or they were chosen
-    faults: list[EntryFault]
-    left_out: dict[str, int]  # annotations that are no persons, by class
-    id_candidates: list[str]  # with no identity at all, the fields that may hold it
-
-
 def read_faulty_json(
     json_file: str,
     image_root: str,
     person_classes: Sequence[str] = (),
     id_attribute: str | None = None,
-) -> FaultyJson:
+) -> JsonReader:
     """
     Read a test set past its faults, for a report of them.
 
@@ -151,13 +139,4 @@ def read_faulty_json(
         UserError: a file or folder is not there, the file has no lists to read, or its classes
             need a choice.
     """
-    reader = JsonReader(*_paths(json_file, image_root), person_classes, id_attribute)
-    dicts, protocols = reader.read("test")
-    return FaultyJson(
-        dicts,
-        protocols,
-        "queries" in reader.content,
-        reader.faults_told(),
-        dict(reader.left_out),
-        reader.identities.candidates,
-    )
+    return JsonReader(*_paths(json_file, image_root), "test", person_classes, id_attribute)

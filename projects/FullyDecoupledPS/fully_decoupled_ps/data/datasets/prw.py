@@ -15,6 +15,7 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...errors import UserError
+from ...utils.progress import with_progress
 from .cache import read_once
 from .checks import (
     Oddities,
@@ -28,7 +29,6 @@ from .checks import (
     relabel_person_ids,
     repeated_ids,
     unwrap,
-    with_progress,
 )
 from .protocols import add_query, multi_view
 

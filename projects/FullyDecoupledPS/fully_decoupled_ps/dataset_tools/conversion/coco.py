@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...data.datasets.checks import image_size, person, with_progress
+from ...data.datasets.checks import image_size, person
 from ...data.datasets.class_names import Kind
 from ...data.datasets.json_fields import attributes, is_ignored
 from ...errors import UserError
+from ...utils.progress import with_progress
 from .classes import ClassChoice
 from .coco_file import CocoSequence
 from .frames import (

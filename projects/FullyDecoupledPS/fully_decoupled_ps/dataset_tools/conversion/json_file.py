@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...data.datasets.checks import repeated_ids, with_progress
+from ...data.datasets.checks import repeated_ids
 from ...errors import UserError
 from ...utils.files import atomic_write, replace_file
+from ...utils.progress import with_progress
 
 
 @dataclass

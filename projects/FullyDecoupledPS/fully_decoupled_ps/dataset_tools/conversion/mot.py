@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.datasets.checks import image_size, with_progress
+from ...data.datasets.checks import image_size
 from ...data.datasets.class_names import Kind
 from ...data.videos import read_frames
 from ...errors import UserError
+from ...utils.progress import with_progress
 from .classes import ClassChoice
 from .frames import (
     Converted,

@@ -1,18 +1,14 @@
 """Frames of a video as pictures."""
 
-import logging
-import time
 from collections.abc import Collection
 from pathlib import Path
 
 import cv2
 
-from ...data.datasets.checks import SECONDS_BETWEEN_PROGRESS
 from ...data.videos import read_frames
 from ...errors import UserError
 from ...utils.files import atomic_write
-
-logger = logging.getLogger(__name__)
+from ...utils.progress import with_progress
 
 JPEG_QUALITY = 95
 
@@ -41,18 +37,13 @@ def extract_frames(video: Path, numbers: Collection[int], folder: Path) -> dict[
 
 
 def _extract(video: Path, paths: dict[int, Path]) -> None:
-    start = last = time.monotonic()
     number, end = 0, max(paths)
-    for number, frame in enumerate(read_frames(str(video), strict=True), start=1):
+    frames = with_progress(read_frames(str(video), strict=True), f"{video.name}: frame", end)
+    for number, frame in enumerate(frames, start=1):
         if number in paths:
             _write(frame.image(), paths[number])
         if number == end:
             return
-        now = time.monotonic()
-        if now - last > SECONDS_BETWEEN_PROGRESS:
-            left = (now - start) / number * (end - number)
-            logger.info("%s: frame %d of %d, %.0f s left", video.name, number, end, left)
-            last = now
     raise UserError(
         f"video '{video}' has {number} frames, but frame {end} is annotated; give the video that "
         "gt.txt belongs to"

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ...data.datasets.checks import with_progress
+from ...utils.progress import with_progress
 from .findings import Findings
 
 MIN_WIDTH, MIN_HEIGHT = 8, 16  # pixels; under the stride of the re-id features
