@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UserError
+from .frames import natural
 from .mot_formats import CVAT_FRAME
 
 ASK = (
@@ -179,7 +180,9 @@ def _distinct(numbers: Sequence[int | None]) -> bool:
 
 def _evenly_named(pictures: Sequence[Path], numbers: Sequence[int | None], in_order: bool) -> bool:
     """Whether the order of the pictures is beyond doubt, and none is missing among them."""
-    if list(pictures) != sorted(pictures, key=_natural):  # 1, 10, 2: some programs sort it so
+    if list(pictures) != sorted(
+        pictures, key=lambda path: natural(str(path))
+    ):  # 1, 10, 2: some programs sort it so
         return False
     if in_order and not _of_cvat(pictures):  # any names, which say nothing of what is missing
         return True
@@ -191,11 +194,6 @@ def _evenly_named(pictures: Sequence[Path], numbers: Sequence[int | None], in_or
 def _of_cvat(pictures: Sequence[Path]) -> bool:
     """Whether they are named as CVAT names the frames of a video."""
     return all(CVAT_FRAME.fullmatch(path.stem) for path in pictures)
-
-
-def _natural(path: Path) -> list:
-    """Sorts numbers in a name by their value."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(path))]
 
 
 def _fault(
