@@ -96,19 +96,21 @@ def image_size(path: str, where: str) -> tuple[int, int]:
         return read_size(path)
     except ImageError as e:
         if e.is_missing:
-            raise missing_image(path, where) from e
+            raise EntryFault(
+                f"{where}: image '{path}' not found; add the file, or take its entry out",
+                "pictures.missing", "pictures that are not there",
+            ) from e  # fmt: skip
         raise EntryFault(
             f"{where}: image '{path}' is unreadable ({e.reason}); {e.mend}, or take its entry out",
             "pictures.unreadable", "pictures that can't be read",
         ) from e  # fmt: skip
 
 
-def missing_image(path: str, where: str) -> EntryFault:
-    """The fault of a picture that is not there."""
-    return EntryFault(
-        f"{where}: image '{path}' not found; add the file, or take its entry out",
-        "pictures.missing", "pictures that are not there",
-    )  # fmt: skip
+def dataset_dict(path: str, image_id: str, size: tuple[int, int], **others: Any) -> dict[str, Any]:
+    """A dataset dict without annotations; size is width and height."""
+    width, height = size
+    named = {"file_name": path, "image_id": image_id, "height": height, "width": width}
+    return {**named, **others, "annotations": []}
 
 
 def person(box: list[float], person_id: int) -> dict[str, Any]:
@@ -147,6 +149,18 @@ def clip_box(box: Sequence[float], width: int, height: int, where: str) -> list[
         f"{where}: the box from corner to corner ({corners}) {fault}; correct it, or take it out",
         kind, what,
     )  # fmt: skip
+
+
+def clip_xywh(
+    xywh: Sequence[float], d: dict[str, Any], where: str, oddities: "Oddities"
+) -> list[float]:
+    """The corners of a box x, y, w, h as :func:`clip_box` clips them to frame `d`; counted."""
+    x, y, w, h = (float(v) for v in xywh)
+    box = [x, y, x + w, y + h]
+    clipped = clip_box(box, d["width"], d["height"], where)
+    if clipped != box:
+        oddities.add("boxes clipped to their frame", where)
+    return clipped
 
 
 def repeated_ids(annotations: list[dict[str, Any]]) -> list[int]:

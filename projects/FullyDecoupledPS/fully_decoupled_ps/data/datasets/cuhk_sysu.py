@@ -24,7 +24,8 @@ from .checks import (
     Oddities,
     check_file,
     check_folder,
-    clip_box,
+    clip_xywh,
+    dataset_dict,
     image_size,
     log_summary,
     person,
@@ -44,7 +45,6 @@ __all__ = [
 
 GALLERY_SIZES = (50, 100, 500, 1000, 2000, 4000)
 
-CLIPPED = "boxes clipped to their frame"
 NO_SIZE = "unlabelled boxes of no size dropped"
 EXTRA = "labelled boxes that Images.mat lacks, or has under another id, added"
 REPEATED = "frames hold a person id twice (all boxes kept)"
@@ -65,7 +65,7 @@ GallerySize = int | str
 
 def load_cuhk_sysu(root: str, split: str, gallery_size: GallerySize = 100) -> list[dict[str, Any]]:
     """
-    Load CUHK-SYSU in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
+    Load CUHK-SYSU in Detectron2's format, with a `person_id` for each annotation (-1: unlabelled).
 
     Boxes are written as x, y, w, h in uint16; they become x0 = x, y0 = y, x1 = x + w, y1 = y + h
     in floats, clipped to the frame.
@@ -212,14 +212,7 @@ class _Frames:
                 "from the same archive"
             )
         path = os.path.join(self.root, "Image", "SSM", name)
-        width, height = image_size(path, where)
-        self.by_name[name] = {
-            "file_name": path,
-            "image_id": name,
-            "height": height,
-            "width": width,
-            "annotations": [],
-        }
+        self.by_name[name] = dataset_dict(path, name, image_size(path, where))
         self.kept[name] = []
         for i, box in enumerate(self.boxes[name]):
             box_name = f"{self.images_file}, image '{name}', box {i}"
@@ -229,17 +222,9 @@ class _Frames:
                 self._add_person(name, box, -1, box_name)
         return self.by_name[name]
 
-    def _clip(self, name: str, box: Box, where: str) -> list[float]:
-        x, y, w, h = box
-        corners = [x, y, x + w, y + h]
-        frame = self.by_name[name]
-        clipped = clip_box(corners, frame["width"], frame["height"], where)
-        if clipped != corners:
-            self.oddities.add(CLIPPED, where)
-        return clipped
-
     def _add_person(self, name: str, box: Box, person_id: int, where: str) -> None:
-        self.by_name[name]["annotations"].append(person(self._clip(name, box, where), person_id))
+        d = self.by_name[name]
+        d["annotations"].append(person(clip_xywh(box, d, where, self.oddities), person_id))
         self.kept[name].append(box)
 
     def label(self, name: str, box: Box, person_id: int, where: str) -> None:
@@ -277,8 +262,9 @@ class _Frames:
         if len(listed) < len(gallery):  # a second mention without a box is no second ground truth
             places = enumerate(gallery)
             gallery = [name for i, name in places if i in query.found or listed[name] is None]
-        box = self._clip(query.image, query.box, query.where)
-        return add_query(self.by_name[query.image], box, person_id, gallery)
+        d = self.by_name[query.image]
+        box = clip_xywh(query.box, d, query.where, self.oddities)
+        return add_query(d, box, person_id, gallery)
 
     def _count_oddities(self, query: SearchQuery, listed: dict[str, Box | None]) -> None:
         if query.image in listed:

@@ -1,12 +1,10 @@
 """Reads the JSON file of an own dataset past its faults, which it counts by kind."""
 
-import json
 import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
@@ -14,6 +12,7 @@ from ...utils.progress import with_progress
 from .checks import (
     EntryFault,
     Oddities,
+    dataset_dict,
     image_size,
     log_summary,
     person,
@@ -21,7 +20,7 @@ from .checks import (
 )
 from .class_names import Kind
 from .json_classes import AnnotationClasses
-from .json_fields import box, flag, get, is_ignored, person_id
+from .json_fields import box, flag, get, is_ignored, person_id, read_json
 from .json_identities import Identities
 from .protocols import add_query, choose_queries, multi_view
 
@@ -127,18 +126,12 @@ class JsonReader:
         named = f"{where}, file_name"
         path = _image_path(get(image, "file_name", str, where), self.image_root, named)
         if image.get("width") is not None and image.get("height") is not None:
-            width, height = (get(image, side, int, where) for side in ("width", "height"))
-            if min(width, height) <= 0:
-                raise UserError(f"{where}: width {width}, height {height}; both must be over 0")
+            size = get(image, "width", int, where), get(image, "height", int, where)
+            if min(size) <= 0:
+                raise UserError(f"{where}: width {size[0]}, height {size[1]}; both must be over 0")
         else:
-            width, height = image_size(path, named)
-        loaded = {
-            "file_name": path,
-            "image_id": image_id,
-            "height": height,
-            "width": width,
-            "annotations": [],
-        }
+            size = image_size(path, named)
+        loaded = dataset_dict(path, image_id, size)
         if image.get("camera_id") is not None:
             loaded["camera_id"] = get(image, "camera_id", int, where)
         if flag(image, "query_only", where):
@@ -232,10 +225,7 @@ def _unreadable(message: str, name: str, image_id: str | None = None) -> EntryFa
 
 
 def _parse(json_file: str) -> dict[str, Any]:
-    try:
-        content = json.loads(Path(json_file).read_bytes())  # in UTF-8, -16 or -32, by its mark
-    except (ValueError, OSError) as e:  # broken JSON, another encoding, or not to be opened
-        raise UserError(f"{json_file}: not readable as JSON ({e}); correct the file") from e
+    content = read_json(json_file)
     for field in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(field), list):
             raise UserError(f"{json_file}: no list '{field}'; see datasets/README.md")

@@ -1,5 +1,5 @@
 """
-Own data: one JSON file a set, in the manner of COCO. datasets/README.md has the format with a
+Own data: one JSON file per set, in the manner of COCO. datasets/README.md has the format with a
 worked example.
 """
 
@@ -31,8 +31,9 @@ def load_person_search_json(
     id_attribute: str | None = None,
 ) -> list[dict[str, Any]]:
     """
-    Load an own dataset in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
-    Frames with crowds, or with regions to ignore, have "ignore_regions", boxes as [x0, y0, x1, y1].
+    Load an own dataset in Detectron2's format, with a `person_id` for each annotation (-1:
+    unlabelled). Frames with crowds, or with regions to ignore, have "ignore_regions", boxes as
+    [x0, y0, x1, y1].
 
     Args:
         json_file: "images", "annotations" and perhaps "categories" and "queries"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...data.datasets.checks import image_size
+from ...data.datasets.checks import dataset_dict, image_size
 from ...data.datasets.json_fields import attributes, is_ignored
 from ...errors import UserError
 from ...utils.progress import with_progress
@@ -129,7 +129,7 @@ def _convert(
             kind, name = kinds[a["category_id"]], names[a["category_id"]]
             ignored = "boxes marked as crowd or to be ignored" if is_ignored(a, where) else ""
             box = Box(_corners(a, f"{where}, bbox"), numbers[i], kind, f"'{name}'", ignored)
-            made = annotation(box, d["width"], d["height"], rules.min_height, counts)
+            made = annotation(box, d, rules.min_height, counts)
             if made:
                 annotations.append(made)
                 rotated = bool(attributes(a).get("rotation"))
@@ -162,21 +162,14 @@ def _classes(sequence: CocoSequence, choice: ClassChoice) -> Any:
 def _frame(sequence: CocoSequence, image: dict[str, Any]) -> dict[str, Any]:
     path = str(sequence.pictures[image["file_name"]])
     where = f"{sequence.file}, image {image['id']}"
-    width, height = image_size(path, where)
+    size = image_size(path, where)
     told = tuple(image.get(side) for side in ("width", "height"))
-    if None not in told and told != (width, height):
+    if None not in told and told != size:
         raise UserError(
-            f"{where}: width and height are {told[0]} x {told[1]}, and the picture has {width} x "
-            f"{height}; boxes would be misplaced, give the picture that was annotated"
+            f"{where}: width and height are {told[0]} x {told[1]}, and the picture has {size[0]} x "
+            f"{size[1]}; boxes would be misplaced, give the picture that was annotated"
         )
-    return {
-        "file_name": path,
-        "image_id": f"{sequence.name}/{image['id']}",
-        "height": height,
-        "width": width,
-        "camera_id": sequence.camera,
-        "annotations": [],
-    }
+    return dataset_dict(path, f"{sequence.name}/{image['id']}", size, camera_id=sequence.camera)
 
 
 def _corners(entry: dict[str, Any], where: str) -> list[float]:

@@ -60,7 +60,7 @@ class Box:
 
 
 def annotation(
-    box: Box, width: int, height: int, min_height: float, counts: Counter
+    box: Box, d: dict[str, Any], min_height: float, counts: Counter
 ) -> dict[str, Any] | None:
     """Of a box cut at the picture's border: a person, a region to be ignored as COCO's crowds are,
     or None. What is no labelled person, or changed, is counted by reason.
@@ -68,8 +68,9 @@ def annotation(
     if box.kind is Kind.OTHER:
         counts[f"boxes of class {box.class_name} (no person)"] += 1
         return None
+    width, height = float(d["width"]), float(d["height"])
     x0, y0, x1, y1 = box.corners
-    clipped = [max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))]
+    clipped = [max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)]
     if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
         counts[OUTSIDE] += 1
         return None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.datasets.checks import image_size
+from ...data.datasets.checks import dataset_dict, image_size
 from ...data.datasets.class_names import Kind
 from ...data.videos import read_frames
 from ...errors import UserError
@@ -141,25 +141,19 @@ def _convert(
     dicts = []
     for number in with_progress(sorted(frames), f"{sequence.name}: reading frames"):
         where = f"{sequence.ground_truth}, frame {number}"
-        width, height = image_size(str(frames[number]), where)
-        if sequence.frame_size not in (None, (width, height)):
+        path, image_id = str(frames[number]), f"{sequence.name}/{number:06d}"
+        size = image_size(path, where)
+        if sequence.frame_size not in (None, size):
             raise UserError(
-                f"{where}: '{frames[number]}' has {width} x {height} pixels, and seqinfo.ini says "
+                f"{where}: '{path}' has {size[0]} x {size[1]} pixels, and seqinfo.ini says "
                 f"{sequence.frame_size[0]} x {sequence.frame_size[1]}; boxes would be misplaced, "
                 "give the pictures that were annotated"
             )
+        d = dataset_dict(path, image_id, size, camera_id=sequence.camera)
         boxes = [_box(row, read, rules, first_id) for row in rows[numbers == number]]
-        made = [annotation(box, width, height, rules.min_height, counts) for box in boxes]
-        dicts.append(
-            {
-                "file_name": str(frames[number]),
-                "image_id": f"{sequence.name}/{number:06d}",
-                "height": height,
-                "width": width,
-                "camera_id": sequence.camera,
-                "annotations": unlabel_repeated([a for a in made if a], counts),
-            }
-        )
+        made = [annotation(box, d, rules.min_height, counts) for box in boxes]
+        d["annotations"] = unlabel_repeated([a for a in made if a], counts)
+        dicts.append(d)
     return dicts
 
 
