@@ -1,4 +1,4 @@
-"""The loader of evaluation, with several frames of one size a batch."""
+"""The loader of evaluation, whose batches are of frames of one size."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

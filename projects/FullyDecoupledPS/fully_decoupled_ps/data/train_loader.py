@@ -128,7 +128,7 @@ class TrainLoader:
         dicts = get_detection_dataset_dicts(
             cfg.DATASETS.TRAIN,
             filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
-            # it would make a table of the classes, of which there is one, at 0.1 ms a frame
+            # it would make a table of the classes, of which there is one, at 0.1 ms per frame
             check_consistency=False,
         )
         return {

@@ -74,8 +74,8 @@ def load_cuhk_sysu(root: str, split: str, gallery_size: GallerySize = 100) -> li
         root: contains "Image" and "annotation"
         split: "train" (all frames that are not in the pool) or "test" (the pool)
         gallery_size: one of :data:`GALLERY_SIZES`, or "all". The ids of "test" come from this
-            file: the number in a query's idname, or its place where those numbers are not one a
-            query. So a person has the same id in all six.
+            file: the number in a query's idname, or its place where those numbers are not all
+            different. So a person has the same id in all six.
 
     Raises:
         UserError: something is missing, unreadable or wrong; one line that names file and field

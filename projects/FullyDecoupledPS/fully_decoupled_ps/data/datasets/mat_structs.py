@@ -31,7 +31,8 @@ class StructArray:
     The struct array `variable` of the file: `len` of it, and iteration over its structs.
 
     A struct is a dict of its fields. A value is a str (char array), a list of numbers (numeric
-    array), a list of values (cell array), or a dict with a list of values a field (struct array).
+    array), a list of values (cell array), or a dict with a list of values for each field (struct
+    array).
 
     Raises:
         ValueError: the file is no MATLAB 5 file, is damaged, or the variable is no struct array

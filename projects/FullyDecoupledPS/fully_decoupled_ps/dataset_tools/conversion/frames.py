@@ -26,13 +26,13 @@ class Converted:
         dicts: dataset dicts by sequence.
         counts: of what was left out or changed, by reason.
         assumed: what was taken for granted, in words.
-        ids: of the persons by sequence, as its file has them.
+        shared_ids: of the persons by sequence, if they are said to be the same in all.
     """
 
     dicts: dict[str, Dicts]
     counts: Counter
     assumed: list[str]
-    ids: dict[str, set]
+    shared_ids: dict[str, set]
 
 
 OUTSIDE = "boxes outside their picture, or of no size"

@@ -80,13 +80,14 @@ def convert_mot(sequences: Sequence[MotSequence], rules: MotRules, frame_folder:
     rules.classes.refuse_unused(names, (), "sequence")
     highest = max(int(r.rows[:, ID].max()) for r in read)
     step = 0 if rules.shared_ids else 10 ** len(str(max(highest, 0)))
-    converted, ids = {}, {}
+    converted = {}
     for k, r in enumerate(read, 1):
         logger.info("%s: camera %d, %d rows", r.sequence.name, r.sequence.camera, len(r.rows))
         converted[r.sequence.name] = _convert(r, rules, frame_folder, k * step, counts, assumed)
-        ids[r.sequence.name] = {int(i) for i in r.rows[:, ID] if i >= 0}
     require_somebody(converted, counts)
     said = [f"{', '.join(names)}: {what}" for what, names in assumed.items()]
+    shared = read if rules.shared_ids else []
+    ids = {r.sequence.name: {int(i) for i in r.rows[:, ID] if i >= 0} for r in shared}
     return Converted(converted, counts, said, ids)
 
 
@@ -183,10 +184,10 @@ def _choose_frames(
     options = {"numbering": rules.numbering, "length": sequence.length}
     if sequence.video is None:
         in_order = read.format.name == "cvat"
-        paired = pair_pictures(
+        paired, how = pair_pictures(
             sequence.pictures, annotated, sequence.name, in_order=in_order, **options
         )
-        how, there = paired.how, list(paired.pictures)
+        there = list(paired)
         counts["pictures that are no frame of gt.txt, as told"] += len(sequence.pictures) - len(
             there
         )
@@ -207,7 +208,7 @@ def _choose_frames(
     )
     counts["frames that are annotated but not there"] += len(set(annotated) - set(there))
     if sequence.video is None:
-        return {n: paired.pictures[n] for n in wanted}
+        return {n: paired[n] for n in wanted}
     # the first frame of a video is 1 there
     numbers = {numbering.number(n) + 1: n for n in wanted}
     written = extract_frames(sequence.video, numbers, folder / sequence.name)
