@@ -145,28 +145,26 @@ def _load_test(root: str, sizes: list[int]) -> tuple[list[dict], dict]:
     oddities = Oddities()
     frames = _Frames(root, oddities)
     frames.add(read_pool(root), "CUHK-SYSU test")
-    queries = {size: read_test(root, size) for size in sizes}
-    ids = {size: _person_ids(queries[size]) for size in sizes}
+    queries = {size: _with_person_ids(read_test(root, size)) for size in sizes}
+    of_all_sizes = [pair for size in sizes for pair in queries[size]]
     # A label of the query's own box would be a second ground truth where a list has that frame.
     listed = {
         (query.image, person_id)
-        for size in sizes
-        for query, person_id in zip(queries[size], ids[size], strict=True)
+        for query, person_id in of_all_sizes
         if query.image in query.gallery
     }
     protocols = {
         f"gallery_{size}": [
             frames.add_query(query, person_id, label_own=(query.image, person_id) not in listed)
-            for query, person_id in zip(queries[size], ids[size], strict=True)
+            for query, person_id in queries[size]
         ]
         for size in sizes
     }
     labelled = _frames_of_persons(frames.dicts)
-    for size in sizes:
-        for query, person_id in zip(queries[size], ids[size], strict=True):
-            absent = {name for name, box in query.first_listings().items() if box is None}
-            for name in labelled[person_id] & absent:
-                oddities.add(DISPUTED, f"{query.where}, '{name}'")
+    for query, person_id in of_all_sizes:
+        absent = {name for name, box in query.first_listings().items() if box is None}
+        for name in labelled[person_id] & absent:
+            oddities.add(DISPUTED, f"{query.where}, '{name}'")
     frames.finish(f"CUHK-SYSU test, gallery {', '.join(map(str, sizes))} ({root})")
     return frames.dicts, protocols
 
@@ -179,10 +177,10 @@ def _frames_of_persons(dicts: list[dict]) -> dict[int, set[str]]:
     return frames
 
 
-def _person_ids(queries: list[SearchQuery]) -> list[int]:
+def _with_person_ids(queries: list[SearchQuery]) -> list[tuple[SearchQuery, int]]:
     numbers = [re.search(r"(\d+)\s*$", query.idname) for query in queries]
     ids = [int(number[1]) for number in numbers if number]
-    return ids if len(set(ids)) == len(queries) else list(range(len(queries)))
+    return list(zip(queries, ids if len(set(ids)) == len(queries) else range(len(queries))))
 
 
 class _Frames:

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from ...data.datasets.protocols import add_query
 from ...errors import UserError
 
 Dicts = list[dict[str, Any]]
@@ -111,5 +110,6 @@ def draw_queries(dicts: Dicts, seed: int = 0) -> tuple[Dicts, int]:
             continue
         for camera in sorted(cameras, key=lambda c: (c is not None, c)):
             d, a = rng.choice(cameras[camera])
-            queries.append(add_query(d, list(a["bbox"]), person_id, None))
+            place = {"image_id": d["image_id"], "bbox": list(a["bbox"])}
+            queries.append({**place, "person_id": person_id, "gallery": None})
     return queries, without

@@ -3,12 +3,11 @@
 from collections.abc import Collection
 from pathlib import Path
 
-import cv2
-
 from ...data.videos import read_frames
 from ...errors import UserError
 from ...utils.files import atomic_write
 from ...utils.progress import with_progress
+from ...visualization.visualizer import encode_image
 
 JPEG_QUALITY = 95
 
@@ -41,19 +40,12 @@ def _extract(video: Path, paths: dict[int, Path]) -> None:
     frames = with_progress(read_frames(str(video), strict=True), f"{video.name}: frame", end)
     for number, frame in enumerate(frames, start=1):
         if number in paths:
-            _write(frame.image(), paths[number])
+            paths[number].parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(paths[number], "wb", sync=False) as f:
+                f.write(encode_image(frame.image(), ".jpg", JPEG_QUALITY))
         if number == end:
             return
     raise UserError(
         f"video '{video}' has {number} frames, but frame {end} is annotated; give the video that "
         "gt.txt belongs to"
     )
-
-
-def _write(image, path: Path) -> None:
-    """``image``: (H, W, 3) RGB uint8."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
-    with atomic_write(path, "wb", sync=False) as f:
-        f.write(encoded.tobytes())
