@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...errors import UserError
+from .mot_table import MAX_WHOLE
 
-MAX_ID = 2**53  # beyond it a number is no longer exact where programs compute with floats
 # What tools write where nobody has said anything
 NOBODY = {"", "-1", "none", "null", "unknown", "__undefined__"}
 
@@ -30,7 +30,7 @@ def read_identity(value: Any, where: str) -> int | str | None:
             value = int(value)
     if isinstance(value, str):
         return value
-    if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value < MAX_ID:
+    if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value < MAX_WHOLE:
         raise UserError(
             f"{where}: {value!r} names no person; give a whole number from 0 to 2^53, or a name"
         )

@@ -28,23 +28,18 @@ def extract_frames(video: Path, numbers: Collection[int], folder: Path) -> dict[
             can't be written.
     """
     paths = {number: folder / f"{number:06d}.jpg" for number in sorted(numbers)}
-    try:
-        _extract(video, paths)
-    except OSError as error:
-        raise UserError(f"frames can't be written to '{folder}' ({error}); make room") from error
-    return paths
-
-
-def _extract(video: Path, paths: dict[int, Path]) -> None:
     number, end = 0, max(paths)
     frames = with_progress(read_frames(str(video), strict=True), f"{video.name}: frame", end)
-    for number, frame in enumerate(frames, start=1):
-        if number in paths:
-            paths[number].parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(paths[number], "wb", sync=False) as f:
-                f.write(encode_image(frame.image(), ".jpg", JPEG_QUALITY))
-        if number == end:
-            return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, frame in enumerate(frames, start=1):
+            if number in paths:
+                with atomic_write(paths[number], "wb", sync=False) as f:
+                    f.write(encode_image(frame.image(), ".jpg", JPEG_QUALITY))
+            if number == end:
+                return paths
+    except OSError as error:
+        raise UserError(f"frames can't be written to '{folder}' ({error}); make room") from error
     raise UserError(
         f"video '{video}' has {number} frames, but frame {end} is annotated; give the video that "
         "gt.txt belongs to"
