@@ -22,7 +22,7 @@ from .dataset_mapper import PersonSearchMapper
 from .fingerprint import fingerprint
 from .ignore_regions import with_regions_apart
 from .image_loader import ImageLoader
-from .train_stream import BatchStream, SeededItems
+from .train_stream import SeededItems, batch_stream
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class TrainLoader:
             yield batch
 
     def _data_loader(self) -> ImageLoader:
-        stream = BatchStream(
+        stream = batch_stream(
             self.build_sampler(self.seed), self.batch_size, self.groups, self.first_iteration
         )
         return ImageLoader(

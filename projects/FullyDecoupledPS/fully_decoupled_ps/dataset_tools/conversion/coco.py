@@ -1,7 +1,7 @@
 """From COCO files to dataset dicts: whose box it is stands in an attribute, or in the tracks."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,10 @@ from .frames import (
     require_somebody,
     unlabel_repeated,
 )
-from .person_ids import numbers_of, read_identity
+from .mot_table import MAX_WHOLE
+
+# What tools write where nobody has said anything
+NOBODY = {"", "-1", "none", "null", "unknown", "__undefined__"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def convert_coco(sequences: Sequence[CocoSequence], rules: CocoRules) -> Convert
             "file"
         ]
         identities = _distinct_tracks([_identities(s, None) for s in sequences])
-    number = numbers_of(i for ids in identities for i in ids if i is not None)
+    number = _numbers_of(i for ids in identities for i in ids if i is not None)
     if any(isinstance(identity, str) for identity in number):
         names = ", ".join(f"{n} {who}" for who, n in list(number.items())[:5])
         assumed.append(f"names were numbered in alphabetical order: {names} ...")
@@ -92,7 +95,7 @@ def _identities(sequence: CocoSequence, attribute: str | None) -> list[Any]:
         where = f"{sequence.file}, annotations[{i}], {key}"
         value = a.get(key)
         value = attributes(a).get(key) if value is None else value
-        identity = read_identity(value, where)
+        identity = _read_identity(value, where)
         if attribute is None and isinstance(identity, str):
             raise UserError(f"{where}: '{identity}' is no whole number; correct it")
         found.append(identity)
@@ -180,3 +183,42 @@ def _corners(entry: dict[str, Any], where: str) -> list[float]:
     if not numbers or min(box[2:]) < 0:
         raise UserError(f"{where}: {box!r} is not x, y, width, height; correct it")
     return [float(v) for v in (box[0], box[1], box[0] + box[2], box[1] + box[3])]
+
+
+def _read_identity(value: Any, where: str) -> int | str | None:
+    """
+    Returns:
+        a number of 0 or more, a name, or None where nobody is named.
+
+    Raises:
+        UserError: a value that is neither.
+    """
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str):
+        value = value.strip()
+        if value.lower() in NOBODY:
+            return None
+        if value.isdecimal():
+            value = int(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value < MAX_WHOLE:
+        raise UserError(
+            f"{where}: {value!r} names no person; give a whole number from 0 to 2^53, or a name"
+        )
+    return None if value == -1 else value
+
+
+def _numbers_of(identities: Iterable[int | str]) -> dict[int | str, int]:
+    """
+    Returns:
+        the number of each: a number's own, if there are numbers only; else all are names, and are
+        counted from 0 in alphabetical order.
+    """
+    everybody = set(identities)
+    if all(isinstance(identity, int) for identity in everybody):
+        return {identity: identity for identity in everybody}
+    return {identity: k for k, identity in enumerate(sorted(everybody, key=str))}
