@@ -106,9 +106,8 @@ class Decoding:
         self._num_suspect = 0  # packets to come in which a gap is damage
         self._kind = container.format.name.split(",")[0]
         self._is_joined_mov = self._kind == "mov" and _is_joined_mov(container.name)
-        self._is_behind_first = (
-            False  # where another recording's packets would be taken for its own
-        )
+        # where another recording's packets would be taken for its own
+        self._is_behind_first = False
         self._end = 0  # of the packets that were read, in bytes
         self._note_log(log)
 

@@ -198,15 +198,11 @@ class Oddities:
 
     def __init__(self) -> None:
         self.count: Counter = Counter()
-        self._first: dict[str, str] = {}
+        self.first: dict[str, str] = {}
 
     def add(self, what: str, where: str) -> None:
         self.count[what] += 1
-        self._first.setdefault(what, where)
-
-    def log(self, dataset: str) -> None:
-        for what, n in self.count.items():
-            logger.warning("%s: %d %s; first: %s", dataset, n, what, self._first[what])
+        self.first.setdefault(what, where)
 
 
 def log_summary(dataset: str, dicts: list[dict[str, Any]], oddities: Oddities) -> None:
@@ -216,4 +212,5 @@ def log_summary(dataset: str, dicts: list[dict[str, Any]], oddities: Oddities) -
         "%s: %d frames, %d boxes (%d unlabelled), %d ids",
         dataset, len(dicts), len(boxes), boxes.count(-1), count_person_ids(dicts),
     )  # fmt: skip
-    oddities.log(dataset)
+    for what, n in oddities.count.items():
+        logger.warning("%s: %d %s; first: %s", dataset, n, what, oddities.first[what])

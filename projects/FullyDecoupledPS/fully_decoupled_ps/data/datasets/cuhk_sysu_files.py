@@ -114,22 +114,17 @@ def _columns(entry: dict[str, Any], field: str, names: Sequence[str], where: str
 
 
 def _structs(value: Any, fields: Sequence[str], where: str) -> Iterator[Any]:
-    for array in _struct_arrays(value, fields, where):
-        yield from array
-
-
-def _struct_arrays(value: Any, fields: Sequence[str], where: str) -> Iterator[np.ndarray]:
-    """A struct array, or those in a cell array, however deeply it is nested; each flattened."""
+    """Of a struct array, or of those in a cell array, however deeply it is nested."""
     if not isinstance(value, np.ndarray) or (value.size and value.dtype.kind not in "OV"):
         raise UserError(f"{where}: no struct with {', '.join(fields)}; restore the file")
     if value.dtype.names is None:
         for cell in value.ravel():
-            yield from _struct_arrays(cell, fields, where)
+            yield from _structs(cell, fields, where)
         return
     for field in fields:
         if field not in value.dtype.names:
             raise UserError(f"{where}: no field '{field}'; restore the file from the archive")
-    yield value.ravel()
+    yield from value.ravel()
 
 
 def _name(value: Any, where: str) -> str:

@@ -3,8 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...errors import UserError
@@ -61,6 +60,7 @@ class JsonReader:
         self.faults: list[EntryFault] = []
         self.oddities = Oddities()
         self.by_id: dict[str, dict[str, Any]] = {}
+        self.queries: list[dict[str, Any]] = []
         self.left_out: Counter = Counter()
         self.clip = flag(self.content, "clip_boxes", json_file)
         self._read_list("images", self._load_image)
@@ -97,21 +97,15 @@ class JsonReader:
             message += f". In all {number} faults: {shown}; person-search check-dataset shows where"
         raise UserError(message)
 
-    @contextmanager
-    def _keeping_fault(self, name: str) -> Iterator[None]:
-        """Around the reading of an entry of list `name`."""
-        try:
-            yield
-        except EntryFault as fault:
-            self.faults.append(fault)
-        except UserError as fault:
-            self.faults.append(_unreadable(str(fault), name))
-
     def _read_list(self, name: str, load: Callable[[Any, str], None]) -> None:
         entries = self.content[name]
         for i, entry in enumerate(with_progress(entries, f"{self.json_file}: {name}")):
-            with self._keeping_fault(name):
+            try:
                 load(entry, f"{name}[{i}]")
+            except EntryFault as fault:
+                self.faults.append(fault)
+            except UserError as fault:
+                self.faults.append(_unreadable(str(fault), name))
 
     def _field(self, field: str, kind: type, default: Any) -> Any:
         """One that may stand beside the lists."""
@@ -177,13 +171,10 @@ class JsonReader:
     def _queries(self) -> list[dict]:
         if "queries" not in self.content:
             return choose_queries(self.dicts)
-        queries = []
-        for i, entry in enumerate(self.content["queries"]):
-            with self._keeping_fault("queries"):
-                queries.append(self._load_query(entry, f"queries[{i}]"))
-        return queries
+        self._read_list("queries", self._load_query)
+        return self.queries
 
-    def _load_query(self, entry: Any, where: str) -> dict[str, Any]:
+    def _load_query(self, entry: Any, where: str) -> None:
         d = self._image_of(entry, where, "queries")
         searched = get(entry, "person_id", int, where)
         if searched < 0:
@@ -198,7 +189,7 @@ class JsonReader:
                     message = f"{where}, gallery: image {image_id} is not in 'images'; add it"
                     raise _unreadable(message, "queries", image_id)
         corners = box(entry, d, where, self.oddities, clip=self.clip)
-        return add_query(d, corners, searched, gallery)
+        self.queries.append(add_query(d, corners, searched, gallery))
 
     def _image_of(self, entry: Any, where: str, name: str) -> dict[str, Any]:
         image_id = str(get(entry, "image_id", (int, str), where))
