@@ -2,14 +2,7 @@
 The stream of training items: which frames make up each batch, and each item's own random numbers.
 
 What iteration k trains on is a function of the seed, the process's rank, the number of processes,
-the batch size and k alone, however many worker processes load the images:
-
-* Detectron2's samplers give an endless stream of frames, of which each rank takes every
-  world_size-th;
-* :func:`batch_stream` groups them by their annotated size, without an image being decoded, so that
-  the batches before the k-th are skipped at no cost;
-* :class:`SeededItems` augments each item with random numbers of its own, which come from the seed
-  and the item's place in the stream, not from what the loading process has drawn before.
+the batch size and k alone, however many worker processes load the images.
 """
 
 import random
@@ -43,10 +36,10 @@ def batch_stream(
     groups: np.ndarray | None = None,
     first_batch: int = 0,
 ) -> Iterator[list[Place]]:
-    """Endless batches of places, for `DataLoader(batch_sampler=)`.
+    """Endless batches of places, for `DataLoader(batch_sampler=)`. No image is decoded for them.
 
     Args:
-        sampler: an endless stream of indices, this process's share of one that all draw from
+        sampler: an endless stream of indices, of which each rank is given every world_size-th
         batch_size: of this process
         groups: (number of frames,) numbers; the frames of a batch have the same one
         first_batch: how many batches to skip
@@ -67,7 +60,9 @@ def batch_stream(
 
 
 class SeededItems(Dataset):
-    """Maps places to the model's inputs."""
+    """Maps places to the model's inputs, each augmented with random numbers of its own: they come
+    from the seed and the place, not from what the loading process has drawn before.
+    """
 
     def __init__(
         self,

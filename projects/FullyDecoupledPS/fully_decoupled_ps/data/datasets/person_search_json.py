@@ -127,17 +127,20 @@ def _paths(json_file: str, image_root: str) -> tuple[str, str]:
 
 def read_faulty_json(
     json_file: str,
-    image_root: str,
+    image_root: str | None,
     person_classes: Sequence[str] = (),
     id_attribute: str | None = None,
 ) -> JsonReader:
     """
     Read a test set past its faults, for a report of them.
 
-    Entries with a fault are left out, but for ids that stand twice in a frame.
+    Entries with a fault are left out, but for ids that stand twice in a frame. The image root is
+    the file's own folder if it is None.
 
     Raises:
         UserError: a file or folder is not there, the file has no lists to read, or its classes
             need a choice.
     """
+    if image_root is None:
+        image_root = os.path.dirname(os.path.abspath(json_file))
     return JsonReader(*_paths(json_file, image_root), "test", person_classes, id_attribute)

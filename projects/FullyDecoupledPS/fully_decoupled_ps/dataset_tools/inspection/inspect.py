@@ -150,7 +150,7 @@ def _read_json(
     split: str | None,
     options: dict[str, Any],
 ) -> Protocols:
-    reader = read_faulty_json(file, _image_root(file, image_root), **options)
+    reader = read_faulty_json(file, image_root, **options)
     inspection.dicts = reader.dicts
     inspection.split = split or ("test" if "queries" in reader.content else "train")
     inspection.left_out = dict(reader.left_out)
@@ -173,7 +173,7 @@ def _other_dicts(
     if against is None:
         return []
     if _is_file(against):
-        return read_faulty_json(against, _image_root(against, image_root), **options).dicts
+        return read_faulty_json(against, image_root, **options).dicts
     other = Inspection(against)
     _read_registered(other)
     return other.dicts
@@ -181,7 +181,3 @@ def _other_dicts(
 
 def _is_file(source: str) -> bool:
     return source.endswith(".json") or os.path.isfile(source)
-
-
-def _image_root(file: str, image_root: str | None) -> str:
-    return image_root if image_root is not None else os.path.dirname(os.path.abspath(file))
