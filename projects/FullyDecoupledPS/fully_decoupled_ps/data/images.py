@@ -206,7 +206,7 @@ def _holds_several(image: Image.Image) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the picture is to be turned yet, EXIF's 1 to 8; of 5 to 8 width and height change."""
+    """How the picture must still be turned, EXIF's 1 to 8; 5 to 8 swap width and height."""
     if image.format == "TIFF":  # Pillow turns these itself, and states the size of the turned one
         return 1
     try:

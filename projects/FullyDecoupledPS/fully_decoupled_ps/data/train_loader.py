@@ -1,4 +1,4 @@
-"""The training loader: batches from any iteration on, of a stream that checkpoints give back."""
+"""The training loader: batches from any iteration on, in an order that checkpoints restore."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence

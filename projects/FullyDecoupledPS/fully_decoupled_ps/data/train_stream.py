@@ -135,5 +135,5 @@ def seed_iteration(seed: int, iteration: int) -> None:
 
 
 def _seeds(*entropy: int) -> list[int]:
-    """One for each library; 32 bits each, which is what NumPy takes."""
+    """One seed for each library, of 32 bits, which is what NumPy takes."""
     return np.random.SeedSequence(entropy).generate_state(3).tolist()

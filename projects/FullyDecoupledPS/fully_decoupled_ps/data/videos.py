@@ -221,7 +221,7 @@ def left_out(path: str) -> str:
 
 
 def _seek(path: str, pts: int, checksum: int, margin: float) -> np.ndarray | None:
-    """The frame, if it is met when decoding starts ``margin`` seconds before it."""
+    """The frame, if decoding from ``margin`` seconds before it leads to it."""
     with open_video(path) as (container, stream, _):
         stamps = _TimeStamps(container, stream)
         if not stamps.are_stored:
@@ -266,7 +266,7 @@ class _TimeStamps:
         return getattr(frame, self.field) if self.are_stored else None
 
     def next(self, frame: av.VideoFrame) -> int:
-        """Of the next frame of the video."""
+        """The name of the next frame of the video."""
         stored = self.stored(frame)
         if self.last is None:
             self.last = 0 if stored is None else stored

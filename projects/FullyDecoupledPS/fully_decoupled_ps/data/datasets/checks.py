@@ -1,4 +1,4 @@
-"""What all loaders share: readers that turn a fault into one line, box checks, ids, counts."""
+"""What all loaders share: checks of files, pictures and boxes, person ids, counts for the log."""
 
 import logging
 import math
@@ -22,9 +22,8 @@ class EntryFault(UserError):
 
     Attributes:
         kind: a short name that stays the same, for reports by kind.
-        heading: what there are several of, if there are, and how to fix all of them, if there is
-            one way.
-        image_id: of the image that the entry names and the file has not; else None.
+        heading: a title for all faults of the kind, with how to fix them where one way fits all.
+        image_id: of the image that the entry names, if the file has no such image.
     """
 
     def __init__(self, message: str, kind: str, heading: str, image_id: str | None = None):

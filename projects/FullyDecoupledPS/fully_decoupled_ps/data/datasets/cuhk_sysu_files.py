@@ -27,7 +27,7 @@ class SearchQuery:
     where: str  # file and field, for errors
 
     def first_listings(self) -> dict[str, Box | None]:
-        """Every gallery frame with the box that it has where it is listed first; None without."""
+        """Every gallery frame with the box of its first listing, None if that has none."""
         listed: dict[str, Box | None] = dict.fromkeys(self.gallery)
         for place, box in self.found.items():
             name = self.gallery[place]
@@ -114,7 +114,7 @@ def _columns(entry: dict[str, Any], field: str, names: Sequence[str], where: str
 
 
 def _structs(value: Any, fields: Sequence[str], where: str) -> Iterator[Any]:
-    """Of a struct array, or of those in a cell array, however deeply it is nested."""
+    """The structs of a struct array, or of those in a cell array, however deeply nested."""
     if not isinstance(value, np.ndarray) or (value.size and value.dtype.kind not in "OV"):
         raise UserError(f"{where}: no struct with {', '.join(fields)}; restore the file")
     if value.dtype.names is None:

@@ -36,7 +36,7 @@ def _grouped(paths: Iterable[str], key: Callable[[str], Any]) -> list[list[str]]
 
 
 def _content(path: str) -> bytes | str:
-    """A digest; of what can't be read the file itself, to which several links may lead."""
+    """A digest of the content; the real path of what can't be read, which links may share."""
     path = os.path.realpath(path)
     try:
         with open(path, "rb") as f:

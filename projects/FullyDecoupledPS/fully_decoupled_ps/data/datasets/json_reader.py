@@ -76,7 +76,7 @@ class JsonReader:
         self._tell_identities()
 
     def faults_by_kind(self) -> dict[str, list[EntryFault]]:
-        """That an image has a fault is told once, not with each of its annotations again."""
+        """Without those of annotations and queries of an image that has a fault itself."""
         images = self.content["images"]
         listed = {str(e["id"]) for e in images if isinstance(e, dict) and "id" in e}
         kinds: dict[str, list[EntryFault]] = {}
@@ -108,7 +108,7 @@ class JsonReader:
                 self.faults.append(_unreadable(str(fault), name))
 
     def _field(self, field: str, kind: type, default: Any) -> Any:
-        """One that may stand beside the lists."""
+        """A field that may stand beside the lists."""
         if self.content.get(field) is None:
             return default
         return get(self.content, field, kind, self.json_file)
@@ -211,7 +211,7 @@ class JsonReader:
 
 
 def _unreadable(message: str, name: str, image_id: str | None = None) -> EntryFault:
-    """Of an entry of list `name`."""
+    """The fault of an entry of list `name`."""
     return EntryFault(message, f"{name}.entry", f"entries of '{name}' that can't be read", image_id)
 
 

@@ -1,4 +1,4 @@
-"""From converted sequences to the files to be written: copies, split, queries, what to say."""
+"""Converted sequences to training and test sets, with their queries, counts and warnings."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def make_sets(
 
 
 def warn_of_copies(sets: Sequence[ConvertedSet]) -> None:
-    """For benchmarks' layouts, whose pictures are kept as they are: warns of the same one twice."""
+    """Warns of pictures that are twice in a benchmark's layout, which is kept as it is."""
     groups = groups_of_copies(dict.fromkeys(d["file_name"] for s in sets for d in s.dicts))
     for s in sets if groups else ():
         s.info["warnings"] = [

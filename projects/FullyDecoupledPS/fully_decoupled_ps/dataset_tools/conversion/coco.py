@@ -1,4 +1,4 @@
-"""From COCO files to dataset dicts: whose box it is stands in an attribute, or in the tracks."""
+"""COCO files to dataset dicts; an attribute, or else the track, says whose box it is."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence

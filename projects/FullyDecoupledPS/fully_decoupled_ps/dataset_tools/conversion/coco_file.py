@@ -70,7 +70,7 @@ def _expand(source: Path) -> list[Path]:
 
 
 def _folder(file: Path) -> Path:
-    """Of the export, which has its files in "annotations" (CVAT, COCO) or at the top."""
+    """The export's folder, which has its files in "annotations" (CVAT, COCO) or at the top."""
     return file.parent.parent if file.parent.name == "annotations" else file.parent
 
 
@@ -103,7 +103,7 @@ def _refuse_shared_pictures(sequences: Sequence[CocoSequence]) -> None:
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """The folder's of a file that is alone there, else "folder/subset"."""
+    """The name of a file's folder if it is alone there, else "folder/subset"."""
     several = Counter(map(_folder, files))
     return [
         _folder(file).name
@@ -113,7 +113,7 @@ def _names(files: Sequence[Path]) -> list[str]:
 
 
 def _json_files(folder: Path) -> list[Path]:
-    """Hidden ones aside, as macOS adds "._name" to archives."""
+    """All but hidden ones; macOS adds "._name" to archives."""
     return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
@@ -185,7 +185,7 @@ def _refuse_overwritten(names: Sequence[str], file: Path) -> None:
 
 
 def _picture_folder(names: Sequence[str], file: Path, folder: Path) -> Path:
-    """The only folder that has them: that of the file's subset, where several do."""
+    """The only folder that has the pictures; of several the one of the file's subset."""
     images = folder / "images"
     below = sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
     others = {_subset(path) for path in _json_files(file.parent) if path != file}

@@ -1,4 +1,4 @@
-"""What conversions of sequences share: a box's place, frames that are left out, copies, ids."""
+"""What the conversions of MOT and COCO share: annotations, copies of pictures, ids."""
 
 import re
 from collections import Counter

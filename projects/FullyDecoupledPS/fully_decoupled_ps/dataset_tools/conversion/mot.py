@@ -1,4 +1,4 @@
-"""From MOT ground truth to dataset dicts: which rows become persons, and which do not."""
+"""MOT ground truth to dataset dicts: which frames are taken, and what becomes of each row."""
 
 import logging
 from collections import Counter
@@ -178,7 +178,7 @@ def _box(row: np.ndarray, read: _Read, rules: MotRules, first_id: int) -> Box:
 def _choose_frames(
     read: _Read, rules: MotRules, folder: Path, counts: Counter, assumed: dict[str, list[str]]
 ) -> dict[int, Path]:
-    """The frames to take, from the first annotated one to the last: others may show anybody."""
+    """The frames to take, from the first annotated one to the last; others may show people, too."""
     sequence, annotated = read.sequence, read.table.frames()
     first, last = annotated[0], annotated[-1]
     options = {"numbering": rules.numbering, "length": sequence.length}

@@ -202,7 +202,7 @@ def _image_folder(folder: Path, seqinfo: dict[str, str] | None) -> str:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """All below the folder, hidden ones aside: CVAT keeps folders of the pictures it was given."""
+    """All pictures below the folder but hidden ones; CVAT keeps the folders that it was given."""
     found = []
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "@"))]

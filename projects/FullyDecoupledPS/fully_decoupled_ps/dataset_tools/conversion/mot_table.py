@@ -1,4 +1,4 @@
-"""gt.txt as a table: every field read as what it is, or refused by line and column."""
+"""gt.txt as a table; an error about a field names its line and column."""
 
 import math
 from collections.abc import Iterator, Sequence

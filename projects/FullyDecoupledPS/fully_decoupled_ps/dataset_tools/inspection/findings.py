@@ -23,7 +23,7 @@ class Finding:
 
 
 def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """ "min", "median" and "max"; each None of no values."""
+    """Minimum, median and maximum, each None if there are no values."""
     if not values:
         return {"min": None, "median": None, "max": None}
     return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
