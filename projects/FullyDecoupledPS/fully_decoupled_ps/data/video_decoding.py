@@ -179,7 +179,7 @@ class Decoding:
             yield packet
 
     def _is_of_another(self, packet) -> bool:
-        """Whether another recording, joined to a fragmented MP4, has begun: its times start again."""
+        """Whether another recording, joined to a fragmented MP4, has begun: its times restart."""
         if self._is_joined_mov and packet.dts is not None and self._last_dts is not None:
             self._is_behind_first |= packet.dts <= self._last_dts
             return self._is_behind_first

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import UserError
 from ...utils.progress import with_progress
 from .checks import check_name, read_mat, unreadable_mat, unwrap
-from .mat_structs import StructArray
+from .mat_structs import read_structs
 
 Box = tuple[float, float, float, float]  # x, y, w, h in pixels
 
@@ -73,8 +73,9 @@ def read_test(root: str, gallery_size: int) -> list[SearchQuery]:
     path = os.path.join(root, "annotation", "test", "train_test", f"{field}.mat")
     queries = []
     try:
-        entries = StructArray(path, field)
-        for i, entry in enumerate(with_progress(entries, f"CUHK-SYSU {field}: reading galleries")):
+        number, entries = read_structs(path, field)
+        entries = with_progress(entries, f"CUHK-SYSU {field}: reading galleries", number)
+        for i, entry in enumerate(entries):
             queries.append(_read_query(entry, f"{path}, field '{field}', query {i}"))
     except KeyError:
         raise UserError(f"{path}: no field '{field}'; restore the file from the archive") from None

@@ -12,6 +12,7 @@ from ...data.datasets.duplicates import groups_of_copies
 from ...data.images import PICTURE_ENDINGS
 from ...data.videos import VIDEO_ENDINGS
 from ...errors import UserError
+from .mot_table import read_text
 
 GROUND_TRUTH = ("gt/gt.txt", "gt.txt")
 CAMERA_IN_NAME = re.compile(r"(?:^|[^a-z])c(?:am(?:era)?)?[-_ ]?(\d+)", re.IGNORECASE)
@@ -179,8 +180,8 @@ def _seqinfo(path: Path) -> dict[str, str] | None:
         return None
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"))
-    except (OSError, configparser.Error, UnicodeDecodeError) as error:
+        parser.read_string(read_text(path))
+    except configparser.Error as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not readable ({reason}); correct or remove it") from error
     sections = {name.lower(): name for name in parser.sections()}
