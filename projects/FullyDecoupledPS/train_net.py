@@ -7,7 +7,7 @@ python train_net.py --config-file F SOLVER.STAGE hybrid             or both, fro
 python train_net.py --config-file F SOLVER.STAGE joint              or both from the start
 python train_net.py --config-file F --eval-only SOLVER.STAGE reid   evaluates the last checkpoint
 
-With --num-gpus N, or under torchrun, each of these in several processes.
+With --num-gpus N, or under torchrun (also on a CPU), each of these in several processes.
 """
 
 from detectron2.engine import default_argument_parser

@@ -1,7 +1,7 @@
 """Starting a command in one process or in many, with errors of the user's told in one line.
 
 Detectron2's ``launch`` starts processes for GPUs. What it lacks is here: processes that torchrun
-has started, and processes on the CPU, which its v0.6 refuses.
+has started, which may be on the CPU.
 """
 
 import functools
@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import torch
 from detectron2.engine import DEFAULT_TIMEOUT, defaults
 from detectron2.engine import launch as launch_on_gpus
-from detectron2.engine.launch import _find_free_port
 from detectron2.utils import comm
 from torch import distributed as dist
 from torch import multiprocessing
@@ -77,7 +76,8 @@ def _check_device(device: str, processes: int, said_by: str) -> None:
     if processes > torch.cuda.device_count():
         raise UserError(
             f"{said_by} is {processes}, but PyTorch sees {torch.cuda.device_count()} GPUs on this "
-            "machine; give no more than that, or add MODEL.DEVICE cpu"
+            "machine; give no more than that, or take the CPU: torchrun --nproc-per-node "
+            f"{processes} train_net.py ... MODEL.DEVICE cpu"
         )
     if processes > 1 and device != "cuda":
         raise UserError(
@@ -107,16 +107,25 @@ def _check_dist_url(args: Namespace) -> None:
 
 
 def _spawn(main: Callable, args: Namespace, device: str) -> None:
+    if not device.startswith("cuda"):
+        machines = f"--nnodes {args.num_machines} --node-rank {args.machine_rank}"
+        torchrun = (
+            f"torchrun {machines} --master-addr HOST" if args.num_machines > 1 else "torchrun"
+        )
+        raise UserError(
+            f"--num-gpus {args.num_gpus} --num-machines {args.num_machines}: MODEL.DEVICE is "
+            f"{device}, where torchrun starts several processes: {torchrun} "
+            f"--nproc-per-node {args.num_gpus} train_net.py ... MODEL.DEVICE {device}"
+        )
     _check_device(device, args.num_gpus, "--num-gpus")
     _check_dist_url(args)
-    on_gpus = device.startswith("cuda")
     # A process that waits for one that has failed fails as well, and may be seen to fail first.
     # So the message does not go the way of exit statuses.
     messages = multiprocessing.get_context("spawn").SimpleQueue()
     # PyTorch would warn of the others that it ends when one has failed
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     try:
-        (launch_on_gpus if on_gpus else _launch_on_cpu)(
+        launch_on_gpus(
             _run_spawned,
             args.num_gpus,
             num_machines=args.num_machines,
@@ -140,30 +149,6 @@ def _run_spawned(main: Callable, args: Namespace, messages) -> None:
     except UserError as error:
         messages.put(str(error))
         sys.exit(2)
-
-
-def _launch_on_cpu(run, num_processes, num_machines, machine_rank, dist_url, args) -> None:
-    """Detectron2's ``launch``, with gloo and without GPUs."""
-    if dist_url == "auto":
-        dist_url = f"tcp://127.0.0.1:{_find_free_port()}"
-    multiprocessing.spawn(
-        _run_on_cpu,
-        nprocs=num_processes,
-        args=(run, num_processes, num_machines, machine_rank, dist_url, args),
-    )
-
-
-def _run_on_cpu(local_rank, run, num_processes, num_machines, machine_rank, dist_url, args) -> None:
-    dist.init_process_group(
-        "gloo",
-        init_method=dist_url,
-        world_size=num_machines * num_processes,
-        rank=machine_rank * num_processes + local_rank,
-        timeout=DEFAULT_TIMEOUT,
-    )
-    _know_local_processes(num_processes)
-    run(*args)
-    dist.destroy_process_group()
 
 
 # --- processes that torchrun has started -------------------------------------------------------
@@ -192,7 +177,9 @@ def _run_under_torchrun(main: Callable, args: Namespace, device_of: Callable) ->
             world_size=world_size,
             timeout=DEFAULT_TIMEOUT,
         )
-        _know_local_processes(local_size)
+        # what create_local_process_group of Detectron2's main branch does, which 0.6 has not
+        comm._LOCAL_PROCESS_GROUP, _ = dist.new_subgroups(local_size)
+        comm.synchronize()
         main(args)
     except UserError as error:
         if store.add(reports, 1) == 1:
@@ -206,12 +193,6 @@ def _run_under_torchrun(main: Callable, args: Namespace, device_of: Callable) ->
 
 
 # --- in both -----------------------------------------------------------------------------------
-
-
-def _know_local_processes(number: int) -> None:
-    """Tell Detectron2's ``comm`` which processes are on this machine, as its ``launch`` does."""
-    comm._LOCAL_PROCESS_GROUP, _ = dist.new_subgroups(number)
-    comm.synchronize()
 
 
 def _hide_tracebacks(is_reported: Callable[[], bool]) -> None:

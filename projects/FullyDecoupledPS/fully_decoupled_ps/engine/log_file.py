@@ -79,6 +79,7 @@ def _file_handlers(logger: logging.Logger, folder: str) -> list[logging.Handler]
 
 
 def _stop_on_failure(handler: logging.StreamHandler) -> None:
+    # not by a subclass: Detectron2's setup_logger makes the handler, and takes none
     tell = handler.handleError
 
     def handle_error(record):
