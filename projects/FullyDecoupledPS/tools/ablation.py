@@ -32,6 +32,8 @@ from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synth
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation.plots import plot_spreads
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
+from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.files import replace_file, write_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIGS = PROJECT / "configs" / "synthetic"
@@ -134,7 +136,7 @@ class Runs:
             "minutes": (time.monotonic() - start) / 60,
             "metrics": json.loads(metrics.read_text()),
         }
-        record.write_text(json.dumps(found, indent=1) + "\n")
+        write_json(record, found)
         self._say(f"{detector}, seed {seed}, {name}: {found['minutes']:.1f} min")
         return found
 
@@ -232,23 +234,18 @@ def write_summary(args: argparse.Namespace, results: list[dict]) -> str:
         "",
     ]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
-    (args.output_dir / "ablation.md").write_text("\n".join(lines) + "\n")
+    replace_file(args.output_dir / "ablation.md", ("\n".join(lines) + "\n").encode())
     kept = [{k: v for k, v in r.items() if k != "command"} for r in results]
-    text = json.dumps({**facts, "runs": kept}, indent=1)
-    (args.output_dir / "results.json").write_text(text + "\n")
+    write_json(args.output_dir / "results.json", {**facts, "runs": kept})
     plot_spreads(str(args.output_dir / "ablation.png"), rows, list(METRICS))
     return table
 
 
-def main(arguments: list[str] | None = None) -> int:
+@in_one_line
+def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
-    try:
-        print(write_summary(args, run_all(args)))
-    except UserError as error:
-        print(f"ablation: {error}", file=sys.stderr)
-        return 2
+    print(write_summary(args, run_all(args)))
     print(f"\nWritten to {args.output_dir}: ablation.md, ablation.png, results.json")
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@
 Frames, persons, boxes, queries and galleries are as many as in the data sets; features are random,
 those of one person alike, so that right and wrong detections mix as they do in real results. A seed
 fixes them. Timed is everything from a model's outputs to the metrics; reading the data set's files
-is not. The plain-loop definition of the metrics (tests/evaluation/plain_loops.py) is timed in the
+is not. The plain-loop definition of the metrics (benchmark/plain_loops.py) is timed in the
 same run on some of the queries, and its time for all of them is in proportion.
 """
 
 import argparse
-import json
 import logging
 import sys
 import time
@@ -28,6 +27,8 @@ from benchmark.machine import processor_name, resident_mebibytes
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.evaluation.predictions import collect_predictions
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
+from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.files import write_json
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
 
@@ -264,6 +265,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@in_one_line
 def main() -> None:
     args = parse_args()
     logging.disable(logging.INFO)
@@ -277,10 +279,9 @@ def main() -> None:
     table = [[row.get(key) for key in keys] for row in rows]
     print(tabulate(table, keys, tablefmt="pipe", floatfmt=".2f"))
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
         machine = {"processor": processor_name(), "threads": args.threads}
-        args.output.write_text(json.dumps({"seed": args.seed, **machine, "cases": rows}, indent=2))
+        write_json(args.output, {"seed": args.seed, **machine, "cases": rows})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

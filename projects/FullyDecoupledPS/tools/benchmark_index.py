@@ -13,9 +13,9 @@ random direction as the query, which is like nobody in the index.
 """
 
 import argparse
-import json
 import logging
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,6 +27,8 @@ from tabulate import tabulate
 
 from benchmark.machine import processor_name, resident_mebibytes
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
+from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.files import write_json
 from person_search.index import IndexInfo, NewFrame, Source, open_index
 from person_search.index.exact import EXACT_LIMIT
 from person_search.index.ivf import exact_neighbours
@@ -167,6 +169,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@in_one_line
 def main() -> None:
     args = parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -178,11 +181,10 @@ def main() -> None:
     table = [[row[key] for key in keys] for row in rows]
     print(tabulate(table, keys, tablefmt="pipe", floatfmt=".3g"))
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
         machine = {"processor": processor_name(), "threads": args.threads}
         machine["peak_GiB"] = resident_mebibytes(peak=True) / 2**10
-        args.output.write_text(json.dumps({"seed": args.seed, **machine, "cases": rows}, indent=2))
+        write_json(args.output, {"seed": args.seed, **machine, "cases": rows})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

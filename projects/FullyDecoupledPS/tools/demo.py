@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 import time
@@ -23,37 +22,23 @@ from tabulate import tabulate
 from benchmark.networks import benchmark_config, training_batch, training_step
 from benchmark.timing import time_in_turns
 from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.files import write_json
 from fully_decoupled_ps.visualization.report import write_report
 
 PROJECT = Path(__file__).resolve().parent.parent
 TRAIN = [PROJECT / "train_net.py", "--config-file"]
 CONFIG = PROJECT / "configs" / "synthetic" / "faster_rcnn_R18.yaml"
 DATASET = "synthetic_test"
-SECONDS_BETWEEN_LINES = 10
+SECONDS_BETWEEN_LINES, CHARACTERS_OF_A_LINE = 10, 120
 # The whole demo takes as long as so many of the detector's training steps, to a fifth or so: nearly
 # all of it is convolutions of like sizes, and of a re-id step at the size of a test frame it takes
 # 1.7 times a detector's.
 DEMO_IN_STEPS = 2100
 
-# How Detectron2 and this project's tools report their progress.
-TRAINING = re.compile(r"eta: (\S+) +iter: (\d+) +total_loss: (\S+)")
-INFERENCE = re.compile(r"Inference done (\d+)/(\d+).*ETA=(\S+)")
-OTHER = re.compile(r"\[(?:synthetic|floor)\] (.*)")
-
-
-def progress(line: str) -> str:
-    """What a line of a command's log says of its progress, or ""."""
-    if match := TRAINING.search(line):
-        return f"iteration {int(match[2]) + 1}, loss {match[3]}, {match[1]} left"
-    if match := INFERENCE.search(line):
-        return f"evaluated {match[1]} of {match[2]} frames, {match[3]} left"
-    if match := OTHER.search(line):
-        return match[1]
-    return ""
-
 
 class Steps:
-    """Runs the commands one after the other, and tells how far each one is."""
+    """Runs the commands one after the other, and shows now and then what each one has logged."""
 
     def __init__(self, output_dir: Path, dataset_dir: Path, total: int):
         self.output_dir = output_dir
@@ -92,9 +77,8 @@ class Steps:
             for line in process.stdout:
                 f.write(line)
                 f.flush()
-                text = progress(line)
-                if text and time.monotonic() - last > SECONDS_BETWEEN_LINES:
-                    self.say(f"  {text}")
+                if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+                    self.say(f"  {line.rstrip()[:CHARACTERS_OF_A_LINE]}")
                     last = time.monotonic()
         if process.returncode:
             print("".join(log.read_text().splitlines(keepends=True)[-15:]), file=sys.stderr)
@@ -102,7 +86,8 @@ class Steps:
         self.say(f"  done in {time.monotonic() - start:.0f} s")
 
 
-def main() -> int:
+@in_one_line
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -111,12 +96,7 @@ def main() -> int:
         "opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs for train_net.py, for both stages"
     )
     args = parser.parse_args()
-    try:
-        run_demo(args.output_dir, args.opts)
-    except UserError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 2
-    return 0
+    run_demo(args.output_dir, args.opts)
 
 
 def estimate_seconds() -> float:
@@ -180,7 +160,7 @@ def run_demo(output_dir: Path, opts: list) -> None:
         },
     )
     results = collect_results(inference, floor_dir, seconds)
-    (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    write_json(output_dir / "results.json", results)
     print("\n" + format_results(results))
     print(f"\nReport: {report}")
 

@@ -9,11 +9,12 @@ import argparse
 import logging
 import sys
 
-from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation.color_histogram import evaluate_color_histogram
+from fully_decoupled_ps.utils.commands import in_one_line
 
 
-def main(arguments: list[str] | None = None) -> int:
+@in_one_line
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -24,12 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output-dir", metavar="DIR", help="write metrics and ranked lists there")
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="[floor] %(message)s", stream=sys.stdout)
-    try:
-        evaluate_color_histogram(args.dataset, args.output_dir)
-    except UserError as error:
-        print(f"evaluate_color_histogram: {error}", file=sys.stderr)
-        return 2
-    return 0
+    evaluate_color_histogram(args.dataset, args.output_dir)
 
 
 if __name__ == "__main__":

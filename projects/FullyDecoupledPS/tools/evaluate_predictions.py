@@ -23,6 +23,7 @@ from fully_decoupled_ps.evaluation import (
     score_thresh_of_predictions,
 )
 from fully_decoupled_ps.utils.arguments import number, whole_number
+from fully_decoupled_ps.utils.commands import in_one_line
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -94,15 +95,11 @@ def evaluate(args: argparse.Namespace) -> None:
     evaluator.evaluate_predictions(predictions)
 
 
-def main(argv: list[str] | None = None) -> int:
+@in_one_line
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    try:
-        evaluate(args)
-    except UserError as error:
-        print(f"evaluate_predictions: {error}", file=sys.stderr)
-        return 2
-    return 0
+    evaluate(args)
 
 
 if __name__ == "__main__":

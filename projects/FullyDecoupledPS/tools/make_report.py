@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.utils.commands import in_one_line
 from fully_decoupled_ps.visualization.report import write_report
 
 STAGES = ("detection", "reid")
@@ -72,13 +73,9 @@ def report(args: argparse.Namespace) -> Path:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    try:
-        print(report(parse_args(argv)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+@in_one_line
+def main(argv: list[str] | None = None) -> None:
+    print(report(parse_args(argv)))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from fully_decoupled_ps.data.datasets.prw import load_prw
 from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.utils.commands import in_one_line
 from person_search.cli.main import main as person_search
 from person_search.errors import UserError as ApplicationError
 from person_search.index import Person, PersonIndex, open_index
@@ -248,7 +249,8 @@ def draw_training(run: Path, output: Path) -> None:
         write_picture(output / "training-embedding.png", embedding.read_bytes())
 
 
-def main(argv: list[str] | None = None) -> int:
+@in_one_line
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     output, run = args.output.absolute(), args.run.absolute()
@@ -260,10 +262,8 @@ def main(argv: list[str] | None = None) -> int:
                 os.chdir(folder)  # so that the pictures show short names
                 make_pictures(index_demo(run), output)
                 draw_training(run, output)
-    except (UserError, ApplicationError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    except ApplicationError as error:
+        raise UserError(str(error)) from error
 
 
 if __name__ == "__main__":

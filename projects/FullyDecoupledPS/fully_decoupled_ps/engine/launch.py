@@ -23,7 +23,7 @@ from torch import multiprocessing
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from ..errors import UserError
-from ..utils.names import printable
+from ..utils.commands import print_error
 from .divergence import NoTracebackOfUserErrors
 
 # In torchrun's store: how many processes of a machine have met an error of the user's.
@@ -53,7 +53,7 @@ def launch(
         else:
             _spawn(main, args, device_of(args))
     except UserError as error:
-        _print_and_exit(error)
+        sys.exit(print_error(error))
 
 
 def _check_numbers(args: Namespace) -> None:
@@ -183,7 +183,7 @@ def _run_under_torchrun(main: Callable, args: Namespace, device_of: Callable) ->
         main(args)
     except UserError as error:
         if store.add(reports, 1) == 1:
-            _print_and_exit(error)
+            sys.exit(print_error(error))
         sys.exit(2)
     except Exception:
         if store.check([reports]):  # this process has lost the one that has said why
@@ -199,11 +199,6 @@ def _hide_tracebacks(is_reported: Callable[[], bool]) -> None:
     """Of errors that the user is told of in one line, and of what follows from another's."""
     hide = NoTracebackOfUserErrors(is_reported)
     logging.getLogger("detectron2.engine.train_loop").addFilter(hide)
-
-
-def _print_and_exit(error: UserError) -> None:
-    print(f"error: {printable(str(error))}", file=sys.stderr)
-    sys.exit(2)
 
 
 @contextmanager

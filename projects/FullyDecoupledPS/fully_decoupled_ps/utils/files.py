@@ -1,13 +1,20 @@
 """Writing files so that a kill or a full disk leaves the old one whole, and telling of it."""
 
 import glob
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ..errors import UserError
 
 PARTIAL = ".part"
+_MEND = "free space or correct the permissions, or choose another place"
+_MEND_TRAINING = (
+    "free space or correct the permissions, or set OUTPUT_DIR to another disk, and go on with "
+    "--resume"
+)
 
 
 @contextmanager
@@ -46,13 +53,15 @@ def replace_file(path: str | os.PathLike, content: bytes) -> None:
     Raises:
         UserError: if it can't be written (disk full, no permission); nothing has changed.
     """
-    try:
-        with atomic_write(path, "wb") as f:
-            f.write(content)
-    except OSError as error:
-        raise UserError(
-            f"'{path}' can't be written ({error.strerror}); make room or choose another place"
-        ) from error
+    with tell_unwritable(path, _MEND), atomic_write(path, "wb") as f:
+        f.write(content)
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """:func:`replace_file` with JSON; its folder is made if there is none."""
+    with tell_unwritable(path, _MEND):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _sync_folder(folder: str) -> None:
@@ -93,24 +102,24 @@ def os_error_in(error: BaseException | None) -> OSError | None:
     return error
 
 
-def unwritable(path: str, error: BaseException) -> UserError:
+def unwritable(
+    path: str | os.PathLike, error: BaseException, mend: str = _MEND_TRAINING
+) -> UserError:
     """
     Args:
         path: of a file or folder.
         error: what writing it raised, or what was raised because of that.
+        mend: what the user can do.
     """
     cause = os_error_in(error)
     reason = cause.strerror if cause and cause.strerror else " ".join(str(error).split())
-    return UserError(
-        f"{path} can't be written: {reason}; free space or correct the permissions, or set "
-        "OUTPUT_DIR to another disk, and go on with --resume"
-    )
+    return UserError(f"{os.fspath(path)} can't be written: {reason}; {mend}")
 
 
 @contextmanager
-def tell_unwritable(path: str) -> Iterator[None]:
+def tell_unwritable(path: str | os.PathLike, mend: str = _MEND_TRAINING) -> Iterator[None]:
     """Turn the OSError of a write into the one line of :func:`unwritable`."""
     try:
         yield
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable(path, error, mend) from error

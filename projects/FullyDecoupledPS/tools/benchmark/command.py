@@ -11,7 +11,6 @@ the same round. Multiply-adds are of convolutions and matrix products.
 """
 
 import argparse
-import json
 import logging
 import platform
 import statistics
@@ -38,17 +37,14 @@ from benchmark.networks import (
     training_batch,
     training_step,
 )
-from benchmark.tables import (
-    inference_table,
-    parts_table,
-    training_table,
-)
+from benchmark.tables import inference_table, parts_table, training_table
 from benchmark.timing import Breakdown, median_ratio, time_in_turns
-from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
 from fully_decoupled_ps.modeling.precision import choose_autocast
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 from fully_decoupled_ps.utils.arguments import whole_number
+from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.files import write_json
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "prw"
 MODELS = [f"{d}_R{depth}" for d in ("faster_rcnn", "retinanet", "fcos") for depth in (50, 34)]
@@ -255,17 +251,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def main(arguments: list[str] | None = None) -> int:
+@in_one_line
+def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     keep_large_buffers()
     logging.disable(logging.INFO)
-    try:
-        torch.set_num_threads(args.threads)
-        result = run(args)
-    except UserError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
+    torch.set_num_threads(args.threads)
+    result = run(args)
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+        write_json(args.output, result)

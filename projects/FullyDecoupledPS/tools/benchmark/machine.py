@@ -3,8 +3,6 @@
 import platform
 from pathlib import Path
 
-STATUS = Path("/proc/self/status")
-
 
 def processor_name() -> str:
     """As the system names it."""
@@ -20,8 +18,16 @@ def resident_mebibytes(peak: bool = False) -> float:
 
     (``getrusage`` counts what the parent process held as well.)
     """
-    if not STATUS.exists():
+    return _mebibytes("/proc/self/status", "VmHWM:" if peak else "VmRSS:")
+
+
+def share_mebibytes(pid: int | str = "self") -> float:
+    """A process's memory, of pages that are shared with others its part. NaN if not on Linux."""
+    return _mebibytes(f"/proc/{pid}/smaps_rollup", "Pss:")
+
+
+def _mebibytes(file: str, field: str) -> float:
+    if not Path(file).exists():
         return float("nan")
-    field = "VmHWM:" if peak else "VmRSS:"
-    line = next(x for x in STATUS.read_text().splitlines() if x.startswith(field))
+    line = next(x for x in Path(file).read_text().splitlines() if x.startswith(field))
     return int(line.split()[1]) / 1024
