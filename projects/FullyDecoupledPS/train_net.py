@@ -10,12 +10,9 @@ python train_net.py --config-file F --eval-only SOLVER.STAGE reid   evaluates th
 With --num-gpus N, or under torchrun (also on a CPU), each of these in several processes.
 """
 
-from detectron2.engine import default_argument_parser
-
-from fully_decoupled_ps.engine.launch import launch
-from fully_decoupled_ps.train_net import Trainer, device_of, main, setup
+from fully_decoupled_ps.train_net import Trainer, main, run, setup
 
 __all__ = ["Trainer", "main", "setup"]  # for scripts that import this one
 
 if __name__ == "__main__":
-    launch(main, default_argument_parser().parse_args(), device_of)
+    run()
