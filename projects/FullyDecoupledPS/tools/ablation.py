@@ -32,7 +32,7 @@ from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synth
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation.plots import plot_spreads
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import replace_file, write_json
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -74,9 +74,7 @@ BASE = "incremental"  # what the others are compared with
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     positive = whole_number(1)
     parser.add_argument("--output-dir", type=Path, default=Path("output/ablation"), metavar="DIR")
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))

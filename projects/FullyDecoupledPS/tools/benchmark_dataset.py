@@ -42,7 +42,7 @@ from fully_decoupled_ps.data import (
     register_prw,
 )
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
 
 WIDTH, HEIGHT, CAMERAS = 1920, 1080, 6
@@ -174,9 +174,7 @@ def run(layout: str, args: argparse.Namespace) -> dict[str, float]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     parser.add_argument("--layout", default="", help="only layouts whose name holds this")
     parser.add_argument("--frames", type=whole_number(1), default=100_000)

@@ -27,7 +27,7 @@ from benchmark.machine import processor_name, resident_mebibytes
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.evaluation.predictions import collect_predictions
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -246,9 +246,7 @@ def run_case(case: Case, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     parser.add_argument("--case", default="", help="only cases whose name holds this")
     parser.add_argument(

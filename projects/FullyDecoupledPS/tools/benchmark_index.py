@@ -27,7 +27,7 @@ from tabulate import tabulate
 
 from benchmark.machine import processor_name, resident_mebibytes
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
 from person_search.index import IndexInfo, NewFrame, Source, open_index
 from person_search.index.exact import EXACT_LIMIT
@@ -151,9 +151,7 @@ def run_case(kind: str, size: int, args: argparse.Namespace) -> dict:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--sizes", type=whole_number(1), nargs="+", default=[100_000, 1_000_000])
     parser.add_argument(
         "--kinds", nargs="+", default=["random", "people"], choices=["random", "people"]

@@ -22,7 +22,7 @@ from tabulate import tabulate
 from benchmark.networks import benchmark_config, training_batch, training_step
 from benchmark.timing import time_in_turns
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
 from fully_decoupled_ps.visualization.report import write_report
 
@@ -88,9 +88,7 @@ class Steps:
 
 @in_one_line
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--output-dir", type=Path, default=Path("output/demo"), metavar="DIR")
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs for train_net.py, for both stages"

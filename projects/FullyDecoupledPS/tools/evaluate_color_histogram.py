@@ -5,19 +5,16 @@ python evaluate_color_histogram.py --dataset synthetic_test
 python evaluate_color_histogram.py --dataset prw_test --output-dir output/floor
 """
 
-import argparse
 import logging
 import sys
 
 from fully_decoupled_ps.evaluation.color_histogram import evaluate_color_histogram
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 
 
 @in_one_line
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--dataset", required=True, metavar="NAME",
         help="a registered test set, found under $DETECTRON2_DATASETS",

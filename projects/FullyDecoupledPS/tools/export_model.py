@@ -33,7 +33,7 @@ from fully_decoupled_ps.export import (
     write_checked,
 )
 from fully_decoupled_ps.modeling import CoatPersonSearch, CoupledPersonSearch
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
 
 PARTS = {"reid": (ReIDPath, "reid.onnx"), "whole": (WholeNetwork, "person_search.onnx")}
@@ -43,9 +43,7 @@ logger = logging.getLogger("export_model")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
     add("--config-file", required=True, metavar="F", help="the config that it was trained with")
     add("--output", required=True, type=Path, metavar="DIR", help="where the files are written")

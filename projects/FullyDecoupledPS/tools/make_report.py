@@ -14,16 +14,14 @@ import sys
 from pathlib import Path
 
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.visualization.report import write_report
 
 STAGES = ("detection", "reid")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--run-dir", type=Path, required=True, help="OUTPUT_DIR of the training")
     parser.add_argument("--dataset", help="test set to report; not needed if there is only one")
     parser.add_argument("--protocol", help="whose queries to show (default: full, or the only one)")

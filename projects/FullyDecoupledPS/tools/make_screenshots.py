@@ -26,7 +26,7 @@ from pathlib import Path
 
 from fully_decoupled_ps.data.datasets.prw import load_prw
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from person_search.cli.main import main as person_search
 from person_search.errors import UserError as ApplicationError
 from person_search.index import Person, PersonIndex, open_index
@@ -47,9 +47,7 @@ logger = logging.getLogger("make_screenshots")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
     add("--output", type=Path, required=True, metavar="DIR", help="where the PNG files go")
     add("--run", type=Path, default=Path("output/demo"), help="of make demo (default: output/demo)")

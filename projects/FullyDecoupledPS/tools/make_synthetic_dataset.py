@@ -21,7 +21,7 @@ from fully_decoupled_ps.dataset_tools.synthetic import (
     make_synthetic_dataset,
 )
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -33,9 +33,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def get_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--preset", choices=sorted(PRESETS), default="demo",

@@ -1,8 +1,6 @@
 """Stopping a training whose loss is no longer finite, with one line that says where it was."""
 
-import logging
 import math
-from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -49,26 +47,3 @@ class LatestBatch:
             "lower SOLVER.BASE_LR, or set SOLVER.CLIP_GRADIENTS.ENABLED True, and go on with "
             f"--resume from the last checkpoint in {output_dir}, which is kept"
         )
-
-
-class NoTracebackOfUserErrors(logging.Filter):
-    """Drops what a training loop logs of an exception that the user is told of in one line.
-
-    That is a UserError, or the FloatingPointError that becomes one (:class:`LatestBatch`):
-    Detectron2's main branch logs it where it is raised, and again where the training ends.
-    """
-
-    def __init__(self, is_reported: Callable[[], bool]):
-        """
-        Args:
-            is_reported: whether another process has met an error of the user's; what this one then
-                meets, a lost connection, follows from it.
-        """
-        super().__init__()
-        self.is_reported = is_reported
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not record.exc_info:
-            return True
-        is_told = isinstance(record.exc_info[1], (UserError, FloatingPointError))
-        return not (is_told or self.is_reported())

@@ -24,7 +24,6 @@ from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from ..errors import UserError
 from ..utils.commands import print_error
-from .divergence import NoTracebackOfUserErrors
 
 # In torchrun's store: how many processes of a machine have met an error of the user's.
 _REPORTS = "user_errors_of_machine_{}"
@@ -196,9 +195,21 @@ def _run_under_torchrun(main: Callable, args: Namespace, device_of: Callable) ->
 
 
 def _hide_tracebacks(is_reported: Callable[[], bool]) -> None:
-    """Of errors that the user is told of in one line, and of what follows from another's."""
-    hide = NoTracebackOfUserErrors(is_reported)
-    logging.getLogger("detectron2.engine.train_loop").addFilter(hide)
+    """Of errors that the user is told of in one line, which the training loop would log.
+
+    Args:
+        is_reported: whether another process has met an error of the user's; what this one then
+            meets, a lost connection, follows from it.
+    """
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        if not record.exc_info:
+            return True
+        # Trainer.run_step turns the second one into the first
+        is_told = isinstance(record.exc_info[1], (UserError, FloatingPointError))
+        return not (is_told or is_reported())
+
+    logging.getLogger("detectron2.engine.train_loop").addFilter(is_shown)
 
 
 @contextmanager

@@ -1,11 +1,19 @@
-"""How a command ends where the user has made a mistake: with one line, and status 2."""
+"""What commands have in common: a help, and one line and status 2 for a user's mistake."""
 
+import argparse
 import functools
 import sys
 from collections.abc import Callable
 
 from ..errors import UserError
 from .names import printable
+
+
+def command_parser(doc: str) -> argparse.ArgumentParser:
+    """A parser whose help begins with a module's docstring, in its own lines."""
+    return argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def print_error(error: UserError) -> int:

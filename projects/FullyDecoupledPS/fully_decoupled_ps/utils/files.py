@@ -3,9 +3,9 @@
 import glob
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 from ..errors import UserError
 
@@ -67,12 +67,9 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
 def _sync_folder(folder: str) -> None:
     """The new name is on the disk, too; not every file system can be asked to."""
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with suppress(OSError):
         os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)
 
 
 def remove_partial_files(folder: str, pattern: str) -> list[str]:
@@ -114,6 +111,22 @@ def unwritable(
     cause = os_error_in(error)
     reason = cause.strerror if cause and cause.strerror else " ".join(str(error).split())
     return UserError(f"{os.fspath(path)} can't be written: {reason}; {mend}")
+
+
+def give_up_writing(path: str, close: Callable[[], object], error: OSError) -> NoReturn:
+    """End a file of lines that can't be written further: with its last whole line, and in one line.
+
+    Args:
+        close: of the open file, or of what has it.
+        error: what writing it raised.
+
+    Raises:
+        UserError: always.
+    """
+    with suppress(OSError):  # of what is still in its buffer
+        close()
+    drop_torn_line(path)
+    raise unwritable(path, error) from error
 
 
 @contextmanager

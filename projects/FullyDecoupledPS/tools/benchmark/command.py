@@ -43,7 +43,7 @@ from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
 from fully_decoupled_ps.modeling.precision import choose_autocast
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 from fully_decoupled_ps.utils.arguments import whole_number
-from fully_decoupled_ps.utils.commands import in_one_line
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "prw"
@@ -201,9 +201,7 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     positive, side = whole_number(1), whole_number(32)
     parser.add_argument("what", choices=("inference", "training"))
     parser.add_argument("--config-files", nargs="+", metavar="F", help="instead of the six models")
