@@ -18,7 +18,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -27,6 +26,7 @@ from typing import NamedTuple
 
 import torch
 from tabulate import tabulate
+from tqdm import tqdm
 
 from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
 from fully_decoupled_ps.errors import UserError
@@ -92,8 +92,7 @@ class Runs:
     """Runs ``train_net.py``, several at a time, and remembers what is done."""
 
     def __init__(self, args: argparse.Namespace, total: int):
-        self.args, self.total = args, total
-        self.done, self.start, self.lock = 0, time.monotonic(), threading.Lock()
+        self.args, self.bar = args, tqdm(total=total, unit="run", file=sys.stdout)
         self.environment = {
             **os.environ,
             "DETECTRON2_DATASETS": str(args.output_dir / "datasets"),
@@ -113,10 +112,7 @@ class Runs:
         if record.exists():
             found = json.loads(record.read_text())
             if found["command"] == command:
-                with self.lock:  # it says nothing of how long the others take
-                    self.total -= 1
-                    print(f"{detector}, seed {seed}, {name}: done before", flush=True)
-                return found
+                return self._done(found, "done before")
         folder.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
         with open(log, "w") as f:
@@ -135,8 +131,7 @@ class Runs:
             "metrics": json.loads(metrics.read_text()),
         }
         write_json(record, found)
-        self._say(f"{detector}, seed {seed}, {name}: {found['minutes']:.1f} min")
-        return found
+        return self._done(found, f"{found['minutes']:.1f} min")
 
     def _command(self, detector, seed, folder, name, variant) -> list[str]:
         iterations = self.args.iterations
@@ -150,11 +145,10 @@ class Runs:
         config = CONFIGS / f"{detector}_R18.yaml"
         return [str(x) for x in (PROJECT / "train_net.py", "--config-file", config, *opts)]
 
-    def _say(self, text: str) -> None:
-        with self.lock:
-            self.done += 1
-            left = (time.monotonic() - self.start) / self.done * (self.total - self.done) / 60
-            print(f"[{self.done}/{self.total}] {text}, {left:.0f} min left", flush=True)
+    def _done(self, found: dict, text: str) -> dict:
+        self.bar.write(f"{found['detector']}, seed {found['seed']}, {found['variant']}: {text}")
+        self.bar.update()
+        return found
 
 
 def run_all(args: argparse.Namespace) -> list[dict]:

@@ -23,6 +23,9 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
+
+from PIL import Image
 
 from fully_decoupled_ps.data.datasets.prw import load_prw
 from fully_decoupled_ps.errors import UserError
@@ -60,9 +63,10 @@ def served(service: SearchService, folder: Path) -> Iterator[str]:
     """Serve the page from a thread; yields its address. Uploaded files go to ``folder``."""
     from person_search.web.server import address, bind, make_server
 
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    with bind("127.0.0.1", 0) as bound:
+    with (
+        mock.patch.dict(os.environ, GRADIO_TEMP_DIR=str(folder)),
+        bind("127.0.0.1", 0) as bound,
+    ):
         server = make_server(service, "127.0.0.1")
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
@@ -73,9 +77,6 @@ def served(service: SearchService, folder: Path) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(timeout=10)
-            os.environ.pop("GRADIO_TEMP_DIR")
-            if before is not None:
-                os.environ["GRADIO_TEMP_DIR"] = before
 
 
 @contextlib.contextmanager
@@ -173,8 +174,6 @@ def settled(page) -> bytes:
 
 def shrink(png: bytes, limit: int = MAX_BYTES) -> bytes:
     """A PNG of at most ``limit`` bytes, with fewer colours and, if that is not enough, smaller."""
-    from PIL import Image
-
     image = Image.open(io.BytesIO(png)).convert("RGB")
     while True:
         for colors in (256, 128, 64):
