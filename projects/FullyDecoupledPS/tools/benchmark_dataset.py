@@ -18,7 +18,6 @@ import os
 import platform
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import active_children, get_context, set_start_method
@@ -32,6 +31,7 @@ from scipy.io import savemat
 from tabulate import tabulate
 
 from benchmark.machine import processor_name, share_mebibytes
+from benchmark.timing import timed
 from fully_decoupled_ps import load_config
 from fully_decoupled_ps.data import (
     TrainLoader,
@@ -125,12 +125,6 @@ def as_it_is(dataset_dict: dict[str, Any]) -> dict[str, Any]:
     return dataset_dict
 
 
-def timed(step: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = step()
-    return time.perf_counter() - start, result
-
-
 def measure(layout: str, root: Path, workers: int) -> dict[str, float]:
     """Seconds and MiB by what they are of."""
     logging.disable(logging.WARNING)
@@ -138,10 +132,10 @@ def measure(layout: str, root: Path, workers: int) -> dict[str, float]:
     _, register, split = LAYOUTS[layout]
     register(root, split)
     row: dict[str, Any] = {"layout": layout, "MiB before": share_mebibytes()}
-    row["s to read"], dicts = timed(lambda: DatasetCatalog.get("benchmark"))
+    row["s to read"], dicts = timed(DatasetCatalog.get, "benchmark")
     row["frames"], row["boxes"] = len(dicts), sum(len(d["annotations"]) for d in dicts)
     if split == "test":
-        row["s for protocols"], _ = timed(lambda: get_protocols("benchmark"))
+        row["s for protocols"], _ = timed(get_protocols, "benchmark")
         row["MiB"] = share_mebibytes()
         return row
     row["s to check"], _ = timed(lambda: count_person_ids(dicts) + has_contiguous_ids(dicts))
@@ -156,7 +150,7 @@ def measure(layout: str, root: Path, workers: int) -> dict[str, float]:
     row["MiB"] = share_mebibytes()
     loader.first_iteration, loader.num_workers = 0, workers
     batches = iter(loader)
-    row[f"s to the first batch of {workers} workers"], _ = timed(lambda: next(batches))
+    row[f"s to the first batch of {workers} workers"], _ = timed(next, batches)
     for _ in range(20 * workers):
         next(batches)
     of_workers = [share_mebibytes(child.pid) for child in active_children()]
@@ -167,7 +161,7 @@ def measure(layout: str, root: Path, workers: int) -> dict[str, float]:
 
 def run(layout: str, args: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        seconds, _ = timed(lambda: LAYOUTS[layout][0](Path(folder), args))
+        seconds, _ = timed(LAYOUTS[layout][0], Path(folder), args)
         logging.info("%s: files written in %.0f s", layout, seconds)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             return process.submit(measure, layout, Path(folder), args.workers).result()

@@ -13,7 +13,6 @@ same run on some of the queries, and its time for all of them is in proportion.
 import argparse
 import logging
 import sys
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from tabulate import tabulate
 
 from benchmark import plain_loops
 from benchmark.machine import processor_name, resident_mebibytes
+from benchmark.timing import timed
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.evaluation.predictions import collect_predictions
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
@@ -183,10 +183,11 @@ def time_product(name: str, records: list[dict], repeat: int) -> dict[str, Any]:
     seconds, results = [], None
     before = reset_peak_mebibytes()
     for run in range(repeat):
-        start = time.perf_counter()
-        predictions = collect_predictions(records, evaluator.dataset.image_ids, name)
-        results = evaluator.evaluate_predictions(predictions)
-        seconds.append(time.perf_counter() - start)
+        collecting, predictions = timed(
+            collect_predictions, records, evaluator.dataset.image_ids, name
+        )
+        scoring, results = timed(evaluator.evaluate_predictions, predictions)
+        seconds.append(collecting + scoring)
         if run == 0:
             # The flat copy of the predictions is theirs, what is above it is the evaluation's.
             features = predictions.detections.features.nbytes / 2**20
@@ -208,17 +209,14 @@ def time_reference(name: str, records: list[dict], queries: int) -> float:
         )
         for box, feature in zip(d.get("queries", []), r["query_features"]):
             feature_of[d["image_id"], tuple(box)] = feature
-    start = time.perf_counter()
-    plain_loops.detection(frames)
-    total = time.perf_counter() - start
+    total, _ = timed(plain_loops.detection, frames)
     for protocol in MetadataCatalog.get(name).protocols_fn().values():
         some = protocol[:: max(1, len(protocol) // queries)]
-        start = time.perf_counter()
         for q in some:
             q = {**q, "feature": feature_of[q["image_id"], tuple(q["bbox"])]}
             for cws in (False, True):
-                plain_loops.search_query(frames, q, cws)
-        total += (time.perf_counter() - start) * len(protocol) / len(some)
+                seconds, _ = timed(plain_loops.search_query, frames, q, cws)
+                total += seconds * len(protocol) / len(some)
     return total
 
 

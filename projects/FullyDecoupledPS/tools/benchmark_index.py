@@ -14,7 +14,6 @@ random direction as the query, which is like nobody in the index.
 
 import argparse
 import logging
-import shutil
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ import torch
 from tabulate import tabulate
 
 from benchmark.machine import processor_name, resident_mebibytes
+from benchmark.timing import timed
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
@@ -68,12 +68,8 @@ def fill(index, kind: str, size: int, args: argparse.Namespace) -> dict[str, flo
     writing = 0.0
     with index.writer() as writer:
         for number, block in enumerate(feature_blocks(kind, size, args.dim, rng)):
-            started = time.perf_counter()
-            _add(writer, f"/benchmark/{number}.mp4", block)
-            writing += time.perf_counter() - started
-        started = time.perf_counter()
-        writer.optimize()
-        building = time.perf_counter() - started
+            writing += timed(_add, writer, f"/benchmark/{number}.mp4", block)[0]
+        building, _ = timed(writer.optimize)
     index.refresh()
     return {"write_s": writing, "build_s": building}
 
@@ -103,9 +99,8 @@ def measure(index, features: np.ndarray, args: argparse.Namespace) -> dict[str, 
     """Milliseconds of whole searches through the interface, and recall of similar queries."""
     row = {}
     queries = make_queries(features, args)
-    started = time.perf_counter()
-    index.search(queries["similar"][0], RECALL_AT)
-    row["first_query_s"] = time.perf_counter() - started  # loads it
+    # loads it
+    row["first_query_s"], _ = timed(index.search, queries["similar"][0], RECALL_AT)
     times, cpu_times, rows = [], [], np.arange(len(features))
     shard = index._shards[1]
     for name, some in queries.items():
@@ -113,10 +108,9 @@ def measure(index, features: np.ndarray, args: argparse.Namespace) -> dict[str, 
         # no row is its own
         truth = exact_neighbours(features, rows, some, np.full(len(some), -1))
         for query, expected in zip(some, truth):
-            started, cpu = time.perf_counter(), time.process_time()
-            index.search(query, RECALL_AT)
+            cpu = time.process_time()
+            times.append(timed(index.search, query, RECALL_AT)[0])
             cpu_times.append(time.process_time() - cpu)
-            times.append(time.perf_counter() - started)
             found = shard._searcher.search(query, RECALL_AT)[0]
             shares.append(np.isin(expected, found).mean())
         row[f"recall_{name}"] = float(np.mean(shares))
@@ -128,8 +122,8 @@ def measure(index, features: np.ndarray, args: argparse.Namespace) -> dict[str, 
 
 
 def run_case(kind: str, size: int, args: argparse.Namespace) -> dict:
-    folder = Path(tempfile.mkdtemp(prefix="benchmark_index_", dir=args.folder))
-    try:
+    with tempfile.TemporaryDirectory(prefix="benchmark_index_", dir=args.folder) as name:
+        folder = Path(name)
         info = IndexInfo(fingerprint="0" * 64, dim=args.dim, model="benchmark")
         with open_index(str(folder / "index"), create=info) as index:
             row = {"kind": kind, "persons": size, "dim": args.dim}
@@ -146,8 +140,6 @@ def run_case(kind: str, size: int, args: argparse.Namespace) -> dict:
             row.update(measure(index, features, args))
             row["ivf"] = index._shards[1].records.get("ivf")
             return row
-    finally:
-        shutil.rmtree(folder)
 
 
 def parse_args() -> argparse.Namespace:

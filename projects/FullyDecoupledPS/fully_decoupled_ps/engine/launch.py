@@ -34,7 +34,7 @@ def launch(
 ) -> None:
     """Call ``main(args)`` in as many processes as ``args`` or torchrun say.
 
-    A :class:`UserError` of any process is printed to stderr as one line, once a machine, and the
+    A :class:`UserError` of any process is printed to stderr as one line, once per machine, and the
     exit status is then 2.
 
     Args:
