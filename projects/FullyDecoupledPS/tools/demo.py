@@ -24,7 +24,8 @@ from benchmark.timing import time_in_turns
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
-from fully_decoupled_ps.visualization.report import write_report
+from make_report import parse_args as parse_report_args
+from make_report import report
 
 PROJECT = Path(__file__).resolve().parent.parent
 TRAIN = [PROJECT / "train_net.py", "--config-file"]
@@ -142,14 +143,9 @@ def run_demo(output_dir: Path, opts: list) -> None:
     steps.say("Drawing the report")
     inference = output_dir / "reid" / "inference" / DATASET
     seconds = time.monotonic() - start
-    report = write_report(
-        output_dir / "report.html",
-        title="Person search on a synthetic benchmark",
-        results=inference / "metrics.json",
-        queries_file=inference / "queries_full.json",
-        training_logs={s: output_dir / s / "metrics.json" for s in ("detection", "reid")},
-        floor=floor_dir / "metrics.json",
-        untrained=inference / "untrained" / "metrics.json",
+    title = "Person search on a synthetic benchmark"
+    page = report(
+        parse_report_args(["--run-dir", str(output_dir), "--dataset", DATASET, "--title", title]),
         facts={
             "Command": "make demo",
             "Machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
@@ -160,18 +156,18 @@ def run_demo(output_dir: Path, opts: list) -> None:
     results = collect_results(inference, floor_dir, seconds)
     write_json(output_dir / "results.json", results)
     print("\n" + format_results(results))
-    print(f"\nReport: {report}")
+    print(f"\nReport: {page}")
 
 
 def collect_results(inference: Path, floor_dir: Path, seconds: float) -> dict:
     """The trained network's metrics, and the search metrics of what it is compared with."""
-    untrained = json.loads((inference / "untrained" / "metrics.json").read_text())
-    return {
-        **json.loads((inference / "metrics.json").read_text()),
-        "floor": json.loads((floor_dir / "metrics.json").read_text())["search"],
-        "untrained": untrained["search"],
-        "seconds": seconds,
-    }
+
+    def metrics(folder: Path) -> dict:
+        return json.loads((folder / "metrics.json").read_text())
+
+    others = {"floor": floor_dir, "untrained": inference / "untrained"}
+    searches = {name: metrics(folder)["search"] for name, folder in others.items()}
+    return {**metrics(inference), **searches, "seconds": seconds}
 
 
 def format_results(results: dict) -> str:

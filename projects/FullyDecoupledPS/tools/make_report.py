@@ -11,6 +11,7 @@ floor/metrics.json and reid/inference/<dataset>/untrained/metrics.json.
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from fully_decoupled_ps.errors import UserError
@@ -51,8 +52,8 @@ def existing(path: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def report(args: argparse.Namespace) -> Path:
-    """Find the inputs of the run and write its page; returns the page's path."""
+def report(args: argparse.Namespace, facts: Mapping[str, str] | None = None) -> Path:
+    """Find the inputs of the run and write its page, with facts of it; returns the page's path."""
     run = args.run_dir
     evaluation = choose(run / "reid" / "inference", "*", args.dataset, "--dataset")
     protocol = args.protocol
@@ -68,6 +69,7 @@ def report(args: argparse.Namespace) -> Path:
         floor=args.floor or existing(run / "floor" / "metrics.json"),
         untrained=args.untrained or existing(evaluation / "untrained" / "metrics.json"),
         image_root=args.image_root,
+        facts=facts,
     )
 
 
