@@ -180,13 +180,11 @@ def fetch_sdist(folder: Path) -> Path:
     # isolation that finds the installed torch instead of downloading another one.
     command += ["--no-binary", ":all:", "--no-build-isolation", "--require-hashes"]
     command += ["--dest", str(folder), "-r", str(requirements)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    failed = subprocess.run(command).returncode
     found = sorted(folder.glob("pb1*detectron2-0.6.tar.gz"))
-    if done.returncode or not found:
-        errors = [line for line in done.stdout.splitlines() if "error" in line.lower()]
-        said = (errors or done.stdout.splitlines() or ["nothing"])[-1].strip()
+    if failed or not found:
         raise BuildError(
-            f"pip could not fetch {SDIST_REQUIREMENT}: it said '{said}'; check that torch is "
+            f"pip could not fetch {SDIST_REQUIREMENT}; its message is above. Check that torch is "
             "installed and the package index reachable, or name a downloaded file with --sdist"
         )
     return found[0]

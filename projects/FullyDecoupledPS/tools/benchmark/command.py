@@ -25,8 +25,7 @@ import torchvision
 from detectron2.modeling import build_model
 
 from benchmark.loader import loader_images_per_second
-from benchmark.machine import processor_name
-from benchmark.memory import peak_mebibytes
+from benchmark.machine import peak_mebibytes, processor_name
 from benchmark.networks import (
     benchmark_config,
     build_for_inference,
