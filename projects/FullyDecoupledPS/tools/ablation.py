@@ -91,8 +91,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 class Runs:
     """Runs ``train_net.py``, several at a time, and remembers what is done."""
 
-    def __init__(self, args: argparse.Namespace, total: int):
-        self.args, self.bar = args, tqdm(total=total, unit="run", file=sys.stdout)
+    def __init__(self, args: argparse.Namespace, bar: tqdm):
+        self.args, self.bar = args, bar
         self.environment = {
             **os.environ,
             "DETECTRON2_DATASETS": str(args.output_dir / "datasets"),
@@ -156,9 +156,13 @@ def run_all(args: argparse.Namespace) -> list[dict]:
     make_synthetic_dataset(args.output_dir / "datasets" / "synthetic", DATASET, workers=2)
     pairs = [(detector, seed) for seed in args.seeds for detector in args.detectors]
     variants = [(name, VARIANTS[name]) for name in args.variants]
-    runs = Runs(args, total=len(pairs) * (1 + len(variants)))
+    total = len(pairs) * (1 + len(variants))
     detector_alone = Variant("detector alone", "detection", (), False)
-    with ThreadPoolExecutor(args.jobs) as pool:
+    with (
+        tqdm(total=total, unit="run", file=sys.stdout) as bar,
+        ThreadPoolExecutor(args.jobs) as pool,
+    ):
+        runs = Runs(args, bar)
         first = {p: pool.submit(runs.train, *p, "detector", detector_alone) for p in pairs}
         found = [future.result() for future in first.values()]
         rest = [pool.submit(runs.train, *pair, *item) for pair in pairs for item in variants]
