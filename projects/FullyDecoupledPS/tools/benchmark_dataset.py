@@ -167,7 +167,8 @@ def run(layout: str, args: argparse.Namespace) -> dict[str, float]:
             return process.submit(measure, layout, Path(folder), args.workers).result()
 
 
-def parse_args() -> argparse.Namespace:
+@in_one_line
+def main() -> None:
     parser = command_parser(__doc__)
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     parser.add_argument("--layout", default="", help="only layouts whose name holds this")
@@ -179,12 +180,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--folder", type=Path, help="where files are written; default: as for all")
     parser.add_argument("--seed", type=whole_number(0, MAX_SEED), default=0)
-    return parser.parse_args()
-
-
-@in_one_line
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     rows = [run(layout, args) for layout in LAYOUTS if args.layout in layout]
     keys = list(dict.fromkeys(key for row in rows for key in row))

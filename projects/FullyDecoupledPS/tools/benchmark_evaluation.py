@@ -243,7 +243,8 @@ def run_case(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-def parse_args() -> argparse.Namespace:
+@in_one_line
+def main() -> None:
     parser = command_parser(__doc__)
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     parser.add_argument("--case", default="", help="only cases whose name holds this")
@@ -258,12 +259,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=whole_number(1), default=2)
     parser.add_argument("--seed", type=whole_number(0, MAX_SEED), default=0)
-    return parser.parse_args()
-
-
-@in_one_line
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     logging.disable(logging.INFO)
     torch.set_num_threads(args.threads)
     rows = []

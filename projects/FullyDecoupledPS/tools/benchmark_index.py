@@ -142,7 +142,8 @@ def run_case(kind: str, size: int, args: argparse.Namespace) -> dict:
             return row
 
 
-def parse_args() -> argparse.Namespace:
+@in_one_line
+def main() -> None:
     parser = command_parser(__doc__)
     parser.add_argument("--sizes", type=whole_number(1), nargs="+", default=[100_000, 1_000_000])
     parser.add_argument(
@@ -156,12 +157,7 @@ def parse_args() -> argparse.Namespace:
         "--folder", help="where the index is made, and removed again (default: the system's)"
     )
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
-    return parser.parse_args()
-
-
-@in_one_line
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
     faiss.omp_set_num_threads(args.threads)
