@@ -47,16 +47,18 @@ class Training(nn.Module):
 
     def __init__(self, focal_gamma, norm, conv5_norm):
         super().__init__()
+        side_net = SideNet(
+            side_ada=nn.Identity(),
+            res3=nn.Sequential(nn.Conv2d(4, 6, 3, 2, 1), get_norm(norm, 6), nn.ReLU()),
+            res4=nn.Sequential(nn.Conv2d(6, 8, 3, 2, 1), nn.ReLU()),
+            res5=nn.Sequential(nn.Conv2d(8, 12, 3, padding=1), get_norm(conv5_norm, 12)),
+            feature_dim=12,
+            fusions={"res3": AlphaBlendFusion(6, 6), "res4": AlphaBlendFusion(8, 8)},
+        )
         self.reid = ReIDBranch(
-            side_net=SideNet(
-                side_ada=nn.Identity(),
-                res3=nn.Sequential(nn.Conv2d(4, 6, 3, 2, 1), get_norm(norm, 6), nn.ReLU()),
-                res4=nn.Sequential(nn.Conv2d(6, 8, 3, 2, 1), nn.ReLU()),
-                res5=nn.Sequential(nn.Conv2d(8, 12, 3, padding=1), get_norm(conv5_norm, 12)),
-                feature_dim=12,
-                fusions={"res3": AlphaBlendFusion(6, 6), "res4": AlphaBlendFusion(8, 8)},
-            ),
+            side_net=side_net,
             head=ReIDHead(
+                conv5=side_net.res5,
                 pooler=ROIPooler((4, 2), scales=[1 / 16], sampling_ratio=2, pooler_type="ROIAlign"),
                 pooling=GeMPooling(),
                 feature_dim=12,
@@ -73,7 +75,7 @@ class Training(nn.Module):
 
 
 def batch(step, ranks):
-    """Maps and ground truth of an image a rank."""
+    """Maps and ground truth of one image per rank."""
     generators = [torch.Generator().manual_seed(10 * step + rank) for rank in ranks]
     sizes = {"res2": (4, 16, 24), "res3": (6, 8, 12), "res4": (8, 4, 6)}
     maps = {

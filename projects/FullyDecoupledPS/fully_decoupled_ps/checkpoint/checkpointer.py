@@ -9,6 +9,7 @@ from torch import nn
 from ..data.fingerprint import differences
 from ..errors import UserError
 from ..utils.files import atomic_write, os_error_in, remove_partial_files, unwritable
+from .names import current_name
 from .reading import read_checkpoint, unreadable
 
 _LOOKUP_TABLE = ".lookup_table"
@@ -109,7 +110,8 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         reid = getattr(self.model, "reid", None)
         if reid is not None and checkpoint.pop("matching_heuristics", False):
             checkpoint["model"] = self._align_with_detector(checkpoint)
-        state = checkpoint["model"]
+        state = {current_name(name): value for name, value in checkpoint["model"].items()}
+        checkpoint["model"] = state
         if _is_plain_detector(state):
             state = checkpoint["model"] = {f"detector.{k}": v for k, v in state.items()}
         if reid is not None:
