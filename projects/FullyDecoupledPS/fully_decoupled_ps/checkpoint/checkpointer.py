@@ -112,7 +112,7 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
             checkpoint["model"] = self._align_with_detector(checkpoint)
         state = {current_name(name): value for name, value in checkpoint["model"].items()}
         checkpoint["model"] = state
-        if _is_plain_detector(state):
+        if any(name.startswith("backbone.") for name in state):  # of Detectron2 itself
             state = checkpoint["model"] = {f"detector.{k}": v for k, v in state.items()}
         if reid is not None:
             if self.new_training_data is not None and has_reid_weights(state):
@@ -187,27 +187,20 @@ def trained_names(module: nn.Module) -> set[str]:
     return {name for name in module.state_dict() if not name.endswith("num_batches_tracked")}
 
 
-def _is_plain_detector(state: dict) -> bool:
-    return any(name.startswith("backbone.") for name in state)
-
-
 def _fit_memories(reid: nn.Module, state: dict) -> None:
     """Give the memories of a branch, one for each of its heads, the checkpoint's sizes."""
     for name, memory in _memories(reid, state):
-        _fit_memory(memory, len(state[name + _LOOKUP_TABLE]))
+        rows = len(state[name + _LOOKUP_TABLE])
+        if memory.num_ids == 0:
+            memory.resize_lookup_table(rows)
+        elif memory.num_ids != rows:
+            raise UserError(
+                f"the checkpoint was trained on {rows} identities, but MODEL.REID.NUM_IDS (or the "
+                f"training data) says {memory.num_ids}; use the data that it was trained on"
+            )
 
 
 def _memories(reid: nn.Module, state: dict) -> list[tuple[str, nn.Module]]:
     """A branch's memories that a state dict has as well, by their names there."""
     named = ((f"reid.{name}", module) for name, module in reid.named_modules())
     return [(name, module) for name, module in named if name + _LOOKUP_TABLE in state]
-
-
-def _fit_memory(memory: nn.Module, rows: int) -> None:
-    if memory.num_ids == 0:
-        memory.resize_lookup_table(rows)
-    elif memory.num_ids != rows:
-        raise UserError(
-            f"the checkpoint was trained on {rows} identities, but MODEL.REID.NUM_IDS (or the "
-            f"training data) says {memory.num_ids}; use the data that it was trained on"
-        )

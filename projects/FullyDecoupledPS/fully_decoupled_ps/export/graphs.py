@@ -129,7 +129,11 @@ class WholeNetwork(nn.Module):
 
 @contextmanager
 def traceable():
-    """Within the context, numbers of boxes stay symbolic, and attention is plain operators."""
+    """Within the context, numbers of boxes stay symbolic, and attention is plain operators.
+
+    Python's ``len`` makes an int of whatever ``__len__`` returns, so the numbers stay symbolic only
+    where Detectron2's own code calls another ``len``; an argument or a subclass can't reach that.
+    """
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

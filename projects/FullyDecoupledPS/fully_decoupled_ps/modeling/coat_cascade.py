@@ -68,7 +68,7 @@ class CoatROIHeads(ROIHeadsWithRegions, CascadeROIHeads):
         if len(threshs) != stages:
             raise UserError(
                 f"MODEL.COAT.NMS_THRESHS has {len(threshs)} values for the {stages} stages of "
-                "MODEL.ROI_BOX_CASCADE_HEAD.IOUS; give one a stage"
+                "MODEL.ROI_BOX_CASCADE_HEAD.IOUS; give one per stage"
             )
         return {**super().from_config(cfg, input_shape), "nms_threshs": tuple(threshs)}
 

@@ -14,12 +14,7 @@ from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
 from .ignore_regions import attach_regions
 from .losses import build_reid_losses
-from .precision import (
-    autocast,
-    full_precision,
-    keep_boxes_in_float32,
-    precision_from_config,
-)
+from .precision import autocast, keep_boxes_in_float32, precision_from_config
 from .reid_head import REID_MAP_STRIDE, ReIDHead
 from .reid_side_net import SideNet, build_reid_side_net
 from .side_net_run import SideNetRun
@@ -100,7 +95,8 @@ class TrainedHead(nn.Module):
         if sum(counts):
             embeddings = self.head(reid_map, boxes, counts)
             all_ids = gather_rows(person_ids, counts)
-            with full_precision(embeddings.device):
+            # what is in float32 is computed in float32, also within autocast
+            with torch.autocast(embeddings.device.type, enabled=False):
                 for loss in self.losses:
                     losses.update(loss(embeddings, all_ids, self.memory))
                 self.memory.update(embeddings, all_ids)
