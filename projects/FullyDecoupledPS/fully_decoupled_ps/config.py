@@ -92,7 +92,7 @@ def _add_coupled_config(cfg: CN) -> None:
     cfg.MODEL.COUPLED.FEATURES = "backbone.res4"
     # Strides of these maps.
     cfg.MODEL.COUPLED.STRIDES = (16,)
-    # The module that what is pooled goes through; "": none.
+    # The module between RoIAlign and the predictions; "": none.
     cfg.MODEL.COUPLED.CONV5 = "roi_heads.res5"
 
 
@@ -136,9 +136,8 @@ def _add_reid_config(cfg: CN) -> None:
     # What it starts from: an ImageNet checkpoint's path or URL, "detector" (a copy of f_d's own
     # layers) or "random". It must be said: there is no silent random initialisation.
     reid.SIDE_NET.WEIGHTS = ""
-    # Of these of "res3", "res4", "res5", training computes the inside of the blocks again in the
-    # backward pass, for less memory and equal results (not in the paper). "res3" saves most for the
-    # least time.
+    # Those of "res3", "res4" and "res5" whose blocks training computes again in the backward pass,
+    # for less memory and equal results (not in the paper). "res3" saves most for the least time.
     reid.SIDE_NET.CHECKPOINTING = ()
 
     reid.FUSION = CN()
@@ -200,7 +199,7 @@ def _add_test_config(cfg: CN) -> None:
     # (k1, k2) of context bipartite graph matching: evaluate with it as well (not in the paper;
     # SeqNet's are (30, 4) for PRW and (10, 3) for CUHK-SYSU).
     cfg.TEST.SEARCH.CBGM = ()
-    # Evaluate only the protocols whose galleries have so many frames; all protocols if empty.
+    # Numbers of frames: evaluate only protocols with galleries of such a size; if empty, all.
     cfg.TEST.SEARCH.GALLERY_SIZES = ()
     # Evaluate search in ground-truth boxes as well, an upper bound for the detector.
     cfg.TEST.SEARCH.GT_BOXES = False

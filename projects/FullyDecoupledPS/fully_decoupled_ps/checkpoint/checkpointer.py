@@ -43,9 +43,9 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
 
     Attributes:
         has_loaded_reid: whether a loaded checkpoint held a re-id branch.
-        training_data: the fingerprint of what a loaded network, whose training was not resumed, was
-            trained on; None if the checkpoint does not say.
-        new_training_data: the fingerprint of what a training that starts is of. A re-id network
+        training_data: the fingerprint of what a network, loaded but not resumed, was trained on;
+            None if the checkpoint does not say.
+        new_training_data: the fingerprint of the data of a training that starts. A re-id network
             that was trained on other persons is then taken without its memories of them; None, as
             in a training that goes on, keeps them.
     """
@@ -142,7 +142,7 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         )
 
     def _align_with_detector(self, checkpoint) -> dict:
-        """An ImageNet file's tensors by the detector's names. By their ends they fit both nets."""
+        """An ImageNet file's tensors by the detector's names; their ends would fit both nets."""
         self._convert_ndarray_to_tensor(checkpoint["model"])
         return align_and_update_state_dicts(
             self.model.detector.state_dict(),

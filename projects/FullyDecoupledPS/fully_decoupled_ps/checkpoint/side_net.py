@@ -25,7 +25,7 @@ def initialize_side_net(reid: nn.Module, weights: str, detector: nn.Module) -> N
         detector: the trained f_d.
 
     Raises:
-        UserError: if nothing is said, or a layer is not in what is said.
+        UserError: if ``weights`` is empty, or names something without one of the layers.
     """
     if not hasattr(reid, "side_net"):  # of a coupled network: the detector's own layers
         return

@@ -76,7 +76,7 @@ class ReIDPath(nn.Module):
 
 
 class WholeNetwork(nn.Module):
-    """From one image to boxes, scores and features: one, because the numbers of boxes differ."""
+    """From one image to boxes, scores and features; only one, as each has its number of boxes."""
 
     # Detectron2 asks, in Python, for the values and numbers of the boxes that it has found.
     has_static_control_flow = False

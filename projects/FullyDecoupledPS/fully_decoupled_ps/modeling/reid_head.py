@@ -59,7 +59,7 @@ class BNNeck(nn.BatchNorm1d):
 
 
 class PersonROIPooler(ROIPooler):
-    """Detectron2's, for tall RoIs from several maps as well; its own are square there."""
+    """Detectron2's pooler, also for tall RoIs from several maps, which are square in its own."""
 
     def forward(self, x: list[torch.Tensor], box_lists: list[Boxes]):
         """L maps (B, C, H / s, W / s), and B lists of N boxes in all -> (N, C, h, w)."""
@@ -149,7 +149,7 @@ class ReIDHead(nn.Module):
         return F.normalize(self.norm(x)) if len(x) else x
 
     def embed_rois(self, reid_map, rois: torch.Tensor) -> torch.Tensor:
-        """What :meth:`forward` gives at inference, without lists, which no graph has.
+        """What :meth:`forward` gives at inference, from tensors alone, as an exported graph needs.
 
         Args:
             reid_map: as there.
