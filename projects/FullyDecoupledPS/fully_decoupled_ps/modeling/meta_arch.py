@@ -5,11 +5,12 @@ from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Boxes
+from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from .box_noise import BoxNoise
-from .distributed import count_rows, gather_rows
+from .distributed import gather_rows
 from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
 from .ignore_regions import attach_regions
@@ -89,7 +90,7 @@ class TrainedHead(nn.Module):
         copies = self.box_noise.num_copies + 1
         boxes = [self.box_noise(x.gt_boxes, x.image_size) for x in gt_instances]
         person_ids = torch.cat([x.gt_person_ids.repeat(copies) for x in gt_instances])
-        counts = count_rows(len(person_ids), person_ids.device)
+        counts = comm.all_gather(len(person_ids))
         reid_map = self.make_map(maps)
         losses = {}
         if sum(counts):
