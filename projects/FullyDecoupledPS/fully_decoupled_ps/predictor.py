@@ -97,8 +97,8 @@ class Predictor:
         fingerprint: of its weights and of what else its features depend on, 64 hexadecimal digits.
         dim: D, length of a feature.
         location, weights: where it was loaded from, as :func:`load_network` has them, absolute.
-        mapper: :class:`InputMapper`.
-        score_thresh: of the config, ``TEST.SEARCH.SCORE_THRESH``.
+        mapper: makes the network's input of a picture.
+        score_thresh: ``TEST.SEARCH.SCORE_THRESH`` of the config.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module, location: str, weights: str = ""):
