@@ -87,7 +87,7 @@ def test_a_checkpoint_of_then_goes_on(config, stage, opts, tmp_path):
 
 
 def test_a_checkpoint_of_then_without_conv5_is_refused(tmp_path):
-    """What is missing is told by its name of today."""
+    """The error gives the missing tensor its current name."""
     _, model = network("faster_rcnn_R50", "reid", ())
     state = earlier(model).state_dict()
     del state["reid.side_net.res5.0.conv1.weight"]
