@@ -71,7 +71,7 @@ class Trainer(DefaultTrainer):
         model = self.checkpointer.model
         if model.reid is not None and starts_from_detector:
             weights = self.cfg.MODEL.REID.SIDE_NET.WEIGHTS
-            initialize_side_net(model.reid.side_net, weights, model.detector)
+            initialize_side_net(model.reid, weights, model.detector)
 
     def state_dict(self):
         return {
