@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from ..errors import UserError
-from .figures import new_axes, to_image
+from ..utils.figures import new_axes, to_image
 from .frame_boxes import person_style
 from .labelled_features import LabelledFeatures
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from .figures import new_axes, to_image
+from ..utils.figures import new_axes, to_image
 from .labelled_features import LabelledFeatures
 
 MAX_BOXES = 2000  # drawn; their pairs are two million
