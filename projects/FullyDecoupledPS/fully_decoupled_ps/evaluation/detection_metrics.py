@@ -34,8 +34,8 @@ def evaluate_detection(
     labelled = ground_truth.person_ids >= 0
     dets, gt_rows = match_detections(detections, ground_truth, iou_thresh)
     if len(dets) == 0:
-        counted = {"AP": len(ground_truth), "recall": len(ground_truth)}
-        counted["labelled_recall"] = labelled.sum()
+        persons = len(ground_truth)
+        counted = {"AP": persons, "recall": persons, "labelled_recall": labelled.sum()}
         return {name: 0.0 for name, n in counted.items() if n}
     right = np.zeros(len(detections), dtype=bool)
     right[dets] = True

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import numpy as np
-
 from ..utils.files import atomic_write
 from .frame_tables import Detections
 from .search_dataset import SearchDataset
@@ -28,7 +26,7 @@ def write_query_results(
         detections: those that the rows in ``result`` are of.
         result: with NUM_HITS hits per query.
     """
-    queries = dataset.protocols[protocol]
+    listed = zip(dataset.query_ids[protocol], dataset.protocols[protocol], result.queries)
     content = {
         "version": VERSION,
         "dataset": dataset.name,
@@ -36,29 +34,23 @@ def write_query_results(
         "score_thresh": score_thresh,
         "metrics": {**dict.fromkeys(METRICS), **result.metrics()},
         "queries": [
-            {"query_id": i, **_query_record(dataset, detections, query, found)}
-            for i, query, found in zip(dataset.query_ids[protocol], queries, result.queries)
+            {
+                "query_id": query_id,
+                **_frame_record(dataset, *dataset.frame_numbers([query["image_id"]])),
+                "bbox": list(query["bbox"]),
+                "person_id": query["person_id"],
+                "ap": found.ap,
+                "first_hit_rank": found.first_hit_rank,
+                "num_gt": found.num_gt,
+                "num_tp": found.num_tp,
+                "hits": _hit_records(dataset, detections, found),
+                "missed": _missed_records(dataset, found),
+            }
+            for query_id, query, found in listed
         ],
     }
     with atomic_write(path) as f:
         json.dump(content, f)
-
-
-def _query_record(
-    dataset: SearchDataset, detections: Detections, query: dict[str, Any], found: QueryResult
-) -> dict[str, Any]:
-    (frame,) = dataset.frame_numbers([query["image_id"]])
-    return {
-        **_frame_record(dataset, frame),
-        "bbox": list(query["bbox"]),
-        "person_id": query["person_id"],
-        "ap": found.ap,
-        "first_hit_rank": found.first_hit_rank,
-        "num_gt": found.num_gt,
-        "num_tp": found.num_tp,
-        "hits": _hit_records(dataset, detections, found),
-        "missed": _missed_records(dataset, found),
-    }
 
 
 def _frame_record(dataset: SearchDataset, frame: int) -> dict[str, Any]:
@@ -74,36 +66,29 @@ def _hit_records(
     dataset: SearchDataset, detections: Detections, found: QueryResult
 ) -> list[dict[str, Any]]:
     gt = dataset.ground_truth
-    gt_of_frame = dict(zip(gt.frame_of[found.gt_rows].tolist(), found.gt_rows))
-    records = []
-    for rank, (det, similarity) in enumerate(zip(found.hits, found.hit_similarities), 1):
-        frame = int(detections.frame_of[det])
-        gt_row = gt_of_frame.get(frame)
-        records.append(
-            {
-                "rank": rank,
-                **_frame_record(dataset, frame),
-                "bbox": detections.boxes[det].tolist(),
-                "score": float(detections.scores[det]),
-                "similarity": float(similarity),
-                "correct": bool(np.isin(det, found.true_positives)),
-                "gt_bbox": None if gt_row is None else gt.boxes[gt_row].tolist(),
-            }
-        )
-    return records
+    truth = dict(zip(gt.frame_of[found.gt_rows].tolist(), gt.boxes[found.gt_rows].tolist()))
+    return [
+        {
+            "rank": rank,
+            **_frame_record(dataset, detections.frame_of[det]),
+            "bbox": detections.boxes[det].tolist(),
+            "score": float(detections.scores[det]),
+            "similarity": float(similarity),
+            "correct": det in found.true_positives,
+            "gt_bbox": truth.get(detections.frame_of[det]),
+        }
+        for rank, (det, similarity) in enumerate(zip(found.hits, found.hit_similarities), 1)
+    ]
 
 
 def _missed_records(dataset: SearchDataset, found: QueryResult) -> list[dict[str, Any]]:
     gt = dataset.ground_truth
-    records = []
-    for gt_row, det in zip(found.gt_rows, found.true_positives):
-        if det in found.hits:
-            continue
-        records.append(
-            {
-                **_frame_record(dataset, int(gt.frame_of[gt_row])),
-                "bbox": gt.boxes[gt_row].tolist(),
-                "reason": "not detected" if det < 0 else f"below the first {NUM_HITS}",
-            }
-        )
-    return records
+    return [
+        {
+            **_frame_record(dataset, gt.frame_of[gt_row]),
+            "bbox": gt.boxes[gt_row].tolist(),
+            "reason": "not detected" if det < 0 else f"below the first {NUM_HITS}",
+        }
+        for gt_row, det in zip(found.gt_rows, found.true_positives)
+        if det not in found.hits
+    ]

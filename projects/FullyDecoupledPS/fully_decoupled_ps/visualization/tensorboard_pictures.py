@@ -94,11 +94,7 @@ class EvaluatorWithPictures(PersonSearchEvaluator):
         return drawn
 
     def _main_queries(self) -> list[dict[str, Any]]:
-        protocol = next(iter(self.dataset.protocols))
-        if self.options.gallery_sizes:
-            (size, *_) = self.options.gallery_sizes
-            sizes = {self.dataset.gallery_size(p): p for p in self.dataset.protocols}
-            protocol = sizes[size]
+        protocol = self.dataset.protocol_names(self.options.gallery_sizes)[0]
         path = os.path.join(self.output_dir, f"queries_{protocol}.json")
         return load_queries(path)["queries"]
 
