@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
-from .visualizer import Box, BoxStyle, draw_view
+from .visualizer import Box, BoxStyle, draw_whole
 
 Rectangle = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
@@ -46,11 +46,8 @@ def draw_boxes(
     thin: Sequence[tuple[Box, tuple[int, int, int]]] = (),
 ) -> np.ndarray:
     """`image` (RGB), `width` pixels wide, with boxes, then thin lines (box, RGB), then labels."""
-    height, full_width = image.shape[:2]
-    scale = width / full_width
-    size = (width, max(round(height * scale), 1))
-    styled = [(b.box, b.style) for b in boxes]
-    view = draw_view(image, (0, 0, full_width, height), size, styled)
+    scale = width / image.shape[1]
+    view = draw_whole(image, width, [(b.box, b.style) for b in boxes])
     for box, color in thin:
         left, top, right, bottom = (round(v * scale) for v in box)
         cv2.rectangle(view, (left, top), (right, bottom), color, 2, cv2.LINE_AA)

@@ -184,11 +184,7 @@ def missed_card(missed: Record, name: str, read: Read) -> Record:
     """An appearance of the query person that is not among the hits, with the evaluator's reason."""
     view = visualizer.draw_missed(read(missed["file_name"]), missed, MISSED_CROP)
     alt = f"Appearance missed for {name}, {place(missed)}: {missed['reason']}"
-    return {
-        "missed": missed,
-        "reason": missed["reason"],
-        "picture": picture(view, alt),
-    }
+    return {"missed": missed, "picture": picture(view, alt)}
 
 
 def place(record: Record) -> str:
