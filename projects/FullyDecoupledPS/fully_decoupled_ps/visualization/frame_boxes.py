@@ -1,4 +1,4 @@
-"""Whole frames with labelled boxes, and several of them as one sheet."""
+"""Whole frames with labelled boxes, and several of them as one sheet, as of a whole dataset."""
 
 import colorsys
 import random
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from ..data.images import read_image
 from ..errors import UserError
 from .visualizer import Box, BoxStyle, draw_whole
 
@@ -19,6 +20,7 @@ MARGIN = 10
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 UNLABELLED = BoxStyle((150, 150, 150), dashed=True)
 IGNORED = BoxStyle((240, 240, 240), dashed=True)
+TILE_WIDTH, COLUMNS = 480, 3  # of the sheet of a dataset
 
 
 class LabelledBox(NamedTuple):
@@ -130,3 +132,50 @@ def sample_frames(dicts: Sequence[dict[str, Any]], seed: int) -> list[tuple[int,
         for turn, i in enumerate(by_camera[camera])
     ]
     return [(i, dicts[i]) for _, _, i in sorted(order)]
+
+
+def draw_dataset_sheet(
+    dicts: Sequence[dict[str, Any]], title: str, *, frames: int = 12, seed: int = 0
+) -> np.ndarray:
+    """
+    Args:
+        dicts: dataset dicts.
+        frames: how many to draw at random, spread over the cameras; unreadable ones are skipped.
+
+    Returns:
+        (H, W, 3) uint8 RGB. Labelled persons in their own colours, with id; unlabelled ones grey;
+        regions to ignore white.
+
+    Raises:
+        UserError: no frame can be read.
+    """
+    tiles = []
+    for _, d in sample_frames(dicts, seed):
+        try:
+            image = read_image(d["file_name"])
+        except UserError:
+            continue  # the report of the pictures names it
+        camera = f"camera {d['camera_id']}, " if d.get("camera_id") is not None else ""
+        caption = f"{camera}{d['image_id']}: {len(d['annotations'])} persons"
+        tiles.append((draw_boxes(image, _person_boxes(d), TILE_WIDTH), caption))
+        if len(tiles) == frames:
+            break
+    if not tiles:
+        raise UserError(
+            "no frame can be read, so no sheet can be drawn; check the paths of the pictures"
+        )
+    return sheet(tiles, title, COLUMNS)
+
+
+def _person_boxes(d: dict[str, Any]) -> list[LabelledBox]:
+    """The annotations of a frame, unlabelled ones below, and under them regions to ignore."""
+    annotations = sorted(d["annotations"], key=lambda a: a["person_id"] >= 0)
+    regions = [LabelledBox(box, IGNORED, "ignored") for box in d.get("ignore_regions", ())]
+    return regions + [
+        LabelledBox(
+            a["bbox"],
+            person_style(a["person_id"]),
+            str(a["person_id"]) if a["person_id"] >= 0 else "",
+        )
+        for a in annotations
+    ]
