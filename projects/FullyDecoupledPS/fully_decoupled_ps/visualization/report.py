@@ -12,18 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..data.images import read_image
+from ..evaluation.query_results import PathLike, Record, load_queries, read_json
 from . import curves
 from .html_templates import template_environment
-from .query_cards import (
-    NUM_HARDEST,
-    PathLike,
-    Record,
-    find_image,
-    load_queries,
-    query_card,
-    read_json,
-    select_queries,
-)
+from .query_cards import NUM_HARDEST, find_image, query_card, select_queries
 
 logger = logging.getLogger(__name__)
 

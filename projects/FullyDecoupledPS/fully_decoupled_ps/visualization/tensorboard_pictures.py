@@ -14,10 +14,10 @@ from detectron2.utils.events import EventStorage, get_event_storage
 from ..errors import UserError
 from ..evaluation import PersonSearchEvaluator
 from ..evaluation.predictions import Predictions
+from ..evaluation.query_results import load_queries
 from .embedding_map import draw_embedding_map
 from .frame_pictures import BoxNoise, draw_box_noise, draw_detections
 from .labelled_features import labelled_features
-from .query_cards import load_queries
 from .similarity_histograms import draw_similarity_histograms
 from .worst_queries import draw_worst_queries
 

@@ -7,6 +7,7 @@ truth is known, `correct` and `gt_bbox`. Where there are `camera_id` and `time` 
 says them; a hit that is `weak` is drawn pale, its box grey.
 """
 
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,13 @@ def encode_image(image: np.ndarray, extension: str = ".png", quality: int = 80) 
     """`image` (RGB) as the bytes of a file of type `extension`; `quality` (0..100) is JPEG's."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if extension == ".jpg" else []
     return cv2.imencode(extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+
+def picture(view: np.ndarray, alt: str) -> Record:
+    """Attributes of an <img> that holds its JPEG itself."""
+    data = base64.b64encode(encode_image(view, ".jpg")).decode()
+    height, width = view.shape[:2]
+    return {"src": f"data:image/jpeg;base64,{data}", "width": width, "height": height, "alt": alt}
 
 
 def crop_window(box: Box, image: np.ndarray, size: Size = CROP_SIZE) -> tuple[int, int, int, int]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fully_decoupled_ps.visualization import visualizer
-from fully_decoupled_ps.visualization.query_cards import picture
+from fully_decoupled_ps.visualization.visualizer import picture
 
 from ..errors import UserError
 from ..index import Frame, Person
