@@ -23,8 +23,8 @@ def evaluate_detection(
     of several detections on one person one is right and the others are wrong. All detections count;
     SeqNet's code leaves out those with a score below 0.01, which no detector here gives.
 
-    Of ``ignore_regions``, boxes of the same frames, see ``ignore_regions.py``: a detection that is
-    not right and lies in one is left out.
+    ``ignore_regions`` are boxes of the same frames: a detection that is not right and lies in one
+    is left out, see ``ignore_regions.py``.
 
     Returns:
         ``recall`` = right detections / ground-truth boxes, ``AP`` = scikit-learn's average

@@ -45,15 +45,15 @@ def check_plausible(dataset: SearchDataset, predictions: Predictions) -> None:
     the border of their picture, and if query features do not resemble the detections at the same
     boxes; logs the number of frames without detections.
     """
-    _check_notation(dataset, predictions)
-    _tell_borders(dataset, predictions)
-    _tell_empty_frames(dataset, predictions)
+    _check_notation(dataset, predictions.detections)
+    _tell_borders(dataset, predictions.detections)
+    _tell_empty_frames(dataset, predictions.detections)
     if predictions.searchable:
         _tell_unlike_queries(predictions)
 
 
-def _check_notation(dataset: SearchDataset, predictions: Predictions) -> None:
-    gt, dets = _sample(dataset, predictions.detections)
+def _check_notation(dataset: SearchDataset, detections: Detections) -> None:
+    gt, dets = _sample(dataset, detections)
     sizes = _sizes(dataset)[dets.frame_of]
     if len(gt) < MIN_PERSONS or not len(dets):
         return
@@ -120,8 +120,7 @@ def _sizes(dataset: SearchDataset) -> np.ndarray:
     return np.array(sizes, dtype=np.float64).reshape(-1, 2)
 
 
-def _tell_borders(dataset: SearchDataset, predictions: Predictions) -> None:
-    detections = predictions.detections
+def _tell_borders(dataset: SearchDataset, detections: Detections) -> None:
     over = detections.boxes[:, 2:] - _sizes(dataset)[detections.frame_of]
     over = np.hstack([over, -detections.boxes[:, :2]])
     outside = (over > OVER_BORDER).any(axis=1)
@@ -134,8 +133,8 @@ def _tell_borders(dataset: SearchDataset, predictions: Predictions) -> None:
         )  # fmt: skip
 
 
-def _tell_empty_frames(dataset: SearchDataset, predictions: Predictions) -> None:
-    empty = dataset.gallery_frames & (np.diff(predictions.detections.offsets) == 0)
+def _tell_empty_frames(dataset: SearchDataset, detections: Detections) -> None:
+    empty = dataset.gallery_frames & (np.diff(detections.offsets) == 0)
     persons = empty & (np.diff(dataset.ground_truth.offsets) > 0)
     if persons.any():
         logger.info(

@@ -36,17 +36,13 @@ class EvaluationOptions:
     def variants(self) -> list[SearchVariant]:
         """Those that are run; the first is the one that everything else is compared with."""
         hits = NUM_HITS if self.query_results else 0
-        return [
-            SearchVariant(
-                weight_by_score=cws,
-                score_thresh=thresh,
-                context=context,
-                num_hits=0 if cws or context or thresh != self.score_threshs[0] else hits,
-            )
+        variants = [
+            SearchVariant(weight_by_score=cws, score_thresh=thresh, context=context)
             for thresh in self.score_threshs
             for context in ((None, self.cbgm) if self.cbgm else (None,))
             for cws in ((False, True) if self.cws else (False,))
         ]
+        return [variants[0]._replace(num_hits=hits), *variants[1:]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class Scores:
         return {**self.detection, **self.search_metrics()}
 
     def of_main_variant(self) -> dict[str, SearchResult]:
-        """Protocol name -> result; nothing if there was no search."""
+        """Protocol name -> result; empty if there was no search."""
         _, main = next(iter(self.search), (None, None))
         return {p: result for (p, variant), result in self.search.items() if variant == main}
 
@@ -131,7 +127,8 @@ def score_predictions(
         counts["detections_in_ignore_regions"] = len(predictions.detections) - len(found)
     if not predictions.searchable:
         return Scores(detection, {}, {}, {}, None, counts)
-    protocols = dataset.search_protocols(predictions, options.gallery_sizes)
+    names = dataset.protocol_names(options.gallery_sizes)
+    protocols = [dataset.search_protocol(name, predictions) for name in names]
     found = found.keep(found.scores >= min(options.score_threshs))
     variants = options.variants()
 

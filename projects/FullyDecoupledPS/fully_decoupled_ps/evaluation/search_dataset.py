@@ -24,14 +24,14 @@ class SearchDataset:
     Attributes:
         name: the registered name.
         dicts: the dataset dicts of I frames.
-        image_ids: theirs.
-        cameras: theirs, None where a frame has no "camera_id".
+        image_ids: of each frame.
+        cameras: of each frame, None where it has no "camera_id".
         ground_truth: all annotated boxes.
         ignore_regions: boxes of what is to be ignored, see ``ignore_regions.py``.
         gallery_frames: (I,) bool, false for frames that hold queries only.
         protocols: name -> queries, as :func:`fully_decoupled_ps.data.get_protocols` describes.
-        query_ids: name -> the queries' places in the dataset's own list of them.
-        num_queries_left_out: name -> how many of that list are left out.
+        query_ids: name -> the places of these queries among all that the dataset has.
+        num_queries_left_out: name -> how many of all are left out.
     """
 
     def __init__(self, name: str):
@@ -96,17 +96,6 @@ class SearchDataset:
                 )
         return [sizes[size] for size in gallery_sizes]
 
-    def search_protocols(
-        self, predictions: Predictions, gallery_sizes: Sequence[int] = ()
-    ) -> list[SearchProtocol]:
-        """The protocols of :meth:`protocol_names` in frame numbers and rows of query features.
-
-        Raises:
-            UserError: no such size, a query without a feature, or an unknown image in a gallery.
-        """
-        names = self.protocol_names(gallery_sizes)
-        return [self._search_protocol(name, predictions) for name in names]
-
     def ground_truth_as_detections(self, predictions: Predictions) -> Detections:
         """All annotated boxes with score 1 and the features predicted for them.
 
@@ -129,7 +118,12 @@ class SearchDataset:
         perfect = Detections(gt.boxes.astype(np.float32), ones, gt.offsets, features)
         return perfect.keep(rows >= 0)
 
-    def _search_protocol(self, name: str, predictions: Predictions) -> SearchProtocol:
+    def search_protocol(self, name: str, predictions: Predictions) -> SearchProtocol:
+        """The protocol of that name in frame numbers and rows of the predicted query features.
+
+        Raises:
+            UserError: a query without a feature, or an unknown image in a gallery.
+        """
         queries = self.protocols[name]
         frames = self.frame_numbers([q["image_id"] for q in queries])
         boxes = np.array([q["bbox"] for q in queries], dtype=np.float64).reshape(-1, 4)

@@ -3,6 +3,7 @@
 import colorsys
 import random
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import cv2
@@ -122,16 +123,12 @@ def text_line(text: str, width: int, scale: float = 0.4) -> np.ndarray:
 
 
 def sample_frames(dicts: Sequence[dict[str, Any]], seed: int) -> list[tuple[int, dict[str, Any]]]:
-    """All frames and their places at random, but one of each camera in turn."""
+    """All frames with their places, in random order, but one of each camera in turn."""
     by_camera: dict[Any, list[int]] = {}
     for i in random.Random(seed).sample(range(len(dicts)), len(dicts)):
         by_camera.setdefault(dicts[i].get("camera_id"), []).append(i)
-    order = [
-        (turn, k, i)
-        for k, camera in enumerate(sorted(by_camera, key=str))
-        for turn, i in enumerate(by_camera[camera])
-    ]
-    return [(i, dicts[i]) for _, _, i in sorted(order)]
+    turns = zip_longest(*(by_camera[camera] for camera in sorted(by_camera, key=str)))
+    return [(i, dicts[i]) for turn in turns for i in turn if i is not None]
 
 
 def draw_dataset_sheet(

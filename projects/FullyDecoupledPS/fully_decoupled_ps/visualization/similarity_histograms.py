@@ -1,4 +1,4 @@
-"""How similar boxes of the same and of different persons are: two histograms that should part."""
+"""How similar boxes of the same and of different persons are: their histograms should lie apart."""
 
 import numpy as np
 from sklearn.metrics import roc_auc_score

@@ -1,4 +1,4 @@
-"""The queries that fared worst, each beside its first hits."""
+"""The queries of the lowest average precision, each beside its first hits."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
