@@ -90,6 +90,6 @@ def evaluate_color_histogram(
     """
     evaluator = PersonSearchEvaluator(dataset_name, distributed=False, output_dir=output_dir)
     evaluator.reset()
-    for frame in tqdm(evaluator.dataset.dicts, desc="Colour histograms", unit="frame"):
+    for frame in tqdm(evaluator.dataset.dicts, desc="Colour histograms", mininterval=1):
         evaluator.process([frame], [_predict(frame)])
     return evaluator.evaluate()

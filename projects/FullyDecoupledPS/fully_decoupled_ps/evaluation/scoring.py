@@ -1,5 +1,6 @@
 """From predictions to every figure: which searches are run, and what each result is called."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from .search_metrics import SearchResult, SearchVariant, evaluate_search
 
 # IoU of a right detection, and what it adds to a figure's name; the published ones are at 0.5.
 DETECTION_IOUS = {0.5: "", 0.7: "_iou70"}
+# The end of a search task's name, which tells how it differs from the main variant.
+SUFFIX = re.compile(r"(?:_score(?P<score>[^_]+))?(?P<cbgm>_cbgm)?(?P<cws>_cws)?(?P<gt>_gt_boxes)?$")
 
 Metrics = dict[str, dict[str, float]]
 

@@ -7,12 +7,12 @@ colour-histogram matcher (the floor) and the same network before its re-id train
 
 import logging
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from ..data.images import read_image
 from ..evaluation.query_results import PathLike, Record, load_queries, read_json
+from ..evaluation.scoring import SUFFIX
 from . import curves
 from .html_templates import template_environment
 from .query_cards import NUM_HARDEST, find_image, query_card, select_queries
@@ -27,10 +27,7 @@ TRAINED = "This network"
 UNTRAINED = "Same network before its re-id training"
 FLOOR = "Floor: colour histograms of the true boxes"
 
-# How the evaluator ends the name of a search task that is not scored in the plain way.
-VARIANT = re.compile(
-    r"(?:_score(?P<score>[\d.]+))?(?P<cbgm>_cbgm)?(?P<cws>_cws)?(?P<gt>_gt_boxes)?$"
-)
+# Group of SUFFIX -> what it says of a search.
 VARIANT_WORDS = {
     "score": "detections from a score of {}",
     "cbgm": "context matching",
@@ -161,7 +158,7 @@ def result_tables(metrics: Record, references: Mapping[str, Record | None]) -> l
 
 def _variant(group: str) -> tuple[str, str]:
     """A search task's name without the variant, and the variant in words."""
-    match = VARIANT.search(group)
+    match = SUFFIX.search(group)
     words = [text.format(match[key]) for key, text in VARIANT_WORDS.items() if match[key]]
     return group[: match.start()], TRAINED + (", with " if words else "") + " and ".join(words)
 
