@@ -59,12 +59,9 @@ def query_card(query: Record, read: Read) -> Record:
     name = f"query {query['query_id']}"
     first, hits = query["first_hit_rank"], query["hits"][:NUM_HITS]
     found = {hit["image_id"]: hit["rank"] for hit in hits if hit.get("correct")}
-    if first is None:
-        status = ("missing", "never found")
-    elif first > len(hits):
-        status = ("missing", f"first right hit at rank {first}, below those shown")
-    else:
-        status = ("found" if first == 1 else "late", f"first right hit at rank {first}")
+    status = ("found" if first == 1 else "late", first_hit(query))
+    if first is None or first > len(hits):
+        status = ("missing", first_hit(query) + ", below those shown" * (first is not None))
     view = visualizer.draw_query(read(query["file_name"]), query)
     missed = sorted(query["missed"], key=lambda m: m["reason"] != NOT_DETECTED)
     return {
@@ -84,18 +81,13 @@ def hit_card(hit: Record, found_at: int | None, name: str, read: Read) -> Record
     """
     image = read(hit["file_name"])
     verdict, note = judge(hit, found_at)
+    alt = f"Hit {hit['rank']} of {name}, {place(hit)}: {verdict}"
+    crop = picture(visualizer.draw_hit(image, hit), alt)
     frame = None
     if note and found_at is None:
         view = visualizer.draw_frame(image, hit, FRAME_WIDTH)
         frame = picture(view, f"The whole frame of hit {hit['rank']}: {note}")
-    alt = f"Hit {hit['rank']} of {name}, {place(hit)}: {verdict}"
-    return {
-        "hit": hit,
-        "verdict": verdict,
-        "note": note,
-        "picture": picture(visualizer.draw_hit(image, hit), alt),
-        "frame": frame,
-    }
+    return {"hit": hit, "verdict": verdict, "note": note, "picture": crop, "frame": frame}
 
 
 def judge(hit: Record, found_at: int | None) -> tuple[str, str]:
@@ -124,6 +116,12 @@ def missed_card(missed: Record, name: str, read: Read) -> Record:
     view = visualizer.draw_missed(read(missed["file_name"]), missed, MISSED_CROP)
     alt = f"Appearance missed for {name}, {place(missed)}: {missed['reason']}"
     return {"missed": missed, "picture": picture(view, alt)}
+
+
+def first_hit(query: Record) -> str:
+    """The rank of the first right hit, in words."""
+    rank = query["first_hit_rank"]
+    return "never found" if rank is None else f"first right hit at rank {rank}"
 
 
 def place(record: Record) -> str:

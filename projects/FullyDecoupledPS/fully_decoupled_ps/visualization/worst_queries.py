@@ -8,7 +8,7 @@ import numpy as np
 from ..data.images import read_image
 from ..errors import UserError
 from .frame_boxes import MARGIN, PAPER, text_line
-from .query_cards import place
+from .query_cards import first_hit, place
 from .visualizer import ranked_montage
 
 COUNT = 8
@@ -57,9 +57,8 @@ def draw_worst_queries(
 
 
 def _caption(query: dict[str, Any]) -> str:
-    first = query["first_hit_rank"]
-    found = "never found" if first is None else f"first right hit at rank {first}"
     return (
         f"query {query['query_id']}, person {query['person_id']}, {place(query)}: "
-        f"AP {100 * query['ap']:.1f}, {found}, {query['num_tp']} of {query['num_gt']} detected"
+        f"AP {100 * query['ap']:.1f}, {first_hit(query)}, {query['num_tp']} of {query['num_gt']} "
+        "detected"
     )
