@@ -134,17 +134,10 @@ def sample_frames(dicts: Sequence[dict[str, Any]], seed: int) -> list[tuple[int,
 def draw_dataset_sheet(
     dicts: Sequence[dict[str, Any]], title: str, *, frames: int = 12, seed: int = 0
 ) -> np.ndarray:
-    """
-    Args:
-        dicts: dataset dicts.
-        frames: how many to draw at random, spread over the cameras; unreadable ones are skipped.
+    """(H, W, 3) uint8 RGB: so many `frames` at random, spread over the cameras.
 
-    Returns:
-        (H, W, 3) uint8 RGB. Labelled persons in their own colours, with id; unlabelled ones grey;
-        regions to ignore white.
-
-    Raises:
-        UserError: no frame can be read.
+    Labelled persons have their own colours, and their ids; unlabelled ones are grey, regions to
+    ignore white. Unreadable frames are skipped; UserError if none can be read.
     """
     tiles = []
     for _, d in sample_frames(dicts, seed):

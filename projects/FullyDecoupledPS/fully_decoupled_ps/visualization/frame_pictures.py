@@ -30,13 +30,10 @@ def draw_detections(
     frames: int = FRAMES,
     seed: int = 0,
 ) -> np.ndarray:
-    """
-    Args:
-        dicts: dataset dicts, in the order of the predictions.
+    """(H, W, 3) uint8 RGB: frames drawn with `seed`, of each camera in turn.
 
-    Returns:
-        (H, W, 3) uint8 RGB: frames drawn with `seed`, of each camera in turn; detections blue with
-        their score, annotated persons dashed amber.
+    Detections are blue with their score, annotated persons dashed amber. `dicts` are in the order
+    of the predictions.
     """
     detections = predictions.detections
     tiles = []

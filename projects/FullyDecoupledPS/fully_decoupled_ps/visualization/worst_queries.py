@@ -28,17 +28,11 @@ def draw_worst_queries(
     hits: int = HITS,
     read: Callable[[str], np.ndarray] = read_image,
 ) -> np.ndarray:
-    """
-    Args:
-        queries: records of a `queries_<protocol>.json`.
-        read: returns the RGB frame of a `file_name`.
+    """(H, W, 3) uint8 RGB: one row per query, its picture and its first hits.
 
-    Returns:
-        (H, W, 3) uint8 RGB: one row per query, its picture and its first hits: green with a tick if
-        right, red with a cross if wrong, dashed where the person really stands.
-
-    Raises:
-        UserError: there is no query, or a picture can't be read.
+    Hits are green with a tick if right, red with a cross if wrong, dashed where the person really
+    stands. `queries` are records of a `queries_<protocol>.json`; `read` returns the RGB frame of a
+    `file_name`. Raises UserError if there is no query, or a picture can't be read.
     """
     worst = worst_queries(queries, count)
     if not worst:
