@@ -28,6 +28,7 @@ from fully_decoupled_ps.data.images import read_image
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import dataset_of_predictions, load_predictions
 from fully_decoupled_ps.evaluation.predictions import Predictions
+from fully_decoupled_ps.evaluation.query_results import load_queries
 from fully_decoupled_ps.evaluation.search_dataset import SearchDataset
 from fully_decoupled_ps.modeling import BoxNoise
 from fully_decoupled_ps.utils.arguments import MAX_SEED, number, whole_number
@@ -37,7 +38,7 @@ from fully_decoupled_ps.visualization.alpha_curve import draw_alphas, read_alpha
 from fully_decoupled_ps.visualization.embedding_map import METHODS, draw_embedding_map
 from fully_decoupled_ps.visualization.frame_pictures import draw_box_noise, draw_detections
 from fully_decoupled_ps.visualization.labelled_features import labelled_features
-from fully_decoupled_ps.visualization.query_cards import find_image, load_queries
+from fully_decoupled_ps.visualization.query_cards import find_image
 from fully_decoupled_ps.visualization.similarity_histograms import draw_similarity_histograms
 from fully_decoupled_ps.visualization.visualizer import encode_image
 from fully_decoupled_ps.visualization.worst_queries import draw_worst_queries

@@ -102,7 +102,7 @@ def _check_sheet_path(path: str) -> None:
 
 
 def _write_sheet(args: argparse.Namespace, inspection: "Inspection") -> None:
-    from ..visualization.dataset_sheet import draw_dataset_sheet
+    from ..visualization.frame_boxes import draw_dataset_sheet
     from ..visualization.visualizer import encode_image
 
     if not inspection.dicts:

@@ -10,7 +10,7 @@ import numpy as np
 from fully_decoupled_ps.utils.files import replace_file
 from fully_decoupled_ps.visualization import visualizer
 from fully_decoupled_ps.visualization.html_templates import template_environment
-from fully_decoupled_ps.visualization.query_cards import PathLike, Record, picture
+from fully_decoupled_ps.visualization.visualizer import Record, picture
 
 from ..errors import translated
 from ..index import WEAK_SIMILARITY
@@ -22,6 +22,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 # Tiles in a row of a montage.
 COLUMNS = 10
 
+PathLike = str | Path
 Read = Callable[[str], np.ndarray | None]
 
 
