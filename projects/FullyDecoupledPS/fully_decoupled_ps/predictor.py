@@ -19,7 +19,7 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from torch import nn
 
-from .checkpoint import PersonSearchCheckpointer
+from .checkpoint import PersonSearchCheckpointer, earlier_name
 from .checkpoint.trained_with import check_trained_with
 from .config import last_checkpoint, load_config
 from .data import videos
@@ -98,8 +98,8 @@ class Predictor:
         fingerprint: of its weights and of what else its features depend on, 64 hexadecimal digits.
         dim: D, length of a feature.
         location, weights: where it was loaded from, as :func:`load_network` has them, absolute.
-        mapper: :class:`InputMapper`.
-        score_thresh: of the config, ``TEST.SEARCH.SCORE_THRESH``.
+        mapper: makes the network's input of a picture.
+        score_thresh: ``TEST.SEARCH.SCORE_THRESH`` of the config.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module, location: str, weights: str = ""):
@@ -149,9 +149,12 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
         f"{name}." for name, module in model.named_modules() if isinstance(module, IdentityMemory)
     )
     digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        if name.startswith(memories) or name.endswith("num_batches_tracked"):
-            continue
+    state = {
+        earlier_name(name): value
+        for name, value in model.state_dict().items()
+        if not name.startswith(memories) and not name.endswith("num_batches_tracked")
+    }
+    for name, value in sorted(state.items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     for key in FINGERPRINT_KEYS:

@@ -13,10 +13,8 @@ identity; pictures of hits below 0.5 are drawn pale.
 """
 
 import argparse
-import csv
 import json
 import logging
-import sys
 
 HELP = "search an index for a person in a picture"
 
@@ -104,17 +102,16 @@ def run(args: argparse.Namespace) -> int:
 def _print(args, queries, found) -> None:
     from tabulate import tabulate
 
-    from ..search.hit_records import json_content, text_rows
+    from ..search.hit_records import csv_text, json_content, text_rows
 
     if args.json:
         print(json.dumps(json_content(args.index, queries, found.hits, found.own), indent=2))
         return
-    columns, rows = text_rows(found.hits)
     if args.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-    elif rows:
+        print(csv_text(found.hits), end="")
+        return
+    columns, rows = text_rows(found.hits)
+    if rows:
         print(tabulate(rows, columns, disable_numparse=True))
 
 

@@ -1,5 +1,7 @@
 """Hits as rows of a table, and as the records that pages and montages are drawn from."""
 
+import csv
+import io
 from collections.abc import Callable, Sequence
 
 from fully_decoupled_ps.utils.names import printable
@@ -49,9 +51,17 @@ def json_content(
 
 
 def text_rows(hits: list[Hit]) -> tuple[tuple[str, ...], list[list]]:
-    """:func:`hit_rows` for people and their tables: a value a cell, names as they can be shown."""
+    """:func:`hit_rows` for people: one value per cell, names as they can be shown."""
     columns, rows = hit_rows(hits)
     return columns, [[_cell(value) for value in row] for row in rows]
+
+
+def csv_text(hits: list[Hit]) -> str:
+    """The rows of :func:`text_rows` as CSV, below their columns."""
+    columns, rows = text_rows(hits)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue()
 
 
 def _cell(value):

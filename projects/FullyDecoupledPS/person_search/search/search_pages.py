@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from fully_decoupled_ps.utils.files import replace_file
 from fully_decoupled_ps.visualization import visualizer
 from fully_decoupled_ps.visualization.html_templates import template_environment
-from fully_decoupled_ps.visualization.query_cards import PathLike, Record, picture
+from fully_decoupled_ps.visualization.visualizer import Record, picture
 
-from ..errors import UserError
+from ..errors import translated
 from ..index import WEAK_SIMILARITY
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 # Tiles in a row of a montage.
 COLUMNS = 10
 
+PathLike = str | Path
 Read = Callable[[str], np.ndarray | None]
 
 
@@ -115,10 +117,6 @@ class _FrameReader:
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise UserError(
-            f"{path} can't be written ({error.strerror}); name another file, or free some space"
-        ) from error
+    with translated():
+        replace_file(path, content)
     logger.info("Written: %s", path)

@@ -1,7 +1,5 @@
 """A search's result as a file, as ``person-search query`` gives it."""
 
-import csv
-import io
 import json
 import tempfile
 from collections.abc import Sequence
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..index import Hit
-from ..search.hit_records import json_content, picture_records, text_rows
+from ..search.hit_records import csv_text, json_content, picture_records
 from ..search.query import PersonQuery, Query
 from ..search.search_pages import write_montage, write_page
 
@@ -24,12 +22,7 @@ class Download(NamedTuple):
 
 def make_csv(index: str, queries: Sequence[Query], hits: Sequence[Hit]) -> Download:
     """One row for each hit."""
-    columns, rows = text_rows(hits)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return Download("hits.csv", "text/csv", text.getvalue().encode())
+    return Download("hits.csv", "text/csv", csv_text(hits).encode())
 
 
 def make_json(index: str, queries: Sequence[Query], hits: Sequence[Hit]) -> Download:

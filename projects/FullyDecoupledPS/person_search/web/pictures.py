@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fully_decoupled_ps.visualization import visualizer
-from fully_decoupled_ps.visualization.query_cards import picture
+from fully_decoupled_ps.visualization.visualizer import picture
 
 from ..errors import UserError
 from ..index import Frame, Person
@@ -82,15 +82,9 @@ def query_crop(image: np.ndarray, box) -> dict:
 def thumbnail(image: np.ndarray, persons: Sequence[Person]) -> dict:
     """The whole frame, small, with the persons marked."""
     boxes = [(person.box, visualizer.UNJUDGED) for person in persons]
-    return picture(_whole(image, THUMBNAIL_WIDTH, boxes), "")
+    return picture(visualizer.draw_whole(image, THUMBNAIL_WIDTH, boxes), "")
 
 
 def whole_frame(image: np.ndarray, alt: str) -> dict:
     """The whole frame without marks, no wider than ``FRAME_WIDTH``."""
-    return picture(_whole(image, min(image.shape[1], FRAME_WIDTH), ()), alt)
-
-
-def _whole(image: np.ndarray, width: int, boxes) -> np.ndarray:
-    height, full_width = image.shape[:2]
-    size = (width, max(round(height * width / full_width), 1))
-    return visualizer.draw_view(image, (0, 0, full_width, height), size, boxes)
+    return picture(visualizer.draw_whole(image, min(image.shape[1], FRAME_WIDTH)), alt)
