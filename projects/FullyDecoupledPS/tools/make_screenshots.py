@@ -27,7 +27,6 @@ from pathlib import Path
 from fully_decoupled_ps.data.datasets.prw import load_prw
 from fully_decoupled_ps.errors import UserError
 from person_search.cli.main import main as person_search
-from person_search.errors import UserError as ApplicationError
 from person_search.index import Person, PersonIndex, open_index
 from person_search.web.service import SearchService
 
@@ -260,7 +259,7 @@ def main(argv: list[str] | None = None) -> int:
                 os.chdir(folder)  # so that the pictures show short names
                 make_pictures(index_demo(run), output)
                 draw_training(run, output)
-    except (UserError, ApplicationError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -510,7 +510,7 @@ def test_no_exception_of_a_decoder_ends_a_run(
 
     load_image = stream.load_image
     monkeypatch.setattr(stream, "load_image", read)
-    monkeypatch.setattr(indexing, "count_samples", lambda *_: 1 / 0)
+    monkeypatch.setattr(indexing.videos, "count_frames", lambda *_: 1 / 0)
     assert run(*index_args(run_folder, index_folder, media)) == 1
     assert f"{media}/cam1/1.png: {error!r}" in caplog.text
     assert len(snapshot(index_folder)) == 5

@@ -51,7 +51,7 @@ def recorded_at(file, created=None, duration=0.0, **others):
     created = created and datetime.fromisoformat(created).replace(tzinfo=timezone.utc)
     clock = RecordingClock(created=created, duration=duration, **others)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(files, "read_clock", lambda path: clock)
+        patched.setattr(files.videos, "read_clock", lambda path: clock)
         return video_start(file)
 
 

@@ -2,6 +2,6 @@
 
 from .files import MediaFile
 from .finding import find_files
-from .frames import read_frame, read_picture, sample_video
+from .frames import read_frame, sample_video
 
-__all__ = ["MediaFile", "find_files", "read_frame", "read_picture", "sample_video"]
+__all__ = ["MediaFile", "find_files", "read_frame", "sample_video"]

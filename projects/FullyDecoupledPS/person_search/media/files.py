@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from fully_decoupled_ps.predictor import videos
+
 from ..errors import UserError
-from .frames import read_clock
 from .times import check_seconds, check_year, local_seconds
 
 TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
@@ -113,7 +114,7 @@ def video_start(file: MediaFile) -> tuple[float, str]:
     """
     changed = file.mtime_ns / 1e9
     try:
-        clock = read_clock(file.path)
+        clock = videos.read_clock(file.path)
     except Exception:  # whatever a decoder raises; it is told when the file is read
         return changed, LAST_CHANGE
     if clock.start is not None:

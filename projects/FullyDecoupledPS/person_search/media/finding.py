@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fully_decoupled_ps.predictor import PICTURE_ENDINGS, videos
+
 from ..errors import UserError
 from .files import MediaFile
-from .frames import PICTURE_ENDINGS, VIDEO_ENDINGS
 
 # Folders in which file servers and systems keep previews, versions, and what was deleted; also
 # passed over is all that begins with a dot: ._x of macOS, .thumbnails, .Trash, ...
@@ -23,6 +24,7 @@ OTHER_NAMES = "other name(s) of a file that is named anyway (links)"
 NO_ENDING = "without ending"
 # More are told as one number: some programs put a frame's number behind the last dot.
 MAX_KINDS = 20
+VIDEO_ENDINGS = videos.VIDEO_ENDINGS
 
 
 @dataclass

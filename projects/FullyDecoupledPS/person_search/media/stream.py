@@ -11,10 +11,12 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from ..errors import UserError, translated
+from fully_decoupled_ps.predictor import load_image, videos
+
+from ..errors import UserError
 from ..network import InputMapper
 from .files import MediaFile
-from .frames import VideoChanged, left_out, load_image, sample_video
+from .frames import VideoChanged, sample_video
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,8 @@ class FileStream(IterableDataset):
         path, error, note = job.file.path, "", ""
         try:
             if job.file.is_video:
-                note = left_out(path)
-                with translated():
-                    yield from self._read_video(job)
+                note = videos.left_out(path)
+                yield from self._read_video(job)
             else:
                 image, note = load_image(path)
                 yield Sample(path, None, 0.0, self.mapper(image))

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
+from fully_decoupled_ps.predictor import videos
+
 from ..index import IndexWriter, NewFrame, PersonIndex
 from ..media.files import MediaFile, PathReader
-from ..media.frames import count_samples
 from ..media.links import OtherNames
 from ..media.stream import End, Job, Restart, Sample, stream
 from ..network import PersonDetections, Predictor
@@ -162,12 +163,12 @@ def _run(
 
 
 def _count(job: Job, fps: float) -> int:
-    """About how many frames there are to read."""
+    """About how many frames there are to read, by what the file says of itself."""
     try:
-        count = count_samples(job.file.path, fps) if job.file.is_video else 1
-    except Exception:  # whatever a decoder raises; it is told when the file is read
+        count = videos.count_frames(job.file.path, fps) if job.file.is_video else 1
+    except Exception:  # whatever a decoder raises; it is reported when the file is read
         count = 1
-    return max(count - len(job.known), 0)
+    return max(max(count, 1) - len(job.known), 0)
 
 
 def _frame(
