@@ -179,6 +179,9 @@ def test_pictures(index_folder, person, tmp_path, capsys):
     text = page.read_text()
     own = len([hit for hit in re.findall("not there any more", text)])
     assert own > 0 and text.count("<img") == 1 + 2 * 12 - own
+    (tmp_path / "folder.png").mkdir()
+    assert run(*args, "--montage", tmp_path / "folder.png") == 2
+    assert "folder.png' can't be written (Is a directory); make room" in capsys.readouterr().err
 
 
 def test_mistakes(index_folder, person, run_folder, tmp_path, capsys):

@@ -218,7 +218,7 @@ def _similar(args: argparse.Namespace, index) -> list:
 
     from ..errors import UserError
     from ..search.filters import check_cameras
-    from ..search.hit_records import text_rows
+    from ..search.hit_records import COLUMNS, text_rows
     from .common import read_filters
     from .queries import check_queries, find_queries
 
@@ -231,6 +231,5 @@ def _similar(args: argparse.Namespace, index) -> list:
     check_cameras(filters.cameras, index.cameras())
     hits = index.search(features, MAX_HITS, filters)
     hits = [hit for hit in hits if hit.similarity >= args.min_similarity]
-    columns, rows = text_rows(hits)
-    print(tabulate(rows, columns, disable_numparse=True))
+    print(tabulate(text_rows(hits), COLUMNS, disable_numparse=True))
     return [hit.person for hit in hits]

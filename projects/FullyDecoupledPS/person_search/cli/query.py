@@ -13,10 +13,7 @@ identity; pictures of hits below 0.5 are drawn pale.
 """
 
 import argparse
-import csv
-import json
 import logging
-import sys
 
 HELP = "search an index for a person in a picture"
 
@@ -104,28 +101,25 @@ def run(args: argparse.Namespace) -> int:
 def _print(args, queries, found) -> None:
     from tabulate import tabulate
 
-    from ..search.hit_records import json_content, text_rows
+    from ..search.hit_records import COLUMNS, csv_text, json_text, text_rows
 
     if args.json:
-        print(json.dumps(json_content(args.index, queries, found.hits, found.own), indent=2))
-        return
-    columns, rows = text_rows(found.hits)
-    if args.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-    elif rows:
-        print(tabulate(rows, columns, disable_numparse=True))
+        print(json_text(args.index, queries, found.hits, found.own))
+    elif args.csv:
+        print(csv_text(found.hits), end="")
+    elif found.hits:
+        print(tabulate(text_rows(found.hits), COLUMNS, disable_numparse=True))
 
 
 def _write_pictures(args, queries, hits) -> None:
-    from ..search.hit_records import picture_records
-    from ..search.search_pages import write_montage, write_page
+    from fully_decoupled_ps.predictor import replace_file
 
-    if not (args.html or args.montage):
-        return
-    records = picture_records(queries, hits)
+    from ..search.search_pages import make_montage, make_page
+
     if args.html:
-        write_page(args.html, *records, index=args.index)
+        replace_file(args.html, make_page(args.index, queries, hits))
+        logger.info("Written: %s", args.html)
     if args.montage:
-        write_montage(args.montage, *records)
+        extension = ".png" if args.montage.lower().endswith(".png") else ".jpg"
+        replace_file(args.montage, make_montage(queries, hits, extension))
+        logger.info("Written: %s", args.montage)

@@ -16,7 +16,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from ..errors import UserError
-from ..search import search_pages
 from . import views
 from .guard import Guard
 from .page import SearchPage
@@ -163,8 +162,6 @@ def serve(
         )
     # uvicorn hands a signal on when it has shut down; an exception, unlike its default, cleans up
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    # downloads are written beside, then read: where is of no interest
-    logging.getLogger(search_pages.__name__).setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         server = make_server(service, host, names)
