@@ -103,7 +103,7 @@ def test_a_writer_that_was_taken_for_dead_stops(index, other, monkeypatch):
     monkeypatch.setattr(milvus_lease, "PATIENCE", 1000)  # it need not wait so long to know
     with index.writer() as writer:
         add_picture(writer, "/data/new.jpg")
-        other.delete("_leases", "writer_id >= 0")
+        other.delete("_leases", [writer._lease._row["writer_id"]])
         deadline = time.monotonic() + 10
         while not writer._lease.is_lost and time.monotonic() < deadline:
             time.sleep(BEAT)

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from fully_decoupled_ps.utils.names import encode_name
+
 from ..errors import UserError
 from .records import (
     INDEX_VERSION,
@@ -31,6 +33,12 @@ def merge_features(features: np.ndarray) -> np.ndarray:
     """(Q, D) features of one person -> (D,), their mean, L2-normalised, float32."""
     mean = np.asarray(features, dtype=np.float32).reshape(-1, np.shape(features)[-1]).mean(axis=0)
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
+
+
+def frame_order(frame: Frame) -> tuple:
+    """To sort by: time, then path, as it is stored, and pts; pictures before frames of videos."""
+    pts = float("-inf") if frame.pts is None else frame.pts
+    return frame.time, encode_name(frame.path), pts
 
 
 class PersonIndex(AbstractContextManager):

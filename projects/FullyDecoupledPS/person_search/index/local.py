@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fully_decoupled_ps.utils.names import encode_name
-
 from ..errors import UserError
-from .base import IndexWriter, PersonIndex
+from .base import IndexWriter, PersonIndex, frame_order
 from .disk import explain_disk_errors, is_there, sync_folder
 from .records import (
     NO_FILTERS,
@@ -118,7 +116,7 @@ class LocalIndex(PersonIndex):
             [self._outer_frame(frame, n) for frame in shard.records.frames(filters, first, count)]
             for n, shard in self._shards.items()
         ]
-        merged = heapq.merge(*each, key=_frame_order)
+        merged = heapq.merge(*each, key=frame_order)
         return list(itertools.islice(merged, offset - first, offset - first + limit))
 
     def count_frames(self, filters: Filters = NO_FILTERS) -> int:
@@ -208,12 +206,6 @@ class LocalIndex(PersonIndex):
                 writer.close()
         self.refresh()
         return removed
-
-
-def _frame_order(frame: Frame) -> tuple:
-    # as the records sort them, where paths are encoded
-    pts = float("-inf") if frame.pts is None else frame.pts
-    return frame.time, encode_name(frame.path), pts
 
 
 def open_local(folder: Path, create: IndexInfo | None = None) -> LocalIndex:
