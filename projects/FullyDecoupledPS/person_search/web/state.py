@@ -10,9 +10,10 @@ from fully_decoupled_ps.utils.names import decode_name
 
 from ..errors import UserError
 from ..index import NO_FILTERS, Filters, Hit
+from ..search.filters import make_filters
 from ..search.query import Query
 from .address import LARGEST, View, format_view
-from .filters import make_filters
+from .filters import NAMES
 
 DEFAULT_TOP = 50
 
@@ -46,11 +47,7 @@ class Options(NamedTuple):
     cws: bool
 
     def of(self, view: View) -> View:
-        """The view with these values, if they can be.
-
-        Raises:
-            UserError: if they can't.
-        """
+        """The view with these values; raises a UserError if one is invalid."""
         if self.top is None or not math.isfinite(self.top):
             raise UserError("Hits at most: type a number, such as 50")
         top = int(self.top)
@@ -67,12 +64,8 @@ class Options(NamedTuple):
 
 
 def filters_of(view: View) -> Filters:
-    """What is looked at.
-
-    Raises:
-        UserError: see :func:`make_filters`.
-    """
-    return make_filters(view.cameras, view.start, view.end, view.min_score)
+    """As :func:`make_filters`, of the page's fields."""
+    return make_filters(view.cameras, view.start, view.end, view.min_score, NAMES)
 
 
 class Shown(NamedTuple):
