@@ -9,8 +9,9 @@ import pytest
 
 from fully_decoupled_ps.data.videos import RecordingClock, read_clock
 from person_search.errors import UserError
-from person_search.media import files, find_files
+from person_search.media import files
 from person_search.media.files import MediaFile, PathReader, video_start
+from person_search.media.finding import find_files
 from tests.data.coded_videos import write_video
 
 

@@ -8,8 +8,7 @@ from PIL import Image
 
 from fully_decoupled_ps.data.videos import count_frames
 from person_search.errors import UserError
-from person_search.media import read_frame, sample_video
-from person_search.media.frames import VideoChanged
+from person_search.media.frames import VideoChanged, read_frame, sample_video
 from tests.data.coded_videos import number_in, write_video
 from tests.tiny_run import picture, save_picture, save_video
 

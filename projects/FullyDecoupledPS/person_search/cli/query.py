@@ -15,6 +15,14 @@ identity; pictures of hits below 0.5 are drawn pale.
 import argparse
 import logging
 
+from tabulate import tabulate
+
+from fully_decoupled_ps.utils.arguments import whole_number
+
+from ..index import open_index
+from ..search.filters import check_cameras, describe_range
+from .common import add_filter_arguments, add_index_argument, add_model_arguments, read_filters
+
 HELP = "search an index for a person in a picture"
 
 logger = logging.getLogger(__name__)
@@ -24,10 +32,6 @@ MAX_TOP = 1_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from fully_decoupled_ps.utils.arguments import whole_number
-
-    from .common import add_filter_arguments, add_index_argument, add_model_arguments
-
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture, or VIDEO#PTS")
     add_index_argument(parser)
     add_query_arguments(parser)
@@ -50,9 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_query_arguments(parser: argparse.ArgumentParser) -> None:
-    """What says who is searched, beside the pictures."""
-    from fully_decoupled_ps.utils.arguments import whole_number
-
+    """Options that name the person, beside the pictures."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--box", action="append", default=[], metavar="x0,y0,x1,y1", help="the person's box"
@@ -70,10 +72,7 @@ def add_query_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..index import open_index
-    from ..search.filters import check_cameras, describe_range
     from ..search.searching import own_detections, search_others
-    from .common import read_filters
     from .queries import check_output, check_queries, find_queries
 
     check_queries(args)
@@ -99,8 +98,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(args, queries, found) -> None:
-    from tabulate import tabulate
-
     from ..search.hit_records import COLUMNS, csv_text, json_text, text_rows
 
     if args.json:

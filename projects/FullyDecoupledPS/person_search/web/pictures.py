@@ -12,7 +12,7 @@ from fully_decoupled_ps.visualization.query_cards import picture
 
 from ..errors import UserError
 from ..index import Frame, Person
-from ..media import read_frame
+from ..media.frames import read_frame
 
 # Frames that are read at the same time: seeking in videos takes long, and memory is not endless.
 NUM_READERS = 4
