@@ -147,10 +147,10 @@ def test_patterns_that_can_not_be(file):
         PathReader(camera_pattern="c(.)")
     with pytest.raises(UserError, match=r"has no \(\?P<seconds>...\) or \(\?P<day>...\), "):
         PathReader(time_pattern="(?P<year>.)")
-    with pytest.raises(UserError, match="does not match .*000151.jpg; mend the pattern"):
+    with pytest.raises(UserError, match="does not match .*000151.jpg; correct the pattern"):
         PathReader(camera_pattern="(?P<camera>d)x").camera(file)
     reader = PathReader(time_pattern=r"c(?P<year>\d)(?P<month>2)s(?P<day>3)_(?P<hour>\d{4})")
-    with pytest.raises(UserError, match="hour must be in 0..23.*; mend the pattern"):
+    with pytest.raises(UserError, match="hour must be in 0..23.*; correct the pattern"):
         reader.time(file)
 
 
@@ -161,7 +161,7 @@ def test_a_time_whose_hour_is_missing_keeps_its_minutes(file):
 
 def test_seconds_that_are_no_number(tmp_path):
     file = find_files([str(touch(tmp_path / "c_nan.jpg"))]).files[0]
-    with pytest.raises(UserError, match="nan is no number of seconds; mend the pattern"):
+    with pytest.raises(UserError, match="nan is no number of seconds; correct the pattern"):
         PathReader(time_pattern="_(?P<seconds>[a-z]+)[.]jpg").time(file)
 
 
@@ -175,5 +175,5 @@ def test_seconds_that_are_no_number(tmp_path):
 )
 def test_years_that_no_recording_is_of(tmp_path, name, pattern):
     file = find_files([str(touch(tmp_path / name))]).files[0]
-    with pytest.raises(UserError, match="year.*; mend the pattern"):
+    with pytest.raises(UserError, match="year.*; correct the pattern"):
         PathReader(time_pattern=pattern).time(file)
