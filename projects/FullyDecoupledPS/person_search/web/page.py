@@ -12,13 +12,13 @@ from .uploads import Uploads
 TITLE = "Person search"
 TIME_HINT = "2024-05-31T18:30"
 
-# To the top of what is new, for eyes, keyboards and screen readers alike.
+# Scroll to the heading of the new part, and focus it for keyboards and screen readers.
 FOCUS = """setTimeout(() => {{
   const heading = document.querySelector('#{} .ps-heading');
   heading?.focus({{ preventScroll: true }});
   heading?.scrollIntoView();
 }}, 50);"""
-# What is shown now gets its address, which the browser's Back leads to.
+# Put the address of what is shown into the browser's history.
 GO_TO = """(address) => {{
   if (address !== location.search) history.{}(null, '', address || location.pathname);
   {}
@@ -37,7 +37,7 @@ SAVE_FILE = """(file) => {
 class SearchPage:
     """Builds the page; ``blocks`` is what Gradio serves.
 
-    Every visitor has an own state: what is shown, the search, the token of the uploaded picture.
+    Each visitor has a state of their own: the view, the search, the token of the uploaded picture.
     """
 
     def __init__(self, service: SearchService, uploads: Uploads):
@@ -130,7 +130,7 @@ class SearchPage:
         return event(explained(function), inputs, outputs, api_visibility="private")
 
     def _shows(self, event, function, inputs, focus: str = "", how: str = "pushState"):
-        """Let an event change what is shown, and lead to the top of it."""
+        """Let an event change what is shown, and focus the heading of part ``focus``."""
         outputs = [getattr(self, self._component(name)) for name in Shown._fields]
         done = self._on(event, function, inputs, outputs)
         script = GO_TO.format(how, FOCUS.format(focus) if focus else "")
