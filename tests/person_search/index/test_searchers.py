@@ -70,7 +70,7 @@ def small_limits(monkeypatch):
     """An IVF index of about 12 lists from 1,000 persons on."""
     monkeypatch.setattr(exact, "EXACT_LIMIT", 1000)
     monkeypatch.setattr(shard, "EXACT_LIMIT", 1000)
-    monkeypatch.setattr(ivf, "PERSONS_A_LIST", 100)
+    monkeypatch.setattr(ivf, "PERSONS_PER_LIST", 100)
     monkeypatch.setattr(ivf, "FEW_ROWS", 20)
 
 

@@ -31,9 +31,9 @@ RECALL_AT = 10
 # Features that recall is measured with, each as a query for the others.
 NUM_PROBES = 200
 # Persons per list, on average.
-PERSONS_A_LIST = 1000
+PERSONS_PER_LIST = 1000
 # Features per list to train the lists' centres on.
-TRAINING_A_LIST = 40
+TRAINING_PER_LIST = 40
 # Least number of features to train on, for the codes.
 MIN_TRAINING = 4096
 SHORTLISTS = (200, 500, 1000, 2000, 5000)
@@ -60,20 +60,16 @@ class IVFState:
 class IVFSearcher:
     """Searches rows 0 to ``state.rows`` through the index, and the few behind them exactly."""
 
-    def __init__(self, index: faiss.IndexIVF, state: IVFState, features: np.ndarray):
+    def __init__(self, folder: Path, state: dict, features: np.ndarray):
         """
         Args:
+            folder: of the shard.
+            state: ``ivf`` of its records.
             features: (N, D) float16, a memory map of all rows.
         """
-        self.index = index
-        self.state = state
+        self.index = faiss.read_index(str(folder / state["file"]))
+        self.state = IVFState(**state)
         self.features = features
-
-    @classmethod
-    def load(cls, folder: Path, state: dict, features: np.ndarray) -> "IVFSearcher":
-        """The searcher of a shard, from its records' ``ivf``."""
-        index = faiss.read_index(str(folder / state["file"]))
-        return cls(index, IVFState(**state), features)
 
     def search(
         self, feature: np.ndarray, top: int, allowed: np.ndarray | None = None
@@ -164,9 +160,9 @@ def _write(index: faiss.Index, path: Path) -> None:
 def _train(features: np.ndarray, rows: np.ndarray) -> faiss.IndexIVF:
     """An empty index, trained on a sample of the rows."""
     dim = features.shape[1]
-    num_lists = max(len(rows) // PERSONS_A_LIST, 1)
+    num_lists = max(len(rows) // PERSONS_PER_LIST, 1)
     generator = np.random.default_rng(0)
-    count = min(len(rows), max(TRAINING_A_LIST * num_lists, MIN_TRAINING))
+    count = min(len(rows), max(TRAINING_PER_LIST * num_lists, MIN_TRAINING))
     sample = np.sort(generator.choice(rows, count, replace=False))
     logger.info("Training an index of %d lists on %d persons", num_lists, count)
     quantizer = faiss.IndexFlatIP(dim)
@@ -180,7 +176,7 @@ def _train(features: np.ndarray, rows: np.ndarray) -> faiss.IndexIVF:
     # codes of the features themselves, so that one look-up table per query serves all lists
     index.by_residual = False
     index.cp.niter = 6
-    index.cp.max_points_per_centroid = TRAINING_A_LIST
+    index.cp.max_points_per_centroid = TRAINING_PER_LIST
     index.pq.cp.niter = 6
     index.train(features[sample].astype(np.float32))
     return index

@@ -74,7 +74,7 @@ class Shard:
         if ivf is not None:
             from .ivf import IVFSearcher
 
-            return IVFSearcher.load(self.folder, ivf, features)
+            return IVFSearcher(self.folder, ivf, features)
         if len(features) > EXACT_LIMIT:
             logger.warning(
                 "%s: %d persons are searched one by one, which is slow; "

@@ -86,7 +86,7 @@ class SearchPage:
         with gr.Column() as self.list_box:
             self.frames = self._part("ps-frames")
         with gr.Column(visible=False) as self.frame_box:
-            self.frame_part = self._part("ps-frame")
+            self.frame = self._part("ps-frame")
 
     def _make_upload(self) -> None:
         has_network = self.service.network is not None
@@ -117,9 +117,9 @@ class SearchPage:
         self._shows(self.frames.turn, do.turn_page, now)
         for part in (self.frames, self.result):
             self._shows(part.frame, do.open_frame, now, "ps-frame")
-        self._shows(self.frame_part.neighbor, do.open_neighbor, now, "ps-frame")
-        self._shows(self.frame_part.list, do.close_frame, now)
-        for part in (self.frame_part, self.result):
+        self._shows(self.frame.neighbor, do.open_neighbor, now, "ps-frame")
+        self._shows(self.frame.list, do.close_frame, now)
+        for part in (self.frame, self.result):
             self._shows(part.person, do.search_person, now, "ps-result")
         self._shows(self.result.group, do.show_again, [self.view, self.search])
         made = self._on(self.result.download, do.download, self.search, self.saved)
@@ -131,15 +131,11 @@ class SearchPage:
 
     def _shows(self, event, function, inputs, focus: str = "", how: str = "pushState"):
         """Let an event change what is shown, and focus the heading of part ``focus``."""
-        outputs = [getattr(self, self._component(name)) for name in Shown._fields]
+        outputs = [getattr(self, name) for name in Shown._fields]
         done = self._on(event, function, inputs, outputs)
         script = GO_TO.format(how, FOCUS.format(focus) if focus else "")
         done.success(None, self.address, None, js=script)
         return done
-
-    @staticmethod
-    def _component(name: str) -> str:
-        return {"frame": "frame_part"}.get(name, name)
 
     def _connect_address(self) -> None:
         do = self.handlers

@@ -14,7 +14,7 @@ from ..network import Predictor
 from ..search.query import PersonQuery, Query, query_of_box, query_of_person
 from ..search.searching import own_detections, search_others
 
-FRAMES_A_PAGE = 24
+FRAMES_PER_PAGE = 24
 # A page can't show more hits well; `person-search query` has no such limit.
 MAX_HITS = 500
 # A frame's neighbours are searched among this many frames of the same time and camera.
@@ -75,9 +75,9 @@ class SearchService:
         """Page ``number``, or the nearest one that there is."""
         with self._fresh_index():
             count = self.index.count_frames(filters)
-            num_pages = max(math.ceil(count / FRAMES_A_PAGE), 1)
+            num_pages = max(math.ceil(count / FRAMES_PER_PAGE), 1)
             number = min(max(number, 1), num_pages)
-            frames = self.index.frames(filters, (number - 1) * FRAMES_A_PAGE, FRAMES_A_PAGE)
+            frames = self.index.frames(filters, (number - 1) * FRAMES_PER_PAGE, FRAMES_PER_PAGE)
             shown = tuple(self._with_persons(frame, filters.min_score) for frame in frames)
         return FramePage(shown, number, num_pages, count)
 
