@@ -1,4 +1,4 @@
-"""What only an index in Milvus has: one writer a shard by leases, and a connection to close."""
+"""What only an index in Milvus has: exclusive writer leases, and a connection to close."""
 
 import importlib.util
 import subprocess

@@ -176,7 +176,7 @@ def test_forgotten_persons_leave_the_ivf_file(index, tmp_path):
     assert len(new) < len(old) or new != old
     hits = index.search(features[5].astype(np.float32), 20)
     assert gone not in [hit.person.person_id for hit in hits]
-    rows = ivf.IVFSearcher.load(
+    rows = ivf.IVFSearcher(
         tmp_path / "index" / "shard-1-of-1", state(index), index._shards[1]._store.read()
     ).index.ntotal
     assert rows == 1299

@@ -19,12 +19,12 @@ def explain_disk_errors(path):
         if "full" in reason or "disk I/O" in reason:
             raise UserError(_full(path, reason)) from error
         if "locked" in reason:
-            mend = "another program keeps it busy; end that, and run the same command again"
+            fix = "another program keeps it busy; end that, and run the same command again"
         elif "readonly" in reason:
-            mend = "it can't be written to; check its permissions"
+            fix = "it can't be written to; check its permissions"
         else:
-            mend = "restore the file from a backup, or delete the index and make it again"
-        raise UserError(f"{path}: {reason}; {mend}") from error
+            fix = "restore the file from a backup, or delete the index and make it again"
+        raise UserError(f"{path}: {reason}; {fix}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UserError(_full(path, error.strerror)) from error

@@ -425,7 +425,7 @@ def _open(index: MilvusIndex, create: IndexInfo | None) -> None:
     """Make the collections if they are not there, and read and check the index's description."""
     client, location = index.client, index.location
     with index.errors():
-        _mend(index)
+        _finish_rewrite(index)
         if not client.has_collection(index.collection):
             if create is None:
                 raise UserError(
@@ -452,10 +452,10 @@ def _connect(location: str, address: str):
         raise UserError(
             "an index in Milvus needs the package pymilvus: pip install pymilvus"
         ) from error
-    uri, mend = f"http://{address}", "check the address, and that the server runs"
+    uri, fix = f"http://{address}", "check the address, and that the server runs"
     if address.startswith("/"):  # a database of the embedded Milvus Lite
         uri = address
-        mend = (
+        fix = (
             "check the path, and end other programs that have it open, such as a search page: "
             "Milvus Lite is for one at a time"
         )
@@ -468,11 +468,11 @@ def _connect(location: str, address: str):
     except (MilvusException, ValueError, OSError) as error:
         reason = " ".join(str(getattr(error, "message", error)).split())
         raise UserError(
-            f"--index {location}: no Milvus answers at {address} ({reason}); {mend}"
+            f"--index {location}: no Milvus answers at {address} ({reason}); {fix}"
         ) from error
 
 
-def _mend(index: MilvusIndex) -> None:
+def _finish_rewrite(index: MilvusIndex) -> None:
     """Finish :meth:`MilvusIndex._rewrite` if its process was killed."""
     client, new, old = index.client, index.name_of(REWRITTEN), index.name_of(PERSONS)
     if client.has_collection(new) and not client.has_collection(old):

@@ -284,7 +284,7 @@ class Records:
             FROM persons"""
         )
         # ascending, a row moves to a place that is free or has moved; negative numbers keep the
-        # numbers unique whatever the order
+        # numbers unique in any order
         self._run("UPDATE persons SET feature_row = -1 - feature_row")
         self._run(
             "UPDATE persons SET feature_row = (SELECT new FROM moved WHERE old = -1 - feature_row)"

@@ -46,7 +46,7 @@ class Tombstone:
 
     @property
     def tombstone_id(self) -> int:
-        """48 bits of a hash: whoever is forgotten twice has one tombstone."""
+        """48 bits of a hash: a person who is forgotten twice has one tombstone."""
         content = self.digest or [encode_name(self.path), self.size, self.mtime_ns]
         place = json.dumps((content, self.pts, self.box))
         digest = hashlib.blake2b(place.encode(), digest_size=6).digest()

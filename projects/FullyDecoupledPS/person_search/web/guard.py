@@ -91,8 +91,8 @@ class Guard:
         host = headers.get("host", "")
         name = _host_name(host)
         if not self._is_ours(name) or "@" in host:
-            mend = f"; start it with --name {name} if it is" if name else ""
-            raise Refused(403, f"This page is not served as {name!r}{mend}")
+            fix = f"; start it with --name {name} if it is" if name else ""
+            raise Refused(403, f"This page is not served as {name!r}{fix}")
         self._check_origin(headers, host, is_page=scope["path"] == "/")
         methods = set()
         for allowed, path, limit in ROUTES:

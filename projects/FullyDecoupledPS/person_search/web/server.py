@@ -45,14 +45,14 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            mend = f"is in use; name another, such as --port {port + 1}, or 0 for any that is free"
+            fix = f"is in use; name another, such as --port {port + 1}, or 0 for any that is free"
         elif error.errno == errno.EACCES:
-            mend = "is not allowed to you; use one from 1024 on"
+            fix = "is not allowed to you; use one from 1024 on"
         else:
             raise UserError(
                 f"--host {host}: {error.strerror}; use 127.0.0.1 for this machine alone"
             ) from error
-        raise UserError(f"--port {port} {mend}") from error
+        raise UserError(f"--port {port} {fix}") from error
     return bound
 
 

@@ -150,7 +150,7 @@ class SearchService:
             raise UserError(
                 f"{top} hits: the page shows 1 to {MAX_HITS}; for more use `person-search query`"
             )
-        # a visitor's own picture is no frame of the index, whatever it is called
+        # a visitor's own picture is no frame of the index, even if it has the name of one
         of_index = [query for query in queries if isinstance(query, PersonQuery)]
         with self._fresh_index():
             own = own_detections(self.index, of_index)
