@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _forget(args: argparse.Namespace, index) -> int:
-    from ..search.forgetting import make_tombstones
+    from ..search.forgetting import Target, make_tombstones
 
     sources = index.sources()
     persons = [index.person(person_id) for person_id in args.person]
@@ -103,7 +103,9 @@ def _forget(args: argparse.Namespace, index) -> int:
             logger.info("Nobody has been removed; --yes removes the %d listed", len(found))
             return 0
         persons += found
-    targets += [_target(person.frame, person.box) for person in persons]
+    for person in persons:
+        f = person.frame
+        targets.append(Target(f.path, f.pts is not None, f.pts, person.box, f.checksum))
     tombstones = make_tombstones(targets, sources)
     ids = {person.person_id for person in persons} | set(in_frames)
     removed = index.forget(sorted(ids), tombstones.all)
@@ -126,12 +128,6 @@ def _tell_problems(problems: dict[str, str]) -> int:
     for problem in problems.values():
         logger.warning("  %s", problem)
     return 1
-
-
-def _target(frame, box=None):
-    from ..search.forgetting import Target
-
-    return Target(frame.path, frame.pts is not None, frame.pts, box, frame.checksum)
 
 
 def _in_frames(names: list[str], index, sources) -> tuple[list, list[int]]:

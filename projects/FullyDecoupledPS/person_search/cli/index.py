@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prune",
         action="store_true",
         help="remove files that are gone from the folders named; those that can't be reached, and "
-        "those of a folder that is empty all at once, are told and kept",
+        "those of a folder that is suddenly empty, are reported and kept",
     )
     parser.add_argument(
         "--forgotten-from",
@@ -183,7 +183,7 @@ def _tell(report, found, index) -> int:
             logger.info("%d %s, %s for example: %s", len(paths), done, paths[0], why)
     for source, count in report.starts.most_common():
         logger.info(
-            "%d video(s) are taken to start at %s; --start or --time-pattern say it", count, source
+            "%d video(s) are taken to start at %s; --start or --time-pattern set it", count, source
         )
     for note, paths in report.notes.items():
         logger.warning("%d file(s) each of which %s; first: %s", len(paths), note, paths[0])

@@ -102,7 +102,7 @@ class MilvusIndex(PersonIndex):
             yield
         except MilvusException as error:
             raise UserError(
-                f"{self.location}: Milvus says: {' '.join(str(error.message).split())}; see to the "
+                f"{self.location}: Milvus says: {' '.join(str(error.message).split())}; check the "
                 "server, and run the same command again"
             ) from error
 

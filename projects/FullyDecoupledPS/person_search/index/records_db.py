@@ -136,10 +136,6 @@ class Records:
         """Rewrite the file without its unused pages."""
         self._run("VACUUM")
 
-    def data_version(self) -> int:
-        """A number that changes when another connection has committed."""
-        return self._all("PRAGMA data_version")[0][0]
-
     # state: named values
 
     def get(self, key: str, default=None):

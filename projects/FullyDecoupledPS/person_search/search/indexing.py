@@ -87,7 +87,9 @@ def index_files(
             litter=plan.litter,
         )
         if options.prune:
-            _prune(writer, report)
+            removed = report.gone + report.litter
+            writer.remove(removed)
+            report.pruned, report.gone, report.litter = len(removed), [], []
         for source in plan.updates:
             writer.update(source)
         writer.commit()
@@ -101,13 +103,6 @@ def index_files(
             writer.optimize()
     index.refresh()
     return report
-
-
-def _prune(writer: IndexWriter, report: IndexingReport) -> None:
-    removed = report.gone + report.litter
-    if removed:
-        writer.remove(removed)
-    report.pruned, report.gone, report.litter = len(removed), [], []
 
 
 def _run(
