@@ -33,6 +33,7 @@ from .data.images import (
 from .engine.check_config import check_parts, check_test_numbers
 from .errors import UserError
 from .modeling import IdentityMemory
+from .utils.files import replace_file
 
 __all__ = [
     "PICTURE_ENDINGS",
@@ -45,6 +46,7 @@ __all__ = [
     "load_network",
     "read_image",
     "read_size",
+    "replace_file",
     "videos",
 ]
 

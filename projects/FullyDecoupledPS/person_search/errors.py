@@ -1,25 +1,5 @@
 """The one exception that the commands print as a single line instead of a traceback."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from fully_decoupled_ps.errors import UserError
 
-from fully_decoupled_ps.errors import UserError as ResearchError
-
-
-class UserError(ValueError):
-    """Something that the user gave is wrong: an option, a file, a folder, an index.
-
-    The message is one line that names the bad value, what is allowed, and how to fix it.
-    """
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise what the network's package says of a user's mistake as this package's error.
-
-    Around calls of it, or as a decorator of a function that makes them.
-    """
-    try:
-        yield
-    except ResearchError as error:
-        raise UserError(str(error)) from error
+__all__ = ["UserError"]
