@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fully_decoupled_ps.utils.names import printable, take_all_names
 
-from ..errors import UserError
+from ..errors import UserError, translated
 
 # Name of a subcommand -> its module, which has HELP (one line), add_arguments(parser) and
 # run(args) -> exit status. A module imports what is slow or optional only in run.
@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for package in ("fully_decoupled_ps", "person_search"):
         logging.getLogger(package).setLevel(logging.INFO)
     try:
-        status = args.run(args)
+        with translated():
+            status = args.run(args)
         sys.stdout.flush()
         return status
     except UserError as error:

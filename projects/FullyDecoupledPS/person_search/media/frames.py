@@ -7,6 +7,8 @@ import numpy as np
 
 from fully_decoupled_ps.predictor import read_image, videos
 
+from ..errors import translated
+
 # Seconds: many files round their time stamps to milliseconds.
 TIME_ROUNDING = 0.001
 
@@ -35,19 +37,21 @@ def sample_video(
     """
     left = dict(known or {})
     last = -1
-    for frame in videos.read_frames(path):
-        period = math.floor((frame.offset + TIME_ROUNDING) * fps)
-        if period == last:
-            continue
-        last = period
-        if not left:
-            yield frame
-        elif left.pop(frame.pts, None) != frame.checksum():
-            raise VideoChanged(path)
+    with translated():
+        for frame in videos.read_frames(path):
+            period = math.floor((frame.offset + TIME_ROUNDING) * fps)
+            if period == last:
+                continue
+            last = period
+            if not left:
+                yield frame
+            elif left.pop(frame.pts, None) != frame.checksum():
+                raise VideoChanged(path)
     if left:
         raise VideoChanged(path)
 
 
+@translated()
 def read_frame(path: str, pts: int | None, checksum: int | None = None) -> np.ndarray:
     """The picture that an index's frame was: a whole picture file, or a frame of a video.
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from fully_decoupled_ps.predictor import load_image, videos
 
-from ..errors import UserError
+from ..errors import UserError, translated
 from ..network import InputMapper
 from .files import MediaFile
 from .frames import VideoChanged, sample_video
@@ -83,12 +83,13 @@ class FileStream(IterableDataset):
     def _read(self, job: Job) -> Iterator[Sample | Restart | End]:
         path, error, note = job.file.path, "", ""
         try:
-            if job.file.is_video:
-                note = videos.left_out(path)
-                yield from self._read_video(job)
-            else:
-                image, note = load_image(path)
-                yield Sample(path, None, 0.0, self.mapper(image))
+            with translated():
+                if job.file.is_video:
+                    note = videos.left_out(path)
+                    yield from self._read_video(job)
+                else:
+                    image, note = load_image(path)
+                    yield Sample(path, None, 0.0, self.mapper(image))
         except UserError as reason:
             error = str(reason)
         except Exception as reason:  # whatever a decoder raises; the other files can be read
