@@ -34,6 +34,7 @@ from .data.images import (
 from .engine.check_config import check_parts, check_test_numbers
 from .errors import UserError
 from .modeling import IdentityMemory
+from .utils.files import replace_file
 
 __all__ = [
     "PICTURE_ENDINGS",
@@ -46,6 +47,7 @@ __all__ = [
     "load_network",
     "read_image",
     "read_size",
+    "replace_file",
     "videos",
 ]
 

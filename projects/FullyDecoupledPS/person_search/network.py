@@ -7,12 +7,5 @@ from .errors import translated
 
 __all__ = ["PersonDetections", "InputMapper", "Predictor", "load_network"]
 
-
-@translated()
-def load_network(location: str, weights: str = "", device: str = "") -> Predictor:
-    """As :func:`fully_decoupled_ps.predictor.load_network`.
-
-    Raises:
-        UserError: this package's.
-    """
-    return predictor.load_network(location, weights, device)
+# With this package's UserError
+load_network = translated()(predictor.load_network)

@@ -31,7 +31,6 @@ from fully_decoupled_ps.data.datasets.prw import load_prw
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from person_search.cli.main import main as person_search
-from person_search.errors import UserError as ApplicationError
 from person_search.index import Person, PersonIndex, open_index
 from person_search.web.service import SearchService
 
@@ -251,16 +250,13 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     output, run = args.output.absolute(), args.run.absolute()
-    try:
-        if args.index:
-            make_pictures(args.index, output)
-        else:
-            with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
-                os.chdir(folder)  # so that the pictures show short names
-                make_pictures(index_demo(run), output)
-                draw_training(run, output)
-    except ApplicationError as error:
-        raise UserError(str(error)) from error
+    if args.index:
+        make_pictures(args.index, output)
+    else:
+        with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
+            os.chdir(folder)  # so that the pictures show short names
+            make_pictures(index_demo(run), output)
+            draw_training(run, output)
 
 
 if __name__ == "__main__":
