@@ -186,7 +186,9 @@ def trained_names(module: nn.Module) -> set[str]:
 
 
 def _is_plain_detector(state: dict) -> bool:
-    return any(name.startswith("backbone.") for name in state)
+    # fast-reid's networks for crops have a "backbone" too, but "heads" where detectors have others
+    has = {name.split(".")[0] for name in state}
+    return "backbone" in has and "heads" not in has
 
 
 def _fit_memories(reid: nn.Module, state: dict) -> None:
