@@ -1,0 +1,188 @@
+"""Published weights of networks for crops."""
+
+import logging
+import re
+
+import torch
+from detectron2.utils.file_io import PathManager
+
+from ..errors import UserError
+from .checkpointer import trained_names
+from .reading import check_state_dict, read_content
+
+logger = logging.getLogger(__name__)
+
+# Where the writers of files put the weights, beside an optimizer, an epoch and the like.
+_ENVELOPES = ("state_dict", "model_state_dict", "model")
+# Before all names of a network that was trained inside another module.
+_PREFIXES = ("module.", "model.", "_orig_mod.")
+# A tensor of torchvision's ResNets, wherever they stand in a person-search network.
+_BACKBONE = r"backbone\.(?:body\.)?((?:conv1|bn1|layer\d\.\d+)\..*)"
+_HEADS = ("roi_heads.reid_head.", "roi_heads.box_head.")  # the first that is there has layer4
+
+
+def load_crop_weights(network, weights: str) -> None:
+    """Load a published file into a network for crops, by the file's own names.
+
+    Files of torchvision, torchreid, fast-reid and timm are taken, and what training has written of
+    those: the weights in an envelope of other things. Of a person-search network the ResNet in it
+    is taken. What was taken and what was left is logged. Nothing that a file asks to run is run.
+
+    Args:
+        network: a :class:`~fully_decoupled_ps.modeling.crop_reid.CropNetwork`.
+        weights: the path or URL of a file, or "random" for weights to be trained from nothing.
+
+    Raises:
+        UserError: if nothing is said, the file can't be read, a tensor of the network is not in it,
+            or a tensor in it that is needed has no place in the network.
+    """
+    if network.is_file:
+        return
+    if weights == "random":
+        logger.warning(
+            "%s starts from random weights, as MODEL.CROP_REID.WEIGHTS says: its features mean "
+            "nothing until it is trained",
+            network.name,
+        )
+        return
+    if not weights:
+        raise UserError(
+            f"MODEL.CROP_REID.WEIGHTS is empty; name a published file of {network.name} (path or "
+            'URL), or say "random"'
+        )
+    try:
+        path = PathManager.get_local_path(weights)
+        _fill(network, _unwrap(path, read_content(path)), weights)
+    except (OSError, UserError) as error:
+        raise UserError(f"MODEL.CROP_REID.WEIGHTS {weights}: {error}") from error
+
+
+def _unwrap(path: str, content) -> dict[str, torch.Tensor]:
+    """A file's weights without what is around them and before all of their names."""
+    while isinstance(content, dict):
+        inner = next((content[k] for k in _ENVELOPES if isinstance(content.get(k), dict)), None)
+        if inner is None:
+            break
+        content = inner
+    check_state_dict(path, content)
+    state = {name: torch.as_tensor(value) for name, value in content.items()}
+    while state and (prefix := _common_prefix(state)):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _common_prefix(state: dict) -> str:
+    return next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), "")
+
+
+def _fill(network, state: dict, weights: str) -> None:
+    """Give a network a file's tensors; refuse a file of another network."""
+    part = _resnet_of_person_search(state)
+    own = network.state_dict()
+    published = network.rename_published({n: state[old] for n, old in part.items()} or state)
+    taken = {n: v for n, v in published.items() if n in own and v.shape == own[n].shape}
+    expected = trained_names(network)
+    missing = sorted(expected - taken.keys())
+    left = sorted(published.keys() - own.keys())
+    surplus = [name for name in left if not re.fullmatch(network.left_out, name)]
+    for names, fault in (
+        (
+            missing,
+            f"of the {len(expected)} tensors of {network.name} are not in it, or have"
+            " another shape",
+        ),
+        (surplus, f"of its {len(published)} tensors have no place in {network.name}"),
+    ):
+        if names:
+            raise UserError(
+                f"{len(names)} {fault}, {names[0]} among them; {_resemblance(state, network.name)}"
+            )
+    network.load_state_dict(taken, strict=False)
+    if part:
+        left += sorted(state.keys() - set(part.values()))
+        logger.warning(
+            "%s is of a person-search network: %s takes the ResNet in it, without what makes its "
+            "features of that. It is a start of training",
+            weights,
+            network.name,
+        )
+    logger.info(
+        "%s starts from %s: all of its %d tensors are taken; of the file, %d are not taken: %s",
+        network.name,
+        weights,
+        len(expected),
+        len(left),
+        _heads_of(left),
+    )
+
+
+def _resnet_of_person_search(state: dict) -> dict[str, str]:
+    """torchvision's names of the ResNet in a person-search network -> the names that they have.
+
+    Empty if ``state`` is of another network.
+    """
+    head = next((h for h in _HEADS if any(name.startswith(h) for name in state)), None)
+    if head is None:
+        return {}
+    part = {}
+    for name in state:
+        match = re.fullmatch(_BACKBONE, name)
+        if match or name.startswith(f"{head}layer4."):
+            part[match[1] if match else name.removeprefix(head)] = name
+    return part
+
+
+def _heads_of(names: list[str]) -> str:
+    """ "roi_heads.embedding_head, rpn.head" for the names of any tensors in these."""
+    return ", ".join(sorted({".".join(n.split(".")[:-1][:2]) for n in names})) or "none"
+
+
+def _resemblance(state: dict, name: str) -> str:
+    """What a file that does not fit looks like, and what to do with it."""
+    known = _fast_reid(state) or _osnet(state) or _resnet(state)
+    if known and known != name:
+        return f"it looks like {known}: set MODEL.CROP_REID.NAME to that"
+    if known:
+        return f"it is of another variant of {name}, which no NAME stands for"
+    heads = {n.split(".")[0] for n in state}
+    if heads & {"detector", "reid"}:
+        return "it looks like a whole network of this project, which MODEL.WEIGHTS names"
+    if heads & {"proposal_generator", "roi_heads", "rpn"} or {"backbone", "head"} <= heads:
+        return "it looks like a detector, which MODEL.WEIGHTS names"
+    first = ", ".join(list(state)[:3]) or "none"
+    return f"the first names in it are {first}; take a file of MODEL.CROP_REID.NAME"
+
+
+def _resnet(state: dict, prefix: str = "") -> str:
+    """ "torchvision:resnet50" for the names of one."""
+    numbers = [re.match(rf"{re.escape(prefix)}layer3\.(\d+)\.", name) for name in state]
+    blocks = 1 + max((int(number[1]) for number in numbers if number), default=-1)
+    kind = f"{prefix}layer1.0.conv3.weight" in state, blocks
+    depths = {(False, 2): 18, (False, 6): 34, (True, 6): 50, (True, 23): 101, (True, 36): 152}
+    return f"torchvision:resnet{depths[kind]}" if kind in depths else ""
+
+
+def _fast_reid(state: dict) -> str:
+    """ "FastReID:sbs_R50-ibn" for the names of one."""
+    depth = _resnet(state, "backbone.").removeprefix("torchvision:resnet")
+    if depth not in ("50", "101") or not any(name.startswith("heads.") for name in state):
+        return ""
+    method = "bot"
+    if any(name.startswith("backbone.NL_") for name in state):
+        method = "sbs" if "heads.pool_layer.p" in state else "agw"
+    ibn = "-ibn" if "backbone.layer1.0.bn1.IN.weight" in state else ""
+    return f"FastReID:{method}_R{depth}{ibn}"
+
+
+def _osnet(state: dict) -> str:
+    """ "OSNet:x0_25" for the names of one."""
+    kinds = {
+        "conv2.0.conv2a.conv1.weight": "OSNet",
+        "conv2.0.conv2.0.layers.0.conv1.weight": "OSNetAIN",
+    }
+    kind = next((kinds[name] for name in kinds if name in state), "")
+    if not kind or any(".IN." in name for name in state) != (kind == "OSNetAIN"):
+        return ""
+    stem = state.get("conv1.conv.weight")
+    widths = {64: "", 48: ":x0_75", 32: ":x0_5", 16: ":x0_25"}
+    return kind + widths.get(0 if stem is None else len(stem), "")
