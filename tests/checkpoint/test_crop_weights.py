@@ -146,11 +146,20 @@ def test_the_resnet_in_a_person_search_network(tmp_path, caplog):
     last = "layer4.2.conv3.weight"
     assert torch.equal(network.body.state_dict()[last], state[f"roi_heads.reid_head.{last}"])
     assert torch.equal(network.body.conv1.weight, state["backbone.conv1.weight"])
-    assert (
-        "is of a person-search network: torchvision:resnet50 takes the ResNet in it" in caplog.text
-    )
+    assert "whole person-search network or detector: torchvision:resnet50 takes the" in caplog.text
     box_head = sum(name.startswith("roi_heads.box_head.") for name in state)
     assert f"{box_head + 2} are not taken: roi_heads.box_head, roi_heads.emb" in caplog.text
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "backbone.body."])
+def test_the_resnet_in_a_network_whose_backbone_is_all_of_it(tmp_path, caplog, prefix):
+    state = {f"{prefix}{name}": v for name, v in resnet().items() if not name.startswith("fc.")}
+    state["bbox_head.conv.weight"] = torch.zeros(3)
+    network = build("torchvision:resnet18")
+    load_crop_weights(network, save(tmp_path / "a.pth", {"state_dict": state, "meta": {}}))
+    last = state[f"{prefix}layer4.1.conv2.weight"]
+    assert torch.equal(network.body.layer4[1].conv2.weight, last)
+    assert "torchvision:resnet18 takes the ResNet in it" in caplog.text
 
 
 def test_random_weights_are_told(caplog):
@@ -168,7 +177,7 @@ def test_nothing_said_is_refused():
 def test_a_missing_a_misshapen_and_a_surplus_tensor_are_refused(tmp_path):
     state, network = made_up_state(OSNET), build()
     tensors = sum("num_batches" not in name for name in OSNET) - 2
-    fault = rf"a.pth: 1 of the {tensors} tensors of OSNet:x0_25 are not in it, or have another "
+    fault = rf"a.pth: 1 of the {tensors} tensors of OSNet:x0_25 are not in it or have another "
     without = {name: v for name, v in state.items() if name != "conv5.bn.running_var"}
     refuses(network, save(tmp_path / "a.pth", without), f"{fault}shape, conv5.norm.running_var ")
     state["conv5.bn.running_var"] = torch.ones(5)

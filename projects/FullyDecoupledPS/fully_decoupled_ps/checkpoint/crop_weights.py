@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 _ENVELOPES = ("state_dict", "model_state_dict", "model")
 # Before all names of a network that was trained inside another module.
 _PREFIXES = ("module.", "model.", "_orig_mod.")
-# A tensor of torchvision's ResNets, wherever they stand in a person-search network.
+# Where a person-search network or a detector has the tensors of torchvision's ResNet.
 _BACKBONE = r"backbone\.(?:body\.)?((?:conv1|bn1|layer\d\.\d+)\..*)"
 _HEADS = ("roi_heads.reid_head.", "roi_heads.box_head.")  # the first that is there has layer4
 
@@ -77,7 +77,7 @@ def _common_prefix(state: dict) -> str:
 
 def _fill(network, state: dict, weights: str) -> None:
     """Give a network a file's tensors; refuse a file of another network."""
-    part = _resnet_of_person_search(state)
+    part = _resnet_inside(state)
     own = network.state_dict()
     published = network.rename_published({n: state[old] for n, old in part.items()} or state)
     taken = {n: v for n, v in published.items() if n in own and v.shape == own[n].shape}
@@ -86,23 +86,20 @@ def _fill(network, state: dict, weights: str) -> None:
     left = sorted(published.keys() - own.keys())
     surplus = [name for name in left if not re.fullmatch(network.left_out, name)]
     for names, fault in (
-        (
-            missing,
-            f"of the {len(expected)} tensors of {network.name} are not in it, or have"
-            " another shape",
-        ),
-        (surplus, f"of its {len(published)} tensors have no place in {network.name}"),
+        (missing, f"of the {len(expected)} tensors of NAME are not in it or have another shape"),
+        (surplus, f"of its {len(published)} tensors have no place in NAME"),
     ):
         if names:
             raise UserError(
-                f"{len(names)} {fault}, {names[0]} among them; {_resemblance(state, network.name)}"
+                f"{len(names)} {fault.replace('NAME', network.name)}, {names[0]} among them; "
+                f"{_resemblance(state, network.name)}"
             )
     network.load_state_dict(taken, strict=False)
     if part:
         left += sorted(state.keys() - set(part.values()))
         logger.warning(
-            "%s is of a person-search network: %s takes the ResNet in it, without what makes its "
-            "features of that. It is a start of training",
+            "%s is of a whole person-search network or detector: %s takes the ResNet in it, "
+            "without what makes re-id features of its maps. It is a start of training",
             weights,
             network.name,
         )
@@ -116,19 +113,20 @@ def _fill(network, state: dict, weights: str) -> None:
     )
 
 
-def _resnet_of_person_search(state: dict) -> dict[str, str]:
-    """torchvision's names of the ResNet in a person-search network -> the names that they have.
+def _resnet_inside(state: dict) -> dict[str, str]:
+    """torchvision's names of the ResNet in another network -> the names that they have there.
 
-    Empty if ``state`` is of another network.
+    Empty if there is none, or if ``state`` is fast-reid's, which is of a network for crops itself.
     """
-    head = next((h for h in _HEADS if any(name.startswith(h) for name in state)), None)
-    if head is None:
+    if any(name.startswith("heads.") for name in state):
         return {}
+    head = next((h for h in _HEADS if any(name.startswith(f"{h}layer4.") for name in state)), None)
     part = {}
     for name in state:
-        match = re.fullmatch(_BACKBONE, name)
-        if match or name.startswith(f"{head}layer4."):
-            part[match[1] if match else name.removeprefix(head)] = name
+        if match := re.fullmatch(_BACKBONE, name):
+            part[match[1]] = name
+        elif head and name.startswith(f"{head}layer4."):
+            part[name.removeprefix(head)] = name
     return part
 
 
@@ -147,7 +145,7 @@ def _resemblance(state: dict, name: str) -> str:
     heads = {n.split(".")[0] for n in state}
     if heads & {"detector", "reid"}:
         return "it looks like a whole network of this project, which MODEL.WEIGHTS names"
-    if heads & {"proposal_generator", "roi_heads", "rpn"} or {"backbone", "head"} <= heads:
+    if heads & {"proposal_generator", "roi_heads", "rpn", "roi_head", "bbox_head", "head"}:
         return "it looks like a detector, which MODEL.WEIGHTS names"
     first = ", ".join(list(state)[:3]) or "none"
     return f"the first names in it are {first}; take a file of MODEL.CROP_REID.NAME"

@@ -139,9 +139,10 @@ class FastReID(CropNetwork):
       (MODEL.CROP_REID.SIZE has to say so).
 
     The feature is that behind the neck: 2048 numbers. Takes the files of fast-reid's model zoo of
-    these names (Apache 2.0; trained on Market-1501, DukeMTMC-reID or MSMT17, as a file's name says,
-    whose terms hold besides), those of its older versions too, and ImageNet's mean and deviation
-    on RGB. Not its ResNeSt (S50) and MGN.
+    these names, those of its older versions too (Apache 2.0; trained on Market-1501, DukeMTMC-reID
+    or MSMT17, as a file's name says, whose terms hold besides: they are for research, and
+    DukeMTMC-reID's authors have withdrawn it), and ImageNet's mean and deviation on RGB. Not
+    its ResNeSt (S50) and MGN.
     """
 
     # the classifier by its names of all versions, with what a margin softmax keeps

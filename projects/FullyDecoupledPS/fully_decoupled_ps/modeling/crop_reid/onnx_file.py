@@ -21,8 +21,7 @@ class OnnxNetwork(CropNetwork):
     The file has one input of N x 3 x H x W and one output of N x D, of 32 or 16 bits. N may be any
     number or a fixed one: then the last group of crops is filled up. H and W, if fixed, are those
     of MODEL.CROP_REID.SIZE. Whether pixels go from 0 to 1 or to 255, their mean, deviation and
-    order are not in the file; MODEL.CROP_REID has to say them as the publisher does. Licence and
-    training data are the publisher's to state.
+    order are not in the file, nor its licence: MODEL.CROP_REID has to say what the publisher says.
 
     There is nothing to train. The buffer ``sha256`` is (32,) uint8: the hash of the file, followed
     by the files with its weights in order of their names if these are aside. A checkpoint with
@@ -39,7 +38,7 @@ class OnnxNetwork(CropNetwork):
             size: height and width of a crop.
 
         Raises:
-            UserError: if it can't be run, or is no network of that form.
+            UserError: if it can't be run or is of another form.
         """
         super().__init__()
         self._path = path
@@ -49,9 +48,8 @@ class OnnxNetwork(CropNetwork):
         try:
             features = self._run(np.zeros((self._batch or 2, 3, *size), np.float32))
         except Exception as error:  # ONNX Runtime's are none of Python's
-            raise UserError(
-                f"{path} can't be run on crops of MODEL.CROP_REID.SIZE {size}: {_one_line(error)}"
-            ) from error
+            told = f"{path} can't be run on crops of MODEL.CROP_REID.SIZE {size}"
+            raise UserError(f"{told}: {_one_line(error)}") from error
         if features.ndim != 2 or len(features) != (self._batch or 2):
             raise UserError(
                 f"{path} gives {' x '.join(map(str, features.shape))} for {self._batch or 2} "
@@ -70,9 +68,7 @@ class OnnxNetwork(CropNetwork):
         try:
             path = PathManager.get_local_path(weights)
         except OSError as error:
-            raise UserError(
-                f"MODEL.CROP_REID.WEIGHTS {weights} can't be read: {error}; name an ONNX file"
-            ) from error
+            raise UserError(f"MODEL.CROP_REID.WEIGHTS {weights} can't be read: {error}") from error
         return {"path": path, "size": tuple(cfg.MODEL.CROP_REID.SIZE)}
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:

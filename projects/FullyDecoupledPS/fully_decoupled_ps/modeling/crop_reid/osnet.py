@@ -38,8 +38,9 @@ class OSNet(CropNetwork):
 
     Takes the files of torchreid's models of those names in deep-person-reid's model zoo, which is
     under the MIT licence. They were trained on Market-1501, DukeMTMC-reID, MSMT17 or CUHK03, as a
-    file's name says, or, for a start of training, on ImageNet; the terms of those data sets hold
-    besides. Crops: 256 x 128, RGB, ImageNet's mean and deviation, as the config has them.
+    file's name says, or, for a start of training, on ImageNet. The terms of those data sets hold
+    besides: they are for research, and DukeMTMC-reID's authors have withdrawn it. Crops: 256 x 128,
+    RGB, ImageNet's mean and deviation, as the config has them.
     """
 
     left_out = r"classifier\.(weight|bias)"
