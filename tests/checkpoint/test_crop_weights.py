@@ -261,8 +261,11 @@ def test_a_training_file_that_runs_something_is_refused(tmp_path, zipped):
     assert not (tmp_path / "proof").exists()
 
 
-def test_a_network_for_crops_is_no_detector(tmp_path):
+@pytest.mark.parametrize("published, name", [("bot_R50", "FastReID:bot_R50"), ("", "OSNet:x0_25")])
+def test_a_network_for_crops_is_no_detector(tmp_path, published, name):
     """fast-reid's names begin with "backbone." as a detector's do."""
-    path = save(tmp_path / "a.pth", {"model": made_up_state(published_shapes("bot_R50"))})
-    with pytest.raises(UserError, match="of another architecture"):
+    state = made_up_state(published_shapes(published) if published else OSNET)
+    path = save(tmp_path / "a.pth", {"model": state})
+    told = f"none of its weights fit; it looks like {name}, which MODEL.CROP_REID takes"
+    with pytest.raises(UserError, match=told):
         PersonSearchCheckpointer(make_model("detection")).load(path)

@@ -9,6 +9,7 @@ from torch import nn
 from ..data.fingerprint import differences
 from ..errors import UserError
 from ..utils.files import atomic_write, os_error_in, remove_partial_files, unwritable
+from .crop_names import name_of_crop_network
 from .reading import read_checkpoint, unreadable
 
 _LOOKUP_TABLE = ".lookup_table"
@@ -152,7 +153,11 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         misfits = misfits_of(incompatible)
         expected = trained_names(self.model)
         if expected and expected <= misfits:
-            raise UserError("the checkpoint is of another architecture: none of its weights fit")
+            known = name_of_crop_network(state)
+            raise UserError(
+                "the checkpoint is of another architecture: none of its weights fit"
+                + (f"; it looks like {known}, which MODEL.CROP_REID takes" if known else "")
+            )
         wrong = sorted(name for name in misfits if name.startswith(self._required_parts(state)))
         if wrong:
             raise UserError(

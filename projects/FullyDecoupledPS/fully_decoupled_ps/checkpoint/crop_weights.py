@@ -8,6 +8,7 @@ from detectron2.utils.file_io import PathManager
 
 from ..errors import UserError
 from .checkpointer import trained_names
+from .crop_names import name_of_crop_network
 from .reading import check_state_dict, read_content
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def _heads_of(names: list[str]) -> str:
 
 def _resemblance(state: dict, name: str) -> str:
     """What a file that does not fit looks like, and what to do with it."""
-    known = _fast_reid(state) or _osnet(state) or _resnet(state)
+    known = name_of_crop_network(state)
     if known and known != name:
         return f"it looks like {known}: set MODEL.CROP_REID.NAME to that"
     if known:
@@ -149,38 +150,3 @@ def _resemblance(state: dict, name: str) -> str:
         return "it looks like a detector, which MODEL.WEIGHTS names"
     first = ", ".join(list(state)[:3]) or "none"
     return f"the first names in it are {first}; take a file of MODEL.CROP_REID.NAME"
-
-
-def _resnet(state: dict, prefix: str = "") -> str:
-    """ "torchvision:resnet50" for the names of one."""
-    numbers = [re.match(rf"{re.escape(prefix)}layer3\.(\d+)\.", name) for name in state]
-    blocks = 1 + max((int(number[1]) for number in numbers if number), default=-1)
-    kind = f"{prefix}layer1.0.conv3.weight" in state, blocks
-    depths = {(False, 2): 18, (False, 6): 34, (True, 6): 50, (True, 23): 101, (True, 36): 152}
-    return f"torchvision:resnet{depths[kind]}" if kind in depths else ""
-
-
-def _fast_reid(state: dict) -> str:
-    """ "FastReID:sbs_R50-ibn" for the names of one."""
-    depth = _resnet(state, "backbone.").removeprefix("torchvision:resnet")
-    if depth not in ("50", "101") or not any(name.startswith("heads.") for name in state):
-        return ""
-    method = "bot"
-    if any(name.startswith("backbone.NL_") for name in state):
-        method = "sbs" if "heads.pool_layer.p" in state else "agw"
-    ibn = "-ibn" if "backbone.layer1.0.bn1.IN.weight" in state else ""
-    return f"FastReID:{method}_R{depth}{ibn}"
-
-
-def _osnet(state: dict) -> str:
-    """ "OSNet:x0_25" for the names of one."""
-    kinds = {
-        "conv2.0.conv2a.conv1.weight": "OSNet",
-        "conv2.0.conv2.0.layers.0.conv1.weight": "OSNetAIN",
-    }
-    kind = next((kinds[name] for name in kinds if name in state), "")
-    if not kind or any(".IN." in name for name in state) != (kind == "OSNetAIN"):
-        return ""
-    stem = state.get("conv1.conv.weight")
-    widths = {64: "", 48: ":x0_75", 32: ":x0_5", 16: ":x0_25"}
-    return kind + widths.get(0 if stem is None else len(stem), "")
