@@ -149,13 +149,30 @@ def test_names_are_the_published_ones(variant):
 def test_older_names_of_the_neck_and_the_classifier(tmp_path, older):
     state = made_up_state(published_shapes("bot_R50"))
     state["heads.classifier.weight"] = state.pop("heads.weight")
-    state |= {"pixel_mean": torch.zeros(1, 3, 1, 1), "pixel_std": torch.ones(1, 3, 1, 1)}
+    state["pixel_mean"] = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1)
     renamed = {name.replace("heads.bottleneck.0.", older): value for name, value in state.items()}
     torch.save(renamed, tmp_path / "a.pth")
     network = build("bot_R50")
     load_crop_weights(network, str(tmp_path / "a.pth"))
     expected = state["heads.bottleneck.0.running_var"].float()
     assert torch.equal(network.heads.bottleneck[0].running_var, expected)
+
+
+@pytest.mark.parametrize("name", ["pixel_mean", "pixel_std"])
+def test_a_file_that_says_another_mean_or_deviation_is_refused(tmp_path, name):
+    state = made_up_state(published_shapes("bot_R50")) | {name: torch.full((1, 3, 1, 1), 127.5)}
+    torch.save(state, tmp_path / "a.pth")
+    told = rf"trained with {name} \[127.5, 127.5, 127.5\], but MODEL.CROP_REID.{name.upper()} is \["
+    with pytest.raises(UserError, match=told):
+        load_crop_weights(build("bot_R50"), str(tmp_path / "a.pth"))
+
+
+def test_crops_of_another_size_than_fast_reids_are_told(caplog):
+    build("sbs_R50")
+    assert "trains sbs on crops of 384 x 128; MODEL.CROP_REID.SIZE is (256, 128)" in caplog.text
+    caplog.clear()
+    build("bot_R50")
+    assert not caplog.text
 
 
 def test_resnet101():

@@ -1,5 +1,6 @@
 """fast-reid's ResNets for crops: BoT, AGW and SBS, with and without instance norm."""
 
+import logging
 import re
 
 import torch
@@ -10,6 +11,8 @@ from torchvision.models.resnet import Bottleneck, ResNet
 
 from ...errors import UserError
 from .crop_network import CROP_REID_REGISTRY, CropNetwork
+
+logger = logging.getLogger(__name__)
 
 FEATURE_DIM = 2048
 LAYERS = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3)}
@@ -121,6 +124,7 @@ _POOLS = {
     "agw": lambda: GeMPool(trained=False),
     "sbs": lambda: GeMPool(trained=True),
 }
+SIZES = {"bot": (256, 128), "agw": (256, 128), "sbs": (384, 128)}  # height and width of crops
 VARIANTS = [
     f"{method}_R{depth}{ibn}" for method in _POOLS for depth in LAYERS for ibn in ("", "-ibn")
 ]
@@ -149,16 +153,18 @@ class FastReID(CropNetwork):
     left_out = r"heads\.(weight|classifier\..*|cls_layer\..*)|pixel_(mean|std)"
 
     @configurable
-    def __init__(self, *, backbone: nn.Module, pool_layer: nn.Module):
+    def __init__(self, *, backbone: nn.Module, pool_layer: nn.Module, pixels: dict):
         """
         Args:
             backbone: (N, 3, h, w) -> (N, 2048, h / 16, w / 16).
             pool_layer: of these to (N, 2048, 1, 1).
+            pixels: "pixel_mean" and "pixel_std" that crops are prepared with, three numbers each.
         """
         super().__init__()
         self.feature_dim = FEATURE_DIM
         self.backbone = backbone
         self.heads = Neck(pool_layer)
+        self.pixels = pixels
 
     @classmethod
     def from_config(cls, cfg, variant: str):
@@ -168,9 +174,16 @@ class FastReID(CropNetwork):
                 f"{', '.join(VARIANTS)}"
             )
         method, depth, ibn = re.fullmatch(r"(\w+)_R(\d+)(-ibn)?", variant).groups()
+        crop = cfg.MODEL.CROP_REID
+        if tuple(crop.SIZE) != SIZES[method]:
+            logger.warning(
+                "fast-reid trains %s on crops of %d x %d; MODEL.CROP_REID.SIZE is %s",
+                *(method, *SIZES[method], tuple(crop.SIZE)),
+            )
         return {
             "backbone": FastReIDResNet(depth, ibn=bool(ibn), non_local=method != "bot"),
             "pool_layer": _POOLS[method](),
+            "pixels": {"pixel_mean": crop.PIXEL_MEAN, "pixel_std": crop.PIXEL_STD},
         }
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
@@ -178,5 +191,17 @@ class FastReID(CropNetwork):
         return self.heads(self.backbone(crops))
 
     def rename_published(self, state: dict) -> dict:
+        """
+        Raises:
+            UserError: if the file says that it was trained with another mean or deviation.
+        """
+        for name, ours in self.pixels.items():
+            configured = torch.tensor(ours, dtype=torch.float32)
+            published = state.get(name, configured).flatten().float()
+            if not torch.allclose(published, configured):
+                raise UserError(
+                    f"it was trained with {name} {[round(v, 3) for v in published.tolist()]}, but "
+                    f"MODEL.CROP_REID.{name.upper()} is {list(ours)}; set it to the former"
+                )
         older = "heads.bnneck."  # of versions below 1.0
         return {name.replace(older, "heads.bottleneck.0."): v for name, v in state.items()}
