@@ -10,6 +10,7 @@ from ..data.fingerprint import differences
 from ..errors import UserError
 from ..modeling.meta_arch import num_classes
 from ..utils.files import atomic_write, os_error_in, remove_partial_files, unwritable
+from .crop_names import name_of_crop_network
 from .detector_classes import classes_in, keep_class
 from .names import current_name
 from .reading import read_checkpoint, unreadable
@@ -114,7 +115,7 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         if reid is not None and checkpoint.pop("matching_heuristics", False):
             checkpoint["model"] = self._align_with_detector(checkpoint)
         state = {current_name(name): value for name, value in checkpoint["model"].items()}
-        if any(name.startswith("backbone.") for name in state):  # of Detectron2 itself
+        if _is_plain_detector(state):
             state = {f"detector.{k}": v for k, v in state.items()}
         if hasattr(self.model, "detector"):
             state = self._fit_classes(state)
@@ -185,7 +186,11 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         misfits = misfits_of(incompatible)
         expected = trained_names(self.model)
         if expected and expected <= misfits:
-            raise UserError("the checkpoint is of another architecture: none of its weights fit")
+            known = name_of_crop_network(state)
+            raise UserError(
+                "the checkpoint is of another architecture: none of its weights fit"
+                + (f"; it looks like {known}, which MODEL.CROP_REID takes" if known else "")
+            )
         wrong = sorted(name for name in misfits if name.startswith(self._required_parts(state)))
         if wrong:
             raise UserError(
@@ -216,6 +221,12 @@ def misfits_of(incompatible) -> set[str]:
 
 def trained_names(module: nn.Module) -> set[str]:
     return {name for name in module.state_dict() if not name.endswith("num_batches_tracked")}
+
+
+def _is_plain_detector(state: dict) -> bool:
+    # fast-reid's networks for crops have a "backbone" too, but "heads" where detectors have others
+    has = {name.split(".")[0] for name in state}
+    return "backbone" in has and "heads" not in has
 
 
 def _fit_memories(reid: nn.Module, state: dict) -> None:
