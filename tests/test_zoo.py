@@ -10,6 +10,7 @@ from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.checkpoint.detector_classes import classes_in, keep_class
 from fully_decoupled_ps.checkpoint.trained_with import check_trained_with
 from fully_decoupled_ps.config import set_number_of_classes
+from fully_decoupled_ps.engine.check_config import check_parts
 from fully_decoupled_ps.modeling.meta_arch import build_detector
 from tests.testing import CONFIGS, TINY, make_config, make_model
 
@@ -183,3 +184,9 @@ def test_a_file_of_other_classes_says_so_in_every_stage(tmp_path):
         PersonSearchCheckpointer(make_model("reid", opts)).load(path)
     with pytest.raises(UserError, match=f"{CLASSES} classes"):
         PersonSearchCheckpointer(make_model("detection", opts)).load_trained(path)
+
+
+def test_a_detector_alone_is_no_network():
+    cfg = load_config(opts=["MODEL.META_ARCHITECTURE", "GeneralizedRCNN"])
+    with pytest.raises(UserError, match="GeneralizedRCNN.*MODEL.DETECTOR.ZOO"):
+        check_parts(cfg)

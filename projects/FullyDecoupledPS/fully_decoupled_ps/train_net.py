@@ -25,9 +25,9 @@ def device_of(args):
 
 def setup(args):
     """The checked and frozen config of one run."""
+    cfg = load_config(args.config_file, args.opts)
     if args.config_file:
         args.config_file = find_config(args.config_file)  # default_setup reads it too
-    cfg = load_config(args.config_file, args.opts)
     apply_stage(cfg, args.opts, eval_only=args.eval_only, resume=args.resume)
     # what the loaders count and find odd belongs into the log
     with log_begun_after(cfg.OUTPUT_DIR):

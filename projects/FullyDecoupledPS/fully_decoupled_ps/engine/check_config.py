@@ -26,6 +26,7 @@ from ..data.dataset_mapper import SKIP, STOP
 from ..errors import UserError
 from ..modeling import REID_LOSS_REGISTRY, REID_SIDE_NET_REGISTRY, SIDE_FUSION_REGISTRY
 from ..modeling.precision import precision_from_config
+from ..zoo import DETECTORS
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +114,12 @@ def check_parts(cfg: CfgNode) -> None:
     Raises:
         UserError: names the key and what is registered.
     """
+    if cfg.MODEL.META_ARCHITECTURE in DETECTORS:
+        raise UserError(
+            f"MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, a detector alone; name a "
+            "config of Detectron2's model zoo with MODEL.DETECTOR.ZOO, another with "
+            "MODEL.DETECTOR.NAME"
+        )
     reid, generator = cfg.MODEL.REID, cfg.MODEL.PROPOSAL_GENERATOR.NAME
     # Detectron2's word for none, which is no part's name
     proposals = [] if generator == "PrecomputedProposals" else [generator]
