@@ -68,9 +68,8 @@ class ReadyNetwork(NamedTuple):
 
 def ready_networks() -> list[ReadyNetwork]:
     """All that are shipped: the default one, and the others by their names."""
-    paths = sorted((_CONFIGS / "ready").glob("*.yaml"))
-    paths.sort(key=lambda path: path.stem != DEFAULT_NETWORK)
-    return [_read(path, path.stem) for path in paths]
+    names = (path.stem for path in (_CONFIGS / "ready").glob("*.yaml"))
+    return [find_ready(name) for name in sorted(names, key=lambda n: (n != DEFAULT_NETWORK, n))]
 
 
 def is_ready_name(name: str) -> bool:
@@ -79,17 +78,20 @@ def is_ready_name(name: str) -> bool:
 
 
 def find_ready(location: str) -> ReadyNetwork | None:
-    """The ready network of a name or a yaml; None if it is another kind of location.
+    """The ready network of a name, or of a yaml that names both parts; None for what else it is.
 
     Raises:
         UserError: if the yaml can't be read.
     """
     if is_ready_name(location):
         return _read(_CONFIGS / "ready" / f"{location}.yaml", location)
-    if location.endswith((".yaml", ".yml")) and os.path.isfile(location):
-        network = _read(Path(location), location)
-        return network if network.crop_reid.weights and network.detector.weights else None
-    return None
+    path = Path(location)
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        return None
+    if path.with_name("last_checkpoint").exists():  # of a training run, which has its own weights
+        return None
+    network = _read(path, location)
+    return network if network.crop_reid.weights and network.detector.weights else None
 
 
 def named_network(name: str) -> ReadyNetwork:

@@ -84,8 +84,8 @@ class _CheckedHandler(HTTPURLHandler):
                         _download(file, target)
             except OSError as error:
                 raise UserError(
-                    f"{target} can't be written ({error.strerror}); make room, or name another "
-                    "folder with --models-dir"
+                    f"{target} can't be written ({error.strerror or error}); make room, or name "
+                    "another folder with --models-dir"
                 ) from error
         _check(file, target, thorough)
         return target
@@ -167,6 +167,8 @@ def _receive(file: PublishedFile, part: str) -> None:
         version = response.headers.get("ETag", "")
         if not version.startswith('"'):  # a weak one says nothing of the bytes
             version = response.headers.get("Last-Modified", "")
+        if not have:  # first, or a kill would leave old bytes under the new version
+            open(part, "wb").close()
         with open(f"{part}.json", "w") as f:
             json.dump({"url": file.url, "version": version, "bytes": total}, f)
         _tell(file, part, have, total)
@@ -209,14 +211,12 @@ def _tell(file: PublishedFile, part: str, have: int, total: int | None) -> None:
 def _write(response, part: str, have: int, total: int | None) -> None:
     name = os.path.basename(part).removesuffix(PARTIAL)
     with (
-        open(part, "r+b" if have else "wb") as f,
+        open(part, "ab") as f,
         tqdm(desc=name, initial=have, total=total, unit="B", unit_scale=True, disable=None) as bar,
     ):
-        f.seek(have)
-        f.truncate()
         while True:
             try:
-                chunk = response.read(_CHUNK)
+                chunk = response.read1(_CHUNK)  # what has come, and no more
             except OSError as error:
                 raise _Interrupted(_reason(error)) from error
             if not chunk:
