@@ -104,6 +104,8 @@ def test_a_server_that_can_not_resume_is_asked_for_all(server, folder, way):
         server.etag = ""
     server.cut_after = 4000
     assert "after 4000 of 10240 bytes" in refusal(PublishedFile(server.url), folder)
+    again = "bytes=4000-" if way == "no range" else None
+    assert [asked for _, asked in server.asked] == [None, again]
     server.cut_after = None
     path = get_file(PublishedFile(server.url), str(folder))
     assert Path(path).read_bytes() == server.content
