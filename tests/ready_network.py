@@ -14,6 +14,8 @@ from tests.utils.file_server import serving
 
 @META_ARCH_REGISTRY.register()
 class TinyTwoStep(nn.Module):
+    is_two_step = True
+
     def __init__(self, cfg):
         super().__init__()
         self.cfg = cfg
