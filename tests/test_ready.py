@@ -135,6 +135,20 @@ def test_a_yaml_of_ones_own_that_names_both_parts(parts, tmp_path):
     assert (network.model.detector.weight.item(), network.model.crops.weight.item()) == (1, 2)
 
 
+def test_a_checkpoint_in_place_of_the_published_files(published, parts, tmp_path, monkeypatch):
+    """Such as one that was trained from them: nothing is downloaded."""
+    loaded = []
+    monkeypatch.setattr(
+        predictor.PersonSearchCheckpointer, "load_trained", lambda self, path: loaded.append(path)
+    )
+    save_part(tmp_path / "trained.pth", 1.0)
+    network = predictor.load_network("tiny", str(tmp_path / "trained.pth"), device="cpu")
+    assert (network.location, network.weights) == ("tiny", str(tmp_path / "trained.pth"))
+    assert loaded == [str(tmp_path / "trained.pth")] and published.asked == []
+    with pytest.raises(UserError, match="--weights none.pth: no such file"):
+        predictor.load_network("tiny", "none.pth")
+
+
 def test_the_config_of_a_run_is_none(tmp_path):
     """Its MODEL.WEIGHTS is what the training started from."""
     path = write_yaml(tmp_path / "config.yaml", "detector.pth", "crops.pth")

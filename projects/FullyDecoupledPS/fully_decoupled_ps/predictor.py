@@ -181,9 +181,10 @@ def load_network(
         UserError: if something of it is missing, can't be downloaded or is another file than it
             should be, or the checkpoint does not fit or has no re-id part.
     """
-    network = ready.find_ready(location)
     if weights and not Path(weights).is_file():
         raise UserError(f"--weights {weights}: no such file; name a checkpoint")
+    is_named = ready.is_ready_name(location)
+    network = ready.find_ready(location) if is_named or not weights else None
     checkpoint, opts = weights, []
     if network is None:
         config_file, checkpoint = _find_run(Path(location), weights)
@@ -206,7 +207,7 @@ def load_network(
         PersonSearchCheckpointer(model).load_trained(str(checkpoint))
     else:
         load_parts(model, cfg)
-    if not ready.is_ready_name(location):
+    if not is_named:
         location = os.path.abspath(location)
     return Predictor(cfg, model, location, os.path.abspath(weights) if weights else "")
 
