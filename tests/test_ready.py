@@ -135,11 +135,11 @@ def test_a_yaml_of_ones_own_that_names_both_parts(parts, tmp_path):
     assert (network.model.detector.weight.item(), network.model.crops.weight.item()) == (1, 2)
 
 
-def test_a_checkpoint_in_place_of_the_published_files(published, parts, tmp_path, monkeypatch):
+def test_a_checkpoint_in_place_of_the_published_files(published, tmp_path, monkeypatch):
     """Such as one that was trained from them: nothing is downloaded."""
     loaded = []
     monkeypatch.setattr(
-        predictor.PersonSearchCheckpointer, "load_trained", lambda self, path: loaded.append(path)
+        predictor, "load_parts", lambda model, cfg: loaded.append(cfg.MODEL.WEIGHTS)
     )
     save_part(tmp_path / "trained.pth", 1.0)
     network = predictor.load_network("tiny", str(tmp_path / "trained.pth"), device="cpu")

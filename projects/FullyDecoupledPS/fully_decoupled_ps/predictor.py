@@ -201,23 +201,25 @@ def load_network(
     cfg.MODEL.REID.NUM_IDS = 0  # taken from the checkpoint
     check_parts(cfg)
     check_test_numbers(cfg)
+    if checkpoint:
+        cfg.MODEL.WEIGHTS = str(checkpoint)
     cfg.freeze()
     model = build_model(cfg)
-    if checkpoint:
-        PersonSearchCheckpointer(model).load_trained(str(checkpoint))
-    else:
-        load_parts(model, cfg)
+    load_parts(model, cfg)
     if not is_named:
         location = os.path.abspath(location)
     return Predictor(cfg, model, location, os.path.abspath(weights) if weights else "")
 
 
 def load_parts(model: nn.Module, cfg: CfgNode) -> None:
-    """Load a two-step network's detector and crop network, each from its own file.
+    """Load a trained network, or a two-step network's parts, each from its own published file.
 
     Raises:
         UserError: if one of them can't be read, or does not fit.
     """
+    if not getattr(model, "is_two_step", False):
+        PersonSearchCheckpointer(model).load_trained(cfg.MODEL.WEIGHTS)
+        return
     from .checkpoint.crop_weights import load_crop_weights
 
     PersonSearchCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
