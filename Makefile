@@ -5,15 +5,19 @@
 # PYTHON=EXE   the Python that creates the environment, 3.11 or newer. Default python3
 # DETECTRON2=  wheel: keep an installed Detectron2, else build v0.6 without C++ (default)
 #              git: build upstream's main branch (needs git and a C++ compiler)
-#              The choice is remembered in the environment.
+# UPSTREAM=URL the repository that DETECTRON2=git builds, as pip names it
+#              Both choices are remembered in the environment.
 # VIDEO=file   what `make try` searches, or PHOTOS=folder. Default: the video of Debian's opencv-doc
 
 PYTHON ?= python3
 VENV ?= .venv
 STAMPS = $(VENV)/.fully-decoupled-ps
-# What the environment's Detectron2 was chosen to be; empty before the first setup.
+# What the environment's Detectron2 was chosen to be, as "wheel" or "git URL"; empty before the first
+# setup.
 CHOSEN := $(shell cat $(STAMPS)/detectron2 2>/dev/null)
-DETECTRON2 ?= $(or $(CHOSEN),wheel)
+DETECTRON2 ?= $(or $(firstword $(CHOSEN)),wheel)
+UPSTREAM ?= $(or $(word 2,$(CHOSEN)),git+https://github.com/facebookresearch/detectron2.git)
+CHOICE = $(DETECTRON2) $(if $(filter git,$(DETECTRON2)),$(UPSTREAM))
 
 ifeq ($(filter $(DETECTRON2),wheel git),)
 $(error DETECTRON2=$(DETECTRON2) is not known; use DETECTRON2=wheel or DETECTRON2=git)
@@ -23,7 +27,6 @@ PROJECT := projects/FullyDecoupledPS
 RUN = $(VENV)/bin/python
 PIP = $(RUN) -m pip --disable-pip-version-check
 REQUIREMENTS = $(RUN) $(PROJECT)/tools/list_requirements.py
-UPSTREAM ?= git+https://github.com/facebookresearch/detectron2.git
 
 # fvcore compiles its losses with torch.jit when it is imported; current PyTorch warns of that.
 export PYTHONWARNINGS := ignore::FutureWarning:torch.jit._script
@@ -118,7 +121,7 @@ $(STAMPS)/packages: requirements.txt setup.py | $(RUN)
 # the old one and its stamp. Pins are for environments that were made here alone.
 BUILD = $(RUN) $(PROJECT)/tools/build_detectron2.py \
   $(if $(wildcard $(STAMPS)/created-here),--constraint requirements.txt)
-$(STAMPS)/detectron2: $(PROJECT)/tools/build_detectron2.py $(if $(filter $(CHOSEN),$(DETECTRON2)),,FORCE) | $(STAMPS)/packages
+$(STAMPS)/detectron2: $(PROJECT)/tools/build_detectron2.py $(if $(filter-out $(CHOSEN),$(CHOICE)),FORCE) | $(STAMPS)/packages
 ifeq ($(DETECTRON2),git)
 	@echo "[setup] Building Detectron2's main branch from $(UPSTREAM): minutes"
 	@$(BUILD) --from-git "$(UPSTREAM)"
@@ -126,7 +129,7 @@ else
 	@echo "[setup] Looking for Detectron2; if there is none, building v0.6 as a pure-Python wheel"
 	@$(BUILD) $(if $(filter git,$(CHOSEN)),,--keep-installed)
 endif
-	@echo $(DETECTRON2) > $@
+	@echo $(CHOICE) > $@
 
 $(STAMPS)/project: setup.py | $(STAMPS)/packages
 	@echo "[setup] Installing this project, editable"

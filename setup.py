@@ -23,7 +23,11 @@ MILVUS = [
     "pyarrow>=17",  # milvus-lite needs it; newer ones want NumPy 2 without saying so
 ]
 # The page of `person-search serve`: its fields, its events, and their way to the browser.
-SERVE = ["gradio>=6.31,<7"]
+SERVE = [
+    "gradio>=6.31,<7",
+    # its server, whose routes, answers and limits the page adds to
+    *("fastapi>=0.165", "starlette>=1.10", "uvicorn>=0.54"),
+]
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.6.1",  # the tests in two processes, which takes a bit more than half the time
@@ -84,8 +88,11 @@ setup(
         "scipy>=1.11",  # the data sets' annotations are MATLAB files
         "scikit-learn>=1.3",  # average precision as the published numbers use it
         "tabulate>=0.9",  # tables on the console, as Detectron2 prints them
+        "matplotlib>=3.7",  # plots; Detectron2 draws with it too
+        "pyyaml>=6.0.1",  # what is wrong with a config that Detectron2 can't read
         "tqdm>=4.66",  # progress with time left; Detectron2 has it too
         "jinja2>=3.1",  # the report's page; torch has it too
+        "markupsafe>=2.1.2",  # text that jinja2 need not escape
         "pillow>=11.3",  # pictures of all formats; the first release whose wheels read AVIF
         "av>=15",  # PyAV: videos by FFmpeg's decoders, frames by their presentation time stamps
         # Drawing, resizing and colours of pictures. Its other builds (headless, contrib) are the

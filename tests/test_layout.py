@@ -45,7 +45,7 @@ FORBIDDEN = {
 # What the application sees of the research package. It names dataset_tools' two commands too, in a
 # table of subcommands, and imports them no other way.
 DOOR = re.compile(
-    rf"{PACKAGE}\.(predictor|ready|visualization|errors|utils\.(names|arguments))(\.|$)"
+    rf"{PACKAGE}\.(predictor|ready|visualization|errors|utils\.(files|names|arguments))(\.|$)"
 )
 PURE_LIBRARIES = {"numpy", "torch", "sklearn"}
 DATASET_NAME = re.compile(r"prw|cuhk|sysu", re.IGNORECASE)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+TOOL = "projects/FullyDecoupledPS/tools/build_detectron2.py"
 PYTHON = """#!/bin/sh
 echo "$*" >> "$(dirname "$0")/calls"
 case "$*" in *"$FAILING"*) [ -z "$FAILING" ] || exit 1;; esac
@@ -62,6 +63,11 @@ def test_the_choice_is_remembered(venv):
     assert status == 0 and len(calls) == 1
     assert "--from-git git+file:///upstream" in calls[0]
     assert run_setup(venv) == (0, [])
+    # a newer tool builds from the same repository again
+    _, (call,) = run_setup(venv, f"--assume-new={TOOL}")
+    assert "--from-git git+file:///upstream" in call
+    _, (call,) = run_setup(venv, "UPSTREAM=git+file:///other")
+    assert "--from-git git+file:///other" in call
 
 
 def test_what_the_user_installed_is_kept(venv):

@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from detectron2.modeling import build_model
 
 from fully_decoupled_ps import UserError
-from fully_decoupled_ps.predictor import load_network
-from tests.testing import TINY, make_config, make_model
+from fully_decoupled_ps.predictor import fingerprint, load_network
+from tests.testing import CONFIGS, TINY, make_config, make_model
 from tests.tiny_run import make_run, picture
 
 
@@ -81,9 +82,32 @@ def test_the_fingerprint_is_of_what_features_depend_on(run_folder, network, tmp_
     state = make_model("reid").state_dict()
     state["reid.memory.lookup_table"] += 1
     assert with_config("memory", config, state) == network.fingerprint
-    name = next(name for name in state if "res5" in name and name.endswith("weight"))
+    name = next(name for name in state if "conv5" in name and name.endswith("weight"))
     state[name].view(-1)[0] += 1e-3
     assert with_config("weights", config, state) != network.fingerprint
+
+
+@pytest.mark.parametrize(
+    "config, stage, expected",
+    [
+        ("faster_rcnn", "reid", "5274ef755f2404aa987cb693e99a1a95e614645e4ede066e6aeee6b90a1ddbc1"),
+        ("coat", "reid", "1f96cdfddfb6a3a87d91f487044d07fed551ffe0dd53fe622bbfd523de061a14"),
+        (
+            "coupled_faster_rcnn",
+            "joint",
+            "37747547ad95f5dbe75b6e1f41788ab13379a761582b3e5f6b11d5d0b1c00b31",
+        ),
+    ],
+)
+def test_the_fingerprint_of_given_weights_stays_what_it_was(config, stage, expected):
+    """Recorded when conv5 was the side-net's: an index of that time fits its network still."""
+    opts = ["MODEL.COAT.DIM", 32, "MODEL.COAT.NUM_HEADS", 2, "MODEL.REID.NUM_IDS", 4]
+    config_file = CONFIGS / "prw" / f"{config}_R50.yaml"
+    cfg = make_config(stage, [*TINY, *opts], config_file=config_file)
+    model = build_model(cfg)
+    for value in model.state_dict().values():
+        value.fill_(value.numel())
+    assert fingerprint(cfg, model) == expected
 
 
 def test_mistakes(run_folder, tmp_path, monkeypatch):

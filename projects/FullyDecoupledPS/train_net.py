@@ -7,15 +7,12 @@ python train_net.py --config-file F SOLVER.STAGE hybrid             or both, fro
 python train_net.py --config-file F SOLVER.STAGE joint              or both from the start
 python train_net.py --config-file F --eval-only SOLVER.STAGE reid   evaluates the last checkpoint
 
-With --num-gpus N, or under torchrun, each of these in several processes.
+With --num-gpus N, or under torchrun (also on a CPU), each of these in several processes.
 """
 
-from detectron2.engine import default_argument_parser
-
-from fully_decoupled_ps.engine.launch import launch
-from fully_decoupled_ps.train_net import Trainer, device_of, main, setup
+from fully_decoupled_ps.train_net import Trainer, main, run, setup
 
 __all__ = ["Trainer", "main", "setup"]  # for scripts that import this one
 
 if __name__ == "__main__":
-    launch(main, default_argument_parser().parse_args(), device_of)
+    run()

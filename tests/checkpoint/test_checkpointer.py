@@ -9,7 +9,7 @@ from detectron2.modeling import build_backbone, build_model
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
-from fully_decoupled_ps.modeling import build_reid_side_net
+from fully_decoupled_ps.modeling import ReIDBranch
 from fully_decoupled_ps.modeling.feature_tap import FeatureTap
 from tests.testing import (
     CONFIGS,
@@ -137,12 +137,12 @@ def test_torchvisions_resnets_fit_exactly(depth, tmp_path, caplog):
         for name, expected in (("res2", layer1), ("res3", layer2), ("res4", layer3)):
             assert_close(maps[name], expected)
 
-    side_net = build_reid_side_net(cfg, tap.shapes()).eval()
-    initialize_side_net(side_net, path, model.detector)
-    with torch.no_grad():
-        assert torch.equal(side_net.res3(layer1), layer2)  # trainable batch norm, as torchvision's
-        assert torch.equal(side_net.res4(layer2), layer3)
-        stage5 = side_net.res5[1:](resnet.layer4[0](layer3))  # the first block's stride differs
+    reid = ReIDBranch(cfg, tap.shapes()).eval()
+    initialize_side_net(reid, path, model.detector)
+    with torch.no_grad():  # trainable batch norm, as torchvision's
+        assert torch.equal(reid.side_net.res3(layer1), layer2)
+        assert torch.equal(reid.side_net.res4(layer2), layer3)
+        stage5 = reid.head.conv5[1:](resnet.layer4[0](layer3))  # the first block's stride differs
         assert torch.equal(stage5, resnet.layer4(layer3))
     # Faster R-CNN's own conv5
     state = model.detector.roi_heads.res5.state_dict()
@@ -170,9 +170,10 @@ def test_detectron2_s_imagenet_file_starts_both_nets(tmp_path):
     assert_same_state(backbone, {k: v for k, v in state.items() if not k.startswith("res5")})
     assert torch.equal(heads["res5.1.conv2.weight"], state["res5.1.conv2.weight"])
 
-    side_net = make_model("reid").reid.side_net
-    initialize_side_net(side_net, path, model.detector)
-    for name, value in side_net.state_dict().items():
+    reid = make_model("reid").reid
+    initialize_side_net(reid, path, model.detector)
+    own = {**reid.side_net.state_dict(), **reid.head.conv5.state_dict(prefix="res5.")}
+    for name, value in own.items():
         if name.startswith("res"):
             assert torch.equal(value, state[name]), name
 
@@ -183,11 +184,12 @@ def test_detectron2_s_imagenet_file_starts_both_nets(tmp_path):
 def test_a_side_net_copies_the_detector():
     model = changed(make_model("reid"))
     side_net, detector = model.reid.side_net, model.detector
-    initialize_side_net(side_net, "detector", detector)
+    initialize_side_net(model.reid, "detector", detector)
+    assert not hasattr(side_net, "res5")
     copies = [
         (side_net.res3, detector.backbone.res3),
         (side_net.res4, detector.backbone.res4),
-        (side_net.res5, detector.roi_heads.res5),
+        (model.reid.head.conv5, detector.roi_heads.res5),
     ]
     for own, given in copies:
         assert_same_state(own.state_dict(), given.state_dict())
@@ -204,28 +206,28 @@ def test_a_side_net_of_another_norm_takes_what_it_has_a_place_for(tmp_path):
     model = make_model("reid")
     for norm in ("FrozenBN", "GN"):
         cfg = make_config("reid", [*TINY, "MODEL.REID.SIDE_NET.NORM", norm])
-        side_net = build_reid_side_net(cfg, FeatureTap(model.detector).shapes())
+        reid = ReIDBranch(cfg, FeatureTap(model.detector).shapes())
         for weights in (path, "detector"):
-            initialize_side_net(side_net, weights, model.detector)
+            initialize_side_net(reid, weights, model.detector)
 
 
 def test_random_weights_must_be_asked_for(caplog):
     model = make_model("reid")
     before = {k: v.clone() for k, v in model.reid.state_dict().items()}
-    initialize_side_net(model.reid.side_net, "random", model.detector)
+    initialize_side_net(model.reid, "random", model.detector)
     assert_same_state(model.reid.state_dict(), before)
     assert "starts from random weights" in caplog.text
     with pytest.raises(UserError, match='SIDE_NET.WEIGHTS is empty; .* "detector" .* "random"'):
-        initialize_side_net(model.reid.side_net, "", model.detector)
+        initialize_side_net(model.reid, "", model.detector)
 
 
 def test_a_side_net_refuses_what_is_not_there(tmp_path):
     model = make_model("reid")
     with pytest.raises(UserError, match="SIDE_NET.WEIGHTS .*none.pth"):
-        initialize_side_net(model.reid.side_net, str(tmp_path / "none.pth"), model.detector)
+        initialize_side_net(model.reid, str(tmp_path / "none.pth"), model.detector)
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04 not the whole of it")
     with pytest.raises(UserError, match="SIDE_NET.WEIGHTS .*cut.pth"):
-        initialize_side_net(model.reid.side_net, str(tmp_path / "cut.pth"), model.detector)
+        initialize_side_net(model.reid, str(tmp_path / "cut.pth"), model.detector)
 
 
 def test_a_side_net_refuses_weights_of_another_depth(tmp_path):
@@ -233,15 +235,15 @@ def test_a_side_net_refuses_weights_of_another_depth(tmp_path):
     path = str(tmp_path / "resnet34.pth")
     torch.save(torchvision.models.resnet34(weights=None).state_dict(), path)
     opts = [*TINY, "MODEL.RESNETS.DEPTH", 34]
-    side_net = build_reid_side_net(make_config("reid", opts), FeatureTap(model.detector).shapes())
-    initialize_side_net(side_net, path, model.detector)
+    reid = ReIDBranch(make_config("reid", opts), FeatureTap(model.detector).shapes())
+    initialize_side_net(reid, path, model.detector)
     # a ResNet-18 has too few layers for it, and the 34's first ones alone are no ResNet-18
     with pytest.raises(UserError, match="SIDE_NET.WEIGHTS detector: .*res3.2.conv1"):
-        initialize_side_net(side_net, "detector", model.detector)
+        initialize_side_net(reid, "detector", model.detector)
     with pytest.raises(UserError, match="resnet34.pth: .* have no place .*res3.2"):
-        initialize_side_net(model.reid.side_net, path, model.detector)
+        initialize_side_net(model.reid, path, model.detector)
     opts = [*TINY, "MODEL.REID.SIDE_NET.DEPTH", 50, "MODEL.REID.FUSION.NAME", "NoFusion"]
-    bottleneck = build_reid_side_net(make_config("reid", opts), FeatureTap(model.detector).shapes())
+    bottleneck = ReIDBranch(make_config("reid", opts), FeatureTap(model.detector).shapes())
     for weights in (path, "detector"):
         with pytest.raises(UserError, match="SIDE_NET.WEIGHTS"):
             initialize_side_net(bottleneck, weights, model.detector)

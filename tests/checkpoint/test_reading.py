@@ -178,7 +178,7 @@ def test_a_network_and_a_side_net_do_not_start_from_one(tmp_path, end):
     with pytest.raises(UserError, match="is refused: it asks for (posix|os).system"):
         PersonSearchCheckpointer(model).load(str(path))
     with pytest.raises(UserError, match="SIDE_NET.WEIGHTS .*is refused: it asks for"):
-        initialize_side_net(model.reid.side_net, str(path), model.detector)
+        initialize_side_net(model.reid, str(path), model.detector)
     assert not proof.exists()
 
 

@@ -5,7 +5,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.data.samplers import distributed_sampler as samplers
 
 from fully_decoupled_ps.data import PersonSearchMapper, build_person_search_test_loader
-from fully_decoupled_ps.data.evaluation_loader import SameSizeBatches
+from fully_decoupled_ps.data.evaluation_loader import same_size_batches
 from tests.data.layouts import write_image
 from tests.testing import make_config
 
@@ -48,4 +48,4 @@ def test_of_two_processes_each_evaluates_its_own_part(monkeypatch, rank, expecte
     monkeypatch.setattr(samplers.comm, "get_world_size", lambda: 2)
     monkeypatch.setattr(samplers.comm, "get_rank", lambda: rank)
     dicts = [{"width": 96 - (i in HIGH), "height": 64} for i in range(7)]
-    assert list(SameSizeBatches(dicts, 3)) == expected
+    assert same_size_batches(dicts, 3) == expected

@@ -13,7 +13,7 @@ from detectron2.utils import comm
 from fully_decoupled_ps import UserError, add_fully_decoupled_ps_config
 from fully_decoupled_ps.data import TrainLoader, seed_iteration
 from fully_decoupled_ps.data.train_loader import SAMPLERS
-from fully_decoupled_ps.data.train_stream import BatchStream, own_random_numbers
+from fully_decoupled_ps.data.train_stream import batch_stream, own_random_numbers
 
 WIDE = [True, False, False, True, True, False, True]
 DICTS = [
@@ -111,7 +111,7 @@ def test_batches_before_the_first_one_cost_no_image():
     def fail(d):
         raise AssertionError("an image was loaded")
 
-    stream = BatchStream(TrainingSampler(7, seed=0), 2, np.array(WIDE), first_batch=10_000)
+    stream = batch_stream(TrainingSampler(7, seed=0), 2, np.array(WIDE), first_batch=10_000)
     place = next(iter(stream))[0]
     assert place.position >= 20_000 - 2
     iter(make(mapper=fail))  # not before the first batch is asked for

@@ -31,7 +31,7 @@ def test_a_fit_dataset(dataset, capsys):
     assert run_command("check-dataset", dataset, "--strict") == 0
     out = capsys.readouterr().out
     assert "checked as a training set" in out and "no errors, no warnings" in out
-    assert "persons a frame: 1 to 1, median 1, mean 1.0" in out
+    assert "persons per frame: 1 to 1, median 1, mean 1.0" in out
 
 
 def test_a_warning_counts_only_when_strict(dataset):

@@ -197,5 +197,5 @@ def test_a_full_disk_leaves_what_was_there(sequences, tmp_path, monkeypatch, cap
 
     monkeypatch.setattr("os.fsync", full)
     assert run_command(*command, "--stride", 2) == 2
-    assert "can't be written (No space left on device)" in capsys.readouterr().err
+    assert "can't be written: No space left on device;" in capsys.readouterr().err
     assert {p.name: p.read_text() for p in out.iterdir()} == before

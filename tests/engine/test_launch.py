@@ -4,14 +4,13 @@ The processes that the tests start are forked from one that has imported everyth
 them the seconds of doing so; :mod:`tests.engine.test_several_processes` runs the real commands.
 """
 
-import contextlib
 import json
 import logging
 import os
 import re
 import socket
 import sys
-from functools import partial
+import tempfile
 from unittest import mock
 
 import pytest
@@ -19,9 +18,11 @@ import torch
 from detectron2.engine import default_argument_parser, defaults
 from detectron2.utils import comm
 from torch import distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
+from torch.multiprocessing import start_processes
 
 from fully_decoupled_ps import UserError
+from fully_decoupled_ps.engine import launch as launching
 from fully_decoupled_ps.engine.launch import ddp_on, launch
 from tests.processes import FORKSERVER, run_processes
 
@@ -34,15 +35,33 @@ def device_of(args):
     return args.opts[0]
 
 
-def launch_quickly(main, args, start_method="forkserver"):
-    """:func:`launch`, whose processes are not spawned; returns the exit status."""
-    start = partial(multiprocessing.start_processes, start_method=start_method)
-    with mock.patch.object(multiprocessing, "spawn", start):
+def launch_quickly(main, args):
+    """:func:`launch`, with a stand-in for Detectron2's; returns the exit status."""
+    with mock.patch.object(launching, "launch_on_gpus", launch_without_gpus):
         try:
             launch(main, args, device_of)
         except SystemExit as end:
             return end.code
     return 0
+
+
+def launch_without_gpus(run, number, num_machines, machine_rank, dist_url, args):
+    """Detectron2's ``launch`` on one machine, with gloo and with processes that are forked."""
+    assert (num_machines, machine_rank) == (1, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        start_processes(
+            _begin_and_run,
+            (f"file://{folder}/rendezvous", number, run, args),
+            number,
+            start_method="forkserver",
+        )
+
+
+def _begin_and_run(rank, url, number, run, args):
+    dist.init_process_group("gloo", init_method=url, rank=rank, world_size=number)
+    comm._LOCAL_PROCESS_GROUP = dist.group.WORLD
+    run(*args)
+    dist.destroy_process_group()
 
 
 def say_who_is_there(args):
@@ -115,58 +134,25 @@ def test_one_process_needs_no_group(tmp_path):
         assert who_is_there(tmp_path) == [expected(0, 0, 1, 1)]
 
 
-def test_processes_of_one_machine(tmp_path):
-    args = arguments("--num-gpus", 2, "--dist-url", "auto", "cpu", tmp_path)
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+def test_processes_of_one_machine(tmp_path, two_gpus):
+    args = arguments("--num-gpus", 2, "--dist-url", "auto", "cuda", tmp_path)
     assert launch_quickly(say_who_is_there, args) == 0
     assert who_is_there(tmp_path) == [expected(i, i, 2, 2) for i in range(2)]
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-@contextlib.contextmanager
-def other_machine(main, args):
-    """Runs a second machine beside the test."""
-    process = FORKSERVER.Process(target=launch_machine, args=(main, args))
-    process.start()
-    yield process
-    process.join(300)
-    assert process.exitcode is not None
-
-
-def launch_machine(main, args):
-    with open(f"{args.opts[1]}/machine{args.machine_rank}.err", "w", buffering=1) as f:
-        sys.stderr = f
-        sys.exit(launch_quickly(main, args, "fork"))
-
-
-@pytest.mark.parametrize(
-    "main, status", [(say_who_is_there, 0), (fail_everywhere, 2)], ids=["well", "wrong"]
-)
-def test_two_machines(tmp_path, capfd, main, status):
-    url = f"tcp://127.0.0.1:{free_port()}"
-    flags = ["--num-machines", 2, "--dist-url", url, "cpu", tmp_path]
-    with other_machine(main, arguments("--machine-rank", 1, *flags)) as other:
-        assert launch_quickly(main, arguments("--machine-rank", 0, *flags)) == status
-    assert other.exitcode == status
-    if status == 0:
-        assert who_is_there(tmp_path) == [expected(i, 0, 1, 2) for i in range(2)]
-    else:  # each machine has its own terminal
-        assert one_line(capfd, status) == "error: SOMETHING is wrong"
-        assert (tmp_path / "machine1.err").read_text() == "error: SOMETHING is wrong\n"
-
-
 @pytest.mark.parametrize("main", [fail_everywhere, fail_in_the_second_process])
-def test_a_user_s_error_is_one_line(capfd, main):
-    status = launch_quickly(main, arguments("--num-gpus", 2, "--dist-url", "auto", "cpu"))
+def test_a_user_s_error_is_one_line(capfd, two_gpus, main):
+    status = launch_quickly(main, arguments("--num-gpus", 2, "--dist-url", "auto", "cuda"))
     assert one_line(capfd, status).startswith("error: SOMETHING is wrong")
 
 
-def test_other_ends_stay_what_they_are(capfd):
-    two = arguments("--num-gpus", 2, "--dist-url", "auto", "cpu")
+def test_other_ends_stay_what_they_are(capfd, two_gpus):
+    two = arguments("--num-gpus", 2, "--dist-url", "auto", "cuda")
     assert launch_quickly(end_with_status_1, two) == 1
     with pytest.raises(Exception, match="ZeroDivisionError: a fault of the program's"):
         launch_quickly(break_down, two)
@@ -175,19 +161,26 @@ def test_other_ends_stay_what_they_are(capfd):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--num-gpus", 3, "cuda"], "--num-gpus is 3, but PyTorch sees 2 GPUs .* MODEL.DEVICE cpu"),
+        (["--num-gpus", 3, "cuda"], "--num-gpus is 3, but PyTorch sees 2 .* torchrun .*node 3 "),
         (["--num-gpus", 2, "cuda:1"], "MODEL.DEVICE is cuda:1, one GPU for 2 processes; say cuda"),
+        (
+            ["--num-gpus", 2, "cpu"],
+            "is cpu, .* torchrun --nproc-per-node 2 train_net.py ",
+        ),
+        (
+            ["--num-machines", 2, "--machine-rank", 1, "cpu"],
+            "torchrun --nnodes 2 --node-rank 1 --master-addr HOST --nproc-per-node 1 train_net.py",
+        ),
         (["--num-gpus", -1, "cpu"], "--num-gpus -1 --num-machines 1: give the number"),
         (["--num-gpus", 0, "--num-machines", 2, "cpu"], "--num-gpus 0 --num-machines 2: give"),
         (["--num-machines", 0, "cpu"], "--num-machines 0: give the number"),
         (["--num-machines", 2, "--machine-rank", 2, "cpu"], "--machine-rank is 2; .* 0 to 1"),
-        (["--num-machines", 2, "--dist-url", "auto", "cpu"], "auto is for one machine; name tcp"),
-        (["--num-gpus", 2, "--dist-url", "tcp://here:x", "cpu"], "--dist-url tcp://here:x: "),
-        (["--num-gpus", 2, "--dist-url", "tcp://127.0.0.1:{taken}", "cpu"], "name a free one"),
+        (["--num-machines", 2, "--dist-url", "auto", "cuda"], "auto is for one machine; name tcp"),
+        (["--num-gpus", 2, "--dist-url", "tcp://here:x", "cuda"], "--dist-url tcp://here:x: "),
+        (["--num-gpus", 2, "--dist-url", "tcp://127.0.0.1:{taken}", "cuda"], "name a free one"),
     ],
 )
-def test_wrong_numbers_are_one_line_before_any_process(capfd, monkeypatch, flags, message):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+def test_wrong_numbers_are_one_line_before_any_process(capfd, two_gpus, flags, message):
     with socket.socket() as listener:
         listener.bind(("", 0))
         listener.listen()

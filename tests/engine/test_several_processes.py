@@ -1,4 +1,4 @@
-"""The real training command in two processes: its own, and torchrun's."""
+"""The real training command in two processes on the CPU, which torchrun starts."""
 
 import json
 import os
@@ -55,8 +55,8 @@ def check_stage(folder, printed):
     return checkpoint["model"], results
 
 
-def test_both_stages_each_started_in_its_own_way(run):
-    output, printed = run(*COMMAND, "--num-gpus", 2, "--dist-url", "auto")
+def test_both_stages(run):
+    output, printed = run(*TORCHRUN, *COMMAND)
     detector, results = check_stage(output / "detection", printed)
     assert "search" not in results
     output, printed = run(*TORCHRUN, *COMMAND, "SOLVER.STAGE", "reid")

@@ -13,6 +13,7 @@ from detectron2.engine import hooks
 from torch import nn
 
 from fully_decoupled_ps.data import register_prw
+from fully_decoupled_ps.engine.divergence import LatestBatch
 from fully_decoupled_ps.modeling import REID_LOSS_REGISTRY
 from tests.small_run import run_train_net
 from tests.testing import CONFIGS, TINY, make_tiny_dataset
@@ -276,6 +277,17 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_batch(
     # and a training goes on from it, once what made the loss diverge is mended
     assert run(tmp_path, "--resume", *REID, *weights[:2], "DATASETS.TEST", "()") == 0
     assert load(tmp_path / "reid" / "model_final.pth")["iteration"] == 3
+
+
+def test_what_another_process_has_lost_is_told_as_it_came():
+    """Only the process that gathers the losses stops, and its own may be finite."""
+    model = nn.Identity()
+    batch = LatestBatch(model)
+    model([{"file_name": "7.jpg"}])
+    batch.losses = {"loss_oim": torch.tensor(1.0)}
+    error = FloatingPointError("Loss became NaN at iteration=3!\nloss_dict = {'loss_oim': nan}")
+    text = str(batch.divergence_error(error, 3, "output"))
+    assert "NaN at iteration=3! loss_dict = {'loss_oim': nan}, on 7.jpg; " in text
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -138,8 +138,8 @@ def test_what_was_and_was_not_taken_is_reported(tmp_path, caplog):
     model = make_model("reid", ["MODEL.REID.FUSION.NAME", "ConvFusion"])
     path = str(tmp_path / "resnet18.pth")
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
-    initialize_side_net(model.reid.side_net, path, model.detector)
-    taken = [n for n in model.reid.side_net.state_dict() if n.startswith("res")]
+    initialize_side_net(model.reid, path, model.detector)
+    taken = [n for n in model.reid.state_dict() if n.startswith(("side_net.res", "head.conv5."))]
     count = sum("num_batches" not in n for n in taken)
     assert f"starts from {path}: {count} of its {count + 4} tensors are taken" in caplog.text
     assert "new are fusions; of the file, not taken are res2, stem" in caplog.text
@@ -147,25 +147,24 @@ def test_what_was_and_was_not_taken_is_reported(tmp_path, caplog):
 
 def test_osnet_takes_the_published_file_and_refuses_another(tmp_path):
     model = osnet_model()
-    side_net = model.reid.side_net
+    conv5 = model.reid.head.conv5
     path = str(tmp_path / "resnet18.pth")
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
     with pytest.raises(UserError, match="WEIGHTS .*resnet18.pth: .*none of its weights fit"):
-        initialize_side_net(side_net, path, model.detector)
+        initialize_side_net(model.reid, path, model.detector)
     with pytest.raises(UserError, match="WEIGHTS detector: .* another architecture"):
-        initialize_side_net(side_net, "detector", model.detector)
+        initialize_side_net(model.reid, "detector", model.detector)
+    own = {**model.reid.side_net.state_dict(), **conv5.state_dict(prefix="res5.")}
     names = {"res5.weight": "conv5.conv.weight", "res5.norm.weight": "conv5.bn.weight"}
-    state = {
-        names.get(n, n): torch.rand_like(v) for n, v in side_net.state_dict().items() if v.dim()
-    }
+    state = {names.get(n, n): torch.rand_like(v) for n, v in own.items() if v.dim()}
     state["fc.0.weight"] = torch.rand(512, 512)
     torch.save(state, tmp_path / "osnet.pth")
-    initialize_side_net(side_net, str(tmp_path / "osnet.pth"), model.detector)
-    assert torch.equal(side_net.res5.weight, state["conv5.conv.weight"])
+    initialize_side_net(model.reid, str(tmp_path / "osnet.pth"), model.detector)
+    assert torch.equal(conv5.weight, state["conv5.conv.weight"])
     del state["conv5.conv.weight"]
     torch.save(state, tmp_path / "osnet.pth")
     with pytest.raises(UserError, match="osnet.pth: 1 tensors .* not in it .* res5.weight"):
-        initialize_side_net(side_net, str(tmp_path / "osnet.pth"), model.detector)
+        initialize_side_net(model.reid, str(tmp_path / "osnet.pth"), model.detector)
 
 
 def test_an_imagenet_file_is_no_trained_detector(tmp_path):

@@ -126,7 +126,7 @@ def test_the_command_prints_the_table_and_names_what_is_wrong(name, tmp_path, ca
     main = command.main
     assert main(["--dataset", name, "--output-dir", str(tmp_path)]) == 0
     assert (tmp_path / "metrics.json").exists()
-    capsys.readouterr()
+    assert "Colour histograms: 100%" in capsys.readouterr().err  # the progress
     assert main(["--dataset", "nothing"]) == 2
     error = capsys.readouterr().err
     assert "'nothing' is not registered" in error and error.strip().count("\n") == 0

@@ -10,6 +10,7 @@ from detectron2.data import MetadataCatalog
 from fully_decoupled_ps import add_fully_decoupled_ps_config
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
+from fully_decoupled_ps.evaluation.scoring import SUFFIX
 
 from .test_evaluator import NAME, dataset, dicts, feature, model_io, outputs, protocols, run
 
@@ -25,6 +26,9 @@ def test_names_of_all_variants(dataset):
     variants += ["_score0.85" + variant for variant in variants]
     wanted = [f"{task}{v}" for v in variants for task in ("search", "search_multi_view")]
     assert sorted(run(evaluator)) == sorted(["detection", *wanted])
+    for task, variant in zip(wanted, (v for v in variants for _ in range(2))):
+        assert SUFFIX.search(task)[0] == variant  # as the report takes the names apart
+    assert SUFFIX.search("search_score1e-05_cws")["score"] == "1e-05"
 
 
 def test_each_score_thresh_gives_what_it_gives_alone(dataset):

@@ -211,7 +211,7 @@ def test_other_detections_are_noticed(change, said, synthetic, tmp_path, monkeyp
 def test_a_mistake_is_one_line(command, options, said, capsys, tmp_path):
     assert command("--only", "whole", **options) == 2
     error = capsys.readouterr().err
-    assert error.startswith("export_model: ") and error.count("\n") == 1
+    assert error.startswith("error: ") and error.count("\n") == 1
     assert re.search(said, error)
     assert not list((tmp_path / "out").glob("*.onnx"))
 

@@ -187,7 +187,7 @@ def test_the_side_net_has_no_conv5_and_starts_from_the_detectors_layers():
     model, _ = build("reid")
     side_net = model.reid.side_net
     assert {n.split(".")[0] for n, _ in side_net.named_parameters()} == {"res3", "res4", "fusions"}
-    initialize_side_net(side_net, "detector", model.detector)
+    initialize_side_net(model.reid, "detector", model.detector)
     bottom_up = model.feature_tap.bottom_up.state_dict()
     for name, value in side_net.state_dict().items():
         if name.startswith("res"):

@@ -1,5 +1,7 @@
 """The coupled models: what they share, how they train, and that both kinds of feature are alike."""
 
+import copy
+
 import pytest
 import torch
 from detectron2.modeling import build_model
@@ -35,7 +37,7 @@ def build(detector, opts=(), stage="joint"):
 def test_both_losses_train_the_one_network(detector):
     model, cfg = build(detector)
     model.train()
-    assert not model.reid.side_net.state_dict()
+    assert not any(name.startswith("reid.head.conv5") for name in model.state_dict())
     own = {name for name, _ in model.reid.named_parameters()}
     assert own == {"head.norm.weight", "head.norm.bias"}
 
@@ -66,6 +68,8 @@ def test_embeddings_come_from_what_the_predictions_use(detector):
     with torch.no_grad(), model.feature_tap.record() as maps:
         model.detector([{"image": image(3)}])
     if detector == "faster_rcnn":
+        twin = copy.deepcopy(model)
+        assert twin.reid.head.conv5 is twin.detector.roi_heads.res5
         proposals = [Boxes(torch.tensor([[4.0, 6.0, 40.0, 60.0]]))]
         heads = model.detector.roi_heads
         with torch.no_grad():

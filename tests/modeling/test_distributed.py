@@ -19,7 +19,7 @@ from fully_decoupled_ps.modeling import (
     TripletLoss,
 )
 from fully_decoupled_ps.modeling.box_noise import BoxNoise
-from fully_decoupled_ps.modeling.distributed import count_rows, gather_rows
+from fully_decoupled_ps.modeling.distributed import gather_rows
 from fully_decoupled_ps.modeling.reid_head import GeMPooling
 from fully_decoupled_ps.modeling.side_fusion import AlphaBlendFusion
 from tests.processes import run_processes
@@ -47,16 +47,18 @@ class Training(nn.Module):
 
     def __init__(self, focal_gamma, norm, conv5_norm):
         super().__init__()
+        side_net = SideNet(
+            side_ada=nn.Identity(),
+            res3=nn.Sequential(nn.Conv2d(4, 6, 3, 2, 1), get_norm(norm, 6), nn.ReLU()),
+            res4=nn.Sequential(nn.Conv2d(6, 8, 3, 2, 1), nn.ReLU()),
+            res5=nn.Sequential(nn.Conv2d(8, 12, 3, padding=1), get_norm(conv5_norm, 12)),
+            feature_dim=12,
+            fusions={"res3": AlphaBlendFusion(6, 6), "res4": AlphaBlendFusion(8, 8)},
+        )
         self.reid = ReIDBranch(
-            side_net=SideNet(
-                side_ada=nn.Identity(),
-                res3=nn.Sequential(nn.Conv2d(4, 6, 3, 2, 1), get_norm(norm, 6), nn.ReLU()),
-                res4=nn.Sequential(nn.Conv2d(6, 8, 3, 2, 1), nn.ReLU()),
-                res5=nn.Sequential(nn.Conv2d(8, 12, 3, padding=1), get_norm(conv5_norm, 12)),
-                feature_dim=12,
-                fusions={"res3": AlphaBlendFusion(6, 6), "res4": AlphaBlendFusion(8, 8)},
-            ),
+            side_net=side_net,
             head=ReIDHead(
+                conv5=side_net.res5,
                 pooler=ROIPooler((4, 2), scales=[1 / 16], sampling_ratio=2, pooler_type="ROIAlign"),
                 pooling=GeMPooling(),
                 feature_dim=12,
@@ -73,7 +75,7 @@ class Training(nn.Module):
 
 
 def batch(step, ranks):
-    """Maps and ground truth of an image a rank."""
+    """Maps and ground truth of one image per rank."""
     generators = [torch.Generator().manual_seed(10 * step + rank) for rank in ranks]
     sizes = {"res2": (4, 16, 24), "res3": (6, 8, 12), "res4": (8, 4, 6)}
     maps = {
@@ -175,7 +177,7 @@ def gather_in_process():
     for numbers in ((2, 3), (0, 1), (0, 0)):
         rank = comm.get_rank()
         rows = unit_rows(numbers[rank], 3, seed=rank).requires_grad_()
-        counts = count_rows(len(rows), rows.device)
+        counts = comm.all_gather(len(rows))
         gathered = gather_rows(rows, counts)
         ids = gather_rows(torch.full((len(rows),), rank), counts)
         (gathered.square().sum() + rows.sum() * 10).backward()
@@ -201,6 +203,5 @@ def test_one_process_communicates_nothing(monkeypatch):
     for name in ("all_gather", "all_reduce", "all_gather_object", "broadcast", "barrier"):
         monkeypatch.setattr(torch.distributed, name, refuse)
     rows = unit_rows(3, 4).requires_grad_()
-    assert count_rows(3, rows.device) == [3]
     assert gather_rows(rows, [3]) is rows
     assert len(train(range(2))) == len(STEPS)

@@ -186,12 +186,8 @@ def count(module):
     [(50, 56.3, 23.287), (34, 42.9, 21.054)],
 )
 def test_parameters_are_the_papers(depth, published, reid_side):
-    opts = [
-        "MODEL.RESNETS.DEPTH",
-        depth,
-        "MODEL.RESNETS.RES2_OUT_CHANNELS",
-        64 if depth < 50 else 256,
-    ]
+    width = 64 if depth < 50 else 256
+    opts = ["MODEL.RESNETS.DEPTH", depth, "MODEL.RESNETS.RES2_OUT_CHANNELS", width]
     model = build_model(make_config("reid", ["MODEL.DEVICE", "cpu", *opts]))
     assert round(count(model) / 1e6, 1) == published
     assert round(count(model.reid) / 1e6, 3) == reid_side
@@ -265,16 +261,9 @@ def test_query_features_are_there_exactly_where_queries_are():
 
 
 def test_without_detections_queries_still_have_features():
-    model = make_model(
-        "reid",
-        (
-            "MODEL.ROI_HEADS.SCORE_THRESH_TEST",
-            1.1,
-        ),
-    )
-    nobody, queried = model(
-        [{"image": image(0)}, {"image": image(1), "queries": torch.tensor([[4.0, 4, 30, 60]])}]
-    )
+    model = make_model("reid", ("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 1.1))
+    query = {"image": image(1), "queries": torch.tensor([[4.0, 4, 30, 60]])}
+    nobody, queried = model([{"image": image(0)}, query])
     assert nobody["instances"].reid_features.shape == (0, 512)
     assert queried["instances"].reid_features.shape == (0, 512)
     assert queried["query_features"].shape == (1, 512)

@@ -1,4 +1,4 @@
-"""The re-id head: one unit vector a box, in the boxes' order."""
+"""The re-id head: one unit vector per box, in the boxes' order."""
 
 import pytest
 import torch
@@ -11,12 +11,11 @@ from fully_decoupled_ps.modeling import ReIDHead
 from fully_decoupled_ps.modeling.reid_head import AveragePooling, BNNeck, GeMPooling
 from tests.testing import make_config
 
-SAME = nn.Identity()
 
-
-def make_head(dim=3, pooling=None):
+def make_head(dim=3, conv5=None):
     pooler = ROIPooler((4, 2), scales=(1 / 16,), sampling_ratio=0, pooler_type="ROIAlignV2")
-    return ReIDHead(pooler=pooler, pooling=pooling or AveragePooling(), feature_dim=dim)
+    parts = {"pooler": pooler, "pooling": AveragePooling(), "feature_dim": dim}
+    return ReIDHead(conv5=conv5 or nn.Identity(), **parts)
 
 
 def quarters():
@@ -35,7 +34,7 @@ def test_features_are_those_of_their_boxes():
     head = make_head().eval()
     maps = torch.cat([quarters(), quarters().flip(3)])
     boxes = [Boxes([RIGHT, LEFT]), Boxes([RIGHT])]
-    features = head(maps, boxes, SAME)
+    features = head(maps, boxes)
     expected = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     torch.testing.assert_close(features, expected, rtol=0, atol=1e-4)
 
@@ -43,13 +42,13 @@ def test_features_are_those_of_their_boxes():
 def test_conv5_is_applied_to_every_box():
     calls = []
 
-    def conv5(x):
-        calls.append(x.shape)
-        return x.repeat(1, 2, 1, 1)
+    class Doubling(nn.Module):
+        def forward(self, x):
+            calls.append(x.shape)
+            return x.repeat(1, 2, 1, 1)
 
-    features = make_head(dim=6)(
-        torch.rand(2, 3, 8, 8), [Boxes([LEFT]), Boxes([LEFT, RIGHT])], conv5
-    )
+    head = make_head(dim=6, conv5=Doubling())
+    features = head(torch.rand(2, 3, 8, 8), [Boxes([LEFT]), Boxes([LEFT, RIGHT])])
     assert calls == [(3, 3, 4, 2)]  # N, C', height, width
     assert features.shape == (3, 6)
 
@@ -59,7 +58,7 @@ def test_conv5_is_applied_to_every_box():
 def test_shape_and_norm(train, counts):
     head = make_head().train(train)
     boxes = [Boxes(torch.tensor([LEFT, RIGHT]).repeat(4, 1)[:n]) for n in counts]
-    features = head(torch.randn(2, 3, 8, 8, dtype=torch.float32), boxes, SAME)
+    features = head(torch.randn(2, 3, 8, 8, dtype=torch.float32), boxes)
     assert features.shape == (sum(counts), 3)
     assert features.dtype == torch.float32
     if not train or sum(counts) > 2:  # twice the same box: a batch without variance
@@ -69,7 +68,7 @@ def test_shape_and_norm(train, counts):
 @pytest.mark.parametrize("train", [True, False])
 def test_no_boxes(train):
     head = make_head().train(train)
-    features = head(torch.randn(2, 3, 8, 8), [Boxes(torch.zeros(0, 4))] * 2, SAME)
+    features = head(torch.randn(2, 3, 8, 8), [Boxes(torch.zeros(0, 4))] * 2)
     assert features.shape == (0, 3) and features.dtype == torch.float32
     assert head.norm.num_batches_tracked == 0
 
@@ -79,8 +78,8 @@ def test_a_single_box_trains_with_the_running_statistics():
     head.norm.running_mean.copy_(torch.tensor([0.1, 0.2, 0.3]))
     before = {name: value.clone() for name, value in head.norm.state_dict().items()}
     reid_map = quarters().requires_grad_()
-    alone = head.train()(reid_map, [Boxes([LEFT])], SAME)
-    assert torch.equal(alone, head.eval()(reid_map, [Boxes([LEFT])], SAME))
+    alone = head.train()(reid_map, [Boxes([LEFT])])
+    assert torch.equal(alone, head.eval()(reid_map, [Boxes([LEFT])]))
     for name, value in head.norm.state_dict().items():
         assert torch.equal(value, before[name]), name
     alone[0, 1].backward()
@@ -117,10 +116,12 @@ def test_generalised_mean_pooling():
 
 
 def test_config():
-    head = ReIDHead(make_config("reid", ["MODEL.REID.POOLING", "gem"]), 512)
+    conv5 = nn.Conv2d(3, 512, 1)
+    head = ReIDHead(make_config("reid", ["MODEL.REID.POOLING", "gem"]), conv5, 512)
+    assert head.conv5 is conv5
     assert isinstance(head.pooling, GeMPooling)
     assert head.pooler.output_size == (16, 8)
     assert head.pooler.level_poolers[0].spatial_scale == 1 / 16
-    assert isinstance(ReIDHead(make_config("reid"), 512).pooling, AveragePooling)
+    assert isinstance(ReIDHead(make_config("reid"), conv5, 512).pooling, AveragePooling)
     with pytest.raises(UserError, match="'max'; allowed are avg, gem"):
-        ReIDHead(make_config("reid", ["MODEL.REID.POOLING", "max"]), 512)
+        ReIDHead(make_config("reid", ["MODEL.REID.POOLING", "max"]), conv5, 512)

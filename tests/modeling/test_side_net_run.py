@@ -10,18 +10,13 @@ from tests.testing import image, make_model
 INPUTS = [{"image": image(1), "queries": [[4, 6, 30, 60]]}]
 
 
-def order_of_calls(model):
-    """The modules of interest, in the order in which they finish."""
-    calls = []
-    for name in ("detector.backbone.res4", "detector.proposal_generator", "reid.side_net"):
+def test_it_starts_when_the_bottom_up_has_finished():
+    model, calls = make_model("reid"), []
+    expected = ["detector.backbone.res4", "reid.side_net", "detector.proposal_generator"]
+    for name in expected:
         model.get_submodule(name).register_forward_hook(lambda *args, name=name: calls.append(name))
     model(INPUTS)
-    return calls
-
-
-def test_it_starts_when_the_bottom_up_has_finished():
-    calls = order_of_calls(make_model("reid"))
-    assert calls == ["detector.backbone.res4", "reid.side_net", "detector.proposal_generator"]
+    assert calls == expected  # in the order in which they finish
 
 
 def test_training_computes_it_once_and_behind_the_detector():

@@ -59,7 +59,8 @@ def test_every_variant_runs_once_and_is_summarised(training, tmp_path, capsys):
     # 5 variants beside task-incremental training, of which joint training has seed more
     assert table.count("+2.3 ± 1.5") == 2 and table.count("+0.0 ± 0.0") == 2 * (5 + 4 + 5)
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
-    assert "[42/42]" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert " 42/42 " in printed and "\n| detector" in printed  # below the progress
 
     assert ablation.main(arguments) == 0  # nothing is run again
     assert len(training) == 42

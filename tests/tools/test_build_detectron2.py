@@ -131,7 +131,7 @@ def test_every_change_has_a_reason_and_does_something():
         assert len(change.reason) > 20 and "\n" not in change.reason
 
 
-def test_pip_downloads_by_hash_and_its_error_becomes_one_line(tmp_path, monkeypatch):
+def test_pip_downloads_by_hash_and_its_failure_becomes_one_line(tmp_path, monkeypatch):
     commands = []
 
     def fake_run(command, **_):
@@ -141,7 +141,7 @@ def test_pip_downloads_by_hash_and_its_error_becomes_one_line(tmp_path, monkeypa
         requirements = (tmp_path / "requirements.txt").read_text()
         assert "--require-hashes" in command
         assert requirements.strip().endswith(build_detectron2.SDIST_SHA256)
-        return subprocess.CompletedProcess(command, 1, "WARNING: a\nERROR: no such index\nmore\n")
+        return subprocess.CompletedProcess(command, 1)
 
     monkeypatch.setattr(build_detectron2.subprocess, "run", fake_run)
     # a new environment of Python 3.11 has an old setuptools and no wheel
@@ -150,7 +150,7 @@ def test_pip_downloads_by_hash_and_its_error_becomes_one_line(tmp_path, monkeypa
         build_detectron2.fetch_sdist(tmp_path)
     assert commands[0] == ["install", "--quiet", "wheel"]
     assert [command[0] for command in commands] == ["install", "download"]
-    assert "'ERROR: no such index'" in one_line(error) and "--sdist" in one_line(error)
+    assert "its message is above" in one_line(error) and "--sdist" in one_line(error)
 
 
 def test_command_prints_one_line_and_no_traceback(tmp_path):

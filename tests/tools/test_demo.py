@@ -3,6 +3,7 @@
 import pytest
 
 import demo
+from fully_decoupled_ps import UserError
 
 
 def test_how_long_it_takes_comes_from_training_steps_of_this_machine(monkeypatch):
@@ -18,13 +19,13 @@ def test_how_long_it_takes_comes_from_training_steps_of_this_machine(monkeypatch
     assert len(steps) == 1
 
 
-@pytest.mark.parametrize(
-    "line, told",
-    [
-        ("eta: 0:01:42  iter: 639  total_loss: 1.311", "iteration 640, loss 1.311, 0:01:42 left"),
-        ("Inference done 11/150. ... ETA=0:00:05", "evaluated 11 of 150 frames, 0:00:05 left"),
-        ("Loading", ""),
-    ],
-)
-def test_progress(line, told):
-    assert demo.progress(line) == told
+def test_a_step_shows_what_its_command_logs(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(demo, "SECONDS_BETWEEN_LINES", -1)
+    steps = demo.Steps(tmp_path, tmp_path, total=2)
+    steps.run("count", "Counting", ["-c", "print('first of 2'); print('second of 2')"])
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:3] == ["[1/2] Counting", "[1/2]   first of 2", "[1/2]   second of 2"]
+    assert (tmp_path / "count.log").read_text().endswith("first of 2\nsecond of 2\n")
+    with pytest.raises(UserError, match=f"step exit failed with status 3; see {tmp_path}/exit.log"):
+        steps.run("exit", "Exiting", ["-c", "print('why'); exit(3)"])
+    assert capsys.readouterr().err.endswith("\nwhy\n\n")

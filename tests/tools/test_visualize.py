@@ -87,7 +87,7 @@ def test_a_mistake_is_one_line(files, monkeypatch, capsys, command, reason):
     assert visualize.main(command) == 2
     error = capsys.readouterr().err
     assert reason in error and error.count("\n") == 1
-    assert error.startswith("visualize: ")
+    assert error.startswith("error: ")
 
 
 def test_numbers_are_whole_and_over_0(files):

@@ -9,7 +9,6 @@ import pytest
 
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.visualization import curves
-from fully_decoupled_ps.visualization.scalar_names import scalar_words
 
 
 def write_log(path, *records):
@@ -88,7 +87,7 @@ def test_charts_show_what_training_means_and_nothing_else():
     ],
 )
 def test_scalars_are_called_in_words(name, words):
-    assert scalar_words(name) == words
+    assert curves.scalar_words(name) == words
 
 
 def test_no_line_hides_another_of_the_same_words():

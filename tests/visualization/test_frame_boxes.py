@@ -5,10 +5,10 @@ import pytest
 
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.visualization import frame_boxes
-from fully_decoupled_ps.visualization.dataset_sheet import draw_dataset_sheet
 from fully_decoupled_ps.visualization.frame_boxes import (
     LabelledBox,
     draw_boxes,
+    draw_dataset_sheet,
     person_style,
     sample_frames,
     sheet,
@@ -77,7 +77,7 @@ def test_frames_are_of_each_camera_in_turn():
     assert all(dicts[i] is d for i, d in sample_frames(dicts, 0))
 
 
-def test_dataset_sheet_passes_over_what_it_cannot_read():
+def test_dataset_sheet_passes_over_what_it_cannot_read(monkeypatch):
     dicts = [{"file_name": f"{i}", "image_id": str(i), "annotations": []} for i in range(5)]
 
     def read(file_name):
@@ -85,6 +85,7 @@ def test_dataset_sheet_passes_over_what_it_cannot_read():
             raise UserError("unreadable")
         return GREY
 
-    assert draw_dataset_sheet(dicts, "title", frames=3, read=read).shape[1] == 3 * 490 + 10
+    monkeypatch.setattr(frame_boxes, "read_image", read)
+    assert draw_dataset_sheet(dicts, "title", frames=3).shape[1] == 3 * 490 + 10
     with pytest.raises(UserError, match="no frame can be read"):
-        draw_dataset_sheet(dicts[:2], "title", read=read)
+        draw_dataset_sheet(dicts[:2], "title")

@@ -14,6 +14,7 @@ import warnings
 PARTS = {
     "detectron2.data": "fully_decoupled_ps.data",
     "detectron2.modeling": "fully_decoupled_ps.modeling",
+    "fvcore.nn": "",  # nothing: it is there for its warnings, which are hidden
 }
 
 
@@ -23,7 +24,7 @@ def register_with_detectron2() -> None:
     if missing:
         sys.meta_path.insert(0, _ImportAfter(missing))
     for theirs, ours in PARTS.items():
-        if theirs not in missing:
+        if ours and theirs not in missing:
             importlib.import_module(ours)
 
 
@@ -52,7 +53,8 @@ class _ImportAfter(importlib.abc.MetaPathFinder):
                     "ignore", category=FutureWarning, module=r"torch\.jit\._script"
                 )
                 execute(module)
-            importlib.import_module(ours)
+            if ours:
+                importlib.import_module(ours)
 
         spec.loader.exec_module = execute_and_import
         return spec

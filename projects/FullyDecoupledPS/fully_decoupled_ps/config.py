@@ -22,8 +22,7 @@ CONFIGS = next(
 STAGES = ("detection", "reid", "joint", "hybrid")
 
 # What merging a config raises for a wrong key or value, and for a file that is no config.
-_REFUSALS = (KeyError, AssertionError, ValueError)
-_UNREADABLE = (OSError, yaml.YAMLError, AttributeError, TypeError)
+_MISTAKES = (KeyError, AssertionError, ValueError, OSError, AttributeError, TypeError)
 
 
 def add_fully_decoupled_ps_config(cfg: CN) -> None:
@@ -90,7 +89,7 @@ def _add_fcos_config(cfg: CN) -> None:
     fcos.FOCAL_LOSS_GAMMA = 2.0
     # Of the score sqrt(class x centreness), before NMS.
     fcos.SCORE_THRESH_TEST = 0.2
-    # Locations a level kept before NMS.
+    # Locations kept per level before NMS.
     fcos.TOPK_CANDIDATES_TEST = 1000
     fcos.NMS_THRESH_TEST = 0.6
 
@@ -99,11 +98,11 @@ def _add_coupled_config(cfg: CN) -> None:
     # The coupled models of Table I (MODEL.META_ARCHITECTURE CoupledPersonSearch), as modules of
     # the detector. Which of its features they share is not in the paper.
     cfg.MODEL.COUPLED = CN()
-    # The module whose outputs are pooled; one map a call.
+    # The module whose outputs are pooled; one map per call.
     cfg.MODEL.COUPLED.FEATURES = "backbone.res4"
     # Strides of these maps.
     cfg.MODEL.COUPLED.STRIDES = (16,)
-    # The module that what is pooled goes through; "": none.
+    # The module between RoIAlign and the predictions; "": none.
     cfg.MODEL.COUPLED.CONV5 = "roi_heads.res5"
 
 
@@ -116,7 +115,7 @@ def _add_coat_config(cfg: CN) -> None:
     # Attention heads, and layers, of the encoder of each scale.
     coat.NUM_HEADS = 8
     coat.NUM_LAYERS = 1
-    # Kernels of the convolutions that make tokens, one a scale.
+    # Kernels of the convolutions that make tokens, one per scale.
     coat.TOKEN_KERNELS = (1, 3)
     # Largest share of a person's tokens that another's cover in training (not in the paper).
     coat.MAX_OCCLUSION = 0.5
@@ -147,9 +146,8 @@ def _add_reid_config(cfg: CN) -> None:
     # What it starts from: an ImageNet checkpoint's path or URL, "detector" (a copy of f_d's own
     # layers) or "random". It must be said: there is no silent random initialisation.
     reid.SIDE_NET.WEIGHTS = ""
-    # Of these of "res3", "res4", "res5", training computes the inside of the blocks again in the
-    # backward pass, for less memory and equal results (not in the paper). "res3" saves most for the
-    # least time.
+    # Those of "res3", "res4" and "res5" whose blocks training computes again in the backward pass,
+    # for less memory and equal results (not in the paper). "res3" saves most for the least time.
     reid.SIDE_NET.CHECKPOINTING = ()
 
     reid.FUSION = CN()
@@ -230,7 +228,7 @@ def _add_solver_config(cfg: CN) -> None:
 
 
 def _add_test_config(cfg: CN) -> None:
-    # Frames a batch and process; those of a batch have one size.
+    # Frames per batch and process; those of a batch have one size.
     cfg.TEST.IMS_PER_BATCH = 1
     # What inference computes in: "float32", "bfloat16", "float16" (CUDA only), or "auto": the
     # fastest that the device has instructions for. Training has SOLVER.AMP.ENABLED.
@@ -246,7 +244,7 @@ def _add_test_config(cfg: CN) -> None:
     # (k1, k2) of context bipartite graph matching: evaluate with it as well (not in the paper;
     # SeqNet's are (30, 4) for PRW and (10, 3) for CUHK-SYSU).
     cfg.TEST.SEARCH.CBGM = ()
-    # Evaluate only the protocols whose galleries have so many frames; all protocols if empty.
+    # Numbers of frames: evaluate only protocols with galleries of such a size; if empty, all.
     cfg.TEST.SEARCH.GALLERY_SIZES = ()
     # Evaluate search in ground-truth boxes as well, an upper bound for the detector.
     cfg.TEST.SEARCH.GT_BOXES = False
@@ -307,8 +305,8 @@ def find_config(name: str) -> str:
     if (CONFIGS / name).is_file():
         return str(CONFIGS / name)
     close = difflib.get_close_matches(name, shipped_configs(), n=1)
-    mend = f"did you mean {close[0]}?" if close else "one is prw/faster_rcnn_R50.yaml"
-    raise UserError(f"--config-file {name}: no such file, nor a shipped config so called; {mend}")
+    hint = f"did you mean {close[0]}?" if close else "one is prw/faster_rcnn_R50.yaml"
+    raise UserError(f"--config-file {name}: no such file, nor a shipped config so called; {hint}")
 
 
 def shipped_configs() -> list[str]:
@@ -321,7 +319,7 @@ def _one_line(cfg: CN, source: str):
     """Turn what a merge raises into a :class:`UserError` that names where the values are from."""
     try:
         yield
-    except (*_REFUSALS, *_UNREADABLE) as error:
+    except (*_MISTAKES, yaml.YAMLError) as error:
         # a KeyError prints the representation of its message; YAML's messages have several lines
         reason = " ".join(str(error.args[0] if isinstance(error, KeyError) else error).split())
         raise UserError(f"{source}: {reason}{_suggest_key(cfg, reason)}") from error

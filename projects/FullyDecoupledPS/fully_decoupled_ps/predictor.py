@@ -20,7 +20,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from . import ready
-from .checkpoint import PersonSearchCheckpointer
+from .checkpoint import PersonSearchCheckpointer, earlier_name
 from .config import last_checkpoint, load_config
 from .data import videos
 from .data.images import (
@@ -34,6 +34,7 @@ from .data.images import (
 from .engine.check_config import check_parts, check_test_numbers
 from .errors import UserError
 from .modeling import IdentityMemory
+from .utils.files import replace_file
 
 __all__ = [
     "PICTURE_ENDINGS",
@@ -46,6 +47,7 @@ __all__ = [
     "load_network",
     "read_image",
     "read_size",
+    "replace_file",
     "videos",
 ]
 
@@ -99,8 +101,8 @@ class Predictor:
         dim: D, length of a feature.
         location, weights: where it was loaded from, as :func:`load_network` has them: a ready
             network's name, which is the same on every machine, or absolute paths.
-        mapper: :class:`InputMapper`.
-        score_thresh: of the config, ``TEST.SEARCH.SCORE_THRESH``.
+        mapper: makes the network's input of a picture.
+        score_thresh: ``TEST.SEARCH.SCORE_THRESH`` of the config.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module, location: str, weights: str = ""):
@@ -150,9 +152,12 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
         f"{name}." for name, module in model.named_modules() if isinstance(module, IdentityMemory)
     )
     digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        if name.startswith(memories) or name.endswith("num_batches_tracked"):
-            continue
+    state = {
+        earlier_name(name): value
+        for name, value in model.state_dict().items()
+        if not name.startswith(memories) and not name.endswith("num_batches_tracked")
+    }
+    for name, value in sorted(state.items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     for key in FINGERPRINT_KEYS:

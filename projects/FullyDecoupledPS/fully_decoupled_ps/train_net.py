@@ -54,5 +54,10 @@ def main(args):
     return trainer.train()
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The command."""
     launch(main, default_argument_parser().parse_args(), device_of)
+
+
+if __name__ == "__main__":
+    run()

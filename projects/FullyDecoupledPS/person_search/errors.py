@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fully_decoupled_ps.errors import UserError as ResearchError
+from fully_decoupled_ps import errors
 
 
-class UserError(ValueError):
+class UserError(errors.UserError):
     """Something that the user gave is wrong: an option, a file, a folder, an index.
 
     The message is one line that names the bad value, what is allowed, and how to fix it.
@@ -25,5 +25,7 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except ResearchError as error:
+    except UserError:
+        raise
+    except errors.UserError as error:
         raise UserError(str(error)) from error

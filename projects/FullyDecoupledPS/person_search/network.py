@@ -44,13 +44,5 @@ def choose_network(model: str, weights: str, info: IndexInfo | None) -> tuple[st
     return info.model, weights or info.weights
 
 
-@translated()
-def load_network(
-    location: str, weights: str = "", device: str = "", models_dir: str = ""
-) -> Predictor:
-    """As :func:`fully_decoupled_ps.predictor.load_network`.
-
-    Raises:
-        UserError: this package's.
-    """
-    return predictor.load_network(location, weights, device, models_dir)
+# With this package's UserError
+load_network = translated()(predictor.load_network)

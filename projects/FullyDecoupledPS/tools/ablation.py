@@ -18,7 +18,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -27,11 +26,14 @@ from typing import NamedTuple
 
 import torch
 from tabulate import tabulate
+from tqdm import tqdm
 
 from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation.plots import plot_spreads
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
+from fully_decoupled_ps.utils.files import replace_file, write_json
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIGS = PROJECT / "configs" / "synthetic"
@@ -72,9 +74,7 @@ BASE = "incremental"  # what the others are compared with
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     positive = whole_number(1)
     parser.add_argument("--output-dir", type=Path, default=Path("output/ablation"), metavar="DIR")
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
@@ -91,9 +91,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 class Runs:
     """Runs ``train_net.py``, several at a time, and remembers what is done."""
 
-    def __init__(self, args: argparse.Namespace, total: int):
-        self.args, self.total = args, total
-        self.done, self.start, self.lock = 0, time.monotonic(), threading.Lock()
+    def __init__(self, args: argparse.Namespace, bar: tqdm):
+        self.args, self.bar = args, bar
         self.environment = {
             **os.environ,
             "DETECTRON2_DATASETS": str(args.output_dir / "datasets"),
@@ -113,10 +112,7 @@ class Runs:
         if record.exists():
             found = json.loads(record.read_text())
             if found["command"] == command:
-                with self.lock:  # it says nothing of how long the others take
-                    self.total -= 1
-                    print(f"{detector}, seed {seed}, {name}: done before", flush=True)
-                return found
+                return self._done(found, "done before")
         folder.mkdir(parents=True, exist_ok=True)
         start = time.monotonic()
         with open(log, "w") as f:
@@ -134,9 +130,8 @@ class Runs:
             "minutes": (time.monotonic() - start) / 60,
             "metrics": json.loads(metrics.read_text()),
         }
-        record.write_text(json.dumps(found, indent=1) + "\n")
-        self._say(f"{detector}, seed {seed}, {name}: {found['minutes']:.1f} min")
-        return found
+        write_json(record, found)
+        return self._done(found, f"{found['minutes']:.1f} min")
 
     def _command(self, detector, seed, folder, name, variant) -> list[str]:
         iterations = self.args.iterations
@@ -150,11 +145,10 @@ class Runs:
         config = CONFIGS / f"{detector}_R18.yaml"
         return [str(x) for x in (PROJECT / "train_net.py", "--config-file", config, *opts)]
 
-    def _say(self, text: str) -> None:
-        with self.lock:
-            self.done += 1
-            left = (time.monotonic() - self.start) / self.done * (self.total - self.done) / 60
-            print(f"[{self.done}/{self.total}] {text}, {left:.0f} min left", flush=True)
+    def _done(self, found: dict, text: str) -> dict:
+        self.bar.write(f"{found['detector']}, seed {found['seed']}, {found['variant']}: {text}")
+        self.bar.update()
+        return found
 
 
 def run_all(args: argparse.Namespace) -> list[dict]:
@@ -162,9 +156,13 @@ def run_all(args: argparse.Namespace) -> list[dict]:
     make_synthetic_dataset(args.output_dir / "datasets" / "synthetic", DATASET, workers=2)
     pairs = [(detector, seed) for seed in args.seeds for detector in args.detectors]
     variants = [(name, VARIANTS[name]) for name in args.variants]
-    runs = Runs(args, total=len(pairs) * (1 + len(variants)))
+    total = len(pairs) * (1 + len(variants))
     detector_alone = Variant("detector alone", "detection", (), False)
-    with ThreadPoolExecutor(args.jobs) as pool:
+    with (
+        tqdm(total=total, unit="run", file=sys.stdout) as bar,
+        ThreadPoolExecutor(args.jobs) as pool,
+    ):
+        runs = Runs(args, bar)
         first = {p: pool.submit(runs.train, *p, "detector", detector_alone) for p in pairs}
         found = [future.result() for future in first.values()]
         rest = [pool.submit(runs.train, *pair, *item) for pair in pairs for item in variants]
@@ -232,23 +230,18 @@ def write_summary(args: argparse.Namespace, results: list[dict]) -> str:
         "",
     ]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
-    (args.output_dir / "ablation.md").write_text("\n".join(lines) + "\n")
+    replace_file(args.output_dir / "ablation.md", ("\n".join(lines) + "\n").encode())
     kept = [{k: v for k, v in r.items() if k != "command"} for r in results]
-    text = json.dumps({**facts, "runs": kept}, indent=1)
-    (args.output_dir / "results.json").write_text(text + "\n")
+    write_json(args.output_dir / "results.json", {**facts, "runs": kept})
     plot_spreads(str(args.output_dir / "ablation.png"), rows, list(METRICS))
     return table
 
 
-def main(arguments: list[str] | None = None) -> int:
+@in_one_line
+def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
-    try:
-        print(write_summary(args, run_all(args)))
-    except UserError as error:
-        print(f"ablation: {error}", file=sys.stderr)
-        return 2
+    print(write_summary(args, run_all(args)))
     print(f"\nWritten to {args.output_dir}: ablation.md, ablation.png, results.json")
-    return 0
 
 
 if __name__ == "__main__":

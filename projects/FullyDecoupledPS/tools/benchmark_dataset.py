@@ -16,8 +16,8 @@ import json
 import logging
 import os
 import platform
+import sys
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import active_children, get_context, set_start_method
@@ -30,7 +30,8 @@ from PIL import Image
 from scipy.io import savemat
 from tabulate import tabulate
 
-from benchmark.machine import processor_name
+from benchmark.machine import processor_name, share_mebibytes
+from benchmark.timing import timed
 from fully_decoupled_ps import load_config
 from fully_decoupled_ps.data import (
     TrainLoader,
@@ -41,6 +42,8 @@ from fully_decoupled_ps.data import (
     register_prw,
 )
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
+from fully_decoupled_ps.utils.files import write_json
 
 WIDTH, HEIGHT, CAMERAS = 1920, 1080, 6
 # Files with a content of their own; the others are links to them, of which a file can have 65,000.
@@ -76,7 +79,7 @@ def frame_names(frames: int) -> list[str]:
     return [f"c{1 + i % CAMERAS}s1_{i:06d}.jpg" for i in range(frames)]
 
 
-def write_json(root: Path, args: argparse.Namespace) -> None:
+def write_json_layout(root: Path, args: argparse.Namespace) -> None:
     names, boxes = frame_names(args.frames), frame_boxes(args)
     link_images(root / "images", names)
     images, annotations = [], []
@@ -111,8 +114,8 @@ def register_json(root: Path, split: str) -> None:
 
 # Layout -> how it is written, how it is registered, which split is read.
 LAYOUTS: dict[str, tuple[Callable, Callable, str]] = {
-    "JSON, train": (write_json, register_json, "train"),
-    "JSON, test": (write_json, register_json, "test"),
+    "JSON, train": (write_json_layout, register_json, "train"),
+    "JSON, test": (write_json_layout, register_json, "test"),
     "PRW, train": (write_prw, lambda root, split: register_prw("benchmark", root, split), "train"),
 }
 
@@ -122,34 +125,18 @@ def as_it_is(dataset_dict: dict[str, Any]) -> dict[str, Any]:
     return dataset_dict
 
 
-def mebibytes(pid: int) -> float:
-    """A process's share of the memory; NaN where the system does not tell."""
-    path = Path(f"/proc/{pid}/smaps_rollup")
-    if not path.exists():
-        return float("nan")
-    line = next(line for line in path.read_text().splitlines() if line.startswith("Pss:"))
-    return int(line.split()[1]) / 1024
-
-
-def timed(step: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
-    result = step()
-    return time.perf_counter() - start, result
-
-
 def measure(layout: str, root: Path, workers: int) -> dict[str, float]:
     """Seconds and MiB by what they are of."""
     logging.disable(logging.WARNING)
     set_start_method(None, force=True)  # the loader's workers are started as those of a training
     _, register, split = LAYOUTS[layout]
     register(root, split)
-    me = os.getpid()
-    row: dict[str, Any] = {"layout": layout, "MiB before": mebibytes(me)}
-    row["s to read"], dicts = timed(lambda: DatasetCatalog.get("benchmark"))
+    row: dict[str, Any] = {"layout": layout, "MiB before": share_mebibytes()}
+    row["s to read"], dicts = timed(DatasetCatalog.get, "benchmark")
     row["frames"], row["boxes"] = len(dicts), sum(len(d["annotations"]) for d in dicts)
     if split == "test":
-        row["s for protocols"], _ = timed(lambda: get_protocols("benchmark"))
-        row["MiB"] = mebibytes(me)
+        row["s for protocols"], _ = timed(get_protocols, "benchmark")
+        row["MiB"] = share_mebibytes()
         return row
     row["s to check"], _ = timed(lambda: count_person_ids(dicts) + has_contiguous_ids(dicts))
     dicts = None  # of which a training keeps none either
@@ -160,30 +147,29 @@ def measure(layout: str, root: Path, workers: int) -> dict[str, float]:
     row["s to the first batch"], _ = timed(lambda: next(iter(loader)))
     loader.start_at(RESUMED_AT)
     row[f"s to batch {RESUMED_AT}"], _ = timed(lambda: next(iter(loader)))
-    row["MiB"] = mebibytes(me)
+    row["MiB"] = share_mebibytes()
     loader.first_iteration, loader.num_workers = 0, workers
     batches = iter(loader)
-    row[f"s to the first batch of {workers} workers"], _ = timed(lambda: next(batches))
+    row[f"s to the first batch of {workers} workers"], _ = timed(next, batches)
     for _ in range(20 * workers):
         next(batches)
-    of_workers = [mebibytes(child.pid) for child in active_children()]
-    row["MiB with workers"] = mebibytes(me)
+    of_workers = [share_mebibytes(child.pid) for child in active_children()]
+    row["MiB with workers"] = share_mebibytes()
     row["MiB a worker"] = max(of_workers, default=0.0)
     return row
 
 
 def run(layout: str, args: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        seconds, _ = timed(lambda: LAYOUTS[layout][0](Path(folder), args))
+        seconds, _ = timed(LAYOUTS[layout][0], Path(folder), args)
         logging.info("%s: files written in %.0f s", layout, seconds)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             return process.submit(measure, layout, Path(folder), args.workers).result()
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+@in_one_line
+def main() -> None:
+    parser = command_parser(__doc__)
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     parser.add_argument("--layout", default="", help="only layouts whose name holds this")
     parser.add_argument("--frames", type=whole_number(1), default=100_000)
@@ -194,23 +180,17 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--folder", type=Path, help="where files are written; default: as for all")
     parser.add_argument("--seed", type=whole_number(0, MAX_SEED), default=0)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     rows = [run(layout, args) for layout in LAYOUTS if args.layout in layout]
     keys = list(dict.fromkeys(key for row in rows for key in row))
     table = [[key, *(row.get(key) for row in rows)] for key in keys[1:]]
     print(tabulate(table, ["", *(row["layout"] for row in rows)], "pipe", floatfmt=",.2f"))
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
         machine = {"processor": processor_name(), "system": platform.platform()}
         settings = {k: v for k, v in vars(args).items() if k not in ("output", "folder")}
-        content = {**machine, **settings, "rows": rows}
-        args.output.write_text(json.dumps(content, indent=2))
+        write_json(args.output, {**machine, **settings, "rows": rows})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

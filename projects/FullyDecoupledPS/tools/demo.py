@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 import time
@@ -23,37 +22,24 @@ from tabulate import tabulate
 from benchmark.networks import benchmark_config, training_batch, training_step
 from benchmark.timing import time_in_turns
 from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.visualization.report import write_report
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
+from fully_decoupled_ps.utils.files import write_json
+from make_report import parse_args as parse_report_args
+from make_report import report
 
 PROJECT = Path(__file__).resolve().parent.parent
 TRAIN = [PROJECT / "train_net.py", "--config-file"]
 CONFIG = PROJECT / "configs" / "synthetic" / "faster_rcnn_R18.yaml"
 DATASET = "synthetic_test"
-SECONDS_BETWEEN_LINES = 10
+SECONDS_BETWEEN_LINES, CHARACTERS_OF_A_LINE = 10, 120
 # The whole demo takes as long as so many of the detector's training steps, to a fifth or so: nearly
 # all of it is convolutions of like sizes, and of a re-id step at the size of a test frame it takes
 # 1.7 times a detector's.
 DEMO_IN_STEPS = 2100
 
-# How Detectron2 and this project's tools report their progress.
-TRAINING = re.compile(r"eta: (\S+) +iter: (\d+) +total_loss: (\S+)")
-INFERENCE = re.compile(r"Inference done (\d+)/(\d+).*ETA=(\S+)")
-OTHER = re.compile(r"\[(?:synthetic|floor)\] (.*)")
-
-
-def progress(line: str) -> str:
-    """What a line of a command's log says of its progress, or ""."""
-    if match := TRAINING.search(line):
-        return f"iteration {int(match[2]) + 1}, loss {match[3]}, {match[1]} left"
-    if match := INFERENCE.search(line):
-        return f"evaluated {match[1]} of {match[2]} frames, {match[3]} left"
-    if match := OTHER.search(line):
-        return match[1]
-    return ""
-
 
 class Steps:
-    """Runs the commands one after the other, and tells how far each one is."""
+    """Runs the commands one after the other, and shows now and then what each one has logged."""
 
     def __init__(self, output_dir: Path, dataset_dir: Path, total: int):
         self.output_dir = output_dir
@@ -92,9 +78,8 @@ class Steps:
             for line in process.stdout:
                 f.write(line)
                 f.flush()
-                text = progress(line)
-                if text and time.monotonic() - last > SECONDS_BETWEEN_LINES:
-                    self.say(f"  {text}")
+                if time.monotonic() - last > SECONDS_BETWEEN_LINES:
+                    self.say(f"  {line.rstrip()[:CHARACTERS_OF_A_LINE]}")
                     last = time.monotonic()
         if process.returncode:
             print("".join(log.read_text().splitlines(keepends=True)[-15:]), file=sys.stderr)
@@ -102,21 +87,15 @@ class Steps:
         self.say(f"  done in {time.monotonic() - start:.0f} s")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+@in_one_line
+def main() -> None:
+    parser = command_parser(__doc__)
     parser.add_argument("--output-dir", type=Path, default=Path("output/demo"), metavar="DIR")
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs for train_net.py, for both stages"
     )
     args = parser.parse_args()
-    try:
-        run_demo(args.output_dir, args.opts)
-    except UserError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 2
-    return 0
+    run_demo(args.output_dir, args.opts)
 
 
 def estimate_seconds() -> float:
@@ -164,14 +143,9 @@ def run_demo(output_dir: Path, opts: list) -> None:
     steps.say("Drawing the report")
     inference = output_dir / "reid" / "inference" / DATASET
     seconds = time.monotonic() - start
-    report = write_report(
-        output_dir / "report.html",
-        title="Person search on a synthetic benchmark",
-        results=inference / "metrics.json",
-        queries_file=inference / "queries_full.json",
-        training_logs={s: output_dir / s / "metrics.json" for s in ("detection", "reid")},
-        floor=floor_dir / "metrics.json",
-        untrained=inference / "untrained" / "metrics.json",
+    title = "Person search on a synthetic benchmark"
+    page = report(
+        parse_report_args(["--run-dir", str(output_dir), "--dataset", DATASET, "--title", title]),
         facts={
             "Command": "make demo",
             "Machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
@@ -180,20 +154,20 @@ def run_demo(output_dir: Path, opts: list) -> None:
         },
     )
     results = collect_results(inference, floor_dir, seconds)
-    (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    write_json(output_dir / "results.json", results)
     print("\n" + format_results(results))
-    print(f"\nReport: {report}")
+    print(f"\nReport: {page}")
 
 
 def collect_results(inference: Path, floor_dir: Path, seconds: float) -> dict:
     """The trained network's metrics, and the search metrics of what it is compared with."""
-    untrained = json.loads((inference / "untrained" / "metrics.json").read_text())
-    return {
-        **json.loads((inference / "metrics.json").read_text()),
-        "floor": json.loads((floor_dir / "metrics.json").read_text())["search"],
-        "untrained": untrained["search"],
-        "seconds": seconds,
-    }
+
+    def metrics(folder: Path) -> dict:
+        return json.loads((folder / "metrics.json").read_text())
+
+    others = {"floor": floor_dir, "untrained": inference / "untrained"}
+    searches = {name: metrics(folder)["search"] for name, folder in others.items()}
+    return {**metrics(inference), **searches, "seconds": seconds}
 
 
 def format_results(results: dict) -> str:

@@ -5,18 +5,16 @@ python evaluate_color_histogram.py --dataset synthetic_test
 python evaluate_color_histogram.py --dataset prw_test --output-dir output/floor
 """
 
-import argparse
 import logging
 import sys
 
-from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation.color_histogram import evaluate_color_histogram
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+@in_one_line
+def main(arguments: list[str] | None = None) -> None:
+    parser = command_parser(__doc__)
     parser.add_argument(
         "--dataset", required=True, metavar="NAME",
         help="a registered test set, found under $DETECTRON2_DATASETS",
@@ -24,12 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output-dir", metavar="DIR", help="write metrics and ranked lists there")
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="[floor] %(message)s", stream=sys.stdout)
-    try:
-        evaluate_color_histogram(args.dataset, args.output_dir)
-    except UserError as error:
-        print(f"evaluate_color_histogram: {error}", file=sys.stderr)
-        return 2
-    return 0
+    evaluate_color_histogram(args.dataset, args.output_dir)
 
 
 if __name__ == "__main__":

@@ -23,14 +23,12 @@ from fully_decoupled_ps.evaluation import (
     score_thresh_of_predictions,
 )
 from fully_decoupled_ps.utils.arguments import number, whole_number
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=predictions_file.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser(__doc__)
+    parser.epilog = predictions_file.__doc__
     add = parser.add_argument
     add("predictions", help="the .npz file")
     add("--dataset", metavar="NAME", help="a registered test set (default: the file's own)")
@@ -94,15 +92,11 @@ def evaluate(args: argparse.Namespace) -> None:
     evaluator.evaluate_predictions(predictions)
 
 
-def main(argv: list[str] | None = None) -> int:
+@in_one_line
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    try:
-        evaluate(args)
-    except UserError as error:
-        print(f"evaluate_predictions: {error}", file=sys.stderr)
-        return 2
-    return 0
+    evaluate(args)
 
 
 if __name__ == "__main__":

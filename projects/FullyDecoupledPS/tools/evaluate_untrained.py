@@ -6,19 +6,21 @@ python evaluate_untrained.py --config-file F [KEY VALUE ...]
 It takes the arguments of train_net.py, and writes to OUTPUT_DIR/reid/inference/<dataset>/untrained.
 """
 
-import argparse
 import os
 import sys
 
 from detectron2.engine import default_argument_parser
 
-from fully_decoupled_ps import UserError
 from fully_decoupled_ps.engine.trainer import Trainer
 from fully_decoupled_ps.evaluation import PersonSearchEvaluator
 from fully_decoupled_ps.train_net import setup
+from fully_decoupled_ps.utils.commands import in_one_line
 
 
-def main(args: argparse.Namespace):
+@in_one_line
+def main() -> None:
+    args = default_argument_parser().parse_args()
+    args.opts = [*args.opts, "SOLVER.STAGE", "reid"]
     cfg = setup(args)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=False)
@@ -30,14 +32,8 @@ def main(args: argparse.Namespace):
         )
         for name in cfg.DATASETS.TEST
     ]
-    return Trainer.test(cfg, trainer.checkpointer.model.eval(), evaluators)
+    Trainer.test(cfg, trainer.checkpointer.model.eval(), evaluators)
 
 
 if __name__ == "__main__":
-    arguments = default_argument_parser().parse_args()
-    arguments.opts = [*arguments.opts, "SOLVER.STAGE", "reid"]
-    try:
-        main(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(main())

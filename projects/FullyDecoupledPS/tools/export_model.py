@@ -12,7 +12,6 @@ first frames of DATASETS.TEST; if a feature is not PyTorch's to 1e-4, the file i
 """
 
 import argparse
-import json
 import logging
 import sys
 from pathlib import Path
@@ -21,10 +20,11 @@ import torch
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 
-from fully_decoupled_ps import UserError, apply_stage, load_config
+from fully_decoupled_ps import apply_stage, load_config
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.data import PersonSearchMapper, get_protocols
 from fully_decoupled_ps.engine.check_config import check_parts
+from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.export import (
     ReIDPath,
     WholeNetwork,
@@ -33,6 +33,8 @@ from fully_decoupled_ps.export import (
     write_checked,
 )
 from fully_decoupled_ps.modeling import CoatPersonSearch, CoupledPersonSearch
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
+from fully_decoupled_ps.utils.files import write_json
 
 PARTS = {"reid": (ReIDPath, "reid.onnx"), "whole": (WholeNetwork, "person_search.onnx")}
 NUM_FRAMES = 2  # of the test set, for the check
@@ -41,9 +43,7 @@ logger = logging.getLogger("export_model")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
     add("--config-file", required=True, metavar="F", help="the config that it was trained with")
     add("--output", required=True, type=Path, metavar="DIR", help="where the files are written")
@@ -104,21 +104,16 @@ def export(args: argparse.Namespace) -> None:
     for part, graph in graphs.items():
         path = args.output / PARTS[part][1]
         exported = write_checked(graph, model, pictures, path)
-        description = describe(cfg, graph, exported, path.name)
-        path.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
+        write_json(path.with_suffix(".json"), describe(cfg, graph, exported, path.name))
 
 
-def main(argv: list[str] | None = None) -> int:
+@in_one_line
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     for name in ("onnxscript", "onnx_ir"):  # a line for each constant that they fold
         logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        export(args)
-    except UserError as error:
-        print(f"export_model: {error}", file=sys.stderr)
-        return 2
-    return 0
+    export(args)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Print what the installed project requires, a line each, for ``pip install --requirement``.
+"""Print what the installed project requires, one per line, for ``pip install --requirement``.
 
 OpenCV comes as one of several distributions (opencv-python, -headless, -contrib, ...) that hold
 the same module ``cv2`` and overwrite each other. ``opencv-python``, which setup.py names, is

@@ -11,18 +11,18 @@ floor/metrics.json and reid/inference/<dataset>/untrained/metrics.json.
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.visualization.report import write_report
 
 STAGES = ("detection", "reid")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--run-dir", type=Path, required=True, help="OUTPUT_DIR of the training")
     parser.add_argument("--dataset", help="test set to report; not needed if there is only one")
     parser.add_argument("--protocol", help="whose queries to show (default: full, or the only one)")
@@ -52,8 +52,8 @@ def existing(path: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def report(args: argparse.Namespace) -> Path:
-    """Find the inputs of the run and write its page; returns the page's path."""
+def report(args: argparse.Namespace, facts: Mapping[str, str] | None = None) -> Path:
+    """Find the inputs of the run and write its page, with facts of it; returns the page's path."""
     run = args.run_dir
     evaluation = choose(run / "reid" / "inference", "*", args.dataset, "--dataset")
     protocol = args.protocol
@@ -69,16 +69,13 @@ def report(args: argparse.Namespace) -> Path:
         floor=args.floor or existing(run / "floor" / "metrics.json"),
         untrained=args.untrained or existing(evaluation / "untrained" / "metrics.json"),
         image_root=args.image_root,
+        facts=facts,
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    try:
-        print(report(parse_args(argv)))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+@in_one_line
+def main(argv: list[str] | None = None) -> None:
+    print(report(parse_args(argv)))
 
 
 if __name__ == "__main__":

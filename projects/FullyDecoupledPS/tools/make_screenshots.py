@@ -23,11 +23,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
+
+from PIL import Image
 
 from fully_decoupled_ps.data.datasets.prw import load_prw
 from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from person_search.cli.main import main as person_search
-from person_search.errors import UserError as ApplicationError
 from person_search.index import Person, PersonIndex, open_index
 from person_search.web.service import SearchService
 
@@ -46,9 +49,7 @@ logger = logging.getLogger("make_screenshots")
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     add = parser.add_argument
     add("--output", type=Path, required=True, metavar="DIR", help="where the PNG files go")
     add("--run", type=Path, default=Path("output/demo"), help="of make demo (default: output/demo)")
@@ -61,9 +62,10 @@ def served(service: SearchService, folder: Path) -> Iterator[str]:
     """Serve the page from a thread; yields its address. Uploaded files go to ``folder``."""
     from person_search.web.server import address, bind, make_server
 
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
-    with bind("127.0.0.1", 0) as bound:
+    with (
+        mock.patch.dict(os.environ, GRADIO_TEMP_DIR=str(folder)),
+        bind("127.0.0.1", 0) as bound,
+    ):
         server = make_server(service, "127.0.0.1")
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
@@ -74,9 +76,6 @@ def served(service: SearchService, folder: Path) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(timeout=10)
-            os.environ.pop("GRADIO_TEMP_DIR")
-            if before is not None:
-                os.environ["GRADIO_TEMP_DIR"] = before
 
 
 @contextlib.contextmanager
@@ -174,8 +173,6 @@ def settled(page) -> bytes:
 
 def shrink(png: bytes, limit: int = MAX_BYTES) -> bytes:
     """A PNG of at most ``limit`` bytes, with fewer colours and, if that is not enough, smaller."""
-    from PIL import Image
-
     image = Image.open(io.BytesIO(png)).convert("RGB")
     while True:
         for colors in (256, 128, 64):
@@ -248,22 +245,18 @@ def draw_training(run: Path, output: Path) -> None:
         write_picture(output / "training-embedding.png", embedding.read_bytes())
 
 
-def main(argv: list[str] | None = None) -> int:
+@in_one_line
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     output, run = args.output.absolute(), args.run.absolute()
-    try:
-        if args.index:
-            make_pictures(args.index, output)
-        else:
-            with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
-                os.chdir(folder)  # so that the pictures show short names
-                make_pictures(index_demo(run), output)
-                draw_training(run, output)
-    except (UserError, ApplicationError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if args.index:
+        make_pictures(args.index, output)
+    else:
+        with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
+            os.chdir(folder)  # so that the pictures show short names
+            make_pictures(index_demo(run), output)
+            draw_training(run, output)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from fully_decoupled_ps.dataset_tools.synthetic import (
     SyntheticSpec,
     make_synthetic_dataset,
 )
-from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -33,9 +33,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def get_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--preset", choices=sorted(PRESETS), default="demo",
@@ -65,15 +63,11 @@ def get_spec(args: argparse.Namespace) -> SyntheticSpec:
     return dataclasses.replace(PRESETS[args.preset], **changes)
 
 
-def main(arguments: list[str] | None = None) -> int:
+@in_one_line
+def main(arguments: list[str] | None = None) -> None:
     args = get_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="[synthetic] %(message)s", stream=sys.stdout)
-    try:
-        make_synthetic_dataset(args.output, get_spec(args), workers=args.workers)
-    except UserError as error:
-        print(f"make_synthetic_dataset: {error}", file=sys.stderr)
-        return 2
-    return 0
+    make_synthetic_dataset(args.output, get_spec(args), workers=args.workers)
 
 
 if __name__ == "__main__":

@@ -28,24 +28,24 @@ from fully_decoupled_ps.data.images import read_image
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.evaluation import dataset_of_predictions, load_predictions
 from fully_decoupled_ps.evaluation.predictions import Predictions
+from fully_decoupled_ps.evaluation.query_results import load_queries
 from fully_decoupled_ps.evaluation.search_dataset import SearchDataset
 from fully_decoupled_ps.modeling import BoxNoise
 from fully_decoupled_ps.utils.arguments import MAX_SEED, number, whole_number
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import replace_file
 from fully_decoupled_ps.visualization.alpha_curve import draw_alphas, read_alphas
 from fully_decoupled_ps.visualization.embedding_map import METHODS, draw_embedding_map
 from fully_decoupled_ps.visualization.frame_pictures import draw_box_noise, draw_detections
 from fully_decoupled_ps.visualization.labelled_features import labelled_features
-from fully_decoupled_ps.visualization.query_cards import find_image, load_queries
+from fully_decoupled_ps.visualization.query_cards import find_image
 from fully_decoupled_ps.visualization.similarity_histograms import draw_similarity_histograms
 from fully_decoupled_ps.visualization.visualizer import encode_image
 from fully_decoupled_ps.visualization.worst_queries import draw_worst_queries
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     pictures = parser.add_subparsers(dest="picture", metavar="PICTURE", required=True)
     dataset = argparse.ArgumentParser(add_help=False)
     add = dataset.add_argument
@@ -194,17 +194,13 @@ def output_path(args: argparse.Namespace) -> str:
     return path
 
 
-def main(argv: list[str] | None = None) -> int:
+@in_one_line
+def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        path = output_path(args)
-        replace_file(path, encode_image(args.draw(args), os.path.splitext(path)[1].lower()))
-    except UserError as error:
-        print(f"visualize: {error}", file=sys.stderr)
-        return 2
+    path = output_path(args)
+    replace_file(path, encode_image(args.draw(args), os.path.splitext(path)[1].lower()))
     print(path)
-    return 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from fully_decoupled_ps.data.datasets.mat_structs import StructArray
+from fully_decoupled_ps.data.datasets.mat_structs import read_structs
 from tests.data.layouts import cell, structs
 
 VALUES = {
@@ -26,9 +26,9 @@ VALUES = {
 
 
 def rows(path, variable="S"):
-    array = StructArray(str(path), variable)
-    result = list(array)
-    assert len(result) == len(array)
+    number, structs = read_structs(str(path), variable)
+    result = list(structs)
+    assert len(result) == number
     return result
 
 
@@ -105,16 +105,16 @@ def test_bytes_as_matlab_lays_them_out(tmp_path, order, compressed):
 def test_wrong_variables(tmp_path):
     savemat(tmp_path / "a.mat", {"S": np.eye(3), "T": "text"})
     with pytest.raises(KeyError, match="N"):
-        StructArray(str(tmp_path / "a.mat"), "N")
+        read_structs(str(tmp_path / "a.mat"), "N")
     with pytest.raises(ValueError, match="'S' is no struct array"):
-        StructArray(str(tmp_path / "a.mat"), "S")
+        read_structs(str(tmp_path / "a.mat"), "S")
 
 
 def test_struct_without_fields(tmp_path):
     fields = small("<", 5, struct.pack("<i", 8)) + element("<", 1, b"")
     (tmp_path / "a.mat").write_bytes(file("<", matrix("<", 2, (2**30, 1), b"S", fields)))
     with pytest.raises(ValueError, match="'S' has no fields"):
-        StructArray(str(tmp_path / "a.mat"), "S")
+        read_structs(str(tmp_path / "a.mat"), "S")
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -345,6 +345,7 @@ def test_missing_files(root, content):
     "text, reason",
     [
         ('{"images": [', "not readable as JSON"),
+        ("[" * 100_000, "not readable as JSON"),
         ("[]", "no list 'images'"),
         ('{"images": []}', "no list 'annotations'"),
         ('{"images": [], "annotations": [], "queries": {}}', "'queries' is no list"),

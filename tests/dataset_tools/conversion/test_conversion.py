@@ -197,6 +197,15 @@ def test_mot_rules(tmp_path):
         convert([sequence], tmp_path, classes=ClassChoice(others=["staff"]))
 
 
+@pytest.mark.parametrize("zero_based, origin", [(False, "1"), (True, "0 (as told)")])
+def test_where_pixels_count_from_is_told(tmp_path, zero_based, origin):
+    sequence = write_sequence(tmp_path / "walk", ROWS, 3)
+    rules = MotRules(format="mot17", zero_based=zero_based)
+    said = convert_mot(find_sequences([sequence]), rules, tmp_path).assumed[0]
+    rest = "frames from 1; classes as in MOT16 and MOT17"
+    assert said == f"walk: read as mot17 (as told): x and y count from {origin}, {rest}"
+
+
 @pytest.mark.parametrize("limit, kind", [(0.25, "ignore"), (0, 1)])
 def test_who_is_wholly_hidden_is_not_learned(tmp_path, limit, kind):
     rows = [(1, 1, 61, 21, 30, 60, 1, 1, 0.0), (1, 2, 11, 21, 30, 60, 1, 1, 0.7)]

@@ -18,8 +18,8 @@ def named(numbers, pattern="{:06d}.jpg"):
 
 def pair(pictures, annotated, **options):
     """frame -> name without ending"""
-    paired = pair_pictures(pictures, list(annotated), "walk", **options)
-    return {frame: path.stem for frame, path in paired.pictures.items()}
+    paired, _ = pair_pictures(pictures, list(annotated), "walk", **options)
+    return {frame: path.stem for frame, path in paired.items()}
 
 
 CVAT = {"in_order": True}

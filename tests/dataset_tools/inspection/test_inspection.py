@@ -301,7 +301,7 @@ def test_a_further_protocol_without_anybody_to_find_is_no_fault_of_the_data():
 
 @pytest.fixture
 def files(tmp_path):
-    """One frame a kind of picture: whole, turned, cut short, of another size, not there."""
+    """One frame for each kind of picture: whole, turned, cut short, of another size, not there."""
     rng = np.random.default_rng(0)
     noise = Image.fromarray(rng.integers(0, 255, (100, 200, 3), dtype=np.uint8))
     dicts = []

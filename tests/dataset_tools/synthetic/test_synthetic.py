@@ -120,20 +120,20 @@ class TestBytes:
         assert not frames & {p.read_bytes() for p in (other / "frames").iterdir()}
 
     def test_an_interrupted_run_is_completed(self, root, tmp_path, monkeypatch):
-        whole = writer._FrameWriter.__call__
+        whole = writer._write_frame
         drawn = []
 
-        def stop_after_seven(self, plan):
+        def stop_after_seven(root, spec, plan):
             if len(drawn) == 7:
                 raise KeyboardInterrupt
             drawn.append(plan.name)
-            whole(self, plan)
+            whole(root, spec, plan)
 
-        monkeypatch.setattr(writer._FrameWriter, "__call__", stop_after_seven)
+        monkeypatch.setattr(writer, "_write_frame", stop_after_seven)
         with pytest.raises(KeyboardInterrupt):
             make_synthetic_dataset(tmp_path / "b", SPEC)
         monkeypatch.setattr(
-            writer._FrameWriter, "__call__", lambda self, p: (drawn.append(p.name), whole(self, p))
+            writer, "_write_frame", lambda r, s, p: (drawn.append(p.name), whole(r, s, p))
         )
         assert read_files(make_synthetic_dataset(tmp_path / "b", SPEC)) == read_files(root)
         assert len(drawn) == len(set(drawn)) == 36

@@ -14,7 +14,8 @@ from PIL import Image
 
 from fully_decoupled_ps.data.cut_jpeg import LACKS_END
 from person_search.index import open_index
-from person_search.media import finding, read_frame, stream
+from person_search.media import finding, stream
+from person_search.media.frames import read_frame
 from person_search.media.stream import FileStream
 from person_search.network import Predictor
 from person_search.search import indexing
@@ -510,7 +511,7 @@ def test_no_exception_of_a_decoder_ends_a_run(
 
     load_image = stream.load_image
     monkeypatch.setattr(stream, "load_image", read)
-    monkeypatch.setattr(indexing, "count_samples", lambda *_: 1 / 0)
+    monkeypatch.setattr(indexing.videos, "count_frames", lambda *_: 1 / 0)
     assert run(*index_args(run_folder, index_folder, media)) == 1
     assert f"{media}/cam1/1.png: {error!r}" in caplog.text
     assert len(snapshot(index_folder)) == 5
@@ -532,7 +533,7 @@ def test_a_file_with_several_names_is_in_once(media, index_folder, run_folder, p
     assert "1 links were removed from the index" in caplog.text
     assert snapshot(index_folder)[real][2:] == before[2:] and len(passes) == 3
     assert run_on(link) == run_on(media / "cam0") == {real, str(media / "cam0" / "2.png")}
-    assert f"1 links were passed over, {link} for one" in caplog.text
+    assert f"1 links were passed over, {link} for example: the index has" in caplog.text
     assert len(passes) == 3
 
 

@@ -179,6 +179,11 @@ def test_pictures(index_folder, person, tmp_path, capsys):
     text = page.read_text()
     own = len([hit for hit in re.findall("not there any more", text)])
     assert own > 0 and text.count("<img") == 1 + 2 * 12 - own
+    # what can't be written is one line, and what was there stays
+    (tmp_path / "hits.html.part").mkdir()
+    assert run(*args, "--html", page) == 2
+    assert f"error: {page} can't be written: Is a directory; " in capsys.readouterr().err
+    assert page.read_text() == text
 
 
 def test_mistakes(index_folder, person, run_folder, tmp_path, capsys):

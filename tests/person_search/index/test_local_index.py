@@ -34,7 +34,7 @@ def index(folder):
 def check_whole(folder):
     """Each person has the feature that belongs to it, and nothing else is in the feature file."""
     with open_index(str(folder)) as index:
-        with index.writer():  # mends what a kill left
+        with index.writer():  # finishes what a kill left undone
             pass
         index.refresh()
         for listed in index.frames(limit=100_000):

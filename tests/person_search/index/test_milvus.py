@@ -1,4 +1,4 @@
-"""What only an index in Milvus has: one writer a shard by leases, and a connection to close."""
+"""What only an index in Milvus has: exclusive writer leases, and a connection to close."""
 
 import importlib.util
 import subprocess
@@ -103,7 +103,7 @@ def test_a_writer_that_was_taken_for_dead_stops(index, other, monkeypatch):
     monkeypatch.setattr(milvus_lease, "PATIENCE", 1000)  # it need not wait so long to know
     with index.writer() as writer:
         add_picture(writer, "/data/new.jpg")
-        other.delete("_leases", "writer_id >= 0")
+        other.delete("_leases", [writer._lease._row["writer_id"]])
         deadline = time.monotonic() + 10
         while not writer._lease.is_lost and time.monotonic() < deadline:
             time.sleep(BEAT)

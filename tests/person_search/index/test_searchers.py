@@ -70,7 +70,7 @@ def small_limits(monkeypatch):
     """An IVF index of about 12 lists from 1,000 persons on."""
     monkeypatch.setattr(exact, "EXACT_LIMIT", 1000)
     monkeypatch.setattr(shard, "EXACT_LIMIT", 1000)
-    monkeypatch.setattr(ivf, "PERSONS_A_LIST", 100)
+    monkeypatch.setattr(ivf, "PERSONS_PER_LIST", 100)
     monkeypatch.setattr(ivf, "FEW_ROWS", 20)
 
 
@@ -176,7 +176,7 @@ def test_forgotten_persons_leave_the_ivf_file(index, tmp_path):
     assert len(new) < len(old) or new != old
     hits = index.search(features[5].astype(np.float32), 20)
     assert gone not in [hit.person.person_id for hit in hits]
-    rows = ivf.IVFSearcher.load(
+    rows = ivf.IVFSearcher(
         tmp_path / "index" / "shard-1-of-1", state(index), index._shards[1]._store.read()
     ).index.ntotal
     assert rows == 1299

@@ -9,8 +9,9 @@ import pytest
 
 from fully_decoupled_ps.data.videos import RecordingClock, read_clock
 from person_search.errors import UserError
-from person_search.media import files, find_files
+from person_search.media import files
 from person_search.media.files import MediaFile, PathReader, video_start
+from person_search.media.finding import find_files
 from tests.data.coded_videos import write_video
 
 
@@ -51,7 +52,7 @@ def recorded_at(file, created=None, duration=0.0, **others):
     created = created and datetime.fromisoformat(created).replace(tzinfo=timezone.utc)
     clock = RecordingClock(created=created, duration=duration, **others)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(files, "read_clock", lambda path: clock)
+        patched.setattr(files.videos, "read_clock", lambda path: clock)
         return video_start(file)
 
 
@@ -146,10 +147,10 @@ def test_patterns_that_can_not_be(file):
         PathReader(camera_pattern="c(.)")
     with pytest.raises(UserError, match=r"has no \(\?P<seconds>...\) or \(\?P<day>...\), "):
         PathReader(time_pattern="(?P<year>.)")
-    with pytest.raises(UserError, match="does not match .*000151.jpg; mend the pattern"):
+    with pytest.raises(UserError, match="does not match .*000151.jpg; correct the pattern"):
         PathReader(camera_pattern="(?P<camera>d)x").camera(file)
     reader = PathReader(time_pattern=r"c(?P<year>\d)(?P<month>2)s(?P<day>3)_(?P<hour>\d{4})")
-    with pytest.raises(UserError, match="hour must be in 0..23.*; mend the pattern"):
+    with pytest.raises(UserError, match="hour must be in 0..23.*; correct the pattern"):
         reader.time(file)
 
 
@@ -160,7 +161,7 @@ def test_a_time_whose_hour_is_missing_keeps_its_minutes(file):
 
 def test_seconds_that_are_no_number(tmp_path):
     file = find_files([str(touch(tmp_path / "c_nan.jpg"))]).files[0]
-    with pytest.raises(UserError, match="nan is no number of seconds; mend the pattern"):
+    with pytest.raises(UserError, match="nan is no number of seconds; correct the pattern"):
         PathReader(time_pattern="_(?P<seconds>[a-z]+)[.]jpg").time(file)
 
 
@@ -174,5 +175,5 @@ def test_seconds_that_are_no_number(tmp_path):
 )
 def test_years_that_no_recording_is_of(tmp_path, name, pattern):
     file = find_files([str(touch(tmp_path / name))]).files[0]
-    with pytest.raises(UserError, match="year.*; mend the pattern"):
+    with pytest.raises(UserError, match="year.*; correct the pattern"):
         PathReader(time_pattern=pattern).time(file)

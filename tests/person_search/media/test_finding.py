@@ -7,8 +7,9 @@ import pytest
 
 from person_search.errors import UserError
 from person_search.index import IndexInfo
-from person_search.media import find_files, finding
+from person_search.media import finding
 from person_search.media.files import MediaFile
+from person_search.media.finding import find_files
 from person_search.media.links import OtherNames
 
 

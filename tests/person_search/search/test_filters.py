@@ -1,5 +1,6 @@
 """Filters as they are typed, by either of the two ways to type them."""
 
+import functools
 from datetime import datetime
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from person_search.cli.common import add_filter_arguments, read_filters
 from person_search.errors import UserError
 from person_search.index import NO_FILTERS, Filters
-from person_search.web.filters import make_filters
+from person_search.search.filters import make_filters
+from person_search.web.filters import NAMES
 
 
 def on_command_line(cameras=(), start=None, end=None, min_score=None):
@@ -21,7 +23,8 @@ def on_command_line(cameras=(), start=None, end=None, min_score=None):
     return read_filters(parser.parse_args(options))
 
 
-both_ways = pytest.mark.parametrize("read", [on_command_line, make_filters])
+on_the_page = functools.partial(make_filters, names=NAMES)
+both_ways = pytest.mark.parametrize("read", [on_command_line, on_the_page])
 
 
 @both_ways
@@ -59,7 +62,7 @@ def test_scores_out_of_range(score):
     with pytest.raises(
         UserError, match=f"Detection score at least {score}: scores are from 0 to 1"
     ):
-        make_filters([], None, None, score)
+        on_the_page([], None, None, score)
 
 
 @both_ways

@@ -124,7 +124,7 @@ def test_a_link_to_what_is_not_there(root, paths, tmp_path):
     (root / "b").symlink_to(tmp_path / "elsewhere")
     gone, unreachable = ask(paths, root)
     assert gone == [] and list(unreachable) == ["a/0.jpg", "b/0.jpg", "b/1.jpg"]
-    assert "is a link to what is not there" in unreachable["a/0.jpg"]
+    assert "is a link to a missing file" in unreachable["a/0.jpg"]
 
 
 def test_a_name_in_other_letters(root, paths, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from person_search.errors import UserError
-from person_search.media import sample_video
+from person_search.media.frames import sample_video
 from person_search.search.query import (
     distance_to_boxes,
     parse_numbers,

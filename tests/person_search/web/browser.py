@@ -6,7 +6,7 @@ import os
 import pytest
 
 import make_screenshots as screenshots
-from person_search.errors import UserError
+from fully_decoupled_ps.errors import UserError
 
 served = screenshots.served
 

@@ -320,7 +320,7 @@ def test_an_address_puts_no_html_into_a_message(visit):
 
 
 def test_pages_and_frames_are_kept_by_back(visit, index, any_width, monkeypatch):
-    monkeypatch.setattr(service_module, "FRAMES_A_PAGE", 6)
+    monkeypatch.setattr(service_module, "FRAMES_PER_PAGE", 6)
     page = visit(any_width)
     page.get_by_role("button", name="Next page").first.click()
     page.get_by_text("page 2 of 4").wait_for()

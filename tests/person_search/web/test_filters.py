@@ -1,7 +1,8 @@
 """The page's filters in words; how they are read is tested in search/test_filters.py."""
 
 from person_search.index import NO_FILTERS
-from person_search.web.filters import describe_filters, make_filters
+from person_search.search.filters import make_filters
+from person_search.web.filters import describe_filters
 
 
 def test_filters_in_words():

@@ -20,8 +20,6 @@ def test_a_port_that_is_taken_is_refused():
 @pytest.mark.parametrize(
     ("host", "port", "message"),
     [
-        ("127.0.0.1", 70000, "--port 70000: ports are from 1 to 65535"),
-        ("127.0.0.1", -1, "--port -1: ports are from"),
         ("192.0.2.1", 0, "--host 192.0.2.1: "),
         ("no such host", 0, "--host no such host: there is no such address"),
     ],

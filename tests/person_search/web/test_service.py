@@ -15,7 +15,7 @@ from .made_up_world import OneFaceNetwork
 
 
 def test_every_frame_is_on_one_page(service, monkeypatch):
-    monkeypatch.setattr(service_module, "FRAMES_A_PAGE", 6)
+    monkeypatch.setattr(service_module, "FRAMES_PER_PAGE", 6)
     pages = [service.frame_page(NO_FILTERS, number) for number in (1, 2, 3, 4)]
     assert [page.num_pages for page in pages] == [4] * 4
     assert [len(page.frames) for page in pages] == [6, 6, 6, 2]

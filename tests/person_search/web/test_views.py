@@ -70,7 +70,7 @@ def test_a_list_has_a_button_for_each_frame(service):
 
 
 def test_pages_are_turned_from_the_list(service, monkeypatch):
-    monkeypatch.setattr(service_module, "FRAMES_A_PAGE", 6)
+    monkeypatch.setattr(service_module, "FRAMES_PER_PAGE", 6)
     for number, others in ((1, ["0", "2"]), (2, ["1", "3"]), (4, ["3", "5"])):
         html = views.frame_list(service.frame_page(NO_FILTERS, number))
         page = Page(html)

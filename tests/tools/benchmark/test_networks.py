@@ -9,7 +9,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from benchmark import command as benchmark
-from benchmark.memory import peak_mebibytes
+from benchmark.machine import peak_mebibytes
 from benchmark.networks import (
     benchmark_config,
     build_for_inference,

@@ -1,11 +1,13 @@
 """Checkpoints: reading them without running their code, writing them whole, and what fits where."""
 
 from .checkpointer import PersonSearchCheckpointer, has_reid_weights
+from .names import earlier_name
 from .reading import read_checkpoint
 from .side_net import initialize_side_net
 
 __all__ = [
     "PersonSearchCheckpointer",
+    "earlier_name",
     "has_reid_weights",
     "initialize_side_net",
     "read_checkpoint",

@@ -9,6 +9,7 @@ from torch import nn
 from ..data.fingerprint import differences
 from ..errors import UserError
 from ..utils.files import atomic_write, os_error_in, remove_partial_files, unwritable
+from .names import current_name
 from .reading import read_checkpoint, unreadable
 
 _LOOKUP_TABLE = ".lookup_table"
@@ -42,9 +43,9 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
 
     Attributes:
         has_loaded_reid: whether a loaded checkpoint held a re-id branch.
-        training_data: the fingerprint of what a loaded network, whose training was not resumed, was
-            trained on; None if the checkpoint does not say.
-        new_training_data: the fingerprint of what a training that starts is of. A re-id network
+        training_data: the fingerprint of what a network, loaded but not resumed, was trained on;
+            None if the checkpoint does not say.
+        new_training_data: the fingerprint of the data of a training that starts. A re-id network
             that was trained on other persons is then taken without its memories of them; None, as
             in a training that goes on, keeps them.
     """
@@ -109,8 +110,9 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         reid = getattr(self.model, "reid", None)
         if reid is not None and checkpoint.pop("matching_heuristics", False):
             checkpoint["model"] = self._align_with_detector(checkpoint)
-        state = checkpoint["model"]
-        if _is_plain_detector(state):
+        state = {current_name(name): value for name, value in checkpoint["model"].items()}
+        checkpoint["model"] = state
+        if any(name.startswith("backbone.") for name in state):  # of Detectron2 itself
             state = checkpoint["model"] = {f"detector.{k}": v for k, v in state.items()}
         if reid is not None:
             if self.new_training_data is not None and has_reid_weights(state):
@@ -140,7 +142,7 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         )
 
     def _align_with_detector(self, checkpoint) -> dict:
-        """An ImageNet file's tensors by the detector's names. By their ends they fit both nets."""
+        """An ImageNet file's tensors by the detector's names; their ends would fit both nets."""
         self._convert_ndarray_to_tensor(checkpoint["model"])
         return align_and_update_state_dicts(
             self.model.detector.state_dict(),
@@ -185,27 +187,20 @@ def trained_names(module: nn.Module) -> set[str]:
     return {name for name in module.state_dict() if not name.endswith("num_batches_tracked")}
 
 
-def _is_plain_detector(state: dict) -> bool:
-    return any(name.startswith("backbone.") for name in state)
-
-
 def _fit_memories(reid: nn.Module, state: dict) -> None:
     """Give the memories of a branch, one for each of its heads, the checkpoint's sizes."""
     for name, memory in _memories(reid, state):
-        _fit_memory(memory, len(state[name + _LOOKUP_TABLE]))
+        rows = len(state[name + _LOOKUP_TABLE])
+        if memory.num_ids == 0:
+            memory.resize_lookup_table(rows)
+        elif memory.num_ids != rows:
+            raise UserError(
+                f"the checkpoint was trained on {rows} identities, but MODEL.REID.NUM_IDS (or the "
+                f"training data) says {memory.num_ids}; use the data that it was trained on"
+            )
 
 
 def _memories(reid: nn.Module, state: dict) -> list[tuple[str, nn.Module]]:
     """A branch's memories that a state dict has as well, by their names there."""
     named = ((f"reid.{name}", module) for name, module in reid.named_modules())
     return [(name, module) for name, module in named if name + _LOOKUP_TABLE in state]
-
-
-def _fit_memory(memory: nn.Module, rows: int) -> None:
-    if memory.num_ids == 0:
-        memory.resize_lookup_table(rows)
-    elif memory.num_ids != rows:
-        raise UserError(
-            f"the checkpoint was trained on {rows} identities, but MODEL.REID.NUM_IDS (or the "
-            f"training data) says {memory.num_ids}; use the data that it was trained on"
-        )

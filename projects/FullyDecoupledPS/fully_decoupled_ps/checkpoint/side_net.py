@@ -13,20 +13,21 @@ from .reading import read_checkpoint
 logger = logging.getLogger(__name__)
 
 
-def initialize_side_net(side_net: nn.Module, weights: str, detector: nn.Module) -> None:
-    """Give a new side-net's conv3, conv4 and conv5 the values that they are trained from.
+def initialize_side_net(reid: nn.Module, weights: str, detector: nn.Module) -> None:
+    """Give a new branch's conv3, conv4 and conv5 the values that they are trained from.
 
     Args:
-        side_net: has ``res3``, ``res4``, ``res5``.
+        reid: the branch; its side-net has ``res3`` and ``res4``, its head conv5, which files call
+            ``res5``.
         weights: "detector", for a copy of the detector's layers of those names; "random"; or the
             path or URL of an ImageNet checkpoint, which is loaded into the side-net alone
             (Detectron2's matching by ends of names can't tell two ``res3`` apart in one model).
         detector: the trained f_d.
 
     Raises:
-        UserError: if nothing is said, or a layer is not in what is said.
+        UserError: if ``weights`` is empty, or names something without one of the layers.
     """
-    if not side_net.state_dict():  # of a coupled network: the detector's own layers
+    if not hasattr(reid, "side_net"):  # of a coupled network: the detector's own layers
         return
     if weights == "random":
         logger.warning(
@@ -38,6 +39,9 @@ def initialize_side_net(side_net: nn.Module, weights: str, detector: nn.Module) 
             "MODEL.REID.SIDE_NET.WEIGHTS is empty; name an ImageNet checkpoint, "
             'or say "detector" (a copy of the detector\'s own layers) or "random"'
         )
+    side_net = reid.side_net
+    if hasattr(reid, "head"):  # COAT's heads have transformers, which start at random
+        side_net.res5 = reid.head.conv5
     try:
         if weights == "detector":
             checkpoint = {"model": _detector_layers(detector)}
@@ -45,9 +49,11 @@ def initialize_side_net(side_net: nn.Module, weights: str, detector: nn.Module) 
             checkpoint = read_checkpoint(PathManager.get_local_path(weights))
             checkpoint["model"] = side_net.rename_published(checkpoint["model"])
         incompatible = PersonSearchCheckpointer(side_net)._load_model(checkpoint)
+        _report_side_net(side_net, weights, incompatible)
     except (OSError, UserError) as error:
         raise UserError(f"MODEL.REID.SIDE_NET.WEIGHTS {weights}: {error}") from error
-    _report_side_net(side_net, weights, incompatible)
+    finally:
+        side_net._modules.pop("res5", None)
 
 
 def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:

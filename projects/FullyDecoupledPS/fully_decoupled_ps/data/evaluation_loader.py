@@ -1,11 +1,10 @@
-"""The loader of evaluation, with several frames of one size a batch."""
+"""The loader of evaluation, whose batches are of frames of one size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from detectron2.data import DatasetFromList, MapDataset, get_detection_dataset_dicts
 from detectron2.data.samplers import InferenceSampler
-from torch.utils.data import Sampler
 
 from .image_loader import ImageLoader
 
@@ -31,36 +30,28 @@ def build_person_search_test_loader(cfg, dataset_name: str, mapper) -> ImageLoad
     dataset = MapDataset(DatasetFromList(dicts, copy=False), mapper)
     return ImageLoader(
         dataset,
-        batch_sampler=SameSizeBatches(dicts, cfg.TEST.IMS_PER_BATCH),
+        batch_sampler=same_size_batches(dicts, cfg.TEST.IMS_PER_BATCH),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
 
 
-class SameSizeBatches(Sampler):
+def same_size_batches(dicts: Sequence[dict[str, Any]], batch_size: int) -> list[list[int]]:
     """Batches of indices of frames that have one size, so that the network runs on them at once.
 
     This process's share of all frames, each once; a size's last batch may be smaller.
+
+    Args:
+        dicts: dataset dicts with "width" and "height"
+        batch_size: largest size of a batch
     """
-
-    def __init__(self, dicts: Sequence[dict[str, Any]], batch_size: int) -> None:
-        """
-        Args:
-            dicts: dataset dicts with "width" and "height"
-            batch_size: largest size of a batch
-        """
-        waiting: dict[tuple[int, int], list[int]] = {}
-        self.batches: list[list[int]] = []
-        for index in InferenceSampler(len(dicts)):
-            size = dicts[index]["width"], dicts[index]["height"]
-            batch = waiting.setdefault(size, [])
-            if not batch:
-                self.batches.append(batch)
-            batch.append(index)
-            if len(batch) == batch_size:
-                del waiting[size]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
+    waiting: dict[tuple[int, int], list[int]] = {}
+    batches: list[list[int]] = []
+    for index in InferenceSampler(len(dicts)):
+        size = dicts[index]["width"], dicts[index]["height"]
+        batch = waiting.setdefault(size, [])
+        if not batch:
+            batches.append(batch)
+        batch.append(index)
+        if len(batch) == batch_size:
+            del waiting[size]
+    return batches

@@ -12,6 +12,8 @@ import logging
 import os
 import stat
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -81,7 +83,7 @@ def load_image(path: Path) -> LoadedImage:
     Raises:
         ImageError: for any fault of the file, whatever its decoder raises.
     """
-    with _Faults(path), _open(path) as file:
+    with _telling_faults(path), _open(path) as file:
         image = _identify(file, path)
         notes = [SEVERAL] if _holds_several(image) else []
         if image.format in ("JPEG", "MPO"):
@@ -104,36 +106,31 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: as :func:`load_image`.
     """
-    with _Faults(path), _open(path) as file:
+    with _telling_faults(path), _open(path) as file:
         image = _identify(file, path)
         width, height = image.size
         return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
-class _Faults:
+@contextmanager
+def _telling_faults(path: Path) -> Iterator[None]:
     """Turns whatever a decoder raises into an ImageError."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind, error, traceback) -> bool:
-        if not isinstance(error, Exception) or isinstance(error, ImageError):
-            return False
-        if isinstance(error, FileNotFoundError):
-            mend = "put it there, name the folder that holds it"
-            raise ImageError(self.path, "there is no such file", mend, is_missing=True) from error
-        if isinstance(error, DepthError):
-            raise ImageError(self.path, error.reason, error.mend) from error
-        if isinstance(error, Image.DecompressionBombError):
-            raise ImageError(self.path, f"{error}", "save it with fewer pixels") from error
+    try:
+        yield
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        mend = "put it there, name the folder that holds it"
+        raise ImageError(path, "there is no such file", mend, is_missing=True) from error
+    except DepthError as error:
+        raise ImageError(path, error.reason, error.mend) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(path, f"{error}", "save it with fewer pixels") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(path, "it is no picture, or of a format that can't be read") from error
+    except Exception as error:
         text = getattr(error, "strerror", None) or str(error)
-        reason = " ".join(text.split()) or type(error).__name__
-        if isinstance(error, UnidentifiedImageError):
-            reason = "it is no picture, or of a format that can't be read"
-        raise ImageError(self.path, reason) from error
+        raise ImageError(path, " ".join(text.split()) or type(error).__name__) from error
 
 
 def _open(path: Path) -> BinaryIO:
@@ -209,7 +206,7 @@ def _holds_several(image: Image.Image) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the picture is to be turned yet, EXIF's 1 to 8; of 5 to 8 width and height change."""
+    """How the picture must still be turned, EXIF's 1 to 8; 5 to 8 swap width and height."""
     if image.format == "TIFF":  # Pillow turns these itself, and states the size of the turned one
         return 1
     try:

@@ -1,4 +1,4 @@
-"""The training loader: batches from any iteration on, of a stream that checkpoints give back."""
+"""The training loader: batches from any iteration on, in an order that checkpoints restore."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ from .dataset_mapper import PersonSearchMapper
 from .fingerprint import fingerprint
 from .ignore_regions import with_regions_apart
 from .image_loader import ImageLoader
-from .train_stream import BatchStream, SeededItems
+from .train_stream import SeededItems, batch_stream
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class TrainLoader:
         dicts = get_detection_dataset_dicts(
             cfg.DATASETS.TRAIN,
             filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
-            # it would make a table of the classes, of which there is one, at 0.1 ms a frame
+            # it would make a table of the classes, of which there is one, at 0.1 ms per frame
             check_consistency=False,
         )
         return {
@@ -181,7 +181,7 @@ class TrainLoader:
             yield batch
 
     def _data_loader(self) -> ImageLoader:
-        stream = BatchStream(
+        stream = batch_stream(
             self.build_sampler(self.seed), self.batch_size, self.groups, self.first_iteration
         )
         return ImageLoader(

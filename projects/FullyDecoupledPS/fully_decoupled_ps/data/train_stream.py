@@ -2,25 +2,18 @@
 The stream of training items: which frames make up each batch, and each item's own random numbers.
 
 What iteration k trains on is a function of the seed, the process's rank, the number of processes,
-the batch size and k alone, however many worker processes load the images:
-
-* Detectron2's samplers give an endless stream of frames, of which each rank takes every
-  world_size-th;
-* :class:`BatchStream` groups them by their annotated size, without an image being decoded, so that
-  the batches before the k-th are skipped at no cost;
-* :class:`SeededItems` augments each item with random numbers of its own, which come from the seed
-  and the item's place in the stream, not from what the loading process has drawn before.
+the batch size and k alone, however many worker processes load the images.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from detectron2.utils import comm
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from ..errors import UserError
 
@@ -37,46 +30,39 @@ class Place(NamedTuple):
     index: int  # of the frame
 
 
-class BatchStream(Sampler):
-    """Endless batches of places, for `DataLoader(batch_sampler=)`."""
+def batch_stream(
+    sampler: Iterable[int],
+    batch_size: int,
+    groups: np.ndarray | None = None,
+    first_batch: int = 0,
+) -> Iterator[list[Place]]:
+    """Endless batches of places, for `DataLoader(batch_sampler=)`. No image is decoded for them.
 
-    def __init__(
-        self,
-        sampler: Sampler,
-        batch_size: int,
-        groups: np.ndarray | None = None,
-        first_batch: int = 0,
-    ) -> None:
-        """
-        Args:
-            sampler: an endless stream of indices, this process's share of one that all draw from
-            batch_size: of this process
-            groups: (number of frames,) numbers; the frames of a batch have the same one
-            first_batch: how many batches to skip
-        """
-        self.sampler = sampler
-        self.batch_size = batch_size
-        self.groups = groups
-        self.first_batch = first_batch
-        self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
-
-    def __iter__(self) -> Iterator[list[Place]]:
-        waiting: dict[int, list[Place]] = {}
-        batch_number = 0
-        for i, index in enumerate(self.sampler):
-            group = 0 if self.groups is None else int(self.groups[index])
-            batch = waiting.setdefault(group, [])
-            batch.append(Place(self._rank + i * self._world_size, index))
-            if len(batch) < self.batch_size:
-                continue
-            del waiting[group]
-            if batch_number >= self.first_batch:
-                yield batch
-            batch_number += 1
+    Args:
+        sampler: an endless stream of indices, of which each rank is given every world_size-th
+        batch_size: of this process
+        groups: (number of frames,) numbers; the frames of a batch have the same one
+        first_batch: how many batches to skip
+    """
+    rank, world_size = comm.get_rank(), comm.get_world_size()
+    waiting: dict[int, list[Place]] = {}
+    batch_number = 0
+    for i, index in enumerate(sampler):
+        group = 0 if groups is None else int(groups[index])
+        batch = waiting.setdefault(group, [])
+        batch.append(Place(rank + i * world_size, index))
+        if len(batch) < batch_size:
+            continue
+        del waiting[group]
+        if batch_number >= first_batch:
+            yield batch
+        batch_number += 1
 
 
 class SeededItems(Dataset):
-    """Maps places to the model's inputs."""
+    """Maps places to the model's inputs, each augmented with random numbers of its own: they come
+    from the seed and the place, not from what the loading process has drawn before.
+    """
 
     def __init__(
         self,
@@ -149,5 +135,5 @@ def seed_iteration(seed: int, iteration: int) -> None:
 
 
 def _seeds(*entropy: int) -> list[int]:
-    """One a library; 32 bits each, which is what NumPy takes."""
+    """One seed for each library, of 32 bits, which is what NumPy takes."""
     return np.random.SeedSequence(entropy).generate_state(3).tolist()

@@ -74,13 +74,13 @@ def _video_stream(container, path: str):
 
 
 def video_streams(container) -> list:
-    """Those of a container that are recordings."""
+    """The streams of a container that are recordings."""
     attached = av.stream.Disposition.attached_pic  # the cover of a piece of music
     return [s for s in container.streams.video if not s.disposition & attached]
 
 
 def _codec_name(container, stream) -> str:
-    """Of a stream without a decoder, of which PyAV tells nothing but by FFmpeg's own listing."""
+    """The codec of a stream without a decoder, which PyAV tells only in FFmpeg's own listing."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:
@@ -106,9 +106,8 @@ class Decoding:
         self._num_suspect = 0  # packets to come in which a gap is damage
         self._kind = container.format.name.split(",")[0]
         self._is_joined_mov = self._kind == "mov" and _is_joined_mov(container.name)
-        self._is_behind_first = (
-            False  # where another recording's packets would be taken for its own
-        )
+        # where another recording's packets would be taken for its own
+        self._is_behind_first = False
         self._end = 0  # of the packets that were read, in bytes
         self._note_log(log)
 
@@ -153,7 +152,7 @@ class Decoding:
                 yield frame
 
     def _packets(self):
-        """Of all streams. Reading goes on behind an error, unless it comes again at once."""
+        """Packets of all streams. Reading goes on after an error, unless it comes again at once."""
         failed = False
         packets = self.container.demux()
         while True:
@@ -180,7 +179,7 @@ class Decoding:
             yield packet
 
     def _is_of_another(self, packet) -> bool:
-        """Of a fragmented MP4 that is joined: its decoding times, which increase, start again."""
+        """Whether another recording, joined to a fragmented MP4, has begun: its times restart."""
         if self._is_joined_mov and packet.dts is not None and self._last_dts is not None:
             self._is_behind_first |= packet.dts <= self._last_dts
             return self._is_behind_first
@@ -260,7 +259,7 @@ class Decoding:
 
 
 def _is_joined_mov(path: str) -> bool:
-    """Whether an MP4 or MOV has a second box of those that there is one of, as by ``cat``."""
+    """Whether an MP4 or MOV has two boxes of a kind that comes once, as joined by ``cat``."""
     kinds = []
     with open(path, "rb") as file:
         size, position = os.fstat(file.fileno()).st_size, 0

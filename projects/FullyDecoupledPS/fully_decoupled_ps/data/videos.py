@@ -45,12 +45,39 @@ class VideoFrame(NamedTuple):
     decoded: av.VideoFrame
 
     def image(self) -> np.ndarray:
-        """(H, W, 3) RGB uint8, upright."""
-        return _to_rgb(self.decoded)
+        """(H, W, 3) RGB uint8, turned and mirrored as the frame's display matrix says."""
+        frame = self.decoded
+        # all said, since versions of PyAV differ in what they take for granted
+        image = frame.reformat(
+            format="rgb24",
+            src_colorspace=frame.colorspace,
+            # without a meaning in RGB; if it is the same, PyAV 14 to 16 take no notice of the range
+            dst_colorspace=Colorspace.SMPTE240M,
+            src_color_range=frame.color_range,
+            dst_color_range=ColorRange.JPEG,
+        ).to_ndarray()
+        matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+        if matrix is not None:
+            a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].astype(np.int64)
+            if abs(a) + abs(d) < abs(b) + abs(c):
+                image, a, d = image.transpose(1, 0, 2), c, b
+            image = image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+        return np.ascontiguousarray(image)
 
     def checksum(self) -> int:
-        """32 bits that stand for what was decoded, before the conversion to RGB."""
-        return _checksum(self.decoded)
+        """CRC-32 of the decoded planes: decoders agree on them where conversions to RGB may not."""
+        frame = self.decoded
+        checksum = zlib.crc32(f"{frame.format.name} {frame.width} {frame.height}".encode())
+        components = frame.format.components
+        if frame.format.has_palette or any(part.bits < 8 for part in components):
+            return zlib.crc32(frame.to_ndarray(format="rgb24"), checksum)
+        for index, plane in enumerate(frame.planes):
+            parts = [part for part in components if part.plane == index]
+            width = sum(part.width * ((part.bits + 7) // 8) for part in parts)
+            lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
+            height = max((part.height for part in parts), default=0)
+            checksum = zlib.crc32(np.ascontiguousarray(lines[:height, :width]), checksum)
+        return checksum
 
 
 def read_frames(path: str, strict: bool = False) -> Iterator[VideoFrame]:
@@ -194,7 +221,7 @@ def left_out(path: str) -> str:
 
 
 def _seek(path: str, pts: int, checksum: int, margin: float) -> np.ndarray | None:
-    """The frame, if it is met when decoding starts ``margin`` seconds before it."""
+    """The frame, if decoding from ``margin`` seconds before it leads to it."""
     with open_video(path) as (container, stream, _):
         stamps = _TimeStamps(container, stream)
         if not stamps.are_stored:
@@ -205,9 +232,9 @@ def _seek(path: str, pts: int, checksum: int, margin: float) -> np.ndarray | Non
         except (av.FFmpegError, OverflowError):
             return None
         for frame in Decoding(container, stream).frames():
-            stamp = stamps.stored(frame)
-            if stamp == pts and _checksum(frame) == checksum:
-                return _to_rgb(frame)
+            stamp, found = stamps.stored(frame), VideoFrame(pts, math.nan, frame)
+            if stamp == pts and found.checksum() == checksum:
+                return found.image()
             if stamp is not None and stamp > pts + ticks:
                 return None
     return None
@@ -239,7 +266,7 @@ class _TimeStamps:
         return getattr(frame, self.field) if self.are_stored else None
 
     def next(self, frame: av.VideoFrame) -> int:
-        """Of the next frame of the video."""
+        """The name of the next frame of the video."""
         stored = self.stored(frame)
         if self.last is None:
             self.last = 0 if stored is None else stored
@@ -259,37 +286,3 @@ class _TimeStamps:
 
 def _flag_names(format) -> set[str]:
     return {flag.name for flag in av.format.Flags if format.flags & flag.value}
-
-
-def _to_rgb(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W, 3) RGB uint8, turned and mirrored as the frame's display matrix says."""
-    image = frame.reformat(  # all said, since versions of PyAV differ in what they take for granted
-        format="rgb24",
-        src_colorspace=frame.colorspace,
-        # without a meaning in RGB; if it is the same, PyAV 14 to 16 take no notice of the range
-        dst_colorspace=Colorspace.SMPTE240M,
-        src_color_range=frame.color_range,
-        dst_color_range=ColorRange.JPEG,
-    ).to_ndarray()
-    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
-    if matrix is not None:
-        a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].astype(np.int64)
-        if abs(a) + abs(d) < abs(b) + abs(c):
-            image, a, d = image.transpose(1, 0, 2), c, b
-        image = image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-    return np.ascontiguousarray(image)
-
-
-def _checksum(frame: av.VideoFrame) -> int:
-    """CRC-32 of the decoded planes: decoders agree to the bit where conversions to RGB may not."""
-    checksum = zlib.crc32(f"{frame.format.name} {frame.width} {frame.height}".encode())
-    components = frame.format.components
-    if frame.format.has_palette or any(part.bits < 8 for part in components):
-        return zlib.crc32(frame.to_ndarray(format="rgb24"), checksum)
-    for index, plane in enumerate(frame.planes):
-        parts = [part for part in components if part.plane == index]
-        width = sum(part.width * ((part.bits + 7) // 8) for part in parts)
-        lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
-        height = max((part.height for part in parts), default=0)
-        checksum = zlib.crc32(np.ascontiguousarray(lines[:height, :width]), checksum)
-    return checksum

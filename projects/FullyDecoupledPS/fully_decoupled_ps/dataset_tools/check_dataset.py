@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--workers", type=_positive, default=os.cpu_count() or 1, metavar="N",
-        help="processes that open pictures (default: one a CPU)",
+        help="processes that open pictures (default: one per CPU)",
     )  # fmt: skip
     add("--sheet", metavar="OUT.png", help="draw sample frames with their boxes and ids")
     add("--sheet-frames", type=_positive, default=12, metavar="N", help="default: 12")
@@ -102,7 +102,7 @@ def _check_sheet_path(path: str) -> None:
 
 
 def _write_sheet(args: argparse.Namespace, inspection: "Inspection") -> None:
-    from ..visualization.dataset_sheet import draw_dataset_sheet
+    from ..visualization.frame_boxes import draw_dataset_sheet
     from ..visualization.visualizer import encode_image
 
     if not inspection.dicts:

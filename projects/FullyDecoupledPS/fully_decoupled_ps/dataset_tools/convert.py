@@ -73,7 +73,9 @@ def _add_mot_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose files they are: where x and y start, and what classes, flags and visibilities "
         "mean (default: recognised for each sequence, and printed)",
     )  # fmt: skip
-    add("--video", type=Path, nargs="+", default=[], metavar="FILE", help="one a sequence")
+    add(
+        "--video", type=Path, nargs="+", default=[], metavar="FILE", help="one for each sequence"
+    )  # fmt: skip
     add(
         "--first-frame", type=whole_number(0), metavar="N",
         help="frame 1 of gt.txt is the picture of this number, or this frame of the video, from "
@@ -110,8 +112,8 @@ def _add_box_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--camera", type=whole_number(0), nargs="+", default=[], metavar="N",
-        help="one a sequence (default: the last number after c, cam or camera in all their names, "
-        "else 1, 2, ...)",
+        help="one for each sequence (default: the last number after c, cam or camera in all their "
+        "names, else 1, 2, ...)",
     )  # fmt: skip
     add("--stride", type=_positive, default=1, metavar="N", help="every Nth frame (default: 1)")
     for option, what in (

@@ -53,10 +53,9 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
     if not eval_only:
         _check_processes(cfg, comm.get_world_size())
     _check_registered(cfg.DATASETS.TEST, "DATASETS.TEST")
-    if cfg.DATASETS.TEST:
-        for name in cfg.DATASETS.TEST:
-            get_protocols(name)
-        _images_of(cfg, "TEST")
+    for name in cfg.DATASETS.TEST:
+        get_protocols(name)
+    _images_of(cfg, "TEST")
     if eval_only:
         if not cfg.DATASETS.TEST:
             raise UserError("DATASETS.TEST is empty; name a test set to evaluate on")
@@ -97,8 +96,8 @@ def _check_processes(cfg: CfgNode, number: int) -> None:
         return
     norms = {"MODEL.REID.SIDE_NET.NORM": cfg.MODEL.REID.SIDE_NET.NORM}
     if cfg.SOLVER.STAGE != "reid":  # else the detector is frozen
-        norms.update({"MODEL.RESNETS.NORM": cfg.MODEL.RESNETS.NORM})
-        norms.update({"MODEL.FPN.NORM": cfg.MODEL.FPN.NORM})
+        norms["MODEL.RESNETS.NORM"] = cfg.MODEL.RESNETS.NORM
+        norms["MODEL.FPN.NORM"] = cfg.MODEL.FPN.NORM
     for key, norm in norms.items():
         if norm in ("SyncBN", "nnSyncBN"):
             raise UserError(
@@ -159,15 +158,12 @@ def _check_choice(key: str, value: str, allowed) -> None:
 def _check_registered(names, key: str) -> None:
     for name in names:
         if name not in DatasetCatalog.list():
-            ours = [n for n in DatasetCatalog.list() if _is_person_search(n)]
+            types = {n: MetadataCatalog.get(n).get("evaluator_type") for n in DatasetCatalog.list()}
+            ours = [n for n, evaluator_type in types.items() if evaluator_type == "person_search"]
             raise UserError(
                 f"{key}: dataset {name!r} is not registered; registered are {', '.join(ours)}; "
                 "for own data see fully_decoupled_ps.data.register_person_search_json"
             )
-
-
-def _is_person_search(name: str) -> bool:
-    return MetadataCatalog.get(name).get("evaluator_type") == "person_search"
 
 
 def _check_weights(cfg: CfgNode) -> None:
@@ -187,9 +183,8 @@ def _check_weights(cfg: CfgNode) -> None:
 
 
 def _images_of(cfg: CfgNode, key: str) -> dict[str, list[dict]]:
-    """The dataset dicts of DATASETS.TRAIN or TEST by name; of no set there may be none."""
-    names = cfg.DATASETS[key]
-    sets = {name: DatasetCatalog.get(name) for name in names}
+    """The dataset dicts of DATASETS.TRAIN or TEST by name; every set must have some."""
+    sets = {name: DatasetCatalog.get(name) for name in cfg.DATASETS[key]}
     for name, dicts in sets.items():
         if not dicts:
             raise UserError(f"{name} has no image; take it out of DATASETS.{key}, or add images")
@@ -200,7 +195,7 @@ def _images_of(cfg: CfgNode, key: str) -> dict[str, list[dict]]:
 def _check_files(name: str, dicts: list[dict], policy: str) -> None:
     """A missing file stops a run before it has begun, or is skipped; a missing folder is a mistake.
 
-    The loaders of data sets see this only where they take an image's size from its header.
+    The loaders of datasets see this only where they take an image's size from its header.
     """
     missing = [d["file_name"] for d in dicts if not os.path.exists(d["file_name"])]
     if not missing:

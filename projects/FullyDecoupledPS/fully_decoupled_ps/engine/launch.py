@@ -1,7 +1,7 @@
 """Starting a command in one process or in many, with errors of the user's told in one line.
 
 Detectron2's ``launch`` starts processes for GPUs. What it lacks is here: processes that torchrun
-has started, and processes on the CPU, which its v0.6 refuses.
+has started, which may be on the CPU.
 """
 
 import functools
@@ -17,15 +17,13 @@ from urllib.parse import urlsplit
 import torch
 from detectron2.engine import DEFAULT_TIMEOUT, defaults
 from detectron2.engine import launch as launch_on_gpus
-from detectron2.engine.launch import _find_free_port
 from detectron2.utils import comm
 from torch import distributed as dist
 from torch import multiprocessing
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from ..errors import UserError
-from ..utils.names import printable
-from .divergence import NoTracebackOfUserErrors
+from ..utils.commands import print_error
 
 # In torchrun's store: how many processes of a machine have met an error of the user's.
 _REPORTS = "user_errors_of_machine_{}"
@@ -36,7 +34,7 @@ def launch(
 ) -> None:
     """Call ``main(args)`` in as many processes as ``args`` or torchrun say.
 
-    A :class:`UserError` of any process is printed to stderr as one line, once a machine, and the
+    A :class:`UserError` of any process is printed to stderr as one line, once per machine, and the
     exit status is then 2.
 
     Args:
@@ -54,7 +52,7 @@ def launch(
         else:
             _spawn(main, args, device_of(args))
     except UserError as error:
-        _print_and_exit(error)
+        sys.exit(print_error(error))
 
 
 def _check_numbers(args: Namespace) -> None:
@@ -77,7 +75,8 @@ def _check_device(device: str, processes: int, said_by: str) -> None:
     if processes > torch.cuda.device_count():
         raise UserError(
             f"{said_by} is {processes}, but PyTorch sees {torch.cuda.device_count()} GPUs on this "
-            "machine; give no more than that, or add MODEL.DEVICE cpu"
+            "machine; give no more than that, or take the CPU: torchrun --nproc-per-node "
+            f"{processes} train_net.py ... MODEL.DEVICE cpu"
         )
     if processes > 1 and device != "cuda":
         raise UserError(
@@ -107,16 +106,25 @@ def _check_dist_url(args: Namespace) -> None:
 
 
 def _spawn(main: Callable, args: Namespace, device: str) -> None:
+    if not device.startswith("cuda"):
+        machines = f"--nnodes {args.num_machines} --node-rank {args.machine_rank}"
+        torchrun = (
+            f"torchrun {machines} --master-addr HOST" if args.num_machines > 1 else "torchrun"
+        )
+        raise UserError(
+            f"--num-gpus {args.num_gpus} --num-machines {args.num_machines}: MODEL.DEVICE is "
+            f"{device}, where torchrun starts several processes: {torchrun} "
+            f"--nproc-per-node {args.num_gpus} train_net.py ... MODEL.DEVICE {device}"
+        )
     _check_device(device, args.num_gpus, "--num-gpus")
     _check_dist_url(args)
-    on_gpus = device.startswith("cuda")
     # A process that waits for one that has failed fails as well, and may be seen to fail first.
     # So the message does not go the way of exit statuses.
     messages = multiprocessing.get_context("spawn").SimpleQueue()
     # PyTorch would warn of the others that it ends when one has failed
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     try:
-        (launch_on_gpus if on_gpus else _launch_on_cpu)(
+        launch_on_gpus(
             _run_spawned,
             args.num_gpus,
             num_machines=args.num_machines,
@@ -140,30 +148,6 @@ def _run_spawned(main: Callable, args: Namespace, messages) -> None:
     except UserError as error:
         messages.put(str(error))
         sys.exit(2)
-
-
-def _launch_on_cpu(run, num_processes, num_machines, machine_rank, dist_url, args) -> None:
-    """Detectron2's ``launch``, with gloo and without GPUs."""
-    if dist_url == "auto":
-        dist_url = f"tcp://127.0.0.1:{_find_free_port()}"
-    multiprocessing.spawn(
-        _run_on_cpu,
-        nprocs=num_processes,
-        args=(run, num_processes, num_machines, machine_rank, dist_url, args),
-    )
-
-
-def _run_on_cpu(local_rank, run, num_processes, num_machines, machine_rank, dist_url, args) -> None:
-    dist.init_process_group(
-        "gloo",
-        init_method=dist_url,
-        world_size=num_machines * num_processes,
-        rank=machine_rank * num_processes + local_rank,
-        timeout=DEFAULT_TIMEOUT,
-    )
-    _know_local_processes(num_processes)
-    run(*args)
-    dist.destroy_process_group()
 
 
 # --- processes that torchrun has started -------------------------------------------------------
@@ -192,11 +176,13 @@ def _run_under_torchrun(main: Callable, args: Namespace, device_of: Callable) ->
             world_size=world_size,
             timeout=DEFAULT_TIMEOUT,
         )
-        _know_local_processes(local_size)
+        # what create_local_process_group of Detectron2's main branch does, which 0.6 has not
+        comm._LOCAL_PROCESS_GROUP, _ = dist.new_subgroups(local_size)
+        comm.synchronize()
         main(args)
     except UserError as error:
         if store.add(reports, 1) == 1:
-            _print_and_exit(error)
+            sys.exit(print_error(error))
         sys.exit(2)
     except Exception:
         if store.check([reports]):  # this process has lost the one that has said why
@@ -208,21 +194,22 @@ def _run_under_torchrun(main: Callable, args: Namespace, device_of: Callable) ->
 # --- in both -----------------------------------------------------------------------------------
 
 
-def _know_local_processes(number: int) -> None:
-    """Tell Detectron2's ``comm`` which processes are on this machine, as its ``launch`` does."""
-    comm._LOCAL_PROCESS_GROUP, _ = dist.new_subgroups(number)
-    comm.synchronize()
-
-
 def _hide_tracebacks(is_reported: Callable[[], bool]) -> None:
-    """Of errors that the user is told of in one line, and of what follows from another's."""
-    hide = NoTracebackOfUserErrors(is_reported)
-    logging.getLogger("detectron2.engine.train_loop").addFilter(hide)
+    """Of errors that the user is told of in one line, which the training loop would log.
 
+    Args:
+        is_reported: whether another process has met an error of the user's; what this one then
+            meets, a lost connection, follows from it.
+    """
 
-def _print_and_exit(error: UserError) -> None:
-    print(f"error: {printable(str(error))}", file=sys.stderr)
-    sys.exit(2)
+    def is_shown(record: logging.LogRecord) -> bool:
+        if not record.exc_info:
+            return True
+        # Trainer.run_step turns the second one into the first
+        is_told = isinstance(record.exc_info[1], (UserError, FloatingPointError))
+        return not (is_told or is_reported())
+
+    logging.getLogger("detectron2.engine.train_loop").addFilter(is_shown)
 
 
 @contextmanager

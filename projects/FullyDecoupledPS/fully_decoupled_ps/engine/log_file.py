@@ -8,13 +8,13 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from logging.handlers import MemoryHandler
 
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from ..utils.files import drop_torn_line, tell_unwritable, unwritable
+from ..utils.files import give_up_writing, tell_unwritable
 from ..utils.names import take_all_names
 
 PACKAGE = __package__.partition(".")[0]
@@ -79,6 +79,7 @@ def _file_handlers(logger: logging.Logger, folder: str) -> list[logging.Handler]
 
 
 def _stop_on_failure(handler: logging.StreamHandler) -> None:
+    # not by a subclass: Detectron2's setup_logger makes the handler, and takes none
     tell = handler.handleError
 
     def handle_error(record):
@@ -86,10 +87,6 @@ def _stop_on_failure(handler: logging.StreamHandler) -> None:
         if not isinstance(error, OSError):
             return tell(record)
         handler.setLevel(NEVER)
-        path = handler.stream.name
-        with suppress(OSError):  # of what is still in its buffer
-            handler.stream.close()
-        drop_torn_line(path)
-        raise unwritable(path, error) from error
+        give_up_writing(handler.stream.name, handler.stream.close, error)
 
     handler.handleError = handle_error

@@ -1,5 +1,7 @@
 """The optimiser: SGD or AdamW, and in stage ``hybrid`` a learning rate of f_d's own."""
 
+from itertools import takewhile
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
@@ -9,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..errors import UserError
+from ..modeling import ReIDBranch
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
@@ -29,16 +32,30 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
         raise UserError(
             f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}; allowed are {', '.join(OPTIMIZERS)}"
         )
-    build = OPTIMIZERS[cfg.SOLVER.OPTIMIZER]
+    build, reid = OPTIMIZERS[cfg.SOLVER.OPTIMIZER], getattr(model, "reid", None)
     if cfg.SOLVER.STAGE != "hybrid":
-        return build(cfg, model)
-    optimizer = build(cfg, model.reid)
+        return build(cfg, _in_order(model, reid))
+    optimizer = build(cfg, _in_order(reid, reid))
     cfg = cfg.clone()
     cfg.defrost()
     cfg.SOLVER.BASE_LR = cfg.SOLVER.HYBRID_DETECTOR_LR
     for group in build(cfg, model.detector).param_groups:
         optimizer.add_param_group(group)
     return optimizer
+
+
+def _in_order(net: nn.Module, reid: nn.Module | None) -> nn.Module:
+    """The modules of ``net`` in the order in which checkpoints have an optimiser's state.
+
+    That state goes by the order of the parameters, and is older than the head's ``conv5``: it has
+    conv5 between the side-net's conv4 and its fusions. No parameter counts twice.
+    """
+    if not isinstance(reid, ReIDBranch):
+        return net
+    side_net = reid.side_net
+    layers = takewhile(lambda layer: layer is not side_net.fusions, side_net.children())
+    detector = [] if net is reid else [net.detector]
+    return nn.ModuleList([*detector, *layers, reid.head.conv5, side_net, net])
 
 
 def scale_to_processes(cfg: CfgNode, num_processes: int) -> CfgNode:

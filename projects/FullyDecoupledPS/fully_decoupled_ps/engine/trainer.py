@@ -14,7 +14,7 @@ from ..evaluation import PersonSearchEvaluator
 from ..modeling import BoxNoise, check_regions_are_known
 from ..utils.files import drop_torn_line, tell_unwritable
 from ..visualization.tensorboard_pictures import EvaluatorWithPictures
-from .divergence import LatestBatch, divergence_error
+from .divergence import LatestBatch
 from .hooks import LeftOutImages, LossNormalizers, SeedIterations
 from .launch import ddp_on
 from .resume import check_resumable, restore_optimizer, restore_stream, warn_of_other_data
@@ -29,7 +29,8 @@ class Trainer(DefaultTrainer):
         with ddp_on(cfg.MODEL.DEVICE):
             super().__init__(scale_to_processes(cfg, comm.get_world_size()))
         if cfg.SOLVER.AMP.ENABLED and torch.device(cfg.MODEL.DEVICE).type == "cpu":
-            # AMPTrainer insists on CUDA; on a CPU the network casts by itself (see precision.py)
+            # DefaultTrainer has made an AMPTrainer, whose step insists on CUDA, and asks no factory
+            # for it; on a CPU the network casts by itself (see precision.py)
             self._trainer.run_step = MethodType(SimpleTrainer.run_step, self._trainer)
         self.latest_batch = LatestBatch(self._trainer.model)
         if cfg.SOLVER.STAGE != "reid" and self.train_loader.has_ignore_regions:
@@ -39,8 +40,9 @@ class Trainer(DefaultTrainer):
         try:
             super().run_step()
         except FloatingPointError as error:
-            files, folder = self.latest_batch.files, self.cfg.OUTPUT_DIR
-            raise divergence_error(error, self.iter, files, folder) from error
+            raise self.latest_batch.divergence_error(
+                error, self.iter, self.cfg.OUTPUT_DIR
+            ) from error
 
     @property
     def train_loader(self) -> TrainLoader:
@@ -69,7 +71,7 @@ class Trainer(DefaultTrainer):
         model = self.checkpointer.model
         if model.reid is not None and starts_from_detector:
             weights = self.cfg.MODEL.REID.SIDE_NET.WEIGHTS
-            initialize_side_net(model.reid.side_net, weights, model.detector)
+            initialize_side_net(model.reid, weights, model.detector)
 
     def state_dict(self):
         return {

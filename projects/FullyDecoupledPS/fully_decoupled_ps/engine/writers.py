@@ -2,11 +2,10 @@
 
 import logging
 import os
-from contextlib import suppress
 
 from detectron2.utils.events import EventWriter, JSONWriter, get_event_storage
 
-from ..utils.files import drop_torn_line, unwritable
+from ..utils.files import give_up_writing
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,4 @@ class StoppingWriter(EventWriter):
             step()
         except OSError as error:
             self._failed = True
-            with suppress(OSError):  # of what is still in its buffer
-                self._writer.close()
-            drop_torn_line(self._path)
-            raise unwritable(self._path, error) from error
+            give_up_writing(self._path, self._writer.close, error)

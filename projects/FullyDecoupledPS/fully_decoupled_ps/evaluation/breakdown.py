@@ -1,6 +1,7 @@
 """Where the mean average precision comes from: pairs of cameras, box heights, gallery sizes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,10 @@ def camera_protocols(dataset: SearchDataset, main: SearchProtocol) -> dict[Any, 
     protocols = {}
     for camera in np.unique(cameras).tolist():
         frames = np.flatnonzero((cameras == camera) & dataset.gallery_frames)
-        protocols[camera] = SearchProtocol(
-            f"camera {camera}",
-            main.query_rows,
-            main.person_ids,
-            main.query_frames,
-            [frames] * len(main),
+        protocols[camera] = replace(
+            main,
+            name=f"camera {camera}",
+            galleries=[frames] * len(main),
             skip_without_ground_truth=True,
             without_own_frame=True,
         )

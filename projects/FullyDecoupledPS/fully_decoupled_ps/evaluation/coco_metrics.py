@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from typing import Any
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -13,9 +14,7 @@ METRICS = ("AP", "AP50", "AP75")
 
 
 def evaluate_coco(
-    detections: Detections,
-    ground_truth: GroundTruth,
-    ignore_regions: GroundTruth | None = None,
+    detections: Detections, ground_truth: GroundTruth, ignore_regions: GroundTruth
 ) -> dict[str, float]:
     """
     Returns:
@@ -27,44 +26,31 @@ def evaluate_coco(
         return {}
     if len(detections) == 0:
         return dict.fromkeys(METRICS, 0.0)
-    truth, found = COCO(), COCO()
-    images = [{"id": i} for i in range(len(ground_truth.offsets) - 1)]
-    for coco, table, scores in (
-        (truth, ground_truth, np.ones(len(ground_truth))),
-        (found, detections, detections.scores),
-    ):
-        categories = [{"id": 1, "name": "person"}]
-        annotations = _annotations(table, scores)
-        coco.dataset = {"images": images, "categories": categories, "annotations": annotations}
-    if ignore_regions is not None:
-        crowds = _annotations(ignore_regions, np.ones(len(ignore_regions)), iscrowd=1)
-        for crowd in crowds:
-            crowd["id"] += len(ground_truth)
-        truth.dataset["annotations"] += crowds
+    annotations = _entries(ground_truth, iscrowd=0) + _entries(ignore_regions, iscrowd=1)
+    for i, annotation in enumerate(annotations, 1):  # pycocotools takes the id 0 for "no match"
+        annotation["id"] = i
+    results = _entries(detections)
+    for result, score in zip(results, detections.scores.tolist()):
+        result["score"] = score
+    truth = COCO()
+    truth.dataset = {
+        "images": [{"id": i} for i in range(len(ground_truth.offsets) - 1)],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": annotations,
+    }
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         truth.createIndex()
-        found.createIndex()
-        evaluation = COCOeval(truth, found, "bbox")
+        evaluation = COCOeval(truth, truth.loadRes(results), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return {name: float(100 * evaluation.stats[i]) for i, name in enumerate(METRICS)}
 
 
-def _annotations(table, scores, iscrowd=0):
-    sizes = np.asarray(table.boxes[:, 2:], dtype=np.float64) - table.boxes[:, :2]
-    boxes = np.concatenate([table.boxes[:, :2], sizes], axis=1).tolist()
+def _entries(table: Detections | GroundTruth, **fields: int) -> list[dict[str, Any]]:
+    boxes = table.boxes.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
     return [
-        {
-            "id": i + 1,  # pycocotools takes 0 for "no match"
-            "image_id": frame,
-            "category_id": 1,
-            "bbox": box,
-            "area": box[2] * box[3],
-            "iscrowd": iscrowd,
-            "score": score,
-        }
-        for i, (frame, box, score) in enumerate(
-            zip(table.frame_of.tolist(), boxes, scores.tolist())
-        )
+        {"image_id": frame, "category_id": 1, "bbox": box, "area": box[2] * box[3], **fields}
+        for frame, box in zip(table.frame_of.tolist(), boxes.tolist())
     ]

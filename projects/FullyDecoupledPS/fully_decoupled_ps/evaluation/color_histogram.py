@@ -4,8 +4,6 @@ Nothing is detected and nothing learned. Every annotated box is a detection of s
 feature is a colour histogram. What this finds, raw colour finds; a re-id network has to find more.
 """
 
-import logging
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 from detectron2.structures import Boxes, Instances
+from tqdm import tqdm
 
 from ..data.images import read_image
 from .evaluator import PersonSearchEvaluator
@@ -22,7 +21,6 @@ __all__ = ["color_histogram", "evaluate_color_histogram"]
 NUM_STRIPES = 6
 BINS = (16, 8, 4)  # of hue, saturation, value
 _RANGES = (0, 180, 0, 256, 0, 256)  # of OpenCV's 8-bit HSV
-logger = logging.getLogger(__name__)
 
 
 def color_histogram(hsv: np.ndarray, box: Sequence[float]) -> np.ndarray:
@@ -92,13 +90,6 @@ def evaluate_color_histogram(
     """
     evaluator = PersonSearchEvaluator(dataset_name, distributed=False, output_dir=output_dir)
     evaluator.reset()
-    frames = evaluator.dataset.dicts
-    start = last = time.monotonic()
-    for number, frame in enumerate(frames, 1):
+    for frame in tqdm(evaluator.dataset.dicts, desc="Colour histograms", mininterval=1):
         evaluator.process([frame], [_predict(frame)])
-        now = time.monotonic()
-        if now - last >= 5:
-            left = (now - start) / number * (len(frames) - number)
-            logger.info("colour histograms: %d of %d, %.0f s left", number, len(frames), left)
-            last = now
     return evaluator.evaluate()

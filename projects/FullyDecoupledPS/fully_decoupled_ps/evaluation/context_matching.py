@@ -75,7 +75,7 @@ class ContextMatcher:
     def _context(self, box: np.ndarray, frame: int, values: np.ndarray) -> np.ndarray:
         """The k2 - 1 highest-scoring detections of the query's frame that are not the query."""
         start, end = self.detections.offsets[frame : frame + 2]
-        iou = pair_iou(np.repeat(box[None], end - start, axis=0), self.detections.boxes[start:end])
+        iou = pair_iou(box[None], self.detections.boxes[start:end])
         others = start + np.flatnonzero((iou <= SAME_PERSON_IOU) & (values[start:end] > -np.inf))
         order = np.argsort(-self.detections.scores[others], kind="stable")
         return others[order[: self.k2 - 1]]

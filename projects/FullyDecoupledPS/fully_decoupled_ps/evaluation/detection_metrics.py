@@ -23,8 +23,8 @@ def evaluate_detection(
     of several detections on one person one is right and the others are wrong. All detections count;
     SeqNet's code leaves out those with a score below 0.01, which no detector here gives.
 
-    Of ``ignore_regions``, boxes of the same frames, see ``ignore_regions.py``: a detection that is
-    not right and lies in one is left out.
+    ``ignore_regions`` are boxes of the same frames: a detection that is not right and lies in one
+    is left out, see ``ignore_regions.py``.
 
     Returns:
         ``recall`` = right detections / ground-truth boxes, ``AP`` = scikit-learn's average
@@ -34,8 +34,8 @@ def evaluate_detection(
     labelled = ground_truth.person_ids >= 0
     dets, gt_rows = match_detections(detections, ground_truth, iou_thresh)
     if len(dets) == 0:
-        counted = {"AP": len(ground_truth), "recall": len(ground_truth)}
-        counted["labelled_recall"] = labelled.sum()
+        persons = len(ground_truth)
+        counted = {"AP": persons, "recall": persons, "labelled_recall": labelled.sum()}
         return {name: 0.0 for name, n in counted.items() if n}
     right = np.zeros(len(detections), dtype=bool)
     right[dets] = True

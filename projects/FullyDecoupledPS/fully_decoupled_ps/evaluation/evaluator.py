@@ -128,7 +128,9 @@ class PersonSearchEvaluator(DatasetEvaluator):
         for frame, output in zip(inputs, outputs):
             if frame.get("unreadable"):
                 logger.warning("image '%s' can't be read: nothing is found", frame["file_name"])
-                self._records.append(_empty_record(frame["image_id"]))
+                empty = {"boxes": _to_numpy([]).reshape(0, 4), "scores": _to_numpy([])}
+                record = {"image_id": frame["image_id"], **empty, "unreadable": True}
+                self._records.append(record)
                 continue
             instances = output["instances"]
             record = {
@@ -210,11 +212,6 @@ def _checked_cbgm(cbgm: Sequence[int] | None) -> tuple[int, int] | None:
             "(30, 4), or () to leave it out"
         )
     return int(cbgm[0]), int(cbgm[1])
-
-
-def _empty_record(image_id: str) -> FrameRecord:
-    boxes, scores = np.zeros((0, 4), dtype=np.float32), np.zeros(0, dtype=np.float32)
-    return {"image_id": image_id, "boxes": boxes, "scores": scores, "unreadable": True}
 
 
 def _to_numpy(values: Any) -> np.ndarray:

@@ -5,14 +5,36 @@ blocks of frame ``i`` are ``offsets[i]:offsets[i + 1]``. Boxes are (x0, y0, x1, 
 image coordinates, areas are (x1 - x0) * (y1 - y0): no pixel is added.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 
+class _FrameTable:
+    """What tables of boxes have in common: all their fields but the offsets have a row per box."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @cached_property
+    def frame_of(self) -> np.ndarray:
+        """The frame of every row."""
+        return frame_of_rows(self.offsets)
+
+    def keep(self, mask: np.ndarray) -> Self:
+        """The rows where ``mask`` is true, of the same I frames."""
+        if mask.all():
+            return self
+        counts = np.bincount(self.frame_of[mask], minlength=len(self.offsets) - 1)
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "offsets"}
+        kept = {name: None if column is None else column[mask] for name, column in columns.items()}
+        return replace(self, offsets=to_offsets(counts), **kept)
+
+
 @dataclass(frozen=True)
-class Detections:
+class Detections(_FrameTable):
     """What a model found in I frames."""
 
     boxes: np.ndarray  # (D, 4)
@@ -20,43 +42,14 @@ class Detections:
     offsets: np.ndarray  # (I + 1,) int64
     features: np.ndarray | None = None  # (D, F) float32, L2-normalised
 
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    @cached_property
-    def frame_of(self) -> np.ndarray:
-        """(D,): the frame of every detection."""
-        return frame_of_rows(self.offsets)
-
-    def keep(self, mask: np.ndarray) -> "Detections":
-        """The detections where ``mask`` (D,) is true, of the same I frames."""
-        if mask.all():
-            return self
-        features = None if self.features is None else self.features[mask]
-        counts = np.bincount(self.frame_of[mask], minlength=len(self.offsets) - 1)
-        return Detections(self.boxes[mask], self.scores[mask], to_offsets(counts), features)
-
 
 @dataclass(frozen=True)
-class GroundTruth:
+class GroundTruth(_FrameTable):
     """The annotated boxes of I frames."""
 
     boxes: np.ndarray  # (G, 4) float64
     person_ids: np.ndarray  # (G,) int64, -1 for unlabelled persons
     offsets: np.ndarray  # (I + 1,) int64
-
-    def __len__(self) -> int:
-        return len(self.person_ids)
-
-    @cached_property
-    def frame_of(self) -> np.ndarray:
-        """(G,): the frame of every box."""
-        return frame_of_rows(self.offsets)
-
-    def keep(self, mask: np.ndarray) -> "GroundTruth":
-        """The boxes where ``mask`` (G,) is true, of the same I frames."""
-        counts = np.bincount(self.frame_of[mask], minlength=len(self.offsets) - 1)
-        return GroundTruth(self.boxes[mask], self.person_ids[mask], to_offsets(counts))
 
 
 def to_offsets(counts) -> np.ndarray:
@@ -93,21 +86,23 @@ def pairs_of_same_frame(a, b) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pair_iou(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
-    """(P, 4), (P, 4) -> (P,) float64: the IoU of row p of a with row p of b."""
-    a, b = np.asarray(boxes_a, dtype=np.float64), np.asarray(boxes_b, dtype=np.float64)
-    intersection = _intersection(a, b)
-    union = np.prod(a[:, 2:] - a[:, :2], axis=1) + np.prod(b[:, 2:] - b[:, :2], axis=1)
-    union -= intersection
-    return np.divide(intersection, union, out=np.zeros(len(a)), where=union > 0)
+    """(P, 4), (P, 4) -> (P,) float64: the IoU of row p of a with row p of b.
+
+    A single row is compared with all rows of the other."""
+    intersection, area_a, area_b = _areas(boxes_a, boxes_b)
+    union = area_a + area_b - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
 
 
 def pair_share(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
     """(P, 4), (P, 4) -> (P,) float64: the share of row p of a that lies in row p of b."""
+    intersection, area, _ = _areas(boxes_a, boxes_b)
+    return np.divide(intersection, area, out=np.zeros_like(area), where=area > 0)
+
+
+def _areas(boxes_a: np.ndarray, boxes_b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the intersections, of a and of b."""
     a, b = np.asarray(boxes_a, dtype=np.float64), np.asarray(boxes_b, dtype=np.float64)
-    area = np.prod(a[:, 2:] - a[:, :2], axis=1)
-    return np.divide(_intersection(a, b), area, out=np.zeros(len(a)), where=area > 0)
-
-
-def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     overlap = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    return np.prod(np.clip(overlap, 0, None), axis=1)
+    sizes = np.clip(overlap, 0, None), a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2]
+    return tuple(np.prod(size, axis=1) for size in sizes)

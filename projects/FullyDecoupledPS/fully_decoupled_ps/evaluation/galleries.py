@@ -8,7 +8,7 @@ import numpy as np
 
 from .frame_tables import rows_of_frames
 
-# Detections by number, ascending, or a run of them.
+# Row numbers of detections, ascending, or a slice of them.
 Rows = np.ndarray | slice
 
 
@@ -85,31 +85,25 @@ class Galleries:
         return _ListedFrames(times_listed, Gallery(dets))
 
     def _complement(self, times_listed: np.ndarray) -> _ListedFrames:
-        left_out = rows_of_frames(np.flatnonzero(times_listed == 0), self._offsets)
-        return _ListedFrames(
-            times_listed, Gallery(None, (_as_run(left_out),) if len(left_out) else ())
-        )
-
-
-def _as_run(rows: np.ndarray) -> Rows:
-    """Rows that follow each other as a slice, which is faster to index with."""
-    is_run = rows[-1] - rows[0] + 1 == len(rows)
-    return slice(rows[0], rows[-1] + 1) if is_run else rows
+        left_out: Rows = rows_of_frames(np.flatnonzero(times_listed == 0), self._offsets)
+        if not len(left_out):
+            return _ListedFrames(times_listed, Gallery(None))
+        if left_out[-1] - left_out[0] + 1 == len(left_out):  # a slice is faster to index with
+            left_out = slice(left_out[0], left_out[-1] + 1)
+        return _ListedFrames(times_listed, Gallery(None, (left_out,)))
 
 
 def needed_frames(
-    listed: Sequence[Sequence[np.ndarray | None]], rows: Sequence[np.ndarray], num_rows: int
+    listed: Sequence[np.ndarray | None], rows: np.ndarray, num_rows: int
 ) -> list[np.ndarray] | None:
     """The frames that each query row is compared with; None if some row needs all of them.
 
     Args:
-        listed, rows: for each protocol its queries' galleries and rows.
+        listed, rows: the galleries and rows of all queries.
     """
-    if any(frames is None for galleries in listed for frames in galleries):
+    if any(frames is None for frames in listed):
         return None
-    by_row: list[list[np.ndarray]] = [[] for _ in range(num_rows)]
-    for galleries, query_rows in zip(listed, rows):
-        for row, frames in zip(query_rows.tolist(), galleries):
-            by_row[row].append(frames)
-    empty = np.zeros(0, dtype=np.int64)
-    return [np.unique(np.concatenate([empty, *arrays])) for arrays in by_row]
+    by_row = [[np.zeros(0, dtype=np.int64)] for _ in range(num_rows)]
+    for row, frames in zip(rows.tolist(), listed):
+        by_row[row].append(frames)
+    return [np.unique(np.concatenate(arrays)) for arrays in by_row]

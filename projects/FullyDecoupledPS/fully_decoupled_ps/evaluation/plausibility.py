@@ -6,7 +6,7 @@ error anywhere: they score 0, which looks like a bad model.
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,15 +45,15 @@ def check_plausible(dataset: SearchDataset, predictions: Predictions) -> None:
     the border of their picture, and if query features do not resemble the detections at the same
     boxes; logs the number of frames without detections.
     """
-    _check_notation(dataset, predictions)
-    _tell_borders(dataset, predictions)
-    _tell_empty_frames(dataset, predictions)
+    _check_notation(dataset, predictions.detections)
+    _tell_borders(dataset, predictions.detections)
+    _tell_empty_frames(dataset, predictions.detections)
     if predictions.searchable:
         _tell_unlike_queries(predictions)
 
 
-def _check_notation(dataset: SearchDataset, predictions: Predictions) -> None:
-    gt, dets = _sample(dataset, predictions.detections)
+def _check_notation(dataset: SearchDataset, detections: Detections) -> None:
+    gt, dets = _sample(dataset, detections)
     sizes = _sizes(dataset)[dets.frame_of]
     if len(gt) < MIN_PERSONS or not len(dets):
         return
@@ -65,7 +65,7 @@ def _check_notation(dataset: SearchDataset, predictions: Predictions) -> None:
 
     given = dets.boxes.astype(np.float64)
     as_given = found(given)
-    share, reading = max((found(read(given, sizes)), name) for name, read in _readings())
+    share, reading = max((found(read(given, sizes)), name) for name, read in _readings().items())
     if share < max(LEAST_FOUND, WARNING_RATIO * as_given):
         if as_given < FEW_FOUND:
             logger.warning(
@@ -84,21 +84,19 @@ def _check_notation(dataset: SearchDataset, predictions: Predictions) -> None:
     logger.warning(message)
 
 
-def _readings() -> list[tuple[str, Reading]]:
+def _readings() -> dict[str, Reading]:
     """Notations by name."""
-    half = np.array([0.5, 0.5])
-    readings: list[tuple[str, Reading]] = [
-        ("x, y, width, height", lambda b, _: np.c_[b[:, :2], b[:, :2] + b[:, 2:]]),
-        (
-            "centre x, centre y, width, height",
-            lambda b, _: np.c_[b[:, :2] - half * b[:, 2:], b[:, :2] + half * b[:, 2:]],
-        ),
-        ("y0, x0, y1, x1", lambda b, _: b[:, [1, 0, 3, 2]]),
-        ("shares of the picture's width and height", lambda b, s: b * np.c_[s, s]),
-    ]
+    readings: dict[str, Reading] = {
+        "x, y, width, height": lambda b, _: np.c_[b[:, :2], b[:, :2] + b[:, 2:]],
+        "centre x, centre y, width, height": lambda b, _: np.c_[
+            b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2
+        ],
+        "y0, x0, y1, x1": lambda b, _: b[:, [1, 0, 3, 2]],
+        "shares of the picture's width and height": lambda b, s: b * np.c_[s, s],
+    }
     for scale in SCALES:
         name = f"boxes of a picture that was resized by about {1 / scale:.2f}"
-        readings.append((name, lambda b, _, scale=scale: b * scale))
+        readings[name] = lambda b, _, scale=scale: b * scale
     return readings
 
 
@@ -113,25 +111,19 @@ def _sample(dataset: SearchDataset, detections: Detections) -> tuple[GroundTruth
     place = np.empty(len(detections), dtype=np.int64)
     place[order] = np.arange(len(detections)) - detections.offsets[detections.frame_of[order]]
     best = sampled[detections.frame_of] & (place < num_gt[detections.frame_of])
-    bare = Detections(detections.boxes, detections.scores, detections.offsets)
-    return gt.keep(sampled[gt.frame_of]), bare.keep(best)
+    return gt.keep(sampled[gt.frame_of]), replace(detections, features=None).keep(best)
 
 
 def _sizes(dataset: SearchDataset) -> np.ndarray:
     """(I, 2) width and height; NaN where a frame's dict has none."""
-    return np.array([[_size(d, "width"), _size(d, "height")] for d in dataset.dicts]).reshape(-1, 2)
+    sizes = [d.get(key) or np.nan for d in dataset.dicts for key in ("width", "height")]
+    return np.array(sizes, dtype=np.float64).reshape(-1, 2)
 
 
-def _size(d: dict[str, Any], key: str) -> float:
-    return float(d.get(key) or np.nan)
-
-
-def _tell_borders(dataset: SearchDataset, predictions: Predictions) -> None:
-    detections = predictions.detections
+def _tell_borders(dataset: SearchDataset, detections: Detections) -> None:
     over = detections.boxes[:, 2:] - _sizes(dataset)[detections.frame_of]
-    outside = (over > OVER_BORDER).any(axis=1) | (detections.boxes[:, :2] < -OVER_BORDER).any(
-        axis=1
-    )
+    over = np.hstack([over, -detections.boxes[:, :2]])
+    outside = (over > OVER_BORDER).any(axis=1)
     if outside.any():
         first = detections.frame_of[np.argmax(outside)]
         logger.warning(
@@ -141,8 +133,8 @@ def _tell_borders(dataset: SearchDataset, predictions: Predictions) -> None:
         )  # fmt: skip
 
 
-def _tell_empty_frames(dataset: SearchDataset, predictions: Predictions) -> None:
-    empty = dataset.gallery_frames & (np.diff(predictions.detections.offsets) == 0)
+def _tell_empty_frames(dataset: SearchDataset, detections: Detections) -> None:
+    empty = dataset.gallery_frames & (np.diff(detections.offsets) == 0)
     persons = empty & (np.diff(dataset.ground_truth.offsets) > 0)
     if persons.any():
         logger.info(
@@ -154,11 +146,9 @@ def _tell_empty_frames(dataset: SearchDataset, predictions: Predictions) -> None
 
 def _tell_unlike_queries(predictions: Predictions) -> None:
     detections = predictions.detections
-    queries = Detections(
-        predictions.query_boxes,
-        np.ones(len(predictions.query_boxes), dtype=np.float32),
-        predictions.query_offsets,
-    )
+    # their scores don't matter
+    boxes = predictions.query_boxes
+    queries = Detections(boxes, np.ones(len(boxes)), predictions.query_offsets)
     rows, dets = pairs_of_same_frame(queries, detections)
     same = pair_iou(queries.boxes[rows], detections.boxes[dets]) >= 0.7
     rows, dets = rows[same], dets[same]

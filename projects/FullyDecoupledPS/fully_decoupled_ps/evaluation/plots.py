@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+
+from ..utils.figures import new_axes
 
 Rows = list[dict[str, Any]]
+DPI = 150
 
 
 def plot_camera_pairs(path: str, rows: Rows) -> None:
@@ -14,7 +15,7 @@ def plot_camera_pairs(path: str, rows: Rows) -> None:
     query_cameras = sorted({row["query_camera"] for row in rows})
     gallery_cameras = sorted({row["gallery_camera"] for row in rows})
     values = np.full((len(query_cameras), len(gallery_cameras)), np.nan)
-    figure, axes = _axes(2 + 0.7 * len(gallery_cameras), 1.5 + 0.6 * len(query_cameras))
+    figure, axes = new_axes(2 + 0.7 * len(gallery_cameras), 1.5 + 0.6 * len(query_cameras))
     for row in rows:
         y = query_cameras.index(row["query_camera"])
         x = gallery_cameras.index(row["gallery_camera"])
@@ -27,24 +28,24 @@ def plot_camera_pairs(path: str, rows: Rows) -> None:
     axes.set_xlabel("camera of the gallery")
     axes.set_ylabel("camera of the query")
     axes.set_title("mAP (%)")
-    _save(figure, path)
+    figure.savefig(path, dpi=DPI)
 
 
 def plot_heights(path: str, rows: Rows) -> None:
     """mAP by the query's box height, as rows of :func:`.breakdown.by_height`."""
-    figure, axes = _axes(6, 3.5)
+    figure, axes = new_axes(6, 3.5)
     bars = axes.bar([row["height"] for row in rows], [row["mAP"] for row in rows])
     axes.bar_label(bars, [f"{row['mAP']:.1f}\nn={row['queries']}" for row in rows], fontsize=8)
     axes.set_ylim(0, 118)  # room for the labels
     axes.set_yticks(range(0, 101, 20))
     axes.set_xlabel("height of the query box (pixels)")
     axes.set_ylabel("mAP (%)")
-    _save(figure, path)
+    figure.savefig(path, dpi=DPI)
 
 
 def plot_gallery_sizes(path: str, rows: Rows) -> None:
     """mAP and top-1 against the gallery size: rows with "gallery_size", "mAP", "top1"."""
-    figure, axes = _axes(6, 3.5)
+    figure, axes = new_axes(6, 3.5)
     sizes = [row["gallery_size"] for row in rows]
     for name, label in (("mAP", "mAP"), ("top1", "top-1")):
         axes.plot(sizes, [row[name] for row in rows], marker="o", label=label)
@@ -55,7 +56,7 @@ def plot_gallery_sizes(path: str, rows: Rows) -> None:
     axes.set_ylabel("%")
     axes.grid(alpha=0.3)
     axes.legend()
-    _save(figure, path)
+    figure.savefig(path, dpi=DPI)
 
 
 def plot_spreads(path: str, rows: Rows, metrics: list[str]) -> None:
@@ -67,12 +68,9 @@ def plot_spreads(path: str, rows: Rows, metrics: list[str]) -> None:
     """
     detectors = list(dict.fromkeys(row["detector"] for row in rows))
     trainings = list(dict.fromkeys(row["training"] for row in rows))
-    figure = Figure(figsize=(3.2 * len(metrics) + 1, 0.45 * len(trainings) + 1.6))
-    figure.set_layout_engine("constrained")
-    FigureCanvasAgg(figure)
-    for axes, metric in zip(
-        figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0], metrics
-    ):
+    width, height = 3.2 * len(metrics) + 1, 0.45 * len(trainings) + 1.6
+    figure, panels = new_axes(width, height, ncols=len(metrics), sharey=True, squeeze=False)
+    for axes, metric in zip(panels[0], metrics):
         for index, detector in enumerate(detectors):
             mine = [row for row in rows if row["detector"] == detector]
             places = [trainings.index(row["training"]) + 0.22 * index for row in mine]
@@ -83,15 +81,4 @@ def plot_spreads(path: str, rows: Rows, metrics: list[str]) -> None:
         axes.grid(axis="x", alpha=0.3)
     axes.invert_yaxis()
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
-    _save(figure, path)
-
-
-def _axes(width: float, height: float):
-    """Without pyplot: it needs no display and changes no global state."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
-
-
-def _save(figure: Figure, path: str) -> None:
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=DPI)

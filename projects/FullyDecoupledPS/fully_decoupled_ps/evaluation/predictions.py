@@ -70,7 +70,12 @@ def collect_predictions(
     )
     ordered = [by_image[image_id] for image_id in image_ids]
     for r in ordered:
-        _check_shapes(r)
+        boxes, scores = r["boxes"].shape, r["scores"].shape
+        if len(scores) != 1 or boxes != (*scores, 4):
+            raise UserError(
+                f"image '{r['image_id']}': boxes of shape {boxes} and scores of shape {scores}; "
+                "they must be (N, 4) and (N,)"
+            )
     dim = _feature_dim(ordered)
 
     def stack(key: str, *columns: int) -> np.ndarray:
@@ -99,24 +104,6 @@ def _similar_ids(unknown: str, image_ids: Sequence[str]) -> list[str]:
     return same or difflib.get_close_matches(unknown, image_ids, 1)
 
 
-def _check_shapes(record: FrameRecord) -> None:
-    image_id, boxes, scores = record["image_id"], record["boxes"], record["scores"]
-    if scores.ndim != 1 or boxes.shape != (len(scores), 4):
-        raise UserError(
-            f"image '{image_id}': boxes of shape {boxes.shape} and scores of shape {scores.shape}; "
-            "they must be (N, 4) and (N,)"
-        )
-
-
-def _check_unreadable(predictions: Predictions) -> None:
-    counts = np.diff(predictions.detections.offsets) + np.diff(predictions.query_offsets)
-    contradictory = np.flatnonzero(predictions.unreadable & (counts > 0))
-    _report_images(
-        [predictions.image_ids[i] for i in contradictory],
-        "are marked unreadable but have boxes; mark only images without boxes",
-    )
-
-
 def _feature_dim(records: list[FrameRecord]) -> int | None:
     """How many dimensions all features have; None when no record has features of either kind."""
     if not any(key in r for r in records for key in FEATURES):
@@ -142,10 +129,13 @@ def _feature_dim(records: list[FrameRecord]) -> int | None:
 
 
 def _check_values(predictions: Predictions) -> None:
-    """Raises UserError for invalid boxes, scores outside [0, 1], values that are not finite, and
-    boxes in unreadable images."""
-    _check_unreadable(predictions)
+    """Boxes are valid and not in unreadable images, scores in [0, 1] and all values finite."""
     detections, image_ids = predictions.detections, predictions.image_ids
+    counts = np.diff(detections.offsets) + np.diff(predictions.query_offsets)
+    _report_images(
+        [image_ids[i] for i in np.flatnonzero(predictions.unreadable & (counts > 0))],
+        "are marked unreadable but have boxes; mark only images without boxes",
+    )
     _check_boxes(detections.boxes, detections.offsets, image_ids, "detection")
     _check_boxes(predictions.query_boxes, predictions.query_offsets, image_ids, "query box")
     in_range = (detections.scores >= 0) & (detections.scores <= 1)
@@ -178,7 +168,7 @@ def _check_boxes(
     if not in_order.all():
         worst = int(np.argmin(in_order))
         raise UserError(
-            f"{_place(worst, offsets, image_ids, what)}: the box ({_numbers(boxes[worst])}) has "
+            f"{_place(worst, offsets, image_ids, what)}: the box ({numbers(boxes[worst])}) has "
             f"x1 < x0 or y1 < y0, like {(~in_order).sum()} of {len(boxes)}; boxes are corners x0, "
             "y0, x1, y1: make x, y, x + width, y + height of x, y, width, height"
         )
@@ -190,7 +180,8 @@ def _place(row: int, offsets: np.ndarray, image_ids: Sequence[str], what: str) -
     return f"image '{image_ids[frame]}', {what} {row - offsets[frame]}"
 
 
-def _numbers(box: np.ndarray) -> str:
+def numbers(box: np.ndarray) -> str:
+    """A box for a message."""
     return ", ".join(f"{v:g}" for v in box)
 
 

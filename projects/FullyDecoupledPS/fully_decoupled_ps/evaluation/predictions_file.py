@@ -120,15 +120,17 @@ def load_predictions(path: str, image_ids: Sequence[str], dataset_name: str) -> 
             f"{path}, array 'image_ids': '{repeated[0]}' occurs more than once, as do "
             f"{len(repeated) - 1} others; put all detections of an image into one run of rows"
         )
-    records: list[FrameRecord] = [{"image_id": image_id} for image_id in ids]
     unreadable = arrays.get("unreadable", np.zeros(len(ids), dtype=bool))
-    if unreadable.shape != (len(ids),) or not _is_bool(unreadable):
+    # text is not accepted, since bool("False") is true
+    is_bool = unreadable.dtype.kind in "biuf" and np.isin(unreadable, (0, 1)).all()
+    if unreadable.shape != (len(ids),) or not is_bool:
         raise UserError(
             f"{path}, array 'unreadable': it is {unreadable.dtype} of shape {unreadable.shape}; "
             f"write {len(ids)} bools, one per image, or omit the array"
         )
-    for record, is_unreadable in zip(records, unreadable.tolist()):
-        record["unreadable"] = bool(is_unreadable)
+    records: list[FrameRecord] = [
+        {"image_id": i, "unreadable": bool(u)} for i, u in zip(ids, unreadable)
+    ]
     for name, offsets_name in {**_ROWS, **_FEATURES}.items():
         if name in arrays:
             rows = _rows(path, name, arrays[name], offsets_name, arrays[offsets_name], len(ids))
@@ -150,11 +152,6 @@ def _text(path: str, name: str, array: np.ndarray) -> list[str]:
         raise UserError(
             f"{path}, array '{name}': {error.object!r} is not UTF-8; write text or UTF-8"
         ) from None
-
-
-def _is_bool(array: np.ndarray) -> bool:
-    """Bools or numbers 0 and 1; text is not accepted, since bool("False") is true."""
-    return array.dtype.kind in "biuf" and bool(np.isin(array, (0, 1)).all())
 
 
 def _rows(
@@ -213,16 +210,23 @@ def _read(path: str, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Those of the named arrays that the file holds; it must hold all but the optional ones."""
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such file; TEST.SEARCH.SAVE_PREDICTIONS True writes one")
+    arrays, reading = {}, None
     try:
         with open(path, "rb") as f:
             file = np.load(f, allow_pickle=False)
             if isinstance(file, np.ndarray):
                 raise ValueError("it is a single array")
-            arrays = {name: _array(path, file, name) for name in names if name in file.files}
-    except UserError:
-        raise
+            for reading in (name for name in names if name in file.files):
+                arrays[reading] = file[reading]
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0]
+        if reading and "Object arrays" in reason:
+            text = reading in ("image_ids", "dataset")
+            rows = "all images' rows as one array of numbers, numpy.concatenate(rows)"
+            raise UserError(
+                f"{path}, array '{reading}': it holds Python objects, which can't be read safely; "
+                f"write {'numpy.array(values, dtype=str)' if text else rows}"
+            ) from error
         if "pickle" in reason:  # NumPy advises to load it unsafely
             reason = "it holds more than plain arrays"
         raise UserError(f"{path}: not a readable .npz file ({reason}); write it again") from error
@@ -237,20 +241,3 @@ def _read(path: str, names: Sequence[str]) -> dict[str, np.ndarray]:
             f"{VERSION}, a number, or the file with this version of the project"
         )
     return arrays
-
-
-def _array(path: str, file: "np.lib.npyio.NpzFile", name: str) -> np.ndarray:
-    try:
-        return file[name]
-    except ValueError as error:
-        if "Object arrays" not in str(error):
-            raise
-        mend = (
-            "numpy.array(values, dtype=str)"
-            if name in ("image_ids", "dataset")
-            else ("all images' rows as one array of numbers, numpy.concatenate(rows)")
-        )
-        raise UserError(
-            f"{path}, array '{name}': it holds Python objects, which can't be read safely; write "
-            f"{mend}"
-        ) from error

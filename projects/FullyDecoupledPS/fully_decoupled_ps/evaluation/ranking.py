@@ -13,7 +13,7 @@ from .galleries import Gallery, Rows
 
 @dataclass(frozen=True)
 class QueryResult:
-    """How one query fared."""
+    """The result of one query."""
 
     ap: float  # in [0, 1]
     first_hit_rank: int | None  # from 1; None without a right detection

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from tabulate import tabulate
@@ -17,6 +16,18 @@ from .search_dataset import SearchDataset
 
 logger = logging.getLogger(__name__)
 
+# Task of detection -> all of its figures.
+NAMES = {
+    "detection": [n + end for end in DETECTION_IOUS.values() for n in detection_metrics.METRICS],
+    "detection_coco": coco_metrics.METRICS,
+}
+# Table -> what draws it.
+PLOTS = {
+    "camera_pairs": plots.plot_camera_pairs,
+    "heights": plots.plot_heights,
+    "gallery_sizes": plots.plot_gallery_sizes,
+}
+
 
 def report(
     dataset: SearchDataset,
@@ -26,17 +37,14 @@ def report(
 ) -> None:
     """Log every table, and write the files into ``output_dir`` if it is given."""
     # figures over no query or person are None: "n/a" in tables, null in files
-    metrics = {
-        task: {**dict.fromkeys(_names_of_metrics(task)), **values}
-        for task, values in scores.metrics().items()
-    }
-    for title, task in (("Detection", "detection"), ("Search", "search")):
-        rows = [{"": k, **v} for k, v in metrics.items() if k.split("_")[0] == task]
+    detection = {task: {**dict.fromkeys(NAMES[task]), **v} for task, v in scores.detection.items()}
+    none = dict.fromkeys(search_metrics.METRICS)
+    search = {task: {**none, **values} for task, values in scores.search_metrics().items()}
+    for title, tasks in (("Detection", detection), ("Search", search)):
+        rows = [{"": task, **values} for task, values in tasks.items()]
         _log_table(f"{title} on {dataset.name}, in percent", rows)
-    _warn_of_nobody(dataset.name, scores)
-    _tell_ignore_regions(dataset.name, scores.counts)
-    _warn_of_unreadable_frames(dataset.name, scores.counts)
-    _warn_of_queries_without_ground_truth(dataset.name, scores.counts)
+    _warn_of_nobody(dataset.name, scores.detection["detection"])
+    _tell_counts(dataset.name, scores.counts)
     _warn_of_idle_thresholds(dataset.name, scores, options)
     tables = _breakdowns(dataset, scores) if options.breakdown else {}
     sizes = _gallery_size_rows(dataset, scores)
@@ -47,21 +55,24 @@ def report(
     if not output_dir:
         return
     os.makedirs(output_dir, exist_ok=True)
-    content = {"dataset": dataset.name, "counts": scores.counts, **metrics}
+    content = {"dataset": dataset.name, "counts": scores.counts, **detection, **search}
     _write_json(os.path.join(output_dir, "metrics.json"), content)
     if options.query_results:
-        _write_query_results(dataset, scores, options, output_dir)
+        for protocol, result in scores.of_main_variant().items():
+            path = os.path.join(output_dir, f"queries_{protocol}.json")
+            thresh = options.score_threshs[0]
+            write_query_results(path, dataset, scores.searched, protocol, result, thresh)
     for name, rows in tables.items():
         path = os.path.join(output_dir, name)
         _write_json(path + ".json", rows)
-        getattr(plots, f"plot_{name}")(path + ".png", rows)
+        PLOTS[name](path + ".png", rows)
 
 
 def _breakdowns(dataset: SearchDataset, scores: Scores) -> dict[str, Rows]:
     """Of the main protocol and variant; empty ones are left out."""
     if not scores.search:
         return {}
-    (protocol, _), result = next(iter(scores.search.items()))
+    protocol, result = next(iter(scores.of_main_variant().items()))
     queries = dataset.protocols[protocol]
     frames = dataset.frame_numbers([q["image_id"] for q in queries])
     tables = {
@@ -73,44 +84,37 @@ def _breakdowns(dataset: SearchDataset, scores: Scores) -> dict[str, Rows]:
 
 def _gallery_size_rows(dataset: SearchDataset, scores: Scores) -> Rows:
     """The main variant's metrics of the protocols whose galleries are all of one size."""
-    if not scores.search:
-        return []
-    _, main = next(iter(scores.search))
     rows = [
         {"gallery_size": dataset.gallery_size(protocol), **result.metrics()}
-        for (protocol, variant), result in scores.search.items()
-        if variant == main and result.counted and dataset.gallery_size(protocol) is not None
+        for protocol, result in scores.of_main_variant().items()
+        if result.counted and dataset.gallery_size(protocol) is not None
     ]
     return sorted(rows, key=lambda row: row["gallery_size"])
 
 
-def _write_query_results(
-    dataset: SearchDataset,
-    scores: Scores,
-    options: EvaluationOptions,
-    output_dir: str,
-) -> None:
-    _, main = next(iter(scores.search), (None, None))
-    for (protocol, variant), result in scores.search.items():
-        if variant == main:
-            path = os.path.join(output_dir, f"queries_{protocol}.json")
-            thresh = options.score_threshs[0]
-            write_query_results(path, dataset, scores.searched, protocol, result, thresh)
+def _warn_of_nobody(name: str, detection: dict[str, float]) -> None:
+    for figure, who in (("recall", "nobody is annotated"), ("labelled_recall", "nobody has an id")):
+        if figure not in detection:
+            logger.warning("%s: %s; figures of detection over them are n/a", name, who)
+            return
 
 
-def _warn_of_unreadable_frames(name: str, counts: dict[str, Any]) -> None:
+def _tell_counts(name: str, counts: dict[str, Any]) -> None:
+    """What was not scored."""
+    if "ignore_regions" in counts:
+        logger.info(
+            "%s: %d crowds or regions to ignore; %d detections in them match no annotated person "
+            "and are not scored",
+            name, counts["ignore_regions"], counts["detections_in_ignore_regions"],
+        )  # fmt: skip
     if "unreadable_frames" in counts:
         left_out = counts["queries_in_unreadable_frames"]
         logger.warning(
             "%s: %d frame(s) could not be read; their persons count as not found, and the queries "
             "in them are left out (%s)",
-            name,
-            counts["unreadable_frames"],
+            name, counts["unreadable_frames"],
             ", ".join(f"{protocol}: {n}" for protocol, n in left_out.items()),
-        )
-
-
-def _warn_of_queries_without_ground_truth(name: str, counts: dict[str, Any]) -> None:
+        )  # fmt: skip
     for protocol, n in counts.get("queries_without_ground_truth", {}).items():
         asked, left_out = (counts[key][protocol] for key in ("queries", "queries_left_out"))
         if n:
@@ -123,28 +127,6 @@ def _warn_of_queries_without_ground_truth(name: str, counts: dict[str, Any]) -> 
                 "%s, protocol %s: there is no query to take a mean over; its figures are n/a",
                 name, protocol,
             )  # fmt: skip
-
-
-def _tell_ignore_regions(name: str, counts: dict[str, Any]) -> None:
-    if "ignore_regions" in counts:
-        logger.info(
-            "%s: %d crowds or regions to ignore; %d detections in them match no annotated person "
-            "and are not scored",
-            name, counts["ignore_regions"], counts["detections_in_ignore_regions"],
-        )  # fmt: skip
-
-
-def _names_of_metrics(task: str) -> Sequence[str]:
-    if task == "detection":
-        return [n + suffix for suffix in DETECTION_IOUS.values() for n in detection_metrics.METRICS]
-    return coco_metrics.METRICS if task == "detection_coco" else search_metrics.METRICS
-
-
-def _warn_of_nobody(name: str, scores: Scores) -> None:
-    for figure, who in (("recall", "nobody is annotated"), ("labelled_recall", "nobody has an id")):
-        if figure not in scores.detection:
-            logger.warning("%s: %s; figures of detection over them are n/a", name, who)
-            return
 
 
 def _warn_of_idle_thresholds(name: str, scores: Scores, options: EvaluationOptions) -> None:

@@ -1,12 +1,13 @@
 """From predictions to every figure: which searches are run, and what each result is called."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .breakdown import camera_protocols
 from .coco_metrics import evaluate_coco
 from .detection_metrics import evaluate_detection
-from .frame_tables import Detections, GroundTruth
+from .frame_tables import Detections
 from .ignore_regions import judged_in_search
 from .predictions import Predictions
 from .query_results import NUM_HITS
@@ -15,6 +16,8 @@ from .search_metrics import SearchResult, SearchVariant, evaluate_search
 
 # IoU of a right detection, and what it adds to a figure's name; the published ones are at 0.5.
 DETECTION_IOUS = {0.5: "", 0.7: "_iou70"}
+# The end of a search task's name, which tells how it differs from the main variant.
+SUFFIX = re.compile(r"(?:_score(?P<score>[^_]+))?(?P<cbgm>_cbgm)?(?P<cws>_cws)?(?P<gt>_gt_boxes)?$")
 
 Metrics = dict[str, dict[str, float]]
 
@@ -36,25 +39,20 @@ class EvaluationOptions:
     def variants(self) -> list[SearchVariant]:
         """Those that are run; the first is the one that everything else is compared with."""
         hits = NUM_HITS if self.query_results else 0
-        return [
-            SearchVariant(
-                weight_by_score=cws,
-                score_thresh=thresh,
-                context=context,
-                num_hits=0 if cws or context or thresh != self.score_threshs[0] else hits,
-            )
+        variants = [
+            SearchVariant(weight_by_score=cws, score_thresh=thresh, context=context)
             for thresh in self.score_threshs
             for context in ((None, self.cbgm) if self.cbgm else (None,))
             for cws in ((False, True) if self.cws else (False,))
         ]
+        return [variants[0]._replace(num_hits=hits), *variants[1:]]
 
 
 @dataclass(frozen=True)
 class Scores:
     """All results of one evaluation."""
 
-    detection: dict[str, float]
-    coco: dict[str, float] | None
+    detection: Metrics  # "detection" and, if asked for, "detection_coco"
     # (protocol name, variant) -> result; the first protocol and variant are the main ones.
     search: dict[tuple[str, SearchVariant], SearchResult]
     # The same with ground-truth boxes for detections.
@@ -66,17 +64,25 @@ class Scores:
 
     def metrics(self) -> Metrics:
         """Task -> metrics, as :meth:`PersonSearchEvaluator.evaluate` returns them."""
-        metrics = {"detection": self.detection}
-        if self.coco is not None:
-            metrics["detection_coco"] = self.coco
+        return {**self.detection, **self.search_metrics()}
+
+    def of_main_variant(self) -> dict[str, SearchResult]:
+        """Protocol name -> result; empty if there was no search."""
+        _, main = next(iter(self.search), (None, None))
+        return {p: result for (p, variant), result in self.search.items() if variant == main}
+
+    def search_metrics(self) -> Metrics:
+        """The tasks of search alone."""
         main_protocol, main = next(iter(self.search), (None, None))
-        for (protocol, variant), result in self.search.items():
-            task = "search" if protocol == main_protocol else f"search_{protocol}"
-            metrics[task + _suffix(variant, main)] = result.metrics()
-        for protocol, result in self.gt_boxes.items():
-            task = "search" if protocol == main_protocol else f"search_{protocol}"
-            metrics[f"{task}_gt_boxes"] = result.metrics()
-        return metrics
+        results = [
+            (protocol, _suffix(variant, main), result)
+            for (protocol, variant), result in self.search.items()
+        ]
+        results += [(protocol, "_gt_boxes", result) for protocol, result in self.gt_boxes.items()]
+        return {
+            "search" + f"_{protocol}" * (protocol != main_protocol) + suffix: result.metrics()
+            for protocol, suffix, result in results
+        }
 
 
 def _suffix(variant: SearchVariant, main: SearchVariant) -> str:
@@ -92,14 +98,23 @@ def score_predictions(
     Raises:
         UserError: a query without a feature, or ground-truth boxes without features.
     """
-    detections, ground_truth, regions = _gallery_part(dataset, predictions.detections)
-    detection: dict[str, float] = {}
+    # What lies in other frames than those of the gallery is not scored.
+    detections, ground_truth, regions = (
+        table.keep(dataset.gallery_frames[table.frame_of])
+        for table in (
+            replace(predictions.detections, features=None),
+            dataset.ground_truth,
+            dataset.ignore_regions,
+        )
+    )
+    detection: Metrics = {"detection": {}}
     for iou, suffix in DETECTION_IOUS.items():
         metrics = evaluate_detection(
             detections, ground_truth, iou_thresh=iou, ignore_regions=regions
         )
-        detection.update({name + suffix: value for name, value in metrics.items()})
-    coco = evaluate_coco(detections, ground_truth, regions) if options.coco_ap else None
+        detection["detection"].update({name + suffix: value for name, value in metrics.items()})
+    if options.coco_ap:
+        detection["detection_coco"] = evaluate_coco(detections, ground_truth, regions)
     counts = {
         "frames": int(dataset.gallery_frames.sum()),
         "detections": len(detections),
@@ -114,8 +129,9 @@ def score_predictions(
         counts["ignore_regions"] = len(regions)
         counts["detections_in_ignore_regions"] = len(predictions.detections) - len(found)
     if not predictions.searchable:
-        return Scores(detection, coco, {}, {}, {}, None, counts)
-    protocols = dataset.search_protocols(predictions, options.gallery_sizes)
+        return Scores(detection, {}, {}, {}, None, counts)
+    names = dataset.protocol_names(options.gallery_sizes)
+    protocols = [dataset.search_protocol(name, predictions) for name in names]
     found = found.keep(found.scores >= min(options.score_threshs))
     variants = options.variants()
 
@@ -141,30 +157,10 @@ def score_predictions(
         perfect = dataset.ground_truth_as_detections(predictions)
         of_gt_boxes = search(perfect, protocols, [SearchVariant()])
         gt_boxes = {protocol: result for (protocol, _), result in of_gt_boxes.items()}
-    counts.update(_query_counts(results, variants[0]))
-    return Scores(detection, coco, results, gt_boxes, cameras, found, counts)
-
-
-def _gallery_part(
-    dataset: SearchDataset, detections: Detections
-) -> tuple[Detections, GroundTruth, GroundTruth]:
-    """What lies in gallery frames, without features, and there the annotated persons and the
-    regions to ignore; other frames are not scored."""
-    keep = dataset.gallery_frames
-    boxes = Detections(detections.boxes, detections.scores, detections.offsets)
-    persons, regions = (
-        table.keep(keep[table.frame_of]) for table in (dataset.ground_truth, dataset.ignore_regions)
-    )
-    return boxes.keep(keep[detections.frame_of]), persons, regions
-
-
-def _query_counts(
-    search: dict[tuple[str, SearchVariant], SearchResult], variant: SearchVariant
-) -> dict[str, dict[str, int]]:
-    """Per protocol: queries given, those without ground truth, those left out of the means."""
-    results = {protocol: result for (protocol, v), result in search.items() if v == variant}
-    return {
-        "queries": {p: len(r.queries) for p, r in results.items()},
-        "queries_without_ground_truth": {p: r.num_without_ground_truth for p, r in results.items()},
-        "queries_left_out": {p: len(r.queries) - len(r.counted) for p, r in results.items()},
+    asked = {p.name: results[p.name, variants[0]] for p in protocols}
+    counts["queries"] = {p: len(r.queries) for p, r in asked.items()}
+    counts["queries_without_ground_truth"] = {
+        p: r.num_without_ground_truth for p, r in asked.items()
     }
+    counts["queries_left_out"] = {p: len(r.queries) - len(r.counted) for p, r in asked.items()}
+    return Scores(detection, results, gt_boxes, cameras, found, counts)

@@ -10,7 +10,7 @@ from detectron2.data import DatasetCatalog
 from ..data import get_protocols, with_regions_apart
 from ..errors import UserError
 from .frame_tables import Detections, GroundTruth, rows_of_frames, to_offsets
-from .predictions import Predictions
+from .predictions import Predictions, numbers
 from .search_metrics import SearchProtocol
 
 # Protocols whose published figures leave out the queries that have no ground truth.
@@ -24,14 +24,14 @@ class SearchDataset:
     Attributes:
         name: the registered name.
         dicts: the dataset dicts of I frames.
-        image_ids: theirs.
-        cameras: theirs, None where a frame has no "camera_id".
+        image_ids: of each frame.
+        cameras: of each frame, None where it has no "camera_id".
         ground_truth: all annotated boxes.
         ignore_regions: boxes of what is to be ignored, see ``ignore_regions.py``.
         gallery_frames: (I,) bool, false for frames that hold queries only.
         protocols: name -> queries, as :func:`fully_decoupled_ps.data.get_protocols` describes.
-        query_ids: name -> the queries' places in the dataset's own list of them.
-        num_queries_left_out: name -> how many of that list are left out.
+        query_ids: name -> the places of these queries among all that the dataset has.
+        num_queries_left_out: name -> how many of all are left out.
     """
 
     def __init__(self, name: str):
@@ -45,13 +45,12 @@ class SearchDataset:
         self.cameras = [d.get("camera_id") for d in self.dicts]
         self._frame_of_image = {image_id: i for i, image_id in enumerate(self.image_ids)}
         self.gallery_frames = np.array([not d.get("query_only") for d in self.dicts], dtype=bool)
-        annotations = [a for d in self.dicts for a in d["annotations"]]
-        self.ground_truth = _boxes_of_frames(
-            [[a["bbox"] for a in d["annotations"]] for d in self.dicts],
-            [a["person_id"] for a in annotations],
+        self.ground_truth = _ground_truth(
+            [[(a["bbox"], a["person_id"]) for a in d["annotations"]] for d in self.dicts]
         )
-        regions = [d.get("ignore_regions", []) for d in self.dicts]
-        self.ignore_regions = _boxes_of_frames(regions, [-1] * sum(map(len, regions)))
+        self.ignore_regions = _ground_truth(
+            [[(box, -1) for box in d.get("ignore_regions", ())] for d in self.dicts]
+        )
         self._galleries: dict[int, np.ndarray] = {}
 
     def frame_numbers(self, image_ids: Sequence[str]) -> np.ndarray:
@@ -73,9 +72,8 @@ class SearchDataset:
             places = self.frame_numbers([query["image_id"] for query in queries])
             kept = np.flatnonzero(~frames[places]).tolist()
             part.protocols[name] = [queries[i] for i in kept]
-            part.query_ids[name] = [self.query_ids[name][i] for i in kept]
-            left_out = len(queries) - len(kept)
-            part.num_queries_left_out[name] = self.num_queries_left_out[name] + left_out
+            part.query_ids[name] = kept
+            part.num_queries_left_out[name] = len(queries) - len(kept)
         return part
 
     def gallery_size(self, protocol: str) -> int | None:
@@ -84,29 +82,19 @@ class SearchDataset:
         sizes = {None if gallery is None else len(gallery) for gallery in galleries}
         return sizes.pop() if len(sizes) == 1 else None
 
-    def search_protocols(
-        self, predictions: Predictions, gallery_sizes: Sequence[int] = ()
-    ) -> list[SearchProtocol]:
-        """The protocols in frame numbers and rows of the predicted query features.
-
-        Args:
-            gallery_sizes: only the protocols with galleries of these sizes; all if empty.
-
-        Raises:
-            UserError: no such size, a query without a feature, or an unknown image in a gallery.
-        """
-        names = list(self.protocols)
-        if gallery_sizes:
-            sizes = {self.gallery_size(name): name for name in names}
-            for size in gallery_sizes:
-                if size not in sizes:
-                    there = ", ".join(str(n) for n in sizes if n is not None) or "none"
-                    raise UserError(
-                        f"dataset '{self.name}' has no galleries of {size} frames; the sizes that "
-                        f"TEST.SEARCH.GALLERY_SIZES can name for it: {there}"
-                    )
-            names = [sizes[size] for size in gallery_sizes]
-        return [self._search_protocol(name, predictions) for name in names]
+    def protocol_names(self, gallery_sizes: Sequence[int] = ()) -> list[str]:
+        """Those with galleries of these sizes, or all if empty; UserError for no such size."""
+        if not gallery_sizes:
+            return list(self.protocols)
+        sizes = {self.gallery_size(name): name for name in self.protocols}
+        for size in gallery_sizes:
+            if size not in sizes:
+                there = ", ".join(str(n) for n in sizes if n is not None) or "none"
+                raise UserError(
+                    f"dataset '{self.name}' has no galleries of {size} frames; the sizes that "
+                    f"TEST.SEARCH.GALLERY_SIZES can name for it: {there}"
+                )
+        return [sizes[size] for size in gallery_sizes]
 
     def ground_truth_as_detections(self, predictions: Predictions) -> Detections:
         """All annotated boxes with score 1 and the features predicted for them.
@@ -130,7 +118,12 @@ class SearchDataset:
         perfect = Detections(gt.boxes.astype(np.float32), ones, gt.offsets, features)
         return perfect.keep(rows >= 0)
 
-    def _search_protocol(self, name: str, predictions: Predictions) -> SearchProtocol:
+    def search_protocol(self, name: str, predictions: Predictions) -> SearchProtocol:
+        """The protocol of that name in frame numbers and rows of the predicted query features.
+
+        Raises:
+            UserError: a query without a feature, or an unknown image in a gallery.
+        """
         queries = self.protocols[name]
         frames = self.frame_numbers([q["image_id"] for q in queries])
         boxes = np.array([q["bbox"] for q in queries], dtype=np.float64).reshape(-1, 4)
@@ -163,13 +156,13 @@ class SearchDataset:
         return self._galleries[id(gallery)]
 
 
-def _boxes_of_frames(boxes: list[list[list[float]]], person_ids: list[int]) -> GroundTruth:
-    """Each frame's boxes, and the ids of all of them."""
-    rows = [box for of_frame in boxes for box in of_frame]
+def _ground_truth(frames: list[list[tuple[list[float], int]]]) -> GroundTruth:
+    """The boxes and person ids of each frame."""
+    rows = [row for frame in frames for row in frame]
     return GroundTruth(
-        np.array(rows, dtype=np.float64).reshape(-1, 4),
-        np.array(person_ids, dtype=np.int64),
-        to_offsets([len(of_frame) for of_frame in boxes]),
+        np.array([box for box, _ in rows], dtype=np.float64).reshape(-1, 4),
+        np.array([person_id for _, person_id in rows], dtype=np.int64),
+        to_offsets([len(frame) for frame in frames]),
     )
 
 
@@ -192,9 +185,8 @@ def _nearest_box(predictions: Predictions, frame: int, box: np.ndarray) -> str:
     there = predictions.query_boxes[start:end].astype(np.float64)
     off = np.abs(there - box).max(axis=1)
     nearest = int(np.argmin(off))
-    corners = ", ".join(f"{v:g}" for v in there[nearest])
     return (
-        f"the nearest of {end - start} predicted there is [{corners}], {off[nearest]:.3g} pixels "
-        f"off, where up to {BOX_TOLERANCE} is the same box: take x0, y0, x1, y1, clipped to the "
-        'image, as the dataset\'s "queries" have them'
+        f"the nearest of {end - start} predicted there is [{numbers(there[nearest])}], "
+        f"{off[nearest]:.3g} pixels off, where up to {BOX_TOLERANCE} is the same box: take x0, y0, "
+        'x1, y1, clipped to the image, as the dataset\'s "queries" have them'
     )

@@ -93,12 +93,13 @@ def evaluate_search(
         return {}
     if gallery_frames is None:
         gallery_frames = np.ones(len(detections.offsets) - 1, dtype=bool)
-    listed = [p.galleries for p in protocols]
-    galleries = Galleries(detections.offsets, gallery_frames, [g for gs in listed for g in gs])
+    listed = [gallery for p in protocols for gallery in p.galleries]
+    galleries = Galleries(detections.offsets, gallery_frames, listed)
     matches = PersonMatches(detections, ground_truth)
     plans = [ProtocolPlan(p, matches, galleries) for p in protocols]
     variants = [VariantPlan(v, detections) for v in dict.fromkeys(variants)]
-    needed = needed_frames(listed, [p.query_rows for p in protocols], len(query_features))
+    rows = np.concatenate([p.query_rows for p in protocols])
+    needed = needed_frames(listed, rows, len(query_features))
     blocks = similarity_blocks(
         query_features, detections.features, detections.offsets, needed, device
     )

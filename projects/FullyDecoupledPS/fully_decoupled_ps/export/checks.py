@@ -51,7 +51,7 @@ def _check_reid_path(session, model, image) -> np.ndarray:
 
     features = run(slice(None))
     if run(slice(0, 0)).shape != (0, features.shape[1]):
-        raise UserError("of no box it makes another shape than (0, D)")
+        raise UserError("without boxes its output is not of shape (0, D)")
     expected = np.empty_like(features)
     for index, x in enumerate(images):
         rows = image_indices == index
@@ -73,5 +73,5 @@ def _check_whole_network(session, model, image) -> np.ndarray:
     nearest = distances.argmin(dim=1).numpy()
     score_difference = np.abs(scores[nearest] - instances.scores.numpy()).max()
     if distances.min(dim=1).values.max() > BOX_TOLERANCE or score_difference > SCORE_TOLERANCE:
-        raise UserError("boxes or scores are others than PyTorch's")
+        raise UserError("boxes or scores differ from PyTorch's")
     return np.abs(features[nearest] - instances.reid_features.numpy()).max(axis=1)

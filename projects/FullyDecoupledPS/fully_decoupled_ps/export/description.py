@@ -20,16 +20,7 @@ _MEANINGS = {
 
 
 def describe(cfg, graph, exported: Exported, file_name: str) -> dict:
-    """
-    Args:
-        cfg: the network's config.
-        graph: what was exported.
-        exported: how.
-        file_name: of the file.
-
-    Returns:
-        dict: what can be written as JSON.
-    """
+    """What there is to know of an exported graph and of the network's config, to be a JSON."""
     versions = {"torch": str(torch.__version__), "detectron2": detectron2.__version__}
     for package in ("torchvision", "onnx", "onnxruntime", "onnxscript"):
         versions[package] = importlib.metadata.version(package)

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from detectron2.export.torchscript_patch import patch_builtin_len
-from detectron2.modeling.poolers import assign_boxes_to_levels
-from detectron2.structures import Boxes
 from torch import nn
 
 from ..errors import UserError
@@ -78,7 +76,7 @@ class ReIDPath(nn.Module):
 
 
 class WholeNetwork(nn.Module):
-    """From one image to boxes, scores and features: one, because the numbers of boxes differ."""
+    """From one image to boxes, scores and features; only one, as each has its number of boxes."""
 
     # Detectron2 asks, in Python, for the values and numbers of the boxes that it has found.
     has_static_control_flow = False
@@ -131,7 +129,11 @@ class WholeNetwork(nn.Module):
 
 @contextmanager
 def traceable():
-    """Within the context, numbers of boxes stay symbolic, and attention is plain operators."""
+    """Within the context, numbers of boxes stay symbolic, and attention is plain operators.
+
+    Python's ``len`` makes an int of whatever ``__len__`` returns, so the numbers stay symbolic only
+    where Detectron2's own code calls another ``len``; an argument or a subclass can't reach that.
+    """
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -146,39 +148,11 @@ def _check_has_reid(model) -> None:
         raise UserError("SOLVER.STAGE detection has no re-id side-net; export stage reid")
 
 
-def _heads(reid: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
-    """A branch's re-id heads, each with what stands between its RoIAlign and its pooling."""
-    branches = reid.stages if isinstance(reid, CoatReIDBranch) else [reid]
-    return [(branch.head, branch.side_net.res5) for branch in branches]
-
-
 def _embed(reid: nn.Module, maps, rois: torch.Tensor) -> torch.Tensor:
     """(N, D) features of ``rois``, (N, 5): image index, x0, y0, x1, y1."""
-    reid_map = reid.side_net(maps)
+    reid_map = reid.make_map(maps)
     # One empty box more: group norm and attention refuse to run on none at all.
     rois = F.pad(rois, (0, 0, 0, 1))
-    features = [_embed_one(head, conv5, reid_map, rois) for head, conv5 in _heads(reid)]
+    stages = reid.stages if isinstance(reid, CoatReIDBranch) else [reid]
+    features = [stage.head.embed_rois(reid_map, rois) for stage in stages]
     return (torch.cat(features, dim=1) / math.sqrt(len(features)))[:-1]
-
-
-def _embed_one(head, conv5, reid_map, rois):
-    maps = [reid_map] if isinstance(reid_map, torch.Tensor) else reid_map
-    x = head.pooling(conv5(_pool(head.pooler, maps, rois)))
-    return F.normalize(head.norm(x).float())
-
-
-def _pool(pooler, maps, rois):
-    """What the pooler's own ``forward`` does, which wants a list of boxes for each image."""
-    if len(maps) == 1:
-        return pooler.level_poolers[0](maps[0], rois)
-    levels = assign_boxes_to_levels(
-        [Boxes(rois[:, 1:])],
-        pooler.min_level,
-        pooler.max_level,
-        pooler.canonical_box_size,
-        pooler.canonical_level,
-    )
-    rows = [(levels == level).nonzero()[:, 0] for level in range(len(maps))]
-    pooled = [align(x, rois[row]) for align, x, row in zip(pooler.level_poolers, maps, rows)]
-    # from the order of the levels back to that of the boxes; ONNX has no stable sort
-    return torch.cat(pooled)[torch.cat(rows).argsort()]

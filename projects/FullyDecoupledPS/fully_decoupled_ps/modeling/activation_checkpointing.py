@@ -44,7 +44,7 @@ def checkpoint_stages(side_net: nn.Module, names: Sequence[str]) -> None:
         names: of the stages.
 
     Raises:
-        UserError: if a name is of no stage.
+        UserError: if a name is unknown.
     """
     for name in names:
         if name not in STAGES:

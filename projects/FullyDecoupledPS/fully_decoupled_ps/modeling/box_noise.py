@@ -52,7 +52,7 @@ class BoxNoise:
 
         Returns:
             Boxes: M * (n + 1) boxes; the M given ones first, then n rounds of M noisy ones, so
-            that values a box (ids, say) fit after ``values.repeat(n + 1)``.
+            that one value per box (its id, say) fits after ``values.repeat(n + 1)``.
         """
         gt = boxes.tensor
         if self.num_copies == 0 or len(gt) == 0:

@@ -11,77 +11,58 @@ from torch import nn
 
 from ..errors import UserError
 from .coat_cascade import CoatROIHeads
-from .meta_arch import (
-    FullyDecoupledPersonSearch,
-    ReIDBranch,
-    build_training_parts,
-    log_alphas,
-)
+from .meta_arch import FullyDecoupledPersonSearch, TrainedHead, log_alphas
 from .occluded_attention import OccludedAttention
-from .reid_head import ReIDHead
 from .reid_side_net import SideNet, build_reid_side_net
 
 
-class AttentionStage(nn.Module):
-    """Stands where a side-net stands: hands on f_r's map, with a transformer in conv5's place."""
-
-    fusions = {}
-
-    def __init__(self, attention: OccludedAttention):
-        super().__init__()
-        self.res5 = attention
-
-    def forward(self, reid_map):
-        return reid_map
-
-
 class CoatReIDBranch(nn.Module):
-    """f_r without conv5, and one transformer re-id head for each stage of COAT that has one.
+    """f_r's side-net, and one re-id head for each stage of COAT that has one.
 
-    Each head has its own norm neck, memory, losses and box noise. At inference it pools what the
-    detector's stage of the same number pooled, and a person's feature is both heads' embeddings
-    one after the other.
+    In conv5's place a head has a transformer. Each head has its own norm neck, memory, losses and
+    box noise. At inference it pools what the detector's stage of the same number pooled, and a
+    person's feature is both heads' embeddings one after the other.
     """
 
     @configurable
-    def __init__(self, *, side_net: SideNet, stages: list[ReIDBranch]):
+    def __init__(self, *, side_net: SideNet, stages: list[TrainedHead]):
         """
         Args:
-            side_net: its ``res5`` is not used.
-            stages: S branches, from f_r's map to (N, D) embeddings.
+            side_net: its ``res5`` is taken out of it.
+            stages: S heads, from the side-net's map to (N, D) embeddings.
         """
         super().__init__()
         self.side_net = side_net
         self.stages = nn.ModuleList(stages)
+        del side_net.res5
 
     @classmethod
     def from_config(cls, cfg, detector_shapes):
         side_net = build_reid_side_net(cfg, detector_shapes)
         conv5 = (m for m in side_net.res5.modules() if isinstance(m, nn.Conv2d))
         channels = next(conv5).in_channels
-        side_net.res5 = nn.Identity()
 
-        def build_branch() -> ReIDBranch:
+        def build_stage() -> TrainedHead:
             attention = OccludedAttention(cfg, channels)
-            return ReIDBranch(
-                side_net=AttentionStage(attention),
-                head=ReIDHead(cfg, attention.out_channels),
-                **build_training_parts(cfg, attention.out_channels),
-            )
+            return TrainedHead(cfg, attention, attention.out_channels)
 
         # the first stage tells persons from background only, and has no re-id head
         number = len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS) - 1
-        return {"side_net": side_net, "stages": [build_branch() for _ in range(number)]}
+        return {"side_net": side_net, "stages": [build_stage() for _ in range(number)]}
 
     @property
     def feature_dim(self) -> int:
         """S * D, the length of a person's feature."""
         return sum(stage.feature_dim for stage in self.stages)
 
+    def make_map(self, maps: dict[str, torch.Tensor]) -> torch.Tensor:
+        """As of :class:`ReIDBranch`."""
+        return self.side_net(maps)
+
     def embed(self, reid_map, detections, queries: list[Boxes]) -> tuple[torch.Tensor, ...]:
         """
         Args:
-            reid_map: what the side-net makes of the detector's maps of B images.
+            reid_map: what :meth:`make_map` makes, of B images.
             detections: B :class:`Instances` with ``stage_boxes``.
             queries: B lists of boxes, which every head pools.
 
@@ -96,7 +77,7 @@ class CoatReIDBranch(nn.Module):
         return (torch.cat(parts, dim=1) / math.sqrt(len(parts))).split(numbers)
 
     def training_losses(self, detector_maps, gt_instances) -> dict[str, torch.Tensor]:
-        """As of :class:`ReIDBranch`, for each head; names end in the stage, counted from 0."""
+        """As of :class:`TrainedHead`, for each head; names end in the stage, counted from 0."""
         reid_map = self.side_net(detector_maps)
         losses = {}
         for index, stage in enumerate(self.stages, start=1):

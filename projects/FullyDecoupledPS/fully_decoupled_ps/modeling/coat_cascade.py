@@ -46,7 +46,7 @@ class CoatROIHeads(ROIHeadsWithRegions, CascadeROIHeads):
 
     The first stage tells persons from background with conv5, as Faster R-CNN C4 does. IoU
     thresholds are ``MODEL.ROI_BOX_CASCADE_HEAD.IOUS``. At inference each stage's boxes go through
-    an NMS of its own, by the scores averaged over the stages so far.
+    an NMS of its own IoU (``nms_threshs``), by the scores averaged over the stages so far.
 
     Detections have one more field, ``stage_boxes`` (R, 2, 4): what the second and the third stage
     pooled to find them, in pixels of the network's input.
@@ -54,11 +54,6 @@ class CoatROIHeads(ROIHeadsWithRegions, CascadeROIHeads):
 
     @configurable
     def __init__(self, *, nms_threshs: tuple[float, ...], **kwargs):
-        """
-        Args:
-            nms_threshs: IoU of the NMS after each stage.
-            kwargs: as in Detectron2's :class:`CascadeROIHeads`.
-        """
         super().__init__(**kwargs)
         self.nms_threshs = nms_threshs
 
@@ -68,7 +63,7 @@ class CoatROIHeads(ROIHeadsWithRegions, CascadeROIHeads):
         if len(threshs) != stages:
             raise UserError(
                 f"MODEL.COAT.NMS_THRESHS has {len(threshs)} values for the {stages} stages of "
-                "MODEL.ROI_BOX_CASCADE_HEAD.IOUS; give one a stage"
+                "MODEL.ROI_BOX_CASCADE_HEAD.IOUS; give one per stage"
             )
         return {**super().from_config(cfg, input_shape), "nms_threshs": tuple(threshs)}
 

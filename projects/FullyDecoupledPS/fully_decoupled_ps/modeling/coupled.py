@@ -8,9 +8,8 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import nn
 
 from ..errors import UserError
-from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch, build_training_parts
+from .meta_arch import FullyDecoupledPersonSearch, TrainedHead
 from .precision import precision_from_config
-from .reid_head import ReIDHead
 
 
 class OutputTap:
@@ -37,27 +36,6 @@ class OutputTap:
             hook.remove()
         if on_complete is not None:
             on_complete(maps)
-
-
-class DetectorFeatures(nn.Module):
-    """Stands where a side-net stands, and hands on the detector's maps; it has no parameters."""
-
-    fusions = {}
-
-    def __init__(self, res5: nn.Module):
-        """
-        Args:
-            res5: the detector's layer between RoIAlign and its predictions, or the identity.
-        """
-        super().__init__()
-        self._res5 = [res5]  # in a list, so that it is registered in the detector alone
-
-    @property
-    def res5(self) -> nn.Module:
-        return self._res5[0]
-
-    def forward(self, maps):
-        return maps
 
 
 @META_ARCH_REGISTRY.register()
@@ -92,19 +70,16 @@ class CoupledPersonSearch(FullyDecoupledPersonSearch):
         detector = META_ARCH_REGISTRY.get(cfg.MODEL.DETECTOR.NAME)(cfg)
         features = _submodule(detector, "FEATURES", cfg.MODEL.COUPLED.FEATURES)
         name = cfg.MODEL.COUPLED.CONV5
-        res5 = _submodule(detector, "CONV5", name) if name else nn.Identity()
-        dim = _out_channels(res5) or _out_channels(features)
-        reid = ReIDBranch(
-            side_net=DetectorFeatures(res5),
-            head=ReIDHead(cfg, dim, cfg.MODEL.COUPLED.STRIDES),
-            **build_training_parts(cfg, dim),
-        )
-        feature_tap = OutputTap(features)
+        conv5 = _submodule(detector, "CONV5", name) if name else nn.Identity()
+        dim = _out_channels(conv5) or _out_channels(features)
+        reid = TrainedHead(cfg, None, dim, cfg.MODEL.COUPLED.STRIDES)
+        # past nn.Module, which would register the detector's layer a second time
+        object.__setattr__(reid.head, "conv5", conv5)
         return {
             "detector": detector,
             "reid": reid,
             "stage": stage,
-            "feature_tap": feature_tap,
+            "feature_tap": OutputTap(features),
             **precision_from_config(cfg),
         }
 

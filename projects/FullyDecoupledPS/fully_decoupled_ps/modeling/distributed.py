@@ -7,19 +7,6 @@ from torch import distributed as dist
 from torch import nn
 
 
-def count_rows(own: int, device: torch.device) -> list[int]:
-    """The number of rows that each process has, in the order of the ranks.
-
-    All processes call it together; with one process there is no communication.
-    """
-    if comm.get_world_size() == 1:
-        return [own]
-    count = torch.tensor([own], device=device)
-    counts = [torch.empty_like(count) for _ in range(comm.get_world_size())]
-    dist.all_gather(counts, count)
-    return torch.cat(counts).tolist()
-
-
 def gather_rows(rows: torch.Tensor, counts: list[int]) -> torch.Tensor:
     """Concatenate the rows of all processes, in the order of the ranks.
 
@@ -31,7 +18,7 @@ def gather_rows(rows: torch.Tensor, counts: list[int]) -> torch.Tensor:
 
     Args:
         rows: (N, ...), N free to differ between processes, 0 included; one dtype in all of them.
-        counts: N of each process, from :func:`count_rows`.
+        counts: N of each process, in the order of the ranks.
 
     Returns:
         Tensor: (sum of all N, ...); ``rows`` itself where there is one process.

@@ -35,13 +35,10 @@ class FeatureTap:
 
     def shapes(self) -> dict[str, ShapeSpec]:
         """Channels and stride of each tapped map."""
-        shapes, stride = {}, self.bottom_up.stem.stride
-        for name in TAPPED_LAYERS:
-            blocks = list(getattr(self.bottom_up, name))
-            for block in blocks:
-                stride *= block.stride
-            shapes[name] = ShapeSpec(channels=blocks[-1].out_channels, stride=stride)
-        return shapes
+        # not output_shape(), which leaves out what is no output
+        channels = self.bottom_up._out_feature_channels
+        strides = self.bottom_up._out_feature_strides
+        return {n: ShapeSpec(channels=channels[n], stride=strides[n]) for n in TAPPED_LAYERS}
 
     def run(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """Run the bottom-up ResNet alone, and no further than conv4.

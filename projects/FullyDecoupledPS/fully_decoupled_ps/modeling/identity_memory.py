@@ -11,8 +11,8 @@ class IdentityMemory(nn.Module):
     """Lookup table and circular queue of OIM, as buffers, so that checkpoints hold them.
 
     Attributes:
-        lookup_table: (L, D) one L2-normalised feature a training identity; a row is zero until its
-            identity has been seen.
+        lookup_table: (L, D) one L2-normalised feature per training identity; a row is zero until
+            its identity has been seen.
         queue: (Q, D) L2-normalised features of unlabelled persons, the oldest replaced first; a row
             is zero until it has been filled.
         queue_head: () int64, the row of the queue that is replaced next.
@@ -44,13 +44,7 @@ class IdentityMemory(nn.Module):
         return len(self.lookup_table)
 
     def resize_lookup_table(self, num_ids: int) -> None:
-        """Make room for the table of a checkpoint. Only an empty memory of no ids may be resized.
-
-        Raises:
-            ValueError: if the table already has rows.
-        """
-        if self.num_ids:
-            raise ValueError(f"the lookup table already has {self.num_ids} rows")
+        """Make room, in a memory of no ids, for the table of a checkpoint."""
         self.lookup_table = self.lookup_table.new_zeros(num_ids, self.lookup_table.shape[1])
 
     def seen(self) -> torch.Tensor:
@@ -86,7 +80,7 @@ class IdentityMemory(nn.Module):
     def _update_lookup_table(self, embeddings: torch.Tensor, person_ids: torch.Tensor) -> None:
         # A row is blended with its persons one after the other, in the batch's order. The k-th
         # person of every identity can be blended at once, which takes as many rounds as the most
-        # frequent identity has persons, instead of one a person.
+        # frequent identity has persons, instead of one round per person.
         same = person_ids[:, None] == person_ids[None, :]
         earlier = same.tril(diagonal=-1).sum(dim=1)
         for k in range(int(earlier.max()) + 1 if len(earlier) else 0):

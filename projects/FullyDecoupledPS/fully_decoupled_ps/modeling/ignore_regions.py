@@ -102,19 +102,18 @@ class ROIHeadsWithRegions(KnowsIgnoreRegions):
 
 
 def _without_negatives(proposals, targets, matcher) -> list[Instances]:
-    return [_judged(p, t, matcher) for p, t in zip(proposals, targets, strict=True)]
-
-
-def _judged(proposals: Instances, targets: Instances, matcher) -> Instances:
-    in_regions = lies_in_regions(proposals.proposal_boxes.tensor, targets)
-    if in_regions is None:
-        return proposals
-    _, labels = matcher(pairwise_iou(targets.gt_boxes, proposals.proposal_boxes))
-    return proposals[~(in_regions & (labels == 0))]
+    kept = []
+    for found, image in zip(proposals, targets, strict=True):
+        in_regions = lies_in_regions(found.proposal_boxes.tensor, image)
+        if in_regions is not None:
+            _, labels = matcher(pairwise_iou(image.gt_boxes, found.proposal_boxes))
+            found = found[~(in_regions & (labels == 0))]
+        kept.append(found)
+    return kept
 
 
 def ignore_negatives(labels, anchors: list[Boxes], gt_instances, background: int):
-    """A dense detector's labels, one (R,) tensor an image, with -1 for background in a region."""
+    """A dense detector's labels, one (R,) tensor per image, with -1 for background in a region."""
     boxes = Boxes.cat(anchors).tensor
     for label, image in zip(labels, gt_instances, strict=True):
         in_regions = lies_in_regions(boxes, image)

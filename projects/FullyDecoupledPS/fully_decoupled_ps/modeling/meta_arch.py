@@ -5,68 +5,53 @@ from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Boxes
+from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from .box_noise import BoxNoise
-from .distributed import count_rows, gather_rows
+from .distributed import gather_rows
 from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
 from .ignore_regions import attach_regions
 from .losses import build_reid_losses
-from .precision import (
-    autocast,
-    full_precision,
-    keep_boxes_in_float32,
-    precision_from_config,
-)
-from .reid_head import ReIDHead
+from .precision import autocast, keep_boxes_in_float32, precision_from_config
+from .reid_head import REID_MAP_STRIDE, ReIDHead
 from .reid_side_net import SideNet, build_reid_side_net
 from .side_net_run import SideNetRun
 
 
-def build_training_parts(cfg, feature_dim: int) -> dict:
-    """Memory, losses and box noise: what training a re-id head of ``feature_dim`` needs."""
-    reid = cfg.MODEL.REID
-    return {
-        "memory": IdentityMemory(
-            num_ids=reid.NUM_IDS,
-            queue_size=reid.OIM.QUEUE_SIZE,
-            feature_dim=feature_dim,
-            momentum=reid.OIM.MOMENTUM,
-        ),
-        "losses": build_reid_losses(cfg),
-        "box_noise": BoxNoise(cfg),
-    }
-
-
-class ReIDBranch(nn.Module):
-    """f_r with all that only it needs: side-net, head, memory, losses and box noise."""
+class TrainedHead(nn.Module):
+    """A re-id head on maps that are given, with what trains it: memory, losses and box noise."""
 
     @configurable
     def __init__(
         self,
         *,
-        side_net: SideNet,
         head: ReIDHead,
         memory: IdentityMemory,
         losses: nn.ModuleList,
         box_noise: BoxNoise,
     ):
         super().__init__()
-        self.side_net = side_net
         self.head = head
         self.memory = memory
         self.losses = losses
         self.box_noise = box_noise
 
     @classmethod
-    def from_config(cls, cfg, detector_shapes):
-        side_net = build_reid_side_net(cfg, detector_shapes)
+    def from_config(cls, cfg, conv5, feature_dim: int, strides=(REID_MAP_STRIDE,)):
+        reid = cfg.MODEL.REID
         return {
-            "side_net": side_net,
-            "head": ReIDHead(cfg, side_net.feature_dim),
-            **build_training_parts(cfg, side_net.feature_dim),
+            "head": ReIDHead(cfg, conv5, feature_dim, strides),
+            "memory": IdentityMemory(
+                num_ids=reid.NUM_IDS,
+                queue_size=reid.OIM.QUEUE_SIZE,
+                feature_dim=feature_dim,
+                momentum=reid.OIM.MOMENTUM,
+            ),
+            "losses": build_reid_losses(cfg),
+            "box_noise": BoxNoise(cfg),
         }
 
     @property
@@ -74,28 +59,29 @@ class ReIDBranch(nn.Module):
         """D, the length of an embedding."""
         return self.head.feature_dim
 
-    def forward(self, detector_maps: dict[str, torch.Tensor], boxes: list[Boxes]) -> torch.Tensor:
+    def make_map(self, maps):
+        """What the head pools, made of the maps that are given: here the maps themselves."""
+        return maps
+
+    def forward(self, maps, boxes: list[Boxes]) -> torch.Tensor:
         """
         Args:
-            detector_maps: what :class:`FeatureTap` records, of B images.
+            maps: what :meth:`make_map` takes, of B images.
             boxes: B lists of boxes, N in all, in pixels of the network's input.
 
         Returns:
             Tensor: (N, D) float32 L2-normalised embeddings.
         """
-        return self._pool(self.side_net(detector_maps), boxes)
+        return self.head(self.make_map(maps), boxes)
 
-    def _pool(self, reid_map, boxes: list[Boxes], counts: list[int] | None = None) -> torch.Tensor:
-        return self.head(reid_map, boxes, conv5=self.side_net.res5, counts=counts)
-
-    def training_losses(self, detector_maps, gt_instances) -> dict[str, torch.Tensor]:
+    def training_losses(self, maps, gt_instances) -> dict[str, torch.Tensor]:
         """Losses on ground-truth boxes with spatial noise; then the memory is updated.
 
         With several processes the losses and the memory are those of one process that has the
         persons of all. All processes call it together, also one whose images have no persons.
 
         Args:
-            detector_maps: of B images.
+            maps: what :meth:`make_map` takes, of B images.
             gt_instances: B :class:`Instances` with ``gt_boxes`` and ``gt_person_ids``.
 
         Returns:
@@ -104,20 +90,20 @@ class ReIDBranch(nn.Module):
         copies = self.box_noise.num_copies + 1
         boxes = [self.box_noise(x.gt_boxes, x.image_size) for x in gt_instances]
         person_ids = torch.cat([x.gt_person_ids.repeat(copies) for x in gt_instances])
-        counts = count_rows(len(person_ids), person_ids.device)
-        reid_map = self.side_net(detector_maps)
+        counts = comm.all_gather(len(person_ids))
+        reid_map = self.make_map(maps)
         losses = {}
         if sum(counts):
-            embeddings = self._pool(reid_map, boxes, counts)
+            embeddings = self.head(reid_map, boxes, counts)
             all_ids = gather_rows(person_ids, counts)
-            with full_precision(embeddings.device):
+            # what is in float32 is computed in float32, also within autocast
+            with torch.autocast(embeddings.device.type, enabled=False):
                 for loss in self.losses:
                     losses.update(loss(embeddings, all_ids, self.memory))
                 self.memory.update(embeddings, all_ids)
         if len(person_ids) == 0:
             name = next(iter(losses), "loss_oim")
             losses[name] = losses.get(name, 0.0) + connected_zero(self, reid_map)
-        log_alphas(self.side_net)
         for name, share in self.memory.occupancy().items():
             get_event_storage().put_scalar(f"memory/{name}", share.item())
         return losses
@@ -125,7 +111,7 @@ class ReIDBranch(nn.Module):
     def embed(self, reid_map, detections, queries: list[Boxes]) -> tuple[torch.Tensor, ...]:
         """
         Args:
-            reid_map: what the side-net makes of the detector's maps of B images.
+            reid_map: what :meth:`make_map` makes, of B images.
             detections: B :class:`Instances`, whose ``pred_boxes`` are in pixels of the network's
                 input.
             queries: B lists of boxes in the same pixels.
@@ -134,7 +120,37 @@ class ReIDBranch(nn.Module):
             tuple: for each image (R + Q, D) embeddings, those of the queries last.
         """
         boxes = [Boxes.cat([d.pred_boxes, q]) for d, q in zip(detections, queries, strict=True)]
-        return self._pool(reid_map, boxes).split([len(b) for b in boxes])
+        return self.head(reid_map, boxes).split([len(b) for b in boxes])
+
+
+class ReIDBranch(TrainedHead):
+    """f_r: the side-net, and the re-id head on its map."""
+
+    @configurable
+    def __init__(self, *, side_net: SideNet, **parts):
+        """
+        Args:
+            side_net: its ``res5`` is the head's ``conv5``, and is taken out of it.
+            parts: of :class:`TrainedHead`.
+        """
+        super().__init__(**parts)
+        self.side_net = side_net
+        del side_net.res5
+
+    @classmethod
+    def from_config(cls, cfg, detector_shapes):
+        side_net = build_reid_side_net(cfg, detector_shapes)
+        parts = super().from_config(cfg, side_net.res5, side_net.feature_dim)
+        return {"side_net": side_net, **parts}
+
+    def make_map(self, maps: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The side-net's map, of what :class:`FeatureTap` records."""
+        return self.side_net(maps)
+
+    def training_losses(self, maps, gt_instances) -> dict[str, torch.Tensor]:
+        losses = super().training_losses(maps, gt_instances)
+        log_alphas(self.side_net)
+        return losses
 
 
 def connected_zero(module: nn.Module, maps) -> torch.Tensor:
@@ -167,7 +183,7 @@ class FullyDecoupledPersonSearch(nn.Module):
     * ``joint``, ``hybrid``: the losses of both, summed; those of f_r reach the detector through
       the side-fusions. The two differ in what they start from and in f_d's learning rate.
 
-    At inference one pass over an image gives boxes, scores and a feature a box.
+    At inference one pass over an image gives boxes, scores and one feature per box.
     """
 
     reid_branch = ReIDBranch
@@ -177,7 +193,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         self,
         *,
         detector: nn.Module,
-        reid: ReIDBranch | None,
+        reid: TrainedHead | None,
         stage: str,
         training_dtype: torch.dtype | None = None,
         inference_dtype: torch.dtype | None = None,
@@ -235,7 +251,7 @@ class FullyDecoupledPersonSearch(nn.Module):
     def forward(self, batched_inputs: list[dict]):
         """
         Args:
-            batched_inputs: one dict an image, with
+            batched_inputs: one dict per image, with
 
                 * image: (C, H, W) tensor, 0 to 255;
                 * instances (training): ``gt_boxes``, ``gt_classes``, ``gt_person_ids``;
@@ -245,7 +261,7 @@ class FullyDecoupledPersonSearch(nn.Module):
                 * queries (inference, optional): (Q, 4) boxes in original coordinates.
 
         Returns:
-            In training a dict of losses. At inference one dict an image, with
+            In training a dict of losses. At inference one dict per image, with
 
             * instances: ``pred_boxes``, ``scores``, ``pred_classes`` and, if there is f_r,
               ``reid_features``, (R, D) L2-normalised;
@@ -300,7 +316,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         if self.reid is None:
             detections = [x["instances"] for x in self.detector(network_inputs)]
         else:
-            side_net = SideNetRun(self.reid.side_net, self.device)
+            side_net = SideNetRun(self.reid.make_map, self.device)
             with self.feature_tap.record(on_complete=side_net.start):
                 detections = [x["instances"] for x in self.detector(network_inputs)]
             self._attach_features(batched_inputs, side_net.result(), detections, outputs)

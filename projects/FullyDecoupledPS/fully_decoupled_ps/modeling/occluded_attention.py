@@ -55,8 +55,8 @@ def relu(x: torch.Tensor) -> torch.Tensor:
 class OccludedAttention(nn.Module):
     """From the RoI features of persons to features that see the whole person.
 
-    The channels are sliced, one slice a scale; a convolution of the scale's kernel makes tokens of
-    a slice; in training, tokens of the same place are exchanged among the batch's persons; a
+    The channels are sliced, one slice per scale; a convolution of the scale's kernel makes tokens
+    of a slice; in training, tokens of the same place are exchanged among the batch's persons; a
     transformer encoder attends over a person's tokens; the scales are concatenated again.
     """
 
@@ -76,7 +76,7 @@ class OccludedAttention(nn.Module):
             in_channels: C.
             dim: D, the output's channels; a multiple of scales times heads.
             num_heads, num_layers: of each scale's encoder.
-            token_kernels: odd kernel sizes, one a scale.
+            token_kernels: odd kernel sizes, one per scale.
             max_occlusion: see :func:`exchange_tokens`; 0 turns the exchange off.
 
         Raises:

@@ -127,7 +127,12 @@ class OSNetSideNet(SideNet):
 
     def rename_published(self, state: dict) -> dict:
         """From the names of the published ``osnet_x1_0`` checkpoints."""
-        return {_rename(name): value for name, value in state.items()}
+        renamed = {}
+        for name, value in state.items():
+            for pattern, replacement in _RENAMES:
+                name = re.sub(pattern, replacement, name)
+            renamed[name] = value
+        return renamed
 
 
 # Patterns of published names, and what they are here; applied in this order.
@@ -147,9 +152,3 @@ _RENAMES = (
     (r"\.conv\.weight$", ".weight"),
     (r"\.bn\.", ".norm."),
 )
-
-
-def _rename(name: str) -> str:
-    for pattern, replacement in _RENAMES:
-        name = re.sub(pattern, replacement, name)
-    return name

@@ -81,11 +81,6 @@ def autocast(device: torch.device, dtype: torch.dtype | None):
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
-def full_precision(device: torch.device):
-    """The context in which what is in float32 is computed in float32, also within autocast."""
-    return torch.autocast(device.type, enabled=False)
-
-
 def keep_boxes_in_float32(network: nn.Module) -> None:
     """Pool at float32 coordinates, and decode float32 predictions, also under autocast.
 

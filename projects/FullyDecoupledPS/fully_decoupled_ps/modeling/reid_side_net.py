@@ -40,8 +40,8 @@ class SideNet(nn.Module):
         x_s^2 = side_ada(x_d^2)
         x_s^i = side_fusion^i(x_d^i, conv_i(x_s^(i-1))),  i = 3, 4
 
-    ``res5`` is conv5, which the re-id head applies to what it pools from x_s^4. Subclasses say what
-    the layers are.
+    ``res5`` is conv5, which goes to the re-id head (as its ``conv5``), to be applied to what that
+    pools from x_s^4; a branch's side-net has it no more. Subclasses say what the layers are.
     """
 
     def __init__(

@@ -18,8 +18,6 @@ def stage_channels(depth: int, stage: int, res2_channels: int = 0) -> int:
     """Output channels of ``res<stage>``, stage in 2 to 5.
 
     Args:
-        depth: of the whole ResNet.
-        stage: 2 to 5.
         res2_channels: output channels of ``res2``; 0: the standard 64, or 256 from depth 50 on.
 
     Raises:

@@ -1,7 +1,8 @@
 """Running f_r beside the rest of the detector at inference (the two are parallel in the paper)."""
 
+from collections.abc import Callable
+
 import torch
-from torch import nn
 
 
 class SideNetRun:
@@ -12,12 +13,7 @@ class SideNetRun:
     computes is the same.
     """
 
-    def __init__(self, side_net: nn.Module, device: torch.device):
-        """
-        Args:
-            side_net: called with the maps.
-            device: of the side-net and the maps.
-        """
+    def __init__(self, side_net: Callable, device: torch.device):
         self.side_net = side_net
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 

@@ -1,1 +1,1 @@
-"""Files, names, the allocator and numbers of the command line: what has no better room."""
+"""Files, names, the allocator and what commands share: what has no better room."""

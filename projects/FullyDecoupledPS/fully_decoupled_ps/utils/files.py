@@ -1,13 +1,20 @@
 """Writing files so that a kill or a full disk leaves the old one whole, and telling of it."""
 
 import glob
+import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 from ..errors import UserError
 
 PARTIAL = ".part"
+_MEND = "free space or correct the permissions, or choose another place"
+_MEND_TRAINING = (
+    "free space or correct the permissions, or set OUTPUT_DIR to another disk, and go on with "
+    "--resume"
+)
 
 
 @contextmanager
@@ -46,24 +53,23 @@ def replace_file(path: str | os.PathLike, content: bytes) -> None:
     Raises:
         UserError: if it can't be written (disk full, no permission); nothing has changed.
     """
-    try:
-        with atomic_write(path, "wb") as f:
-            f.write(content)
-    except OSError as error:
-        raise UserError(
-            f"'{path}' can't be written ({error.strerror}); make room or choose another place"
-        ) from error
+    with tell_unwritable(path, _MEND), atomic_write(path, "wb") as f:
+        f.write(content)
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """:func:`replace_file` with JSON; its folder is made if there is none."""
+    with tell_unwritable(path, _MEND):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _sync_folder(folder: str) -> None:
     """The new name is on the disk, too; not every file system can be asked to."""
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with suppress(OSError):
         os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)
 
 
 def remove_partial_files(folder: str, pattern: str) -> list[str]:
@@ -93,24 +99,40 @@ def os_error_in(error: BaseException | None) -> OSError | None:
     return error
 
 
-def unwritable(path: str, error: BaseException) -> UserError:
+def unwritable(
+    path: str | os.PathLike, error: BaseException, mend: str = _MEND_TRAINING
+) -> UserError:
     """
     Args:
         path: of a file or folder.
         error: what writing it raised, or what was raised because of that.
+        mend: what the user can do.
     """
     cause = os_error_in(error)
     reason = cause.strerror if cause and cause.strerror else " ".join(str(error).split())
-    return UserError(
-        f"{path} can't be written: {reason}; free space or correct the permissions, or set "
-        "OUTPUT_DIR to another disk, and go on with --resume"
-    )
+    return UserError(f"{os.fspath(path)} can't be written: {reason}; {mend}")
+
+
+def give_up_writing(path: str, close: Callable[[], object], error: OSError) -> NoReturn:
+    """End a file of lines that can't be written further: with its last whole line, and in one line.
+
+    Args:
+        close: of the open file, or of what has it.
+        error: what writing it raised.
+
+    Raises:
+        UserError: always.
+    """
+    with suppress(OSError):  # of what is still in its buffer
+        close()
+    drop_torn_line(path)
+    raise unwritable(path, error) from error
 
 
 @contextmanager
-def tell_unwritable(path: str) -> Iterator[None]:
+def tell_unwritable(path: str | os.PathLike, mend: str = _MEND_TRAINING) -> Iterator[None]:
     """Turn the OSError of a write into the one line of :func:`unwritable`."""
     try:
         yield
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable(path, error, mend) from error

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..utils.figures import new_axes, to_image
 from .curves import Points, read_training_log
-from .figures import new_axes, to_image
 
 
 def read_alphas(log: str | Path) -> dict[str, Points]:

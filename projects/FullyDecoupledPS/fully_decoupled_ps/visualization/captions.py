@@ -1,4 +1,4 @@
-"""Lines of text below a picture, in letters that names of cameras and files may have."""
+"""Lines of text below a picture, in any letters that names of cameras and files may have."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -23,7 +23,7 @@ def _font(bold: bool) -> ImageFont.FreeTypeFont:
 
 
 def fit_text(text: str, width: float, bold: bool = False) -> str:
-    """`text`, its middle cut out if it is wider than `width` pixels: both ends of a name tell."""
+    """`text`, its middle cut out if it is wider than `width` pixels: both ends of a name matter."""
     font = _font(bold)
     if font.getlength(text) <= width:
         return text

@@ -5,6 +5,8 @@ import io
 import json
 import logging
 import math
+import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..errors import UserError
-from .scalar_names import scalar_words
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,25 @@ SVG_PARAMS = {
     "lines.scale_dashes": False,
 }
 
+# What the scalars of a training log are called.
+WORDS = {
+    "total_loss": "all losses together",
+    "loss_oim": "OIM (identity memory)",
+    "loss_triplet": "triplet",
+    "loss_cls": "person or not",
+    "loss_box_reg": "position of the boxes",
+    "loss_rpn_cls": "proposals: person or not",
+    "loss_rpn_loc": "proposals: position",
+    "loss_fcos_cls": "person or not",
+    "loss_fcos_loc": "position of the boxes",
+    "loss_fcos_ctr": "centre of the boxes",
+    "memory/lookup_seen": "table of the labelled persons",
+    "memory/queue_fill": "queue of the unlabelled persons",
+}
+# Detectron2's cascade counts its stages from 0; its ResNet calls conv3 of the paper res3.
+STAGE = re.compile(r"(?P<base>.+)_stage(?P<stage>\d+)$")
+ALPHA = re.compile(r"alpha/(?:res|conv)(?P<layer>\d+)$")
+
 
 def read_training_log(path: str | Path) -> dict[str, Points]:
     """Name of each scalar -> its points (iteration, value), in the order of the iterations.
@@ -67,7 +87,7 @@ def read_training_log(path: str | Path) -> dict[str, Points]:
             f"training log {str(path)!r} cannot be read ({error.strerror}): give the metrics.json "
             "that training writes into its output folder"
         ) from error
-    series: dict[str, dict[float, float]] = {}
+    series: defaultdict[str, dict[float, float]] = defaultdict(dict)
     broken = 0
     for line in lines:
         try:
@@ -78,7 +98,7 @@ def read_training_log(path: str | Path) -> dict[str, Points]:
             continue
         for name, value in record.items():
             if isinstance(value, (int, float)) and math.isfinite(value):
-                series.setdefault(name, {})[iteration] = float(value)
+                series[name][iteration] = float(value)
     if not series:
         raise UserError(
             f"training log {str(path)!r} has no line with a field 'iteration': give the "
@@ -94,26 +114,42 @@ def training_charts(log: dict[str, Points]) -> list[dict[str, Any]]:
     charts = []
     for title, words, y_top, note in CHARTS:
         # total_loss first: the first style is the strongest
-        names = sorted(
-            (name for name in log if _is_about(name, words)), key=lambda n: (n != "total_loss", n)
+        names = [name for name in log if any(word in name.lower() for word in words)]
+        names.sort(key=lambda n: (n != "total_loss", n))
+        if not names:
+            continue
+        series = {scalar_words(name): log[name] for name in names}
+        if len(series) < len(names):  # no line may hide another
+            series = {name: log[name] for name in names}
+        ends = [(name, f"{p[0][1]:.4g}", f"{p[-1][1]:.4g}") for name, p in series.items()]
+        charts.append(
+            {
+                "title": title,
+                "note": note,
+                "picture": line_chart(series, y_top),
+                "alt": f"{title}: " + "; ".join(f"{n} from {a} to {b}" for n, a, b in ends),
+                "legend": [
+                    {"name": name, "swatch": _swatch(i), "last": last}
+                    for i, (name, _, last) in enumerate(ends)
+                ],
+            }
         )
-        if names:
-            words = [scalar_words(name) for name in names]
-            if len(set(words)) < len(words):  # no line may hide another
-                words = names
-            series = {word: log[name] for word, name in zip(words, names)}
-            legend = [
-                {"name": word, "swatch": _swatch(i), "last": f"{points[-1][1]:.4g}"}
-                for i, (word, points) in enumerate(series.items())
-            ]
-            chart = {"title": title, "note": note, "legend": legend}
-            alt = f"{title}: {_summary(series)}"
-            charts.append({**chart, "picture": line_chart(series, y_top), "alt": alt})
     return charts
 
 
-def _is_about(name: str, words: Sequence[str]) -> bool:
-    return any(word in name.lower() for word in words)
+def scalar_words(name: str) -> str:
+    """A scalar's name in words; of one that is not known its own, readable.
+
+    >>> scalar_words("loss_cls_stage0"), scalar_words("alpha/res3"), scalar_words("loss_new_part")
+    ('person or not, stage 1', 'after conv3', 'new part')
+    """
+    if name in WORDS:
+        return WORDS[name]
+    if match := STAGE.match(name):
+        return f"{scalar_words(match['base'])}, stage {int(match['stage']) + 1}"
+    if match := ALPHA.match(name):
+        return f"after conv{match['layer']}"
+    return name.rpartition("/")[2].removeprefix("loss_").replace("_", " ")
 
 
 def line_chart(series: dict[str, Points], y_top: float = 0.0) -> str:
@@ -165,12 +201,6 @@ def ranking_chart(values: Sequence[float], shown: Sequence[int]) -> Markup:
     return Markup(
         f'<svg class="chart ranked" viewBox="0 0 {len(values)} 116" preserveAspectRatio="none" '
         f'role="img" aria-label="{label}">{"".join(parts)}</svg>'
-    )
-
-
-def _summary(series: dict[str, Points]) -> str:
-    return "; ".join(
-        f"{name} from {points[0][1]:.4g} to {points[-1][1]:.4g}" for name, points in series.items()
     )
 
 

@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from ..errors import UserError
-from .figures import new_axes, to_image
+from ..utils.figures import new_axes, to_image
 from .frame_boxes import person_style
 from .labelled_features import LabelledFeatures
 
@@ -48,9 +48,8 @@ def project(features: np.ndarray, method: str = "tsne", seed: int = 0) -> np.nda
                 "the method umap needs umap-learn: pip install umap-learn, or take tsne"
             ) from error
         neighbors = min(15, len(features) - 1)
-        return UMAP(n_neighbors=neighbors, metric="cosine", random_state=seed).fit_transform(
-            features
-        )
+        umap = UMAP(n_neighbors=neighbors, metric="cosine", random_state=seed)
+        return umap.fit_transform(features)
     if method != "tsne":
         raise UserError(f"method '{method}' is unknown; take one of {', '.join(METHODS)}")
     dimensions = min(PCA_DIMENSIONS, *features.shape)
@@ -73,7 +72,9 @@ def draw_embedding_map(
     figure, axes = new_axes(9, 7)
     cameras = sorted(set(points.cameras), key=lambda c: (c is None, c or 0))
     shape = {camera: MARKERS[i % len(MARKERS)] for i, camera in enumerate(cameras)}
-    colors = np.array([person_style(i).color for i in _ranks(points.person_ids)]) / 255
+    # by place among the ids, not by id: neighbouring places get colours that differ most
+    places_of_ids = np.unique(points.person_ids, return_inverse=True)[1].reshape(-1)
+    colors = np.array([person_style(i).color for i in places_of_ids]) / 255
     for camera in cameras:
         mine = np.array([c == camera for c in points.cameras])
         label = "unknown camera" if camera is None else f"camera {camera}"
@@ -95,8 +96,3 @@ def draw_embedding_map(
         for handle in legend.legend_handles:
             handle.set_facecolor("0.4")
     return to_image(figure)
-
-
-def _ranks(ids: np.ndarray) -> np.ndarray:
-    """Each id's place among the ids: neighbouring places get colours that differ most."""
-    return np.unique(ids, return_inverse=True)[1].reshape(-1)

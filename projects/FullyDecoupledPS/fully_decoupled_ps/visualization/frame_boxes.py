@@ -1,15 +1,17 @@
-"""Whole frames with labelled boxes, and several of them as one sheet."""
+"""Whole frames with labelled boxes, and several of them as one sheet, as of a whole dataset."""
 
 import colorsys
 import random
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from ..data.images import read_image
 from ..errors import UserError
-from .visualizer import Box, BoxStyle, draw_view
+from .visualizer import Box, BoxStyle, draw_whole
 
 Rectangle = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
@@ -19,6 +21,7 @@ MARGIN = 10
 PAPER, INK = (255, 255, 255), (20, 20, 20)
 UNLABELLED = BoxStyle((150, 150, 150), dashed=True)
 IGNORED = BoxStyle((240, 240, 240), dashed=True)
+TILE_WIDTH, COLUMNS = 480, 3  # of the sheet of a dataset
 
 
 class LabelledBox(NamedTuple):
@@ -46,11 +49,8 @@ def draw_boxes(
     thin: Sequence[tuple[Box, tuple[int, int, int]]] = (),
 ) -> np.ndarray:
     """`image` (RGB), `width` pixels wide, with boxes, then thin lines (box, RGB), then labels."""
-    height, full_width = image.shape[:2]
-    scale = width / full_width
-    size = (width, max(round(height * scale), 1))
-    styled = [(b.box, b.style) for b in boxes]
-    view = draw_view(image, (0, 0, full_width, height), size, styled)
+    scale = width / image.shape[1]
+    view = draw_whole(image, width, [(b.box, b.style) for b in boxes])
     for box, color in thin:
         left, top, right, bottom = (round(v * scale) for v in box)
         cv2.rectangle(view, (left, top), (right, bottom), color, 2, cv2.LINE_AA)
@@ -123,13 +123,49 @@ def text_line(text: str, width: int, scale: float = 0.4) -> np.ndarray:
 
 
 def sample_frames(dicts: Sequence[dict[str, Any]], seed: int) -> list[tuple[int, dict[str, Any]]]:
-    """All frames and their places at random, but one of each camera in turn."""
+    """All frames with their places, in random order, but one of each camera in turn."""
     by_camera: dict[Any, list[int]] = {}
     for i in random.Random(seed).sample(range(len(dicts)), len(dicts)):
         by_camera.setdefault(dicts[i].get("camera_id"), []).append(i)
-    order = [
-        (turn, k, i)
-        for k, camera in enumerate(sorted(by_camera, key=str))
-        for turn, i in enumerate(by_camera[camera])
+    turns = zip_longest(*(by_camera[camera] for camera in sorted(by_camera, key=str)))
+    return [(i, dicts[i]) for turn in turns for i in turn if i is not None]
+
+
+def draw_dataset_sheet(
+    dicts: Sequence[dict[str, Any]], title: str, *, frames: int = 12, seed: int = 0
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB: so many `frames` at random, spread over the cameras.
+
+    Labelled persons have their own colours, and their ids; unlabelled ones are grey, regions to
+    ignore white. Unreadable frames are skipped; UserError if none can be read.
+    """
+    tiles = []
+    for _, d in sample_frames(dicts, seed):
+        try:
+            image = read_image(d["file_name"])
+        except UserError:
+            continue  # the report of the pictures names it
+        camera = f"camera {d['camera_id']}, " if d.get("camera_id") is not None else ""
+        caption = f"{camera}{d['image_id']}: {len(d['annotations'])} persons"
+        tiles.append((draw_boxes(image, _person_boxes(d), TILE_WIDTH), caption))
+        if len(tiles) == frames:
+            break
+    if not tiles:
+        raise UserError(
+            "no frame can be read, so no sheet can be drawn; check the paths of the pictures"
+        )
+    return sheet(tiles, title, COLUMNS)
+
+
+def _person_boxes(d: dict[str, Any]) -> list[LabelledBox]:
+    """The annotations of a frame, unlabelled ones below, and under them regions to ignore."""
+    annotations = sorted(d["annotations"], key=lambda a: a["person_id"] >= 0)
+    regions = [LabelledBox(box, IGNORED, "ignored") for box in d.get("ignore_regions", ())]
+    return regions + [
+        LabelledBox(
+            a["bbox"],
+            person_style(a["person_id"]),
+            str(a["person_id"]) if a["person_id"] >= 0 else "",
+        )
+        for a in annotations
     ]
-    return [(i, dicts[i]) for _, _, i in sorted(order)]

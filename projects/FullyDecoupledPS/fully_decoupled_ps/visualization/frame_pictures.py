@@ -17,7 +17,6 @@ TILE_WIDTH = 640
 COLUMNS = 2
 GROUND_TRUTH = BoxStyle((255, 255, 255), dashed=True)  # beside noise of any colour
 
-Read = Callable[[str], np.ndarray]
 # n noisy copies: M boxes and the picture's (height, width) -> M * (n + 1) boxes, the M first
 BoxNoise = Callable[[Boxes, tuple], Boxes]
 
@@ -30,30 +29,25 @@ def draw_detections(
     score_thresh: float = 0.5,
     frames: int = FRAMES,
     seed: int = 0,
-    read: Read = read_image,
 ) -> np.ndarray:
-    """
-    Args:
-        dicts: dataset dicts, in the order of the predictions.
+    """(H, W, 3) uint8 RGB: frames drawn with `seed`, of each camera in turn.
 
-    Returns:
-        (H, W, 3) uint8 RGB: frames drawn with `seed`, of each camera in turn; detections blue with
-        their score, annotated persons dashed amber.
+    Detections are blue with their score, annotated persons dashed amber. `dicts` are in the order
+    of the predictions.
     """
     detections = predictions.detections
     tiles = []
     for i, d in sample_frames(dicts, seed)[:frames]:
-        rows = np.arange(detections.offsets[i], detections.offsets[i + 1])
-        rows = rows[detections.scores[rows] >= score_thresh]
-        boxes = [LabelledBox(a["bbox"], MISSED) for a in d["annotations"]]
-        boxes += [
-            LabelledBox(detections.boxes[k], QUERY, f"{detections.scores[k]:.2f}") for k in rows
+        rows = slice(detections.offsets[i], detections.offsets[i + 1])
+        found = [
+            LabelledBox(box, QUERY, f"{score:.2f}")
+            for box, score in zip(detections.boxes[rows], detections.scores[rows])
+            if score >= score_thresh
         ]
-        caption = (
-            f"{d['image_id']}: {len(rows)} detections, {len(d['annotations'])} persons annotated"
-        )
-        image = read(d["file_name"])
-        tiles.append((draw_boxes(image, boxes, TILE_WIDTH), caption))
+        persons = [LabelledBox(a["bbox"], MISSED) for a in d["annotations"]]
+        caption = f"{d['image_id']}: {len(found)} detections, {len(persons)} persons annotated"
+        picture = draw_boxes(read_image(d["file_name"]), persons + found, TILE_WIDTH)
+        tiles.append((picture, caption))
     return sheet(tiles, title, COLUMNS)
 
 
@@ -64,7 +58,6 @@ def draw_box_noise(
     *,
     frames: int = FRAMES,
     seed: int = 0,
-    read: Read = read_image,
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB: frames with persons; true boxes dashed white, noisy ones coloured."""
     with_persons = [d for d in dicts if d["annotations"]]
@@ -72,17 +65,11 @@ def draw_box_noise(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for _, d in sample_frames(with_persons, seed)[:frames]:
-            image = read(d["file_name"])
-            noisy = _noisy_boxes(d, box_noise)
+            gt = Boxes(torch.tensor([a["bbox"] for a in d["annotations"]], dtype=torch.float32))
+            noisy = box_noise(gt, (d["height"], d["width"])).tensor[len(gt) :].tolist()
             boxes = [LabelledBox(a["bbox"], GROUND_TRUTH) for a in d["annotations"]]
-            thin = [(box, person_style(k).color) for k, box in noisy]
+            thin = [(box, person_style(k % len(gt)).color) for k, box in enumerate(noisy)]
             caption = f"{d['image_id']}: {len(boxes)} persons, {len(noisy)} noisy boxes"
-            tiles.append((draw_boxes(image, boxes, TILE_WIDTH, thin), caption))
+            picture = draw_boxes(read_image(d["file_name"]), boxes, TILE_WIDTH, thin)
+            tiles.append((picture, caption))
     return sheet(tiles, title, COLUMNS)
-
-
-def _noisy_boxes(d: dict[str, Any], box_noise: BoxNoise) -> list[tuple]:
-    """(place of the annotation, noisy box) of a frame."""
-    gt = Boxes(torch.tensor([a["bbox"] for a in d["annotations"]], dtype=torch.float32))
-    noisy = box_noise(gt, (d["height"], d["width"])).tensor[len(gt) :]
-    return [(k % len(gt), box.tolist()) for k, box in enumerate(noisy)]

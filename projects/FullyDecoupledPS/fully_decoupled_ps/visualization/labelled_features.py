@@ -29,9 +29,8 @@ class LabelledFeatures:
     def take(self, rows: np.ndarray) -> "LabelledFeatures":
         """Those in `rows`, ascending places."""
         cameras = [self.cameras[i] for i in rows]
-        return LabelledFeatures(
-            self.features[rows], self.person_ids[rows], self.frames[rows], cameras
-        )
+        arrays = (self.features, self.person_ids, self.frames)
+        return LabelledFeatures(*(array[rows] for array in arrays), cameras)
 
 
 def labelled_features(

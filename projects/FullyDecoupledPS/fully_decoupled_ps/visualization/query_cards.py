@@ -1,83 +1,22 @@
 """Which queries the report shows, and what it says and draws of each."""
 
-import base64
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
 
-from ..errors import UserError
+from ..evaluation.query_results import NOT_DETECTED, NUM_HITS, PathLike, Record
 from ..utils.boxes import iou
 from . import visualizer
-from .visualizer import Record
+from .visualizer import picture
 
-PathLike = str | Path
 Read = Callable[[str], np.ndarray]
 
 NUM_QUERIES = 12
 NUM_HARDEST = 4
-NUM_HITS = 10
 NUM_MISSED = 8  # missed appearances drawn per query; the rest are counted
-JPEG_QUALITY = 80
 MISSED_CROP = (96, 192)
 FRAME_WIDTH = 160
-
-FRAME_FIELDS = ("image_id", "file_name", "camera_id", "bbox")
-FILE_FIELDS = ("dataset", "protocol", "score_thresh", "queries")
-QUERY_FIELDS = (
-    *("query_id", *FRAME_FIELDS, "person_id", "ap", "first_hit_rank", "num_gt", "num_tp"),
-    *("hits", "missed"),
-)
-HIT_FIELDS = ("rank", *FRAME_FIELDS, "similarity")
-MISSED_FIELDS = (*FRAME_FIELDS, "reason")
-
-
-def read_json(path: PathLike, what: str) -> Record:
-    """The JSON object in file `path`; UserError, naming it and `what` it should be, otherwise."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{what} {str(path)!r} cannot be read ({error.strerror}): run the evaluation first"
-        ) from error
-    except ValueError as error:
-        raise UserError(
-            f"{what} {str(path)!r} is not valid JSON ({error}): evaluate again"
-        ) from error
-    if not isinstance(content, dict):
-        raise UserError(f"{what} {str(path)!r} is not a JSON object: evaluate again")
-    return content
-
-
-def load_queries(path: PathLike) -> Record:
-    """The evaluator's `queries_<protocol>.json`, its version and fields checked.
-
-    Raises UserError naming the file and the first field that is missing.
-    """
-    content = read_json(path, "query results")
-    if content.get("version") != 1:
-        raise UserError(
-            f"query results {str(path)!r}: version is {content.get('version')!r}, and 1 is what "
-            "this code reads: evaluate again with it"
-        )
-    for where, record, fields in _records(content):
-        for field in fields:
-            if field not in record:
-                raise UserError(
-                    f"query results {str(path)!r}: {where} has no field {field!r}: evaluate again"
-                )
-    return content
-
-
-def _records(content: Record) -> Iterator[tuple[str, Record, Sequence[str]]]:
-    """Every record of the file: what it is, itself, and the fields that it must have."""
-    yield "the file", content, FILE_FIELDS
-    for i, query in enumerate(content["queries"]):
-        yield f"queries[{i}]", query, QUERY_FIELDS
-        for kind, fields in (("hits", HIT_FIELDS), ("missed", MISSED_FIELDS)):
-            for j, record in enumerate(query[kind]):
-                yield f"queries[{i}].{kind}[{j}]", record, fields
 
 
 def select_queries(
@@ -120,14 +59,11 @@ def query_card(query: Record, read: Read) -> Record:
     name = f"query {query['query_id']}"
     first, hits = query["first_hit_rank"], query["hits"][:NUM_HITS]
     found = {hit["image_id"]: hit["rank"] for hit in hits if hit.get("correct")}
-    if first is None:
-        status = ("missing", "never found")
-    elif first > len(hits):
-        status = ("missing", f"first right hit at rank {first}, below those shown")
-    else:
-        status = ("found" if first == 1 else "late", f"first right hit at rank {first}")
+    status = ("found" if first == 1 else "late", first_hit(query))
+    if first is None or first > len(hits):
+        status = ("missing", first_hit(query) + ", below those shown" * (first is not None))
     view = visualizer.draw_query(read(query["file_name"]), query)
-    missed = sorted(query["missed"], key=lambda m: m["reason"] != "not detected")
+    missed = sorted(query["missed"], key=lambda m: m["reason"] != NOT_DETECTED)
     return {
         "query": query,
         "status": status,
@@ -145,18 +81,13 @@ def hit_card(hit: Record, found_at: int | None, name: str, read: Read) -> Record
     """
     image = read(hit["file_name"])
     verdict, note = judge(hit, found_at)
+    alt = f"Hit {hit['rank']} of {name}, {place(hit)}: {verdict}"
+    crop = picture(visualizer.draw_hit(image, hit), alt)
     frame = None
     if note and found_at is None:
         view = visualizer.draw_frame(image, hit, FRAME_WIDTH)
         frame = picture(view, f"The whole frame of hit {hit['rank']}: {note}")
-    alt = f"Hit {hit['rank']} of {name}, {place(hit)}: {verdict}"
-    return {
-        "hit": hit,
-        "verdict": verdict,
-        "note": note,
-        "picture": picture(visualizer.draw_hit(image, hit), alt),
-        "frame": frame,
-    }
+    return {"hit": hit, "verdict": verdict, "note": note, "picture": crop, "frame": frame}
 
 
 def judge(hit: Record, found_at: int | None) -> tuple[str, str]:
@@ -184,21 +115,16 @@ def missed_card(missed: Record, name: str, read: Read) -> Record:
     """An appearance of the query person that is not among the hits, with the evaluator's reason."""
     view = visualizer.draw_missed(read(missed["file_name"]), missed, MISSED_CROP)
     alt = f"Appearance missed for {name}, {place(missed)}: {missed['reason']}"
-    return {
-        "missed": missed,
-        "reason": missed["reason"],
-        "picture": picture(view, alt),
-    }
+    return {"missed": missed, "picture": picture(view, alt)}
+
+
+def first_hit(query: Record) -> str:
+    """The rank of the first right hit, in words."""
+    rank = query["first_hit_rank"]
+    return "never found" if rank is None else f"first right hit at rank {rank}"
 
 
 def place(record: Record) -> str:
     """Camera, if known, and frame, in words."""
     camera = record.get("camera_id")
     return (f"camera {camera}, " if camera is not None else "") + str(record["image_id"])
-
-
-def picture(view: np.ndarray, alt: str) -> Record:
-    """Attributes of an <img> that holds its JPEG itself."""
-    data = base64.b64encode(visualizer.encode_image(view, ".jpg", JPEG_QUALITY)).decode()
-    height, width = view.shape[:2]
-    return {"src": f"data:image/jpeg;base64,{data}", "width": width, "height": height, "alt": alt}

@@ -7,23 +7,15 @@ colour-histogram matcher (the floor) and the same network before its re-id train
 
 import logging
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from ..data.images import read_image
+from ..evaluation.query_results import PathLike, Record, load_queries, read_json
+from ..evaluation.scoring import SUFFIX
 from . import curves
 from .html_templates import template_environment
-from .query_cards import (
-    NUM_HARDEST,
-    PathLike,
-    Record,
-    find_image,
-    load_queries,
-    query_card,
-    read_json,
-    select_queries,
-)
+from .query_cards import NUM_HARDEST, find_image, query_card, select_queries
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +27,7 @@ TRAINED = "This network"
 UNTRAINED = "Same network before its re-id training"
 FLOOR = "Floor: colour histograms of the true boxes"
 
-# How the evaluator ends the name of a search task that is not scored in the plain way.
-VARIANT = re.compile(
-    r"(?:_score(?P<score>[\d.]+))?(?P<cbgm>_cbgm)?(?P<cws>_cws)?(?P<gt>_gt_boxes)?$"
-)
+# Group of SUFFIX -> what it says of a search.
 VARIANT_WORDS = {
     "score": "detections from a score of {}",
     "cbgm": "context matching",
@@ -83,9 +72,8 @@ def write_report(
     # a query whose person is nowhere in its gallery can neither be found nor missed
     ranking = [query for query in content["queries"] if query["num_gt"]]
     ranking.sort(key=lambda query: (-query["ap"], query["query_id"]))
-    shown = select_queries(ranking)
-    shown_ids = {query["query_id"] for query in shown}
-    shown_at = [i for i, query in enumerate(ranking) if query["query_id"] in shown_ids]
+    shown_at = select_queries(range(len(ranking)))
+    shown = [ranking[i] for i in shown_at]
 
     def read(file_name: str):
         return read_image(find_image(file_name, image_root))
@@ -120,24 +108,22 @@ def write_report(
 
 
 def headline(metrics: Record, references: Mapping[str, Record | None]) -> list[Record]:
-    """The figures to see first: [{"title", "bars": [(label, percent or None, text, is_ours)]}]."""
-    tiles = []
-    for title, key in (("Search mAP", "mAP"), ("Search top-1", "top1")):
-        bars = [_bar(TRAINED, metrics, "search", key, ours=True)]
-        bars += [_bar(name, other, "search", key) for name, other in references.items()]
-        tiles.append({"title": title, "bars": bars})
-    bars = [
-        _bar("Average precision", metrics, "detection", "AP", ours=True),
-        _bar("Recall", metrics, "detection", "recall", ours=True),
+    """The figures to see first: [{"title", "bars": [{"label", "width", "text", "ours"}]}]."""
+
+    def bar(label: str, source: Record | None, group: str, key: str) -> Record:
+        value = (source or {}).get(group, {}).get(key)
+        width = 0 if value is None or not math.isfinite(value) else value
+        text = "not run" if source is None else percent(value)
+        return {"label": label, "width": width, "text": text, "ours": source is metrics}
+
+    networks = {TRAINED: metrics, **references}
+    tiles = [
+        {"title": title, "bars": [bar(name, m, "search", key) for name, m in networks.items()]}
+        for title, key in (("Search mAP", "mAP"), ("Search top-1", "top1"))
     ]
-    return tiles + [{"title": "Detection, IoU 0.5", "bars": bars}]
-
-
-def _bar(label: str, metrics: Record | None, group: str, key: str, ours: bool = False) -> Record:
-    value = (metrics or {}).get(group, {}).get(key)
-    known = value is not None and math.isfinite(value)
-    text = "not run" if metrics is None else percent(value)
-    return {"label": label, "width": value if known else 0, "text": text, "ours": ours}
+    figures = {"Average precision": "AP", "Recall": "recall"}
+    bars = [bar(label, metrics, "detection", key) for label, key in figures.items()]
+    return [*tiles, {"title": "Detection, IoU 0.5", "bars": bars}]
 
 
 def result_tables(metrics: Record, references: Mapping[str, Record | None]) -> list[Record]:
@@ -146,22 +132,28 @@ def result_tables(metrics: Record, references: Mapping[str, Record | None]) -> l
     [{"caption", "columns": [heading], "parts": [(heading, rows)]}], a row being (label, its cells
     or None if it was not run, whether it is the trained network's).
     """
+
+    def row(label: str, source: Record | None, group: str, keys: Mapping[str, str]) -> tuple:
+        values = {} if source is None else source.get(group, {})
+        cells = None if source is None else [percent(values.get(key)) for key in keys]
+        return label, cells, source is metrics
+
     keys = {"mAP": "mAP", "top1": "top-1", "top5": "top-5", "top10": "top-10"}
     groups: dict[str, list[tuple[str, str]]] = {}  # plain name -> (name, label) of its variants
     for group in metrics:
-        if group.split("_")[0] == "search":
+        if group.startswith("search"):
             plain, label = _variant(group)
             groups.setdefault(plain, []).append((group, label))
     parts = []
     for plain, variants in groups.items():
-        rows = [(label, _cells(metrics, group, keys), True) for group, label in variants]
-        rows += [(name, _cells(other, plain, keys), False) for name, other in references.items()]
+        rows = [row(label, metrics, group, keys) for group, label in variants]
+        rows += [row(name, other, plain, keys) for name, other in references.items()]
         parts.append((_gallery(plain, metrics), rows))
     tables = [{"caption": "Search", "columns": list(keys.values()), "parts": parts}]
     if "detection" in metrics:
         keys = {"AP": "AP", "recall": "recall"}
-        rows = [(TRAINED, _cells(metrics, "detection", keys), True)]
-        rows.append((UNTRAINED, _cells(references[UNTRAINED], "detection", keys), False))
+        rows = [row(TRAINED, metrics, "detection", keys)]
+        rows.append(row(UNTRAINED, references[UNTRAINED], "detection", keys))
         parts = [("All persons, IoU 0.5", rows)]
         tables.append({"caption": "Detection", "columns": list(keys.values()), "parts": parts})
     return tables
@@ -169,7 +161,7 @@ def result_tables(metrics: Record, references: Mapping[str, Record | None]) -> l
 
 def _variant(group: str) -> tuple[str, str]:
     """A search task's name without the variant, and the variant in words."""
-    match = VARIANT.search(group)
+    match = SUFFIX.search(group)
     words = [text.format(match[key]) for key, text in VARIANT_WORDS.items() if match[key]]
     return group[: match.start()], TRAINED + (", with " if words else "") + " and ".join(words)
 
@@ -179,12 +171,6 @@ def _gallery(group: str, metrics: Record) -> str:
     main = next(iter(metrics.get("counts", {}).get("queries", {})), "main")
     protocol = group[len("search_") :] or main
     return f"{protocol.replace('_', ' ').capitalize()} gallery"
-
-
-def _cells(metrics: Record | None, group: str, keys: Mapping[str, str]) -> list[str] | None:
-    if metrics is None:
-        return None
-    return [percent(metrics.get(group, {}).get(key)) for key in keys]
 
 
 def percent(value: float | None) -> str:

@@ -1,9 +1,9 @@
-"""How similar boxes of the same and of different persons are: two histograms that should part."""
+"""How similar boxes of the same and of different persons are: their histograms should lie apart."""
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from .figures import new_axes, to_image
+from ..utils.figures import new_axes, to_image
 from .labelled_features import LabelledFeatures
 
 MAX_BOXES = 2000  # drawn; their pairs are two million

@@ -14,10 +14,10 @@ from detectron2.utils.events import EventStorage, get_event_storage
 from ..errors import UserError
 from ..evaluation import PersonSearchEvaluator
 from ..evaluation.predictions import Predictions
+from ..evaluation.query_results import load_queries
 from .embedding_map import draw_embedding_map
 from .frame_pictures import BoxNoise, draw_box_noise, draw_detections
 from .labelled_features import labelled_features
-from .query_cards import load_queries
 from .similarity_histograms import draw_similarity_histograms
 from .worst_queries import draw_worst_queries
 
@@ -94,11 +94,7 @@ class EvaluatorWithPictures(PersonSearchEvaluator):
         return drawn
 
     def _main_queries(self) -> list[dict[str, Any]]:
-        protocol = next(iter(self.dataset.protocols))
-        if self.options.gallery_sizes:
-            (size, *_) = self.options.gallery_sizes
-            sizes = {self.dataset.gallery_size(p): p for p in self.dataset.protocols}
-            protocol = sizes[size]
+        protocol = self.dataset.protocol_names(self.options.gallery_sizes)[0]
         path = os.path.join(self.output_dir, f"queries_{protocol}.json")
         return load_queries(path)["queries"]
 

@@ -7,6 +7,7 @@ truth is known, `correct` and `gt_bbox`. Where there are `camera_id` and `time` 
 says them; a hit that is `weak` is drawn pale, its box grey.
 """
 
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,13 @@ def encode_image(image: np.ndarray, extension: str = ".png", quality: int = 80) 
     return cv2.imencode(extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
+def picture(view: np.ndarray, alt: str) -> Record:
+    """Attributes of an <img> that holds its JPEG itself."""
+    data = base64.b64encode(encode_image(view, ".jpg")).decode()
+    height, width = view.shape[:2]
+    return {"src": f"data:image/jpeg;base64,{data}", "width": width, "height": height, "alt": alt}
+
+
 def crop_window(box: Box, image: np.ndarray, size: Size = CROP_SIZE) -> tuple[int, int, int, int]:
     """The part of `image` to show around `box`, XYXY, with the proportions of `size`.
 
@@ -75,7 +83,11 @@ def _place(center: float, length: int, limit: int) -> int:
 
 
 def draw_view(
-    image: np.ndarray, window: Box, size: Size, boxes: Sequence[tuple[Box, BoxStyle]]
+    image: np.ndarray,
+    window: Box,
+    size: Size,
+    boxes: Sequence[tuple[Box, BoxStyle]],
+    pale: bool = False,
 ) -> np.ndarray:
     """The `window` (whole pixels) of `image`, scaled to `size`, with `boxes` drawn, last on top.
 
@@ -89,6 +101,8 @@ def draw_view(
     view = cv2.copyMakeBorder(view, *margins, cv2.BORDER_CONSTANT, value=PADDING_COLOR)
     shrinks = size[0] < x1 - x0
     view = cv2.resize(view, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    if pale:
+        view = (view * (1 - PALE) + 255 * PALE).astype(np.uint8)
     scale = np.array([size[0] / (x1 - x0), size[1] / (y1 - y0)])
     for box, style in boxes:
         corners = (np.reshape(box, (2, 2)) - (x0, y0)) * scale
@@ -116,8 +130,6 @@ def _draw_box(view: np.ndarray, corners: np.ndarray, style: BoxStyle) -> None:
 
 def _draw_mark(view: np.ndarray, style: BoxStyle) -> None:
     """A badge with the style's tick or cross in the top left corner."""
-    if style.mark is None:
-        return
     cv2.rectangle(view, (0, 0), (25, 25), style.color, -1)
     cv2.rectangle(view, (0, 0), (25, 25), (255, 255, 255), 1)
     if style.mark == "tick":
@@ -153,33 +165,31 @@ def draw_hit(image: np.ndarray, hit: Record, size: Size = CROP_SIZE) -> np.ndarr
     Where a wrong hit's crop shows the query person's true box, that is dashed amber. A weak hit is
     pale.
     """
-    window = crop_window(hit["bbox"], image, size)
-    if hit_style(hit) is WEAK:
-        view = draw_view(image, window, size, [])
-        view = (view * (1 - PALE) + 255 * PALE).astype(np.uint8)
-        return draw_view(view, (0, 0, *size), size, [(_in_window(hit["bbox"], window, size), WEAK)])
-    view = draw_view(image, window, size, hit_boxes(hit))
-    _draw_mark(view, hit_style(hit))
+    window, style = crop_window(hit["bbox"], image, size), hit_style(hit)
+    view = draw_view(image, window, size, hit_boxes(hit), pale=style is WEAK)
+    if style.mark:
+        _draw_mark(view, style)
     return view
-
-
-def _in_window(box: Box, window: Box, size: Size) -> Box:
-    """`box` in pixels of a view of `window`."""
-    scale = np.array([size[0] / (window[2] - window[0]), size[1] / (window[3] - window[1])])
-    return ((np.reshape(box, (2, 2)) - window[:2]) * scale).ravel().tolist()
 
 
 def draw_missed(image: np.ndarray, missed: Record, size: Size = CROP_SIZE) -> np.ndarray:
     """An appearance of the query person that is not among the hits: a dashed amber box."""
-    boxes = [(missed["bbox"], MISSED)]
-    return draw_view(image, crop_window(missed["bbox"], image, size), size, boxes)
+    window = crop_window(missed["bbox"], image, size)
+    return draw_view(image, window, size, [(missed["bbox"], MISSED)])
+
+
+def draw_whole(
+    image: np.ndarray, width: int, boxes: Sequence[tuple[Box, BoxStyle]] = ()
+) -> np.ndarray:
+    """The whole `image`, `width` pixels wide, with `boxes`."""
+    height, full_width = image.shape[:2]
+    size = (width, max(round(height * width / full_width), 1))
+    return draw_view(image, (0, 0, full_width, height), size, boxes)
 
 
 def draw_frame(image: np.ndarray, hit: Record, width: int = 2 * CROP_SIZE[0]) -> np.ndarray:
-    """The hit's whole frame with the boxes of `hit_boxes`, `width` pixels wide."""
-    height, full_width = image.shape[:2]
-    size = (width, max(round(width * height / full_width), 1))
-    return draw_view(image, (0, 0, full_width, height), size, hit_boxes(hit))
+    """The hit's whole frame with the boxes of `hit_boxes`."""
+    return draw_whole(image, width, hit_boxes(hit))
 
 
 def ranked_montage(
@@ -197,23 +207,21 @@ def ranked_montage(
     record has them. `read` gets a record's `file_name` and returns its frame. All are in one row,
     or in rows of `columns`, with `legend` below; `encode_image` makes a file of it.
     """
-    queries = [query] if isinstance(query, dict) else list(query)
+    queries = [query] if isinstance(query, dict) else query
     tiles = [_captioned(draw_query(read(q["file_name"]), q, size), "searched", q) for q in queries]
     for hit in hits:
         text = f"{hit['rank']}:  {hit['similarity']:.3f}" + ("  weak" if hit.get("weak") else "")
         tiles.append(_captioned(draw_hit(read(hit["file_name"]), hit, size), text, hit))
     columns = min(columns or len(tiles), len(tiles))
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
-    rows = [_row(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    gap = np.full((tiles[0].shape[0], 6, 3), 255, np.uint8)
+    rows = []
+    for start in range(0, len(tiles), columns):
+        first, *others = tiles[start : start + columns]
+        rows.append(np.hstack([first, *(part for tile in others for part in (gap, tile))]))
     if legend:
         rows.append(draw_caption(["", legend], (rows[0].shape[1], 2 * LINE_HEIGHT + 6)))
     return np.concatenate(rows)
-
-
-def _row(tiles: Sequence[np.ndarray]) -> np.ndarray:
-    gap = np.full((tiles[0].shape[0], 6, 3), 255, np.uint8)
-    row = [part for tile in tiles for part in (tile, gap)]
-    return np.concatenate(row[:-1], axis=1)
 
 
 def _captioned(view: np.ndarray, text: str, record: Record) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The queries that fared worst, each beside its first hits."""
+"""The queries of the lowest average precision, each beside its first hits."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from ..data.images import read_image
 from ..errors import UserError
 from .frame_boxes import MARGIN, PAPER, text_line
-from .query_cards import place
+from .query_cards import first_hit, place
 from .visualizer import ranked_montage
 
 COUNT = 8
@@ -28,17 +28,11 @@ def draw_worst_queries(
     hits: int = HITS,
     read: Callable[[str], np.ndarray] = read_image,
 ) -> np.ndarray:
-    """
-    Args:
-        queries: records of a `queries_<protocol>.json`.
-        read: returns the RGB frame of a `file_name`.
+    """(H, W, 3) uint8 RGB: one row per query, its picture and its first hits.
 
-    Returns:
-        (H, W, 3) uint8 RGB: one row per query, its picture and its first hits: green with a tick if
-        right, red with a cross if wrong, dashed where the person really stands.
-
-    Raises:
-        UserError: there is no query, or a picture can't be read.
+    Hits are green with a tick if right, red with a cross if wrong, dashed where the person really
+    stands. `queries` are records of a `queries_<protocol>.json`; `read` returns the RGB frame of a
+    `file_name`. Raises UserError if there is no query, or a picture can't be read.
     """
     worst = worst_queries(queries, count)
     if not worst:
@@ -57,9 +51,8 @@ def draw_worst_queries(
 
 
 def _caption(query: dict[str, Any]) -> str:
-    first = query["first_hit_rank"]
-    found = "never found" if first is None else f"first right hit at rank {first}"
     return (
         f"query {query['query_id']}, person {query['person_id']}, {place(query)}: "
-        f"AP {100 * query['ap']:.1f}, {found}, {query['num_tp']} of {query['num_gt']} detected"
+        f"AP {100 * query['ap']:.1f}, {first_hit(query)}, {query['num_tp']} of {query['num_gt']} "
+        "detected"
     )

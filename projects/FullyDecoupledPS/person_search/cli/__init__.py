@@ -1,1 +1,1 @@
-"""The command ``person-search``: one module a subcommand."""
+"""The command ``person-search``: one module per subcommand."""

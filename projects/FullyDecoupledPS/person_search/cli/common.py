@@ -4,6 +4,9 @@ import argparse
 
 from fully_decoupled_ps.utils.arguments import number
 
+from ..index import Filters
+from ..search.filters import make_filters
+
 
 def add_index_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -67,12 +70,6 @@ def add_filter_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_filters(args: argparse.Namespace):
-    """:class:`Filters` of :func:`add_filter_arguments`'s options.
-
-    Raises:
-        UserError: if a time is invalid, the last one before the first, or the score out of range.
-    """
-    from ..search.filters import make_filters
-
+def read_filters(args: argparse.Namespace) -> Filters:
+    """Those of :func:`add_filter_arguments`'s options."""
     return make_filters(args.camera, args.start, args.end, args.min_score)

@@ -8,14 +8,27 @@
   person-search forget --index DIR --undo 1234567             let somebody of that list back in
 
 A similarity is no proof of identity, so that with --query the persons are listed first, and are
-only removed with --yes. The files themselves stay. So that nobody comes back when a file is
-touched, copied or indexed with other settings, the index remembers the content of the file (a
-hash), the frame and the box, and no feature. Exit status: 0; 1 if somebody may come back because
+only removed with --yes. The files themselves stay. The index remembers the content of the file (a
+hash), the frame and the box, and no feature, so that nobody comes back when a file is touched,
+copied or indexed with other settings. Exit status: 0; 1 if somebody may come back because
 the content of a file could not be read (it is listed); 2 for a mistake in the command.
 """
 
 import argparse
 import logging
+import os
+
+from tabulate import tabulate
+
+from fully_decoupled_ps.utils.arguments import number, whole_number
+from fully_decoupled_ps.utils.names import printable
+
+from ..errors import UserError
+from ..index import open_index
+from ..media.times import format_time
+from ..search.filters import check_cameras
+from .common import add_filter_arguments, add_index_argument, add_model_arguments, read_filters
+from .query import add_query_arguments
 
 HELP = "remove persons from an index for good"
 
@@ -26,11 +39,6 @@ MAX_HITS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from fully_decoupled_ps.utils.arguments import number, whole_number
-
-    from .common import add_filter_arguments, add_index_argument, add_model_arguments
-    from .query import add_query_arguments
-
     add_index_argument(parser)
     parser.add_argument(
         "--frame",
@@ -70,9 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..errors import UserError
-    from ..index import open_index
-
     asked = bool(args.person or args.frame or args.images)
     if asked + args.list + bool(args.undo) > 1:
         raise UserError("--list, --undo and who is forgotten are commands of their own; name one")
@@ -87,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _forget(args: argparse.Namespace, index) -> int:
-    from ..search.forgetting import make_tombstones
+    from ..search.forgetting import Target, make_tombstones
 
     sources = index.sources()
     persons = [index.person(person_id) for person_id in args.person]
@@ -98,19 +103,21 @@ def _forget(args: argparse.Namespace, index) -> int:
             logger.info("Nobody has been removed; --yes removes the %d listed", len(found))
             return 0
         persons += found
-    targets += [_target(person.frame, person.box) for person in persons]
+    for person in persons:
+        f = person.frame
+        targets.append(Target(f.path, f.pts is not None, f.pts, person.box, f.checksum))
     tombstones = make_tombstones(targets, sources)
     ids = {person.person_id for person in persons} | set(in_frames)
     removed = index.forget(sorted(ids), tombstones.all)
     logger.info("%d persons have been removed from index %s", removed, index.location)
-    # of a file that is not there nothing is left but a name
+    # of a missing file nothing but its name could be remembered
     gone = [t.path for t in targets if t.pts is None and t.box is None]
     index.remove_files(path for path in gone if path in tombstones.unreadable)
     return _tell_problems({**tombstones.changed, **tombstones.unreadable})
 
 
 def _tell_problems(problems: dict[str, str]) -> int:
-    """Log whose content is not known; returns the exit status."""
+    """Log the files whose content is not known; returns the exit status."""
     if not problems:
         return 0
     logger.warning(
@@ -123,15 +130,8 @@ def _tell_problems(problems: dict[str, str]) -> int:
     return 1
 
 
-def _target(frame, box=None):
-    from ..search.forgetting import Target
-
-    return Target(frame.path, frame.pts is not None, frame.pts, box, frame.checksum)
-
-
 def _in_frames(names: list[str], index, sources) -> tuple[list, list[int]]:
     """The targets of ``--frame``, and the ids of the persons in them."""
-    from ..errors import UserError
     from ..search.forgetting import Target
     from ..search.query import split_name
 
@@ -157,16 +157,14 @@ def _in_frames(names: list[str], index, sources) -> tuple[list, list[int]]:
 
 
 def _file(name: str, sources) -> list[str]:
-    """The file of the index, also if a link to it is named."""
+    """The file of the index, or none; ``name`` may be a link to it."""
     from ..search.query import absolute_paths
 
     return [path for path in absolute_paths(name) if path in sources][:1]
 
 
 def _files_below(name: str, sources) -> list[str]:
-    """Those of the index below a folder, also if a link to it is named."""
-    import os
-
+    """The files of the index below a folder; ``name`` may be a link to it."""
     from ..search.query import absolute_paths
 
     roots = tuple(os.path.join(path, "") for path in absolute_paths(name))
@@ -174,12 +172,6 @@ def _files_below(name: str, sources) -> list[str]:
 
 
 def _list(index) -> int:
-    from tabulate import tabulate
-
-    from fully_decoupled_ps.utils.names import printable
-
-    from ..media.times import format_time
-
     rows = [
         (
             *(t.tombstone_id, format_time(t.forgotten_at)),
@@ -194,17 +186,16 @@ def _list(index) -> int:
 
 
 def _undo(ids: list[int], index) -> int:
-    from ..errors import UserError
     from ..search.forgetting import lift_tombstones
 
     known = {tombstone.tombstone_id: tombstone for tombstone in index.tombstones()}
-    for number in ids:
-        if number not in known:
+    for asked in ids:
+        if asked not in known:
             raise UserError(
-                f"--undo {number}: nobody of that id was forgotten from index {index.location}; "
+                f"--undo {asked}: nobody of that id was forgotten from index {index.location}; "
                 "--list prints the ids"
             )
-    paths = lift_tombstones(index, [known[number] for number in ids])
+    paths = lift_tombstones(index, [known[asked] for asked in ids])
     logger.info(
         "%d are no longer kept out; they are found again when `index` next reads their files: %s",
         *(len(set(ids)), ", ".join(paths) or "none is in the index now"),
@@ -213,13 +204,8 @@ def _undo(ids: list[int], index) -> int:
 
 
 def _similar(args: argparse.Namespace, index) -> list:
-    """Print, and return, those at least as similar as asked."""
-    from tabulate import tabulate
-
-    from ..errors import UserError
-    from ..search.filters import check_cameras
-    from ..search.hit_records import text_rows
-    from .common import read_filters
+    """The persons that are at least as similar as asked; they are printed, too."""
+    from ..search.hit_records import COLUMNS, text_rows
     from .queries import check_queries, find_queries
 
     check_queries(args)
@@ -231,6 +217,5 @@ def _similar(args: argparse.Namespace, index) -> list:
     check_cameras(filters.cameras, index.cameras())
     hits = index.search(features, MAX_HITS, filters)
     hits = [hit for hit in hits if hit.similarity >= args.min_similarity]
-    columns, rows = text_rows(hits)
-    print(tabulate(rows, columns, disable_numparse=True))
+    print(tabulate(text_rows(hits), COLUMNS, disable_numparse=True))
     return [hit.person for hit in hits]

@@ -10,24 +10,27 @@ import argparse
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterable
+
+from fully_decoupled_ps.ready import DEFAULT_NETWORK
+from fully_decoupled_ps.utils.arguments import number, whole_number
+
+from ..errors import UserError
+from ..index import IndexInfo, find_info, open_index, read_tombstones
+from .common import add_index_argument, add_model_arguments
 
 HELP = "make or extend an index of the persons in pictures and videos"
 
 logger = logging.getLogger(__name__)
 
-# Frames a second: from one in 11 days to what the fastest cameras record.
+# Frames per second: from one in 11 days to what the fastest cameras record.
 MIN_FPS, MAX_FPS = 1e-6, 1000
 MAX_WORKERS = 1000
-# Why files can't be reached is told for so many folders.
+# Most reasons to list why files can't be reached; there is one per folder.
 MAX_REASONS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from fully_decoupled_ps.ready import DEFAULT_NETWORK
-    from fully_decoupled_ps.utils.arguments import number, whole_number
-
-    from .common import add_index_argument, add_model_arguments
-
     parser.add_argument(
         "paths", nargs="+", metavar="PATH", help="picture, video, or folder of such (recursive)"
     )
@@ -67,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prune",
         action="store_true",
         help="remove files that are gone from the folders named; those that can't be reached, and "
-        "those of a folder that is empty all at once, are told and kept",
+        "those of a folder that is suddenly empty, are reported and kept",
     )
     parser.add_argument(
         "--forgotten-from",
@@ -96,9 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..index import IndexInfo, find_info, open_index, read_tombstones
-    from ..media import find_files
     from ..media.files import PathReader
+    from ..media.finding import find_files
     from ..media.times import parse_time
     from ..network import choose_network, load_network
     from ..search.forgetting import take_over_tombstones
@@ -121,9 +123,8 @@ def run(args: argparse.Namespace) -> int:
     info = IndexInfo(
         network.fingerprint, network.dim, network.location, network.weights, num_shards
     )
-    thresh = network.score_thresh if args.score_thresh is None else args.score_thresh
     options = IndexingOptions(
-        score_thresh=thresh,
+        score_thresh=network.score_thresh if args.score_thresh is None else args.score_thresh,
         fps=args.fps,
         batch_size=args.batch_size,
         num_workers=args.workers,
@@ -137,14 +138,16 @@ def run(args: argparse.Namespace) -> int:
         return _tell(report, found, index)
 
 
-def _nothing_read(unreadable: dict[str, str]):
-    """The error of a command in which nothing was read; all but the first file are logged."""
-    from ..errors import UserError
-
+def _nothing_read(unreadable: dict[str, str]) -> UserError:
+    """The error of a command that read nothing; all but the first reason are logged."""
     first, *others = unreadable.values()
-    for reason in others:
-        logger.warning("  %s", reason)
+    _list(others)
     return UserError(first + (f" (and {len(others)} more, listed above)" if others else ""))
+
+
+def _list(reasons: Iterable[str]) -> None:
+    for reason in reasons:
+        logger.warning("  %s", reason)
 
 
 def _tell(report, found, index) -> int:
@@ -163,25 +166,29 @@ def _tell(report, found, index) -> int:
         )
     if found.passed_over:
         logger.info("passed over: %s", found.passed_over_text())
-    _tell_links(report)
+    kept = "they are kept, and --prune removes them"
+    for paths, done, why in (
+        (
+            sorted(report.other_names),
+            "links were passed over",
+            "the index has their files by another name",
+        ),
+        (
+            report.superseded,
+            "links were removed from the index",
+            "it has their files by their real path now",
+        ),
+        (report.gone, "files of the index are gone from the disk", kept),
+        (report.litter, "files of the index are in folders that are passed over now", kept),
+    ):
+        if paths:
+            logger.info("%d %s, %s for example: %s", len(paths), done, paths[0], why)
     for source, count in report.starts.most_common():
         logger.info(
-            "%d video(s) are taken to start at %s; --start or --time-pattern say it", count, source
+            "%d video(s) are taken to start at %s; --start or --time-pattern set it", count, source
         )
     for note, paths in report.notes.items():
         logger.warning("%d file(s) each of which %s; first: %s", len(paths), note, paths[0])
-    if report.gone:
-        logger.info(
-            "%d files of the index are gone from the disk, %s for one; they are kept, and "
-            "--prune removes them",
-            *(len(report.gone), report.gone[0]),
-        )
-    if report.litter:
-        logger.info(
-            "%d files of the index are in folders that are passed over now, %s for one; they are "
-            "kept, and --prune removes them",
-            *(len(report.litter), report.litter[0]),
-        )
     if report.unreachable:
         _tell_unreachable(report.unreachable, index)
     if report.stopped_by:
@@ -189,45 +196,28 @@ def _tell(report, found, index) -> int:
         return 128 + report.stopped_by
     unreadable = {**found.problems, **report.unreadable}
     if unreadable:
-        # the command was of nothing else
+        # none of the files that the command named was read
         if not (report.added or report.unchanged or report.incomplete or report.other_names):
             raise _nothing_read(unreadable)
         logger.warning("%d file(s) could not be read:", len(unreadable))
-        for reason in unreadable.values():
-            logger.warning("  %s", reason)
+        _list(unreadable.values())
     if report.incomplete:
         logger.warning(
             "%d video(s) could be read in part; what could be is in the index, and the same "
             "command tries again:",
             len(report.incomplete),
         )
-        for reason in report.incomplete.values():
-            logger.warning("  %s", reason)
+        _list(report.incomplete.values())
     return 1 if unreadable or report.incomplete or report.unreachable else 0
 
 
 def _tell_unreachable(unreachable: dict[str, str], index) -> None:
     logger.warning("%d file(s) of the index can't be reached and are kept:", len(unreachable))
     reasons = Counter(unreachable.values()).most_common()
-    for reason, count in reasons[:MAX_REASONS]:
-        logger.warning("  %d: %s", count, reason)
+    _list(f"{count}: {reason}" for reason, count in reasons[:MAX_REASONS])
     if len(reasons) > MAX_REASONS:
-        logger.warning("  and %d more reasons of the kind", len(reasons) - MAX_REASONS)
+        logger.warning("  and %d more such reasons", len(reasons) - MAX_REASONS)
     logger.warning(
         "If they are gone for good: person-search forget --index %s --frame FILE_OR_FOLDER",
         index.location,
     )
-
-
-def _tell_links(report) -> None:
-    if report.other_names:
-        logger.info(
-            "%d links were passed over, %s for one: the index has their files by another name",
-            *(len(report.other_names), min(report.other_names)),
-        )
-    if report.superseded:
-        logger.info(
-            "%d links were removed from the index, %s for one: it has their files by their "
-            "real path now",
-            *(len(report.superseded), report.superseded[0]),
-        )

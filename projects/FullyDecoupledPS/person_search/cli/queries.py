@@ -17,11 +17,7 @@ from ..search.query import (
 
 
 def check_queries(args: argparse.Namespace) -> None:
-    """Refuse pictures, boxes and points that do not go together.
-
-    Raises:
-        UserError: see there.
-    """
+    """Raise a UserError for pictures, boxes and points that do not go together."""
     if not args.images and not args.person:
         raise UserError("nobody is asked for; name a picture, or a person of the index (--person)")
     for option, values in (("--box", args.box), ("--point", args.point)):
@@ -33,11 +29,7 @@ def check_queries(args: argparse.Namespace) -> None:
 
 
 def check_output(option: str, path: str | None, endings: tuple[str, ...]) -> None:
-    """Refuse an output file, before any work, that has another ending, or whose folder is missing.
-
-    Raises:
-        UserError: see there.
-    """
+    """Raise a UserError for an output file with another ending or in a folder that is missing."""
     if not path:
         return
     if not path.lower().endswith(endings):

@@ -13,10 +13,15 @@ identity; pictures of hits below 0.5 are drawn pale.
 """
 
 import argparse
-import csv
-import json
 import logging
-import sys
+
+from tabulate import tabulate
+
+from fully_decoupled_ps.utils.arguments import whole_number
+
+from ..index import open_index
+from ..search.filters import check_cameras, describe_range
+from .common import add_filter_arguments, add_index_argument, add_model_arguments, read_filters
 
 HELP = "search an index for a person in a picture"
 
@@ -27,10 +32,6 @@ MAX_TOP = 1_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from fully_decoupled_ps.utils.arguments import whole_number
-
-    from .common import add_filter_arguments, add_index_argument, add_model_arguments
-
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture, or VIDEO#PTS")
     add_index_argument(parser)
     add_query_arguments(parser)
@@ -53,9 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_query_arguments(parser: argparse.ArgumentParser) -> None:
-    """What says who is searched, beside the pictures."""
-    from fully_decoupled_ps.utils.arguments import whole_number
-
+    """Options that name the person, beside the pictures."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--box", action="append", default=[], metavar="x0,y0,x1,y1", help="the person's box"
@@ -73,10 +72,7 @@ def add_query_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..index import open_index
-    from ..search.filters import check_cameras, describe_range
     from ..search.searching import own_detections, search_others
-    from .common import read_filters
     from .queries import check_output, check_queries, find_queries
 
     check_queries(args)
@@ -102,30 +98,25 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(args, queries, found) -> None:
-    from tabulate import tabulate
-
-    from ..search.hit_records import json_content, text_rows
+    from ..search.hit_records import COLUMNS, csv_text, json_text, text_rows
 
     if args.json:
-        print(json.dumps(json_content(args.index, queries, found.hits, found.own), indent=2))
-        return
-    columns, rows = text_rows(found.hits)
-    if args.csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-    elif rows:
-        print(tabulate(rows, columns, disable_numparse=True))
+        print(json_text(args.index, queries, found.hits, found.own))
+    elif args.csv:
+        print(csv_text(found.hits), end="")
+    elif found.hits:
+        print(tabulate(text_rows(found.hits), COLUMNS, disable_numparse=True))
 
 
 def _write_pictures(args, queries, hits) -> None:
-    from ..search.hit_records import picture_records
-    from ..search.search_pages import write_montage, write_page
+    from fully_decoupled_ps.predictor import replace_file
 
-    if not (args.html or args.montage):
-        return
-    records = picture_records(queries, hits)
+    from ..search.search_pages import make_montage, make_page
+
     if args.html:
-        write_page(args.html, *records, index=args.index)
+        replace_file(args.html, make_page(args.index, queries, hits))
+        logger.info("Written: %s", args.html)
     if args.montage:
-        write_montage(args.montage, *records)
+        extension = ".png" if args.montage.lower().endswith(".png") else ".jpg"
+        replace_file(args.montage, make_montage(queries, hits, extension))
+        logger.info("Written: %s", args.montage)

@@ -10,6 +10,12 @@ import argparse
 import logging
 import os
 
+from fully_decoupled_ps.utils.arguments import whole_number
+
+from ..errors import UserError
+from ..index import open_index
+from .common import add_index_argument, add_model_arguments
+
 HELP = "search an index on a local web page"
 
 logger = logging.getLogger(__name__)
@@ -18,10 +24,6 @@ DEFAULT_PORT = 7860
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from fully_decoupled_ps.utils.arguments import whole_number
-
-    from .common import add_index_argument, add_model_arguments
-
     add_index_argument(parser)
     parser.add_argument(
         "--host",
@@ -46,10 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..errors import UserError
-    from ..index import open_index
-
-    # read by Gradio when it is imported: nothing of a search is anybody else's business
+    # Gradio reads these when it is imported: no telemetry
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     try:
@@ -63,23 +62,13 @@ def run(args: argparse.Namespace) -> int:
 
     with open_index(args.index) as index, bind(args.host, args.port) as bound:
         network, reason = _load_network(args, index)
-        serve(
-            SearchService(index, network, reason),
-            bound,
-            args.host,
-            browser=args.open,
-            names=args.name,
-        )
+        service = SearchService(index, network, reason)
+        serve(service, bound, args.host, browser=args.open, names=args.name)
     return 0
 
 
 def _load_network(args: argparse.Namespace, index):
-    """The network, and why there is none.
-
-    Raises:
-        UserError: if one is asked for that is not there, or not the index's.
-    """
-    from ..errors import UserError
+    """The network, or None and why; a UserError if an option asked for one that can't be used."""
     from ..network import choose_network, load_network
 
     try:

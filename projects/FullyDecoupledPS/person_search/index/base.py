@@ -1,10 +1,13 @@
 """The interface that every index has, wherever it keeps its data, and what they share."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
+
+from fully_decoupled_ps.utils.names import encode_name
 
 from ..errors import UserError
 from .records import (
@@ -32,7 +35,13 @@ def merge_features(features: np.ndarray) -> np.ndarray:
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
 
-class PersonIndex(ABC):
+def frame_order(frame: Frame) -> tuple:
+    """To sort by: time, then path, as it is stored, and pts; pictures before frames of videos."""
+    pts = float("-inf") if frame.pts is None else frame.pts
+    return frame.time, encode_name(frame.path), pts
+
+
+class PersonIndex(AbstractContextManager):
     """Persons that can be searched by their features; use it as a context manager, or close it.
 
     Made by :func:`open_index`. Reading is possible while another process writes: what a method
@@ -47,9 +56,6 @@ class PersonIndex(ABC):
     location: str
     info: IndexInfo
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *exception):
         self.close()
 
@@ -59,7 +65,7 @@ class PersonIndex(ABC):
 
     @abstractmethod
     def refresh(self) -> bool:
-        """Take note of what other processes committed; whether there was anything."""
+        """Take note of what other processes committed; returns whether there was anything."""
 
     @abstractmethod
     def counts(self) -> Counts:
@@ -150,30 +156,22 @@ class PersonIndex(ABC):
 
     @abstractmethod
     def writer(self, shard: int = 1) -> "IndexWriter":
-        """The one writer of shard ``shard``, from 1; a context manager.
+        """The only writer of shard ``shard``, from 1; a context manager.
 
         Raises:
             UserError: if another process writes to the shard.
         """
 
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Remove files with all their persons.
-
-        Raises:
-            UserError: if another process writes to the index.
-        """
+        """Remove files with all their persons; refused as :meth:`forget` is."""
         for writer, sources in self._writers(paths):
             writer.remove([source.path for source in sources])
 
     def read_again(self, paths: Iterable[str]) -> None:
-        """Have files be read again the next time they are indexed; their persons stay till then.
-
-        Raises:
-            UserError: if another process writes to the index.
-        """
+        """Have files be read again the next time they are indexed; their persons stay till then."""
         for writer, sources in self._writers(paths):
             for source in sources:
-                writer.update(replace(source, recipe=""))  # other settings than any
+                writer.update(replace(source, recipe=""))  # equal to no settings
 
     def _writers(self, paths: Iterable[str]) -> Iterator[tuple["IndexWriter", list[Source]]]:
         """A writer for each shard, which commits, and what it knows of the files."""
@@ -186,11 +184,7 @@ class PersonIndex(ABC):
         self.refresh()
 
     def person(self, person_id: int) -> Person:
-        """The person of this id.
-
-        Raises:
-            UserError: if there is none.
-        """
+        """As :meth:`get_persons`, of one id."""
         return self.get_persons([person_id])[0]
 
     def search(
@@ -221,21 +215,16 @@ class PersonIndex(ABC):
                 f"the feature has {len(feature)} values, those of the index {self.info.dim}; "
                 "use the model that made the index"
             )
-        found = (
-            self._weighted(feature, top, filters) if cws else self.nearest(feature, top, filters)
-        )
-        ids, similarities = found[0], found[1]
+        find = self._weighted if cws else self.nearest
+        ids, similarities, _ = find(feature, top, filters)
         persons = self.get_persons(ids.tolist())
-        return [
-            Hit(rank, person, float(similarity))
-            for rank, (person, similarity) in enumerate(zip(persons, similarities), start=1)
-        ]
+        return [Hit(rank, *hit) for rank, hit in enumerate(zip(persons, similarities.tolist()), 1)]
 
     def _weighted(self, feature: np.ndarray, top: int, filters: Filters):
         """Like :meth:`nearest`, by similarity times score.
 
-        A score is at most 1, so that nobody beyond the candidates can come before one whose
-        product is at least the lowest similarity among them.
+        A score is at most 1, so nobody beyond the candidates can come before one whose product is
+        at least the lowest similarity among them.
         """
         candidates = max(CWS_CANDIDATES, 4 * top)
         while True:
@@ -248,7 +237,7 @@ class PersonIndex(ABC):
             candidates *= 4
 
     def _found(self, found: dict, person_id: int):
-        """What was found of a person, of a dict by person id."""
+        """The value of a dict by person id, or an error that says that there is no such person."""
         if person_id not in found:
             raise UserError(
                 f"index {self.location} has no person {person_id}; "
@@ -257,25 +246,17 @@ class PersonIndex(ABC):
         return found[person_id]
 
     def check_model(self, fingerprint: str) -> None:
-        """Refuse features of another network than those in the index.
-
-        Raises:
-            UserError: if the fingerprint is not that of the index.
-        """
+        """Raise a UserError for features of another network than those in the index."""
         if fingerprint != self.info.fingerprint:
             raise UserError(
                 f"--model: its fingerprint is {fingerprint[:12]}, but index {self.location} was "
                 f"made with {self.info.fingerprint[:12]} (from {self.info.model}); features of "
                 "two models can't be compared: use that model, or make a new index (with "
-                f"--forgotten-from {self.location} nobody comes back who was forgotten)"
+                f"--forgotten-from {self.location}, which keeps out who was forgotten)"
             )
 
     def check_version(self) -> None:
-        """Refuse an index of another version of this code.
-
-        Raises:
-            UserError: if its version is not :data:`INDEX_VERSION`.
-        """
+        """Raise a UserError for an index of another version of this code."""
         if self.info.version != INDEX_VERSION:
             raise UserError(
                 f"index {self.location} is of version {self.info.version}, and this code reads "
@@ -284,13 +265,10 @@ class PersonIndex(ABC):
             )
 
 
-class IndexWriter(ABC):
+class IndexWriter(AbstractContextManager):
     """Adds files to one shard. Nothing is seen by readers, or outlives a kill, before a commit."""
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, exception_type, *exception):
+    def __exit__(self, *exception):
         self.close()
 
     @abstractmethod
@@ -307,7 +285,7 @@ class IndexWriter(ABC):
 
     @abstractmethod
     def begin(self, source: Source, goes_on: bool = False) -> None:
-        """Start a file: what is in of it is removed, unless ``goes_on``.
+        """Start a file: what the shard has of it is removed, unless ``goes_on``.
 
         Frames that stay get the file's new camera and start time.
         """
@@ -330,7 +308,7 @@ class IndexWriter(ABC):
 
     @abstractmethod
     def commit(self) -> None:
-        """Make what was added, finished or removed last.
+        """Make permanent what was added, finished or removed since the last commit.
 
         Raises:
             UserError: if the disk is full; what was committed before is kept.
@@ -338,4 +316,4 @@ class IndexWriter(ABC):
 
     @abstractmethod
     def optimize(self) -> None:
-        """Bring what speeds up searching up to date; can take minutes for a large shard."""
+        """Update what speeds up searching; can take minutes for a large shard."""

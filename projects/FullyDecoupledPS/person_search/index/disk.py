@@ -11,7 +11,7 @@ from ..errors import UserError
 
 @contextmanager
 def explain_disk_errors(path):
-    """Turn a full or failing disk, while writing at ``path``, into a :class:`UserError`."""
+    """Turn errors of a disk or a database, while writing at ``path``, into a :class:`UserError`."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -19,12 +19,12 @@ def explain_disk_errors(path):
         if "full" in reason or "disk I/O" in reason:
             raise UserError(_full(path, reason)) from error
         if "locked" in reason:
-            mend = "another program keeps it busy; end that, and run the same command again"
+            fix = "another program keeps it busy; end that, and run the same command again"
         elif "readonly" in reason:
-            mend = "it can't be written to; check its permissions"
+            fix = "it can't be written to; check its permissions"
         else:
-            mend = "restore the file from a backup, or delete the index and make it again"
-        raise UserError(f"{path}: {reason}; {mend}") from error
+            fix = "restore the file from a backup, or delete the index and make it again"
+        raise UserError(f"{path}: {reason}; {fix}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise UserError(_full(path, error.strerror)) from error
@@ -39,11 +39,7 @@ def _full(path, reason: str) -> str:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is a file or folder.
-
-    Raises:
-        UserError: if that can't be said, as its folder may not be read.
-    """
+    """Whether there is a file or folder; raises a UserError if its folder can't be read."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -57,7 +53,7 @@ def is_there(path: Path) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names that were added to or removed from a folder last."""
+    """Write to the disk which names were added to a folder or removed from it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -3,9 +3,9 @@
 import faiss
 import numpy as np
 
-# Up to so many features a shard is searched exactly, with all of them in memory.
+# Up to this number of features a shard is searched exactly, with all of them in memory.
 EXACT_LIMIT = 200_000
-# Beyond that they are gone through in blocks of so many.
+# Of more, this many are read at a time.
 BLOCK = 50_000
 
 
@@ -50,12 +50,10 @@ def search_rows(
     count = len(features) if rows is None else len(rows)
     best_rows, best = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     for start in range(0, count, BLOCK):
-        if rows is None:
-            numbers = np.arange(start, min(start + BLOCK, count))
-            block = features[start : start + BLOCK]
-        else:
-            numbers = rows[start : start + BLOCK]
-            block = features[numbers]
+        numbers = np.arange(start, min(start + BLOCK, count))
+        if rows is not None:
+            numbers = rows[numbers]
+        block = features[start : start + BLOCK] if rows is None else features[numbers]
         found, similarities = _search_flat(_flat_index(block), feature, top, None)
         best_rows = np.concatenate([best_rows, numbers[found]])
         best = np.concatenate([best, similarities])
@@ -81,7 +79,9 @@ def _search_flat(index, feature, top: int, allowed) -> tuple[np.ndarray, np.ndar
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     params = None
     if allowed is not None:
-        selector = row_selector(allowed, index.ntotal)
+        mask = np.zeros(index.ntotal, dtype=bool)
+        mask[allowed] = True
+        selector = row_selector(mask)
         params = faiss.SearchParameters(sel=selector)
     query = np.ascontiguousarray(feature, dtype=np.float32)[None]
     similarities, rows = index.search(query, top, params=params)
@@ -89,8 +89,6 @@ def _search_flat(index, feature, top: int, allowed) -> tuple[np.ndarray, np.ndar
     return rows[0][found], similarities[0][found]
 
 
-def row_selector(rows: np.ndarray, count: int) -> faiss.IDSelectorBitmap:
-    """Lets these of ``count`` rows pass."""
-    mask = np.zeros(count, dtype=bool)
-    mask[rows] = True
+def row_selector(mask: np.ndarray) -> faiss.IDSelectorBitmap:
+    """Lets the rows pass at which ``mask`` is True."""
     return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))

@@ -1,6 +1,7 @@
 """The features of a shard: one file of float16 rows, appended to, and read through a memory map."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,9 @@ BLOCK_ROWS = 8192
 class FeatureStore:
     """(N, D) float16, row by row, with no header.
 
-    How many rows are valid, N, is for the shard's records to say: they are committed after the
-    rows were flushed, so that a kill can only leave surplus rows behind, which the next writer
-    cuts off. A row never moves while its file lives; the row of a removed person is overwritten
-    with zeros.
+    The shard's records hold N, the number of valid rows. They are committed after the rows were
+    flushed, so a kill can only leave surplus rows at the end, which the next writer cuts off. A row
+    never moves while its file lives; the row of a removed person is overwritten with zeros.
     """
 
     def __init__(self, path: Path, dim: int, rows: int):
@@ -53,11 +53,7 @@ class FeatureStore:
         return np.memmap(self.path, dtype=np.float16, mode="r", shape=(self.rows, self.dim))
 
     def append(self, features: np.ndarray) -> range:
-        """Write (R, D) features behind the last row; they count once the records do.
-
-        Returns:
-            range: their rows.
-        """
+        """Write (R, D) features behind the last row; returns their rows."""
         data = np.ascontiguousarray(features, dtype=np.float16).reshape(-1, self.dim)
         with explain_disk_errors(self.path):
             with open(self.path, "r+b" if self.path.exists() else "w+b") as file:
@@ -67,30 +63,32 @@ class FeatureStore:
         self.rows += len(data)
         return range(first, self.rows)
 
+    @contextmanager
+    def _change(self):
+        """The open file; what is done to it is on the disk at the context's end."""
+        with explain_disk_errors(self.path), open(self.path, "r+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+
     def flush(self) -> None:
         """Return when all that was written is on the disk."""
         if self.path.exists():
-            with explain_disk_errors(self.path), open(self.path, "r+b") as file:
-                os.fsync(file.fileno())
+            with self._change():
+                pass
 
     def cut(self) -> None:
-        """Remove what lies behind the valid rows: a killed writer's, never committed."""
+        """Remove rows behind the valid ones, which a killed writer left and never committed."""
         if self.path.exists() and self.path.stat().st_size > self.rows * self.row_bytes:
-            with explain_disk_errors(self.path), open(self.path, "r+b") as file:
+            with self._change() as file:
                 file.truncate(self.rows * self.row_bytes)
-                os.fsync(file.fileno())
 
     def erase(self, rows) -> None:
         """Overwrite rows with zeros, on the disk."""
-        if len(rows) == 0:
-            return
-        zeros = bytes(self.row_bytes)
-        with explain_disk_errors(self.path), open(self.path, "r+b") as file:
+        with self._change() as file:
             for row in sorted(rows):
                 file.seek(row * self.row_bytes)
-                file.write(zeros)
-            file.flush()
-            os.fsync(file.fileno())
+                file.write(bytes(self.row_bytes))
 
     def copy_rows(self, rows: np.ndarray, path: Path) -> "FeatureStore":
         """Write some rows, in the order given, to a new file at ``path``, flushed."""

@@ -2,12 +2,13 @@
 
 FAISS's IVF index over 4-bit product-quantizer codes (a quarter of a byte for each float16 of the
 feature) finds a shortlist; its features are then read from the feature file and compared exactly.
-So the index adds an eighth to the size on the disk, and similarities are exact; only who is on the
-shortlist is approximate. How many lists are looked through, and how long the shortlist is, is
-measured when the index is built: the cheapest setting whose recall on the shard's own features
-reaches the target.
+So the index adds an eighth to the size on the disk, and similarities are exact; only the shortlist
+is approximate. The number of lists to search and the length of the shortlist are calibrated when
+the index is built: the cheapest setting whose recall on the shard's own features reaches the
+target.
 """
 
+import errno
 import logging
 import os
 from dataclasses import asdict, dataclass
@@ -15,11 +16,10 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from .disk import explain_disk_errors, sync_folder
-from .exact import search_rows
+from .exact import row_selector, search_rows
 from .feature_store import FeatureStore
 
 logger = logging.getLogger(__name__)
@@ -30,16 +30,16 @@ TARGET_RECALL = 0.99
 RECALL_AT = 10
 # Features that recall is measured with, each as a query for the others.
 NUM_PROBES = 200
-# Persons a list holds on average.
-PERSONS_A_LIST = 1000
-# Features to train the lists' centres on, for each of them.
-TRAINING_A_LIST = 40
-# But at least so many, for the codes.
+# Persons per list, on average.
+PERSONS_PER_LIST = 1000
+# Features per list to train the lists' centres on.
+TRAINING_PER_LIST = 40
+# Least number of features to train on, for the codes.
 MIN_TRAINING = 4096
 SHORTLISTS = (200, 500, 1000, 2000, 5000)
-# With filters that let no more pass, these few are searched exactly.
+# If the filters let no more rows pass, they are searched exactly.
 FEW_ROWS = 20_000
-# An index of a shard that has grown to more than so many times what it was trained on is rebuilt.
+# An index is rebuilt once its shard has grown beyond so many times the rows it was trained on.
 MAX_GROWTH = 2.0
 BLOCK = 20_000
 
@@ -60,22 +60,16 @@ class IVFState:
 class IVFSearcher:
     """Searches rows 0 to ``state.rows`` through the index, and the few behind them exactly."""
 
-    def __init__(self, index: faiss.IndexIVF, state: IVFState, features: np.ndarray):
+    def __init__(self, folder: Path, state: dict, features: np.ndarray):
         """
         Args:
-            index: holds the first ``state.rows`` rows.
-            state: its settings.
+            folder: of the shard.
+            state: ``ivf`` of its records.
             features: (N, D) float16, a memory map of all rows.
         """
-        self.index = index
-        self.state = state
+        self.index = faiss.read_index(str(folder / state["file"]))
+        self.state = IVFState(**state)
         self.features = features
-
-    @classmethod
-    def load(cls, folder: Path, state: dict, features: np.ndarray) -> "IVFSearcher":
-        """The searcher of a shard, from its records' ``ivf``."""
-        index = faiss.read_index(str(folder / state["file"]))
-        return cls(index, IVFState(**state), features)
 
     def search(
         self, feature: np.ndarray, top: int, allowed: np.ndarray | None = None
@@ -95,9 +89,9 @@ class IVFSearcher:
     def _shortlist(self, feature: np.ndarray, top: int, mask: np.ndarray | None) -> np.ndarray:
         state, nprobe, selector = self.state, self.state.nprobe, None
         if mask is not None:
-            # where fewer pass, those most similar are spread over more lists
+            # where fewer pass the filters, the most similar ones are spread over more lists
             nprobe = min(int(np.ceil(nprobe / mask.mean())), state.num_lists)
-            selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+            selector = row_selector(mask)
         length = min(max(state.shortlist, state.shortlist * top // RECALL_AT), state.rows)
         params = faiss.SearchParametersIVF(nprobe=nprobe, sel=selector)
         _, rows = self.index.search(feature[None].astype(np.float32), length, params=params)
@@ -154,9 +148,9 @@ def _write(index: faiss.Index, path: Path) -> None:
     with explain_disk_errors(path):
         try:
             faiss.write_index(index, str(temporary))
-        except RuntimeError as error:  # FAISS's word for a failed write
+        except RuntimeError as error:  # what FAISS raises for a failed write
             temporary.unlink(missing_ok=True)
-            raise OSError(28, str(error)) from error
+            raise OSError(errno.ENOSPC, str(error)) from error
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -166,9 +160,9 @@ def _write(index: faiss.Index, path: Path) -> None:
 def _train(features: np.ndarray, rows: np.ndarray) -> faiss.IndexIVF:
     """An empty index, trained on a sample of the rows."""
     dim = features.shape[1]
-    num_lists = max(len(rows) // PERSONS_A_LIST, 1)
+    num_lists = max(len(rows) // PERSONS_PER_LIST, 1)
     generator = np.random.default_rng(0)
-    count = min(len(rows), max(TRAINING_A_LIST * num_lists, MIN_TRAINING))
+    count = min(len(rows), max(TRAINING_PER_LIST * num_lists, MIN_TRAINING))
     sample = np.sort(generator.choice(rows, count, replace=False))
     logger.info("Training an index of %d lists on %d persons", num_lists, count)
     quantizer = faiss.IndexFlatIP(dim)
@@ -179,10 +173,10 @@ def _train(features: np.ndarray, rows: np.ndarray) -> faiss.IndexIVF:
     )
     index.own_fields = True
     quantizer.this.disown()
-    # codes are of the features themselves, so that one look-up table a query serves all lists
+    # codes of the features themselves, so that one look-up table per query serves all lists
     index.by_residual = False
     index.cp.niter = 6
-    index.cp.max_points_per_centroid = TRAINING_A_LIST
+    index.cp.max_points_per_centroid = TRAINING_PER_LIST
     index.pq.cp.niter = 6
     index.train(features[sample].astype(np.float32))
     return index
@@ -228,15 +222,12 @@ def exact_neighbours(
 ) -> np.ndarray:
     """(Q, RECALL_AT) rows most similar to each query, its own row left out."""
     wanted = min(RECALL_AT + 1, len(rows))
-    best = torch.full((len(queries), wanted), -torch.inf)
-    best_rows = torch.zeros((len(queries), wanted), dtype=torch.int64)
-    asked = torch.from_numpy(queries)
+    best = faiss.ResultHeap(len(queries), wanted, keep_max=True)
     for start in range(0, len(rows), BLOCK):
         some = rows[start : start + BLOCK]
-        similarities = asked @ torch.from_numpy(features[some]).float().T
-        together = torch.cat([best, similarities], dim=1)
-        numbers = torch.cat([best_rows, torch.from_numpy(some).expand(len(queries), -1)], dim=1)
-        best, order = together.topk(wanted, dim=1)
-        best_rows = numbers.gather(1, order)
-    found = best_rows.numpy()
-    return np.stack([row[row != own][:RECALL_AT] for row, own in zip(found, own_rows)])
+        block = features[some].astype(np.float32)
+        count = min(wanted, len(some))
+        similarities, numbers = faiss.knn(queries, block, count, faiss.METRIC_INNER_PRODUCT)
+        best.add_result(similarities, some[numbers])
+    best.finalize()
+    return np.stack([row[row != own][:RECALL_AT] for row, own in zip(best.I, own_rows)])

@@ -5,15 +5,14 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-from fully_decoupled_ps.utils.names import encode_name
-
 from ..errors import NoIndexError, UserError
-from .base import IndexWriter, PersonIndex
+from .base import IndexWriter, PersonIndex, frame_order
 from .disk import explain_disk_errors, is_there, sync_folder
 from .records import (
     NO_FILTERS,
@@ -60,7 +59,7 @@ class LocalIndex(PersonIndex):
         return self.folder / f"shard-{shard}-of-{self.info.num_shards}"
 
     def _open_shards(self) -> None:
-        """Those that are there by now; other processes may be about to start theirs."""
+        """Open the shards that exist by now; other processes may still create theirs."""
         for shard in range(1, self.info.num_shards + 1):
             folder = self._shard_folder(shard)
             if shard not in self._shards and is_there(folder / RECORDS_FILE):
@@ -106,9 +105,9 @@ class LocalIndex(PersonIndex):
         return sorted({c for shard in self._shards.values() for c in shard.records.cameras()})
 
     def time_range(self) -> tuple[float, float] | None:
-        each = [shard.records.time_range() for shard in self._shards.values()]
-        each = [times for times in each if times is not None]
-        return (min(t[0] for t in each), max(t[1] for t in each)) if each else None
+        ranges = [shard.records.time_range() for shard in self._shards.values()]
+        times = [time for times in ranges if times for time in times]
+        return (min(times), max(times)) if times else None
 
     def frames(
         self, filters: Filters = NO_FILTERS, offset: int = 0, limit: int = 50
@@ -118,7 +117,7 @@ class LocalIndex(PersonIndex):
             [self._outer_frame(frame, n) for frame in shard.records.frames(filters, first, count)]
             for n, shard in self._shards.items()
         ]
-        merged = heapq.merge(*each, key=_frame_order)
+        merged = heapq.merge(*each, key=frame_order)
         return list(itertools.islice(merged, offset - first, offset - first + limit))
 
     def count_frames(self, filters: Filters = NO_FILTERS) -> int:
@@ -190,11 +189,10 @@ class LocalIndex(PersonIndex):
     def forget(self, person_ids: Sequence[int], tombstones: Sequence[Tombstone] = ()) -> int:
         removed = 0
         groups = self._by_shard(person_ids)
-        # all locks first, so that nothing is half done if one is taken
-        writers = {}
-        try:
-            for n in self._shards:  # of others too: none adds a copy of the file meanwhile
-                writers[n] = self.writer(n)
+        with ExitStack() as stack:
+            # lock every shard before any change, so that a refusal leaves nothing half done and no
+            # other process adds a copy of the file in the meantime
+            writers = {n: stack.enter_context(self.writer(n)) for n in self._shards}
             if tombstones:
                 self.put_tombstones(tombstones)
             for n, ids in groups.items():
@@ -203,17 +201,8 @@ class LocalIndex(PersonIndex):
                 writers[n].records.vacuum()
             for n in groups:
                 writers[n].optimize()
-        finally:
-            for writer in writers.values():
-                writer.close()
         self.refresh()
         return removed
-
-
-def _frame_order(frame: Frame) -> tuple:
-    # as the records sort them, where paths are encoded
-    pts = float("-inf") if frame.pts is None else frame.pts
-    return frame.time, encode_name(frame.path), pts
 
 
 def open_local(folder: Path, create: IndexInfo | None = None) -> LocalIndex:
@@ -232,24 +221,20 @@ def open_local(folder: Path, create: IndexInfo | None = None) -> LocalIndex:
         index.check_model(create.fingerprint)
         if create.num_shards != info.num_shards:
             index.close()
-            raise UserError(_other_shards(create.num_shards, info.num_shards, folder))
+            if info.num_shards == 1:
+                raise UserError(
+                    f"--shard i/{create.num_shards}: index {folder} is not split; leave --shard "
+                    "out, or name another folder"
+                )
+            raise UserError(
+                f"index {folder} is split into {info.num_shards} shards; run it with "
+                f"--shard 1/{info.num_shards} to --shard {info.num_shards}/{info.num_shards}"
+            )
     return index
 
 
-def _other_shards(asked: int, there: int, folder: Path) -> str:
-    if there == 1:
-        return (
-            f"--shard i/{asked}: index {folder} is not split; leave --shard out, or name another "
-            "folder"
-        )
-    return (
-        f"index {folder} is split into {there} shards; run it with --shard 1/{there} to "
-        f"--shard {there}/{there}"
-    )
-
-
 def _create(folder: Path, info: IndexInfo) -> None:
-    """Make the folder and its ``index.json``; that of another process, a moment ago, is kept."""
+    """Make the folder and its ``index.json``, unless another process has just done so."""
     with explain_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         others = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
@@ -270,11 +255,7 @@ def _create(folder: Path, info: IndexInfo) -> None:
 
 
 def read_info(path: Path) -> IndexInfo:
-    """What ``index.json`` says.
-
-    Raises:
-        UserError: if it is damaged.
-    """
+    """The content of ``index.json``; raises a UserError if it is damaged."""
     try:
         return info_from_json(path.read_text())
     except (OSError, ValueError, TypeError, KeyError) as error:

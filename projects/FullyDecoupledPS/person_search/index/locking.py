@@ -1,4 +1,4 @@
-"""One writer a shard: an exclusive lock that the system frees when its process ends, however."""
+"""Exclusive writer lock per shard, released when its process exits for any reason."""
 
 import fcntl
 import os
@@ -8,26 +8,20 @@ from ..errors import UserError
 
 
 class WriterLock:
-    """Held from when it is made until :meth:`release`.
+    """Held from its construction until :meth:`release`.
 
-    A POSIX lock, because worker processes do not inherit it: they may outlive a killed writer by
-    some seconds. It does not keep a process from itself, so that is done by :attr:`_held`.
+    A POSIX lock, because worker processes, which may outlive a killed writer by some seconds, do
+    not inherit it. It does not exclude writers of the same process; :attr:`_held` does.
     """
 
     _held: set[str] = set()
 
     def __init__(self, folder: Path):
-        """
-        Args:
-            folder: of the shard; the lock is on a file in it.
-
-        Raises:
-            UserError: if it is held already.
-        """
+        """Lock a file in the shard's folder; raises a UserError if another writer holds it."""
         self._path = os.path.realpath(folder / "lock")
         if self._path in self._held:
             raise UserError(_refusal(os.getpid(), folder))
-        self._file = open(self._path, "a+")  # not truncated: it may name its holder
+        self._file = open(self._path, "a+")  # keeps the holder's process id
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -1,14 +1,14 @@
 """An index in Milvus, for those who outgrow one machine: the same interface, through pymilvus.
 
-Milvus has no transactions. Ids come from the file's path and the frame's pts, so that adding a
-frame twice leaves it there once; persons are added before their frame, and frames before their
-file is done. So a kill can cost work but leave nothing twice or half.
+Milvus has no transactions. Ids are a hash of the file's path, the frame's pts and the person's
+number in the frame, so adding a frame again overwrites it. Persons are written before their frame,
+and frames before their file is marked as done, so a killed run costs work and never data.
 """
 
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 
@@ -17,11 +17,15 @@ import numpy as np
 from fully_decoupled_ps.utils.names import decode_name, encode_name
 
 from ..errors import NoIndexError, UserError
-from .base import IndexWriter, PersonIndex
+from .base import IndexWriter, PersonIndex, frame_order
 from .milvus_collections import (
+    BOX,
+    FIELDS,
+    FRAME_FIELDS,
     FRAMES,
     INFO_ID,
     NO_VALUE,
+    PERSON_FIELDS,
     PERSONS,
     REWRITTEN,
     SOURCES,
@@ -49,13 +53,9 @@ from .tombstones import Tombstone, age
 MAX_RESULTS = 16_384
 BATCH = 1000
 PREFIX = "milvus://"
-# No pings while there is nothing to ask: a server may take them for an attack, and close the
-# connection, of which gRPC writes lines to the console.
+# No pings while idle: a server may take them for an attack and close the connection, which gRPC
+# reports on the console.
 GRPC_OPTIONS = {"grpc.keepalive_permit_without_calls": False}
-
-# In the order of Frame's own.
-FRAME_FIELDS = "frame_id path pts camera time width height time_offset checksum".split()
-PERSON_FIELDS = ["person_id", *FRAME_FIELDS, "x0", "y0", "x1", "y1", "score"]
 
 
 def stable_id(path: str, *numbers: int) -> int:
@@ -66,7 +66,7 @@ def stable_id(path: str, *numbers: int) -> int:
 
 
 class MilvusIndex(PersonIndex):
-    """Collections: persons (named as asked), and beside it frames, files and writers' leases."""
+    """Collections: persons (named as asked), frames, files, tombstones and writers' leases."""
 
     def __init__(self, client, location: str, collection: str, info: IndexInfo):
         """Use :func:`open_milvus`."""
@@ -80,7 +80,7 @@ class MilvusIndex(PersonIndex):
         self.check_version()
 
     def name_of(self, kind: str) -> str:
-        """The collection of persons, frames or sources."""
+        """The name of the collection of a kind."""
         return self.collection + kind
 
     def close(self) -> None:
@@ -102,30 +102,34 @@ class MilvusIndex(PersonIndex):
             yield
         except MilvusException as error:
             raise UserError(
-                f"{self.location}: Milvus says: {' '.join(str(error.message).split())}; see to the "
+                f"{self.location}: Milvus says: {' '.join(str(error.message).split())}; check the "
                 "server, and run the same command again"
             ) from error
 
-    def query(self, kind: str, condition: str, fields: list[str]) -> list[dict]:
+    def batches(self, kind: str, condition: str, fields: Iterable[str]) -> Iterator[list[dict]]:
         """All entities of a collection that fulfil a condition."""
+        fields = list(fields)
         with self.errors():
             iterator = self.client.query_iterator(
                 self.name_of(kind), filter=condition, output_fields=fields, batch_size=BATCH
             )
-            found = []
             while batch := iterator.next():
-                found += batch
+                # of Milvus Lite they have the key twice
+                yield [{field: row[field] for field in fields} for row in batch]
             iterator.close()
-            return found
 
-    def get(self, kind: str, ids: Sequence[int], fields: list[str]) -> dict[int, dict]:
-        """Entities by id; those that are not there are left out."""
-        found, key = {}, fields[0]
+    def query(self, kind: str, condition: str, fields: Iterable[str]) -> list[dict]:
+        """As :meth:`batches`, in one list."""
+        return [row for batch in self.batches(kind, condition, fields) for row in batch]
+
+    def get(self, kind: str, ids: Sequence[int], fields: Iterable[str]) -> dict[int, dict]:
+        """Entities by id, which is the first field; those that don't exist are left out."""
+        found, fields = {}, list(fields)
         with self.errors():
             for start in range(0, len(ids), BATCH):
                 some = [int(i) for i in ids[start : start + BATCH]]
                 rows = self.client.get(self.name_of(kind), ids=some, output_fields=fields)
-                found.update({row[key]: row for row in rows})
+                found.update({row[fields[0]]: row for row in rows})
         return found
 
     def _count(self, kind: str) -> int:
@@ -140,11 +144,7 @@ class MilvusIndex(PersonIndex):
         """All frames, in the order of :meth:`frames`; Milvus can't sort."""
         if self._frames is None:
             rows = self.query(FRAMES, "frame_id >= 0", FRAME_FIELDS)
-            frames = [_frame(row) for row in rows]
-            frames.sort(
-                key=lambda f: (f.time, encode_name(f.path), NO_VALUE if f.pts is None else f.pts)
-            )
-            self._frames = frames
+            self._frames = sorted(map(_frame, rows), key=frame_order)
         return self._frames
 
     def cameras(self) -> list[str]:
@@ -180,7 +180,7 @@ class MilvusIndex(PersonIndex):
 
     def persons(self, frame_id: int) -> list[Person]:
         rows = self.query(PERSONS, f"frame_id == {int(frame_id)}", PERSON_FIELDS)
-        return sorted((_person(row) for row in rows), key=lambda p: (-p.score, p.person_id))
+        return sorted(map(_person, rows), key=lambda p: (-p.score, p.person_id))
 
     def get_persons(self, person_ids: Sequence[int]) -> list[Person]:
         found = self.get(PERSONS, person_ids, PERSON_FIELDS)
@@ -211,15 +211,30 @@ class MilvusIndex(PersonIndex):
     def writer(self, shard: int = 1) -> "MilvusWriter":
         return MilvusWriter(self, shard)
 
-    def delete(self, kind: str, condition: str) -> None:
+    def upsert(self, kind: str, rows: list[dict]) -> None:
+        """Write entities; those of the same id are overwritten."""
+        extra = {} if kind == PERSONS else placeholder()
         with self.errors():
-            self.client.delete(self.name_of(kind), filter=condition)
+            for start in range(0, len(rows), BATCH):
+                some = [{**row, **extra} for row in rows[start : start + BATCH]]
+                self.client.upsert(self.name_of(kind), some)
+
+    def delete(self, kind: str, ids: Sequence[int]) -> None:
+        with self.errors():
+            for start in range(0, len(ids), BATCH):
+                self.client.delete(self.name_of(kind), ids=ids[start : start + BATCH])
+
+    def states(self, condition: str = f"source_id != {INFO_ID}") -> dict[str, SourceState]:
+        """What is known of every file, by path."""
+        states = {}
+        for row in self.query(SOURCES, condition, FIELDS[SOURCES]):
+            names = {"path": decode_name(row["path"]), "camera": decode_name(row["camera"])}
+            source = Source(**{key: row[key] for key in Source.__dataclass_fields__} | names)
+            states[source.path] = SourceState(source, bool(row["is_done"]))
+        return states
 
     def sources(self) -> dict[str, Source]:
-        fields = list(Source.__dataclass_fields__)
-        rows = self.query(SOURCES, f"source_id != {INFO_ID}", fields)
-        found = [_source(row) for row in rows]
-        return {source.path: source for source in found}
+        return {path: state.source for path, state in self.states().items()}
 
     def tombstones(self) -> list[Tombstone]:
         if self._tombstones is None:
@@ -234,17 +249,11 @@ class MilvusIndex(PersonIndex):
         return self._tombstones
 
     def put_tombstones(self, added: Iterable[Tombstone], removed: Iterable[int] = ()) -> None:
-        name, removed = self.name_of(TOMBSTONES), list(removed)
-        rows = [
-            {"tombstone_id": t.tombstone_id, "content": t.to_json(), **placeholder()} for t in added
-        ]
         with self.errors():
-            create_collection(self.client, name, TOMBSTONES, 0)
-            self.client.load_collection(name)
-            for start in range(0, len(rows), BATCH):
-                self.client.upsert(name, rows[start : start + BATCH])
-            for start in range(0, len(removed), BATCH):
-                self.client.delete(name, ids=removed[start : start + BATCH])
+            create_collection(self.client, self.name_of(TOMBSTONES), TOMBSTONES)
+        rows = [{"tombstone_id": t.tombstone_id, "content": t.to_json()} for t in added]
+        self.upsert(TOMBSTONES, rows)
+        self.delete(TOMBSTONES, list(removed))
         self._tombstones = None
 
     def forget(self, person_ids: Sequence[int], tombstones: Sequence[Tombstone] = ()) -> int:
@@ -257,9 +266,7 @@ class MilvusIndex(PersonIndex):
                 self.put_tombstones(tombstones)
             if not there:
                 return 0
-            with self.errors():
-                for start in range(0, len(there), BATCH):
-                    self.client.delete(self.name_of(PERSONS), ids=there[start : start + BATCH])
+            self.delete(PERSONS, there)
             self._rewrite(lease)
         finally:
             lease.release()
@@ -268,21 +275,16 @@ class MilvusIndex(PersonIndex):
     def _rewrite(self, lease: WriterLease) -> None:
         """Copy the persons to a new collection, and drop the old one.
 
-        A deletion only hides an entity. Its bytes stay in Milvus' files until a compaction, which
-        need not come; those of a dropped collection are removed.
+        A deletion only hides an entity: its bytes stay in Milvus' files until a compaction, which
+        may never happen. The files of a dropped collection are removed.
         """
         new, old = self.name_of(REWRITTEN), self.name_of(PERSONS)
         with self.errors():
             if self.client.has_collection(new):
                 self.client.drop_collection(new)
             create_collection(self.client, new, PERSONS, self.info.dim)
-            fields = [*PERSON_FIELDS, "feature"]
-            iterator = self.client.query_iterator(
-                old, filter="person_id >= 0", output_fields=fields, batch_size=BATCH
-            )
-            while batch := iterator.next():
-                self.client.insert(new, [{key: row[key] for key in fields} for row in batch])
-            iterator.close()
+            for batch in self.batches(PERSONS, "person_id >= 0", [*PERSON_FIELDS, "feature"]):
+                self.client.insert(new, batch)
             self.client.flush(new)
             lease.check()
             self.client.drop_collection(old)
@@ -296,7 +298,7 @@ class MilvusWriter(IndexWriter):
     def __init__(self, index: MilvusIndex, shard: int):
         self.index = index
         self._lease = WriterLease(index, shard, index.info.num_shards)
-        index.refresh()  # nobody is forgotten from now on
+        index.refresh()  # nobody can be forgotten while this writer has the lease
         self._sources: dict[str, Source] = {}
         self._done: set[str] = set()
         self._frames: list[dict] = []
@@ -307,66 +309,52 @@ class MilvusWriter(IndexWriter):
         self.index.refresh()
 
     def states(self) -> dict[str, SourceState]:
-        states = {}
-        fields = [*Source.__dataclass_fields__, "is_done"]
-        for row in self.index.query(SOURCES, f"source_id != {INFO_ID}", fields):
-            source = _source(row)
-            states[source.path] = SourceState(source, bool(row["is_done"]))
-        return states
+        return self.index.states()
 
     def checksums(self, path: str) -> dict[int, int | None]:
-        rows = self.index.query(FRAMES, f"path == {quoted(encode_name(path))}", FRAME_FIELDS)
+        rows = self.index.query(FRAMES, _of_path(path), FRAME_FIELDS)
         frames = [_frame(row) for row in rows]
         return {frame.pts: frame.checksum for frame in frames if frame.pts is not None}
 
     def begin(self, source: Source, goes_on: bool = False) -> None:
-        known = self.states_of(source.path)
-        if known is not None and goes_on:
-            self._change_frames(known, source)
-        elif known is not None:
+        if goes_on:
+            self._change_frames(source)
+        elif self._known(source.path):
             self.remove([source.path])
         self._sources[source.path] = source
         self._done.discard(source.path)
 
-    def states_of(self, path: str) -> Source | None:
-        """What is known of a file."""
-        fields = list(Source.__dataclass_fields__)
-        found = self.index.query(SOURCES, f"source_id == {stable_id(path)}", fields)
-        return _source(found[0]) if found else None
+    def _known(self, path: str) -> Source | None:
+        """The file as the index has it."""
+        found = self.index.states(f"source_id == {stable_id(path)}")
+        return found[path].source if found else None
 
     def update(self, source: Source) -> None:
-        self._change_frames(self.states_of(source.path), source)
+        self._change_frames(source)
         self._sources[source.path] = source
         self._done.add(source.path)
 
-    def _change_frames(self, before: Source, source: Source) -> None:
-        """Give frames that are in another camera and start time."""
-        if (before.camera, before.start) == (source.camera, source.start):
+    def _change_frames(self, source: Source) -> None:
+        """Give the file's frames in the index its new camera and start time."""
+        before = self._known(source.path)
+        if before is None or (before.camera, before.start) == (source.camera, source.start):
             return
-        condition = f"path == {quoted(encode_name(source.path))}"
-        for kind, fields in (
-            (PERSONS, [*PERSON_FIELDS, "feature"]),
-            (FRAMES, FRAME_FIELDS),
-        ):
-            rows = self.index.query(kind, condition, fields)
+        for kind, fields in ((PERSONS, [*PERSON_FIELDS, "feature"]), (FRAMES, FRAME_FIELDS)):
+            rows = self.index.query(kind, _of_path(source.path), fields)
             for row in rows:
                 row.update(
                     camera=encode_name(source.camera), time=source.start + row["time_offset"]
                 )
-            self._upsert(kind, [{key: row[key] for key in fields} for row in rows])
+            self._upsert(kind, rows)
 
     def add(self, path: str, frame: NewFrame) -> None:
         source = self._sources[path]
         pts = NO_VALUE if frame.pts is None else frame.pts
         row = {
-            "frame_id": stable_id(path, pts),
-            "path": encode_name(path),
-            "pts": pts,
+            **{"frame_id": stable_id(path, pts), "path": encode_name(path), "pts": pts},
             "camera": encode_name(source.camera),
             "time": source.start + frame.offset,
-            "width": frame.width,
-            "height": frame.height,
-            "time_offset": frame.offset,
+            **{"width": frame.width, "height": frame.height, "time_offset": frame.offset},
             "checksum": NO_VALUE if frame.checksum is None else frame.checksum,
         }
         self._frames.append(row)
@@ -377,7 +365,7 @@ class MilvusWriter(IndexWriter):
                 {
                     **row,
                     "person_id": stable_id(path, pts, i),
-                    **dict(zip(("x0", "y0", "x1", "y1"), box)),
+                    **dict(zip(BOX, box)),
                     "score": score,
                     "feature": feature.astype(np.float32).tolist(),
                 }
@@ -390,8 +378,9 @@ class MilvusWriter(IndexWriter):
         for path in paths:
             self.commit()
             self._lease.check()
-            for kind in (PERSONS, FRAMES, SOURCES):
-                self.index.delete(kind, f"path == {quoted(encode_name(path))}")
+            with self.index.errors():
+                for kind in (PERSONS, FRAMES, SOURCES):
+                    self.index.client.delete(self.index.name_of(kind), filter=_of_path(path))
 
     def commit(self) -> None:
         self._upsert(PERSONS, self._persons)
@@ -407,14 +396,10 @@ class MilvusWriter(IndexWriter):
 
     def _upsert(self, kind: str, rows: list[dict]) -> None:
         self._lease.check()
-        extra = {} if kind == PERSONS else placeholder()
-        with self.index.errors():
-            for start in range(0, len(rows), BATCH):
-                some = [{**row, **extra} for row in rows[start : start + BATCH]]
-                self.index.client.upsert(self.index.name_of(kind), some)
+        self.index.upsert(kind, rows)
 
     def optimize(self) -> None:
-        """Nothing to do: Milvus sees to its own index."""
+        """Nothing to do: Milvus maintains its own index."""
 
 
 def open_milvus(location: str, create: IndexInfo | None = None) -> MilvusIndex:
@@ -440,7 +425,7 @@ def _open(index: MilvusIndex, create: IndexInfo | None) -> None:
     """Make the collections if they are not there, and read and check the index's description."""
     client, location = index.client, index.location
     with index.errors():
-        _mend(index)
+        _finish_rewrite(index)
         if not client.has_collection(index.collection):
             if create is None:
                 raise NoIndexError(
@@ -448,11 +433,11 @@ def _open(index: MilvusIndex, create: IndexInfo | None) -> None:
                     f"`person-search index PATHS --index {location}`"
                 )
             _create(index)
-        for kind in (SOURCES, FRAMES, PERSONS):  # a server that was started anew has not
+        for kind in (SOURCES, FRAMES, PERSONS):  # a restarted server has not loaded them
             client.load_collection(index.name_of(kind))
     stored = index.get(SOURCES, [INFO_ID], ["source_id", "recipe"])[INFO_ID]["recipe"]
     info = info_from_json(stored)
-    # all shards write to the same collections, so that their number is that of this run
+    # all shards write to the same collections, so their number is that of this run
     index.info = replace(info, num_shards=create.num_shards if create else 1)
     index.check_version()
     if create is not None:
@@ -467,15 +452,15 @@ def _connect(location: str, address: str):
         raise UserError(
             "an index in Milvus needs the package pymilvus: pip install pymilvus"
         ) from error
-    uri, mend = f"http://{address}", "check the address, and that the server runs"
+    uri, fix = f"http://{address}", "check the address, and that the server runs"
     if address.startswith("/"):  # a database of the embedded Milvus Lite
         uri = address
-        mend = (
+        fix = (
             "check the path, and end other programs that have it open, such as a search page: "
             "Milvus Lite is for one at a time"
         )
-        # they log tracebacks: of what pymilvus can do without, a common timestamp, and of a
-        # database that can't be opened, which is told below
+        # they log tracebacks of what does no harm (no common timestamp), and of a database that
+        # can't be opened, which is reported below
         for name in ("grpc._server", "pymilvus", "milvus_lite"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -483,24 +468,23 @@ def _connect(location: str, address: str):
     except (MilvusException, ValueError, OSError) as error:
         reason = " ".join(str(getattr(error, "message", error)).split())
         raise UserError(
-            f"--index {location}: no Milvus answers at {address} ({reason}); {mend}"
+            f"--index {location}: no Milvus answers at {address} ({reason}); {fix}"
         ) from error
 
 
-def _mend(index: MilvusIndex) -> None:
-    """Finish :meth:`MilvusIndex._rewrite` if it was killed."""
+def _finish_rewrite(index: MilvusIndex) -> None:
+    """Finish :meth:`MilvusIndex._rewrite` if its process was killed."""
     client, new, old = index.client, index.name_of(REWRITTEN), index.name_of(PERSONS)
     if client.has_collection(new) and not client.has_collection(old):
         client.rename_collection(new, old)
 
 
 def _create(index: MilvusIndex) -> None:
-    for kind in (SOURCES, FRAMES, PERSONS):  # what is looked for at opening comes last
+    for kind in (SOURCES, FRAMES, PERSONS):  # last the one whose existence opening checks
         create_collection(index.client, index.name_of(kind), kind, index.info.dim)
         if kind == SOURCES:
             source = Source("", 0, 0, json.dumps(asdict(index.info)), "", 0.0)
-            row = {**_source_row(source), "source_id": INFO_ID, "is_done": 1, **placeholder()}
-            index.client.upsert(index.name_of(SOURCES), [row])
+            index.upsert(SOURCES, [{**_source_row(source), "source_id": INFO_ID, "is_done": 1}])
 
 
 def _condition(filters: Filters) -> str:
@@ -521,9 +505,9 @@ def _source_row(source: Source) -> dict:
     return {"source_id": stable_id(source.path), **asdict(source), **names}
 
 
-def _source(row: dict) -> Source:
-    names = {"path": decode_name(row["path"]), "camera": decode_name(row["camera"])}
-    return Source(**{**{key: row[key] for key in Source.__dataclass_fields__}, **names})
+def _of_path(path: str) -> str:
+    """The condition for the entities of a file."""
+    return f"path == {quoted(encode_name(path))}"
 
 
 def _frame(row: dict) -> Frame:
@@ -533,5 +517,4 @@ def _frame(row: dict) -> Frame:
 
 
 def _person(row: dict) -> Person:
-    box = (row["x0"], row["y0"], row["x1"], row["y1"])
-    return Person(row["person_id"], _frame(row), box, row["score"])
+    return Person(row["person_id"], _frame(row), tuple(row[side] for side in BOX), row["score"])

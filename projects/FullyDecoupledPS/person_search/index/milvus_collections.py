@@ -1,6 +1,6 @@
 """The collections of an index in Milvus: their names and fields."""
 
-# What follows the name of the index in that of a collection.
+# Appended to the index's name.
 PERSONS, FRAMES, SOURCES = "", "_frames", "_sources"
 # Of the writers; see milvus_lease.
 LEASES = "_leases"
@@ -10,14 +10,40 @@ TOMBSTONES = "_forgotten"
 REWRITTEN = "_rewritten"
 # Of the entity among the sources that holds the index's own description.
 INFO_ID = 0
-# Of a field that has none: what FFmpeg has for "no time stamp", so that no pts is it.
+# Of a field without a value: FFmpeg's "no time stamp", which no pts equals.
 NO_VALUE = -(2**63)
-# Milvus counts bytes; one of a path that is no UTF-8 is stored as four.
-MAX_PATH, MAX_NAME, MAX_RECIPE, MAX_TOMBSTONE = 16384, 1024, 8192, 65535
+# Longest texts. Milvus counts bytes; a byte of a path that is not UTF-8 is stored as four.
+MAX_LENGTHS = {"path": 16384, "camera": 1024, "holder": 1024, "recipe": 8192, "content": 65535}
+
+# Fields and their types, in the order of Frame's own.
+FRAME_FIELDS = {
+    **{"frame_id": "INT64", "path": "VARCHAR", "pts": "INT64", "camera": "VARCHAR"},
+    **{"time": "DOUBLE", "width": "INT64", "height": "INT64", "time_offset": "DOUBLE"},
+    "checksum": "INT64",
+}
+BOX = ("x0", "y0", "x1", "y1")
+PERSON_FIELDS = {
+    **{"person_id": "INT64", **FRAME_FIELDS},
+    **dict.fromkeys((*BOX, "score"), "FLOAT"),
+}
+# The first is the key.
+FIELDS = {
+    PERSONS: PERSON_FIELDS,
+    FRAMES: FRAME_FIELDS,
+    SOURCES: {
+        **{"source_id": "INT64", "path": "VARCHAR", "size": "INT64", "mtime_ns": "INT64"},
+        **{"recipe": "VARCHAR", "camera": "VARCHAR", "start": "DOUBLE", "is_done": "INT64"},
+    },
+    LEASES: {
+        **dict.fromkeys(("writer_id", "shard", "num_shards", "beat"), "INT64"),
+        "holder": "VARCHAR",
+    },
+    TOMBSTONES: {"tombstone_id": "INT64", "content": "VARCHAR"},
+}
 
 
 def placeholder() -> dict:
-    """The vector of entities that have none; Milvus wants one in every collection."""
+    """The vector of entities that have none; Milvus requires one in every collection."""
     return {"placeholder": [0.0, 0.0]}
 
 
@@ -28,64 +54,21 @@ def quoted(text: str) -> str:
     return f'"{text}"'
 
 
-def create_collection(client, name: str, kind: str, dim: int) -> None:
-    """Make and load a collection of one of the kinds above, unless it is there."""
+def create_collection(client, name: str, kind: str, dim: int = 2) -> None:
+    """Make a collection of one of the kinds above, unless it exists, and load it."""
     from pymilvus import DataType
 
-    if client.has_collection(name):
-        return
-    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-    key = {
-        PERSONS: "person_id",
-        FRAMES: "frame_id",
-        SOURCES: "source_id",
-        LEASES: "writer_id",
-        TOMBSTONES: "tombstone_id",
-    }[kind]
-    schema.add_field(key, DataType.INT64, is_primary=True)
-    if kind in (PERSONS, FRAMES):
-        _add_frame_fields(schema, DataType, with_id=kind == PERSONS)
-    if kind == PERSONS:
-        for field in ("x0", "y0", "x1", "y1", "score"):
-            schema.add_field(field, DataType.FLOAT)
-        schema.add_field("feature", DataType.FLOAT_VECTOR, dim=dim)
-    else:
-        schema.add_field("placeholder", DataType.FLOAT_VECTOR, dim=2)
-    if kind == SOURCES:
-        _add_source_fields(schema, DataType)
-    if kind == LEASES:
-        for field in ("shard", "num_shards", "beat"):
-            schema.add_field(field, DataType.INT64)
-        schema.add_field("holder", DataType.VARCHAR, max_length=MAX_NAME)
-    if kind == TOMBSTONES:
-        schema.add_field("content", DataType.VARCHAR, max_length=MAX_TOMBSTONE)
-    parameters = client.prepare_index_params()
-    vector = "feature" if kind == PERSONS else "placeholder"
-    parameters.add_index(vector, index_type="AUTOINDEX", metric_type="IP")
-    # what was written is read: a search right after indexing finds it
-    client.create_collection(
-        name, schema=schema, index_params=parameters, consistency_level="Strong"
-    )
-
-
-def _add_frame_fields(schema, types, with_id: bool) -> None:
-    if with_id:
-        schema.add_field("frame_id", types.INT64)
-    schema.add_field("path", types.VARCHAR, max_length=MAX_PATH)
-    schema.add_field("pts", types.INT64)  # NO_VALUE for a picture
-    schema.add_field("camera", types.VARCHAR, max_length=MAX_NAME)
-    schema.add_field("time", types.DOUBLE)
-    schema.add_field("width", types.INT64)
-    schema.add_field("height", types.INT64)
-    schema.add_field("time_offset", types.DOUBLE)
-    schema.add_field("checksum", types.INT64)
-
-
-def _add_source_fields(schema, types) -> None:
-    schema.add_field("path", types.VARCHAR, max_length=MAX_PATH)
-    schema.add_field("size", types.INT64)
-    schema.add_field("mtime_ns", types.INT64)
-    schema.add_field("recipe", types.VARCHAR, max_length=MAX_RECIPE)
-    schema.add_field("camera", types.VARCHAR, max_length=MAX_NAME)
-    schema.add_field("start", types.DOUBLE)
-    schema.add_field("is_done", types.INT64)
+    if not client.has_collection(name):
+        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+        for number, (field, type_name) in enumerate(FIELDS[kind].items()):
+            limit = {"max_length": MAX_LENGTHS[field]} if type_name == "VARCHAR" else {}
+            schema.add_field(field, DataType[type_name], is_primary=number == 0, **limit)
+        vector = "feature" if kind == PERSONS else "placeholder"
+        schema.add_field(vector, DataType.FLOAT_VECTOR, dim=dim if kind == PERSONS else 2)
+        parameters = client.prepare_index_params()
+        parameters.add_index(vector, index_type="AUTOINDEX", metric_type="IP")
+        # strongly consistent: a search right after indexing finds what was written
+        client.create_collection(
+            name, schema=schema, index_params=parameters, consistency_level="Strong"
+        )
+    client.load_collection(name)

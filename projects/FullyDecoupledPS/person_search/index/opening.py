@@ -1,4 +1,4 @@
-"""From what ``--index`` says to an index."""
+"""Opening the index at a location, as ``--index`` names it."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ def open_index(location: str, create: IndexInfo | None = None) -> PersonIndex:
 
     Args:
         location: a folder, or ``milvus://HOST:PORT/COLLECTION``.
-        create: what a new index is to be, made if there is none; one that is there must have
-            features of the same network and the same number of shards. None: it must be there.
+        create: description of the index to make if there is none; an existing one must have
+            features of the same network and the same number of shards. None: it must exist.
 
     Raises:
         UserError: if there is no index (:class:`NoIndexError`), or it is damaged, of another
@@ -55,7 +55,7 @@ def read_tombstones(location: str) -> list[Tombstone]:
     """Who was forgotten from an index, which may be of another version.
 
     Raises:
-        UserError: if there is no index, or one of version 1, which did not remember it.
+        UserError: if there is no index, or one of version 1, which did not record it.
     """
     if location.startswith(MILVUS):
         with open_index(location) as index:

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +28,10 @@ class IndexInfo:
 
 
 def info_from_json(text: str) -> IndexInfo:
-    """What ``json.dumps(asdict(info))`` made; of another version nothing but the version is read.
+    """Inverse of ``json.dumps(asdict(info))``; of another version only the version is read.
 
     Raises:
-        ValueError, TypeError, KeyError: if it is nothing of the kind.
+        ValueError, TypeError, KeyError: if the text is invalid.
     """
     content = json.loads(text)
     if content["version"] != INDEX_VERSION and type(content["version"]) is int:
@@ -51,15 +51,15 @@ class Frame:
 
     frame_id: int
     path: str  # absolute, of the picture or the video
-    # Of a video's frame: its presentation time stamp, in the time base of the video stream, which
-    # may be negative; see :mod:`fully_decoupled_ps.data.videos`. None for a picture.
+    # Presentation time stamp of a video's frame, in the time base of the video stream, which may
+    # be negative; see :mod:`fully_decoupled_ps.data.videos`. None for a picture.
     pts: int | None
     camera: str
     time: float  # seconds since the epoch
     width: int  # pixels, upright as the EXIF orientation says
     height: int
     offset: float = 0.0  # seconds after the video's first frame
-    # Of a video's frame as it was decoded; None for a picture, or if it is not known.
+    # Of a video's decoded frame; None for a picture, or if it is not known.
     checksum: int | None = None
 
     @property
@@ -90,7 +90,7 @@ class Person:
     score: float  # of the detection, 0 to 1
 
 
-# Below, a hit is weak: it is shown pale, as one that probably is somebody else.
+# Hits below are weak: they are shown pale, as they are probably somebody else.
 WEAK_SIMILARITY = 0.5
 
 
@@ -117,10 +117,7 @@ class Filters:
     min_score: float = 0.0  # of a detection; takes no part where frames are listed
 
     def __post_init__(self):
-        """
-        Raises:
-            UserError: if a bound is no number: it would let everybody pass.
-        """
+        # a bound that is not a number would let everybody pass
         for name in ("start", "end", "min_score"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
@@ -154,8 +151,7 @@ class Source:
 
     def same_content(self, other: "Source") -> bool:
         """Whether reading the file again would give the same persons."""
-        mine = (self.path, self.size, self.mtime_ns, self.recipe)
-        return mine == (other.path, other.size, other.mtime_ns, other.recipe)
+        return replace(self, camera=other.camera, start=other.start) == other
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The records of a shard, in SQLite: files, their frames, the persons in them, and what is valid.
+"""The records of a shard, in SQLite: files, their frames, and the persons in them.
 
 SQLite's commit is the shard's commit: it says which rows of the feature file count. Paths and
 cameras are stored as :func:`encode_name` writes them.
@@ -6,7 +6,7 @@ cameras are stored as :func:`encode_name` writes them.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,8 +60,8 @@ FRAME_COLUMNS = (
 )
 FRAMES = "frames JOIN sources USING (source_id)"
 PERSONS = f"persons JOIN {FRAMES.replace('frames', 'frames USING (frame_id)', 1)}"
-# SQLite's limit on the variables of a statement is 999 in old versions.
-BATCH = 900
+# Any number of ids as one value, :func:`_ids`; SQLite limits the number of values of a statement.
+AMONG = "IN (SELECT value FROM json_each(?))"
 # Seconds to wait for a reader or a commit to end.
 BUSY_TIMEOUT = 30.0
 
@@ -104,17 +104,15 @@ class Records:
         with self._errors():
             self._db.execute(sql, values)
 
-    def _for_ids(self, sql: str, ids: Sequence[int]) -> Iterable[tuple]:
-        """Rows of a statement with ``IN (?)``, for any number of ids."""
-        for start in range(0, len(ids), BATCH):
-            some = [int(i) for i in ids[start : start + BATCH]]
-            yield from self._all(sql.replace("?", ", ".join("?" * len(some))), some)
+    def _rows(self, sql: str, values: Sequence = ()) -> np.ndarray:
+        """Numbers of rows of the feature file, int64."""
+        return np.array(self._all(sql, values), dtype=np.int64).reshape(-1)
 
     # transactions
 
     @contextmanager
     def snapshot(self):
-        """Within the context all that is read is of one commit."""
+        """A context in which everything that is read belongs to the same commit."""
         self._run("BEGIN")
         try:
             yield
@@ -137,10 +135,6 @@ class Records:
     def vacuum(self) -> None:
         """Rewrite the file without its unused pages."""
         self._run("VACUUM")
-
-    def data_version(self) -> int:
-        """A number that changes when another connection has committed."""
-        return self._all("PRAGMA data_version")[0][0]
 
     # state: named values
 
@@ -186,10 +180,10 @@ class Records:
 
     def get_persons(self, person_ids: Sequence[int]) -> dict[int, Person]:
         """Persons by id; those that are not there are left out."""
-        rows = self._for_ids(
+        rows = self._all(
             f"SELECT person_id, x0, y0, x1, y1, score, {FRAME_COLUMNS} FROM {PERSONS} "
-            "WHERE person_id IN (?)",
-            person_ids,
+            f"WHERE person_id {AMONG}",
+            _ids(person_ids),
         )
         return {row[0]: Person(row[0], _frame(row[6:]), row[1:5], row[5]) for row in rows}
 
@@ -199,30 +193,27 @@ class Records:
 
     def feature_rows(self, person_ids: Sequence[int]) -> dict[int, int]:
         """Row of the feature file by person; those that are not there are left out."""
-        sql = "SELECT person_id, feature_row FROM persons WHERE person_id IN (?)"
-        return dict(self._for_ids(sql, person_ids))
+        sql = f"SELECT person_id, feature_row FROM persons WHERE person_id {AMONG}"
+        return dict(self._all(sql, _ids(person_ids)))
 
     def at_rows(self, rows: Sequence[int]) -> dict[int, tuple[int, float]]:
         """Person and score by row of the feature file."""
-        sql = "SELECT feature_row, person_id, score FROM persons WHERE feature_row IN (?)"
-        return {row: (person_id, score) for row, person_id, score in self._for_ids(sql, rows)}
+        sql = f"SELECT feature_row, person_id, score FROM persons WHERE feature_row {AMONG}"
+        return {row: (person_id, score) for row, person_id, score in self._all(sql, _ids(rows))}
 
     def rows_passing(self, filters: Filters) -> np.ndarray:
-        """Rows of the feature file, int64, of the persons that pass; not sorted."""
+        """Rows of the feature file of the persons that pass; not sorted."""
         where, values = _where(filters, with_scores=True)
-        rows = self._all(f"SELECT feature_row FROM {PERSONS} {where}", values)
-        return np.array(rows, dtype=np.int64).reshape(-1)
+        return self._rows(f"SELECT feature_row FROM {PERSONS} {where}", values)
 
     def all_rows(self) -> np.ndarray:
-        """Rows of the feature file that belong to a person, int64, ascending."""
-        rows = self._all("SELECT feature_row FROM persons ORDER BY feature_row")
-        return np.array(rows, dtype=np.int64).reshape(-1)
+        """Rows of the feature file that belong to a person, ascending."""
+        return self._rows("SELECT feature_row FROM persons ORDER BY feature_row")
 
     def free_rows(self, only_to_erase: bool = False) -> np.ndarray:
-        """Rows of the feature file without a person, int64, ascending."""
+        """Rows of the feature file without a person, ascending."""
         where = "WHERE NOT is_erased" if only_to_erase else ""
-        rows = self._all(f"SELECT feature_row FROM free_rows {where} ORDER BY feature_row")
-        return np.array(rows, dtype=np.int64).reshape(-1)
+        return self._rows(f"SELECT feature_row FROM free_rows {where} ORDER BY feature_row")
 
     def states(self) -> dict[str, SourceState]:
         """What is known of every file, by path."""
@@ -258,8 +249,7 @@ class Records:
         self._run("DELETE FROM sources WHERE path = ?", (encode_name(path),))
 
     def remove_persons(self, person_ids: Sequence[int]) -> None:
-        for person_id in person_ids:
-            self._run("DELETE FROM persons WHERE person_id = ?", (person_id,))
+        self._run(f"DELETE FROM persons WHERE person_id {AMONG}", _ids(person_ids))
 
     def add_frame(self, path: str, frame: NewFrame, rows: Sequence[int]) -> None:
         """Add a frame of a known file, its persons at ``rows`` of the feature file."""
@@ -290,13 +280,17 @@ class Records:
             FROM persons"""
         )
         # ascending, a row moves to a place that is free or has moved; negative numbers keep the
-        # numbers unique whatever the order
+        # numbers unique in any order
         self._run("UPDATE persons SET feature_row = -1 - feature_row")
         self._run(
             "UPDATE persons SET feature_row = (SELECT new FROM moved WHERE old = -1 - feature_row)"
         )
         self._run("DROP TABLE moved")
         self._run("DELETE FROM free_rows")
+
+
+def _ids(ids: Sequence[int]) -> tuple[str]:
+    return (json.dumps([int(i) for i in ids]),)
 
 
 def _frame(row: tuple) -> Frame:

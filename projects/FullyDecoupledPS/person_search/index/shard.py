@@ -17,7 +17,7 @@ from .records_db import Records
 logger = logging.getLogger(__name__)
 
 RECORDS_FILE = "records.sqlite"
-# Of the feature file, this share may be rows of removed persons before it is written anew.
+# The feature file is rewritten once a larger share of its rows belongs to removed persons.
 MAX_FREE_SHARE = 0.2
 
 
@@ -38,7 +38,7 @@ class Shard:
         self._searcher = None
 
     def refresh(self) -> bool:
-        """Take note of the last commit; whether it is another one than before."""
+        """Take note of the last commit; returns whether it is a new one."""
         revision = self.records.get("revision", 0)
         if revision == self._revision:
             return False
@@ -58,7 +58,7 @@ class Shard:
 
     def nearest(self, feature: np.ndarray, top: int, filters: Filters):
         """See :meth:`PersonIndex.nearest`."""
-        with self.records.snapshot():  # so that rows and persons are of one commit
+        with self.records.snapshot():  # rows and persons of the same commit
             self.refresh()
             if self._searcher is None:
                 self._searcher = self._make_searcher()
@@ -74,7 +74,7 @@ class Shard:
         if ivf is not None:
             from .ivf import IVFSearcher
 
-            return IVFSearcher.load(self.folder, ivf, features)
+            return IVFSearcher(self.folder, ivf, features)
         if len(features) > EXACT_LIMIT:
             logger.warning(
                 "%s: %d persons are searched one by one, which is slow; "
@@ -106,10 +106,7 @@ class ShardWriter(IndexWriter):
     """Writes a shard. A commit flushes the features first, then the records, which count them."""
 
     def __init__(self, folder: Path, dim: int):
-        """
-        Raises:
-            UserError: if another process writes to the shard, or it is damaged.
-        """
+        """Raises a UserError if another process writes to the shard, or it is damaged."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.dim = dim
@@ -117,24 +114,20 @@ class ShardWriter(IndexWriter):
         try:
             self.records = Records(folder / RECORDS_FILE)
             self.store = open_store(self.records, folder, dim)
-            self._mend()
+            # finish what a killed writer left undone
+            self.store.cut()
+            self._erase_free_rows()
+            self._remove_stale_files()
         except BaseException:
             self._lock.release()
             raise
 
-    def _mend(self) -> None:
-        """Finish what a killed writer left undone."""
-        self.store.cut()
-        self._erase_free_rows()
-        self._remove_stale_files()
-
     def _remove_stale_files(self) -> None:
         ivf = self.records.get("ivf") or {}
         current = {self.store.path.name, ivf.get("file")}
-        for pattern in ("features-*.f16", "ivf-*"):
-            for path in self.folder.glob(pattern):
-                if path.name not in current:
-                    path.unlink()
+        for path in [*self.folder.glob("features-*.f16"), *self.folder.glob("ivf-*")]:
+            if path.name not in current:
+                path.unlink()
 
     def close(self) -> None:
         try:
@@ -191,7 +184,7 @@ class ShardWriter(IndexWriter):
 
     def _end_transaction(self) -> None:
         if len(self.records.free_rows(only_to_erase=True)):
-            # its codes are of the removed persons too
+            # it also holds codes of the removed persons
             self.records.set("ivf", None)
         self.records.set("revision", self.records.get("revision", 0) + 1)
         self.records.commit()
@@ -224,7 +217,7 @@ class ShardWriter(IndexWriter):
             self._remove_stale_files()
 
     def _compact(self) -> None:
-        """Write the feature file anew without the rows of removed persons."""
+        """Rewrite the feature file without the rows of removed persons."""
         generation = int(self.store.path.stem.split("-")[1]) + 1
         rows = self.records.all_rows()
         copy = self.store.copy_rows(rows, self.folder / f"features-{generation}.f16")

@@ -1,7 +1,7 @@
-"""Who was forgotten, so that nobody comes back: where a person was, never how it looks.
+"""Tombstones keep forgotten persons out of the index: where a person was, not how they look.
 
-A tombstone names the content of a file, not the file: a copy, or one that was touched, has the
-same. Of a video's frame it names the content of that too, which stays when a recorder rewrites the
+A tombstone identifies a file by its content, which a copy shares and touching it does not change.
+It also identifies a video's frame by its content, which stays the same when a recorder rewrites the
 header, or when the recording is cut or stored in another container. It holds no feature and no
 picture.
 """
@@ -21,10 +21,10 @@ from fully_decoupled_ps.utils.names import decode_name, encode_name
 
 from .disk import explain_disk_errors, is_there
 
-# A detection is of the person forgotten if the boxes' intersection over union is at least this,
+# A detection is of the forgotten person if the boxes' intersection over union is at least this,
 MIN_IOU = 0.5
-# or if nearly all of the smaller box, which is not much smaller, lies in the other: half a person
-# that another network or threshold detects.
+# or if nearly all of the smaller box, which is not much smaller, lies in the other: another network
+# or threshold may detect half of the person.
 MIN_CONTAINED, MIN_IOU_CONTAINED = 0.9, 0.25
 HASH_BLOCK = 1 << 20
 # Seconds to wait for another process's commit.
@@ -46,7 +46,7 @@ class Tombstone:
 
     @property
     def tombstone_id(self) -> int:
-        """48 bits of a hash: whoever is forgotten twice has one tombstone."""
+        """48 bits of a hash: a person who is forgotten twice has one tombstone."""
         content = self.digest or [encode_name(self.path), self.size, self.mtime_ns]
         place = json.dumps((content, self.pts, self.box))
         digest = hashlib.blake2b(place.encode(), digest_size=6).digest()
@@ -65,20 +65,12 @@ class Tombstone:
 
 
 def content_digest(path: str, size: int) -> str | None:
-    """BLAKE2b (256 bits, hexadecimal) of the first ``size`` bytes of a file; None if it has fewer.
-
-    Raises:
-        OSError: if the file can't be read.
-    """
+    """BLAKE2b (256 bits, hexadecimal) of a file's first ``size`` bytes; None if it has fewer."""
     return content_digests(path, [size]).get(size)
 
 
 def content_digests(path: str, sizes: Iterable[int]) -> dict[int, str]:
-    """:func:`content_digest` by size, without those that the file is too short for.
-
-    Raises:
-        OSError: if the file can't be read.
-    """
+    """:func:`content_digest` by size, without sizes that the file does not have."""
     found, digest, position = {}, hashlib.blake2b(digest_size=32), 0
     with open(path, "rb") as file:
         for size in sorted(set(sizes)):
@@ -98,8 +90,8 @@ def of_file(
     """The tombstones of a file of ``size`` bytes.
 
     The file is only read if its size is that of a tombstone's file, or if it may be that file,
-    which has grown since: a recording that goes on, perhaps by another name. If it can't be read,
-    its size or path decides.
+    grown since then: a recording that continues, perhaps by another name. If it can't be read, its
+    size or path decides.
     """
     path = os.path.realpath(path)
     likely = [
@@ -150,23 +142,17 @@ class TombstoneFile:
     """Tombstones in an SQLite file, for all shards of an index; several processes may write."""
 
     def __init__(self, path: Path):
-        """
-        Args:
-            path: of the file; made with the first tombstone.
-        """
+        """The file at ``path`` is created with the first tombstone."""
         self.path = path
         self._read: tuple[bytes, list[Tombstone]] = (b"", [])
 
     def all(self) -> list[Tombstone]:
-        """Those there are, the oldest first.
-
-        Raises:
-            UserError: if the file is damaged, or can't be read.
-        """
+        """All tombstones, the oldest first; raises a UserError if the file can't be read."""
         if not is_there(self.path):
             return []
         with explain_disk_errors(self.path):
-            header = self._header()
+            with open(self.path, "rb") as file:
+                header = file.read(100)  # SQLite counts changes in it
             if header != self._read[0]:
                 with self._transaction() as db:
                     rows = db.execute("SELECT content FROM tombstones").fetchall()
@@ -174,17 +160,8 @@ class TombstoneFile:
                 self._read = (header, found)
         return self._read[1]
 
-    def _header(self) -> bytes:
-        """SQLite's header of the file, which counts its changes."""
-        with open(self.path, "rb") as file:
-            return file.read(100)
-
     def put(self, tombstones: Iterable[Tombstone], removed: Iterable[int] = ()) -> None:
-        """Add tombstones, and remove those of some ids; both or, after a kill, neither.
-
-        Raises:
-            UserError: if the disk is full.
-        """
+        """Add tombstones, and remove those of some ids, in one transaction."""
         with explain_disk_errors(self.path), self._transaction() as db:
             db.executemany(
                 "DELETE FROM tombstones WHERE tombstone_id = ?", [(number,) for number in removed]

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from fully_decoupled_ps.predictor import videos
+
 from ..errors import UserError
-from .frames import read_clock
 from .times import check_seconds, check_year, local_seconds
 
 TIME_PARTS = ("year", "month", "day", "hour", "minute", "second")
 
-# Where the start of a video is taken from if nobody says it, for people.
+# In messages: what a video's start is taken from if no option gives it.
 CREATED = "the creation time in the file"
 CHANGED = "the time of the last change less the duration"
 LAST_CHANGE = "the time of the last change (no duration is known, so that it may be the end)"
-# A creation time before is of a clock that was never set.
+# An earlier creation time is of a clock that was never set.
 FIRST_YEAR = 2000
 # Seconds by which a recorder's clock and the time of the last change may differ.
 CLOCK_TOLERANCE = 10.0
@@ -33,7 +34,7 @@ class MediaFile:
 
 
 class PathReader:
-    """What a file's path says of its camera and of the time of its first frame."""
+    """The camera and the time of a file's first frame, from the file's path."""
 
     def __init__(
         self,
@@ -58,24 +59,17 @@ class PathReader:
         day = {"year", "month", "day"}
         self.time_pattern = _compile("--time-pattern", time_pattern, {"seconds"}, day)
         self.start = start
-        # videos whose start nobody says: path -> start, and what it is taken from
+        # videos whose start no option gives: path -> start, and what it is taken from
         self.assumed: dict[str, tuple[float, str]] = {}
 
     def camera(self, file: MediaFile) -> str:
-        """
-        Raises:
-            UserError: if the pattern does not match.
-        """
+        """Raises a UserError if the pattern does not match."""
         if self.camera_pattern is None:
             return Path(file.path).parent.name
         return _match("--camera-pattern", self.camera_pattern, file.path, "camera")["camera"]
 
     def time(self, file: MediaFile) -> float:
-        """Seconds since the epoch.
-
-        Raises:
-            UserError: if the pattern does not match, or what it matches is no time.
-        """
+        """Seconds since the epoch; a UserError if the pattern's match is not a time."""
         if self.time_pattern is None:
             if self.start is not None:
                 return self.start
@@ -99,22 +93,22 @@ class PathReader:
             check_year(moment.year)
             return local_seconds(moment)
         except (TypeError, ValueError, OverflowError, OSError) as error:
-            raise UserError(f"--time-pattern: {file.path}: {error}; mend the pattern") from error
+            raise UserError(f"--time-pattern: {file.path}: {error}; correct the pattern") from error
 
 
 def video_start(file: MediaFile) -> tuple[float, str]:
-    """When a video's first frame was taken, seconds since the epoch, and what that is taken from.
+    """The time of a video's first frame, seconds since the epoch, and what it is taken from.
 
-    A file's creation time is of its start on some devices and of its end on others, and in local
-    time on some where it should be UTC. What agrees with the time of the last change, at which a
-    recorder ends, counts; if nothing does, as in a copy, it is the start in UTC, but on Android the
-    end. Without a creation time, or if it lies behind the last change, the recording ended with the
-    last change.
+    Devices store the time of a recording's start or of its end as the creation time, in UTC or,
+    wrongly, in local time. The reading that agrees with the last change of the file, at which a
+    recording ends, is used. If none does, as in a copy, it is the start in UTC, or on Android the
+    end. Without a creation time, or if it is later than the last change, the recording ended with
+    the last change.
     """
     changed = file.mtime_ns / 1e9
     try:
-        clock = read_clock(file.path)
-    except Exception:  # whatever a decoder raises; it is told when the file is read
+        clock = videos.read_clock(file.path)
+    except Exception:  # whatever a decoder raises; it is reported when the file is read
         return changed, LAST_CHANGE
     if clock.start is not None:
         return clock.start.timestamp(), CREATED
@@ -131,14 +125,14 @@ def video_start(file: MediaFile) -> tuple[float, str]:
 
 
 def _compile(option: str, pattern: str | None, *groups: set[str]) -> re.Pattern | None:
-    """``groups``: the sets of named groups of which one has to be there."""
+    """``groups``: sets of named groups, of which the pattern needs one."""
     if pattern is None:
         return None
     try:
         compiled = re.compile(pattern)
     except re.error as error:
         raise UserError(
-            f"{option} {pattern!r} is no regular expression: {error}; mend it"
+            f"{option} {pattern!r} is no regular expression: {error}; correct it"
         ) from error
     if not any(names <= set(compiled.groupindex) for names in groups):
         wanted = " or ".join(", ".join(f"(?P<{name}>...)" for name in sorted(g)) for g in groups)
@@ -147,12 +141,12 @@ def _compile(option: str, pattern: str | None, *groups: set[str]) -> re.Pattern 
 
 
 def _match(option: str, pattern: re.Pattern, path: str, needed: str) -> dict:
-    """``needed``: the group that must not be left out of the match, as an optional one may be."""
+    """``needed``: a group that must have matched, though it may be optional in the pattern."""
     match = pattern.search(path)
     if match is None or match[needed] is None:
         what = "does not match" if match is None else f"has nothing for {needed!r} in"
         raise UserError(
-            f"{option} {pattern.pattern!r} {what} {path}; mend the pattern, or index such files by "
-            "a command of their own"
+            f"{option} {pattern.pattern!r} {what} {path}; correct the pattern, or index such files "
+            "by a command of their own"
         )
     return match.groupdict()

@@ -1,48 +1,44 @@
 """Which pictures and videos there are at the paths that somebody names."""
 
+import functools
 import os
 import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fully_decoupled_ps.predictor import PICTURE_ENDINGS, videos
+
 from ..errors import UserError
 from .files import MediaFile
-from .frames import PICTURE_ENDINGS, VIDEO_ENDINGS
 
-# Folders in which file servers and systems keep previews, versions, and what was deleted; also
-# passed over is all that begins with a dot: ._x of macOS, .thumbnails, .Trash, ...
+# Folders in which file servers and systems keep previews, versions, and deleted files. Names that
+# begin with a dot are passed over, too: ._x of macOS, .thumbnails, .Trash, ...
 LITTER = frozenset(
-    (
-        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp"),
-        *("__macosx", "$recycle.bin", "system volume information", "lost+found"),
-    )
+    ("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "__macosx")
+    + ("$recycle.bin", "system volume information", "lost+found")
 )
 HIDDEN_FILES, HIDDEN_FOLDERS = "hidden file(s)", "hidden folder(s)"
 OTHER_NAMES = "other name(s) of a file that is named anyway (links)"
 NO_ENDING = "without ending"
-# More are told as one number: some programs put a frame's number behind the last dot.
+# Further kinds are summed up: some programs put a frame's number behind the last dot.
 MAX_KINDS = 20
+VIDEO_ENDINGS = videos.VIDEO_ENDINGS
 
 
 @dataclass
 class FoundFiles:
-    """What is at the paths.
+    """What :func:`find_files` returns."""
 
-    Attributes:
-        files: by path, none twice.
-        passed_over: how many of each kind: an ending, a name of :data:`LITTER`, ...
-        problems: path -> why it can't be read, one line: links to nothing, folders that can't be
-            listed, pipes and devices, empty files.
-    """
-
-    files: list[MediaFile] = field(default_factory=list)
+    files: list[MediaFile] = field(default_factory=list)  # sorted by path, without duplicates
+    # numbers by kind: an ending, a name of LITTER, ...
     passed_over: Counter[str] = field(default_factory=Counter)
+    # path -> why it can't be read, one line: broken links, folders that can't be listed, ...
     problems: dict[str, str] = field(default_factory=dict)
 
     def passed_over_text(self) -> str:
         """For people, such as "12 .txt, 3 .db, 1 without ending"; "" if there is nothing."""
-        kinds = sorted(self.passed_over.items(), key=lambda item: (-item[1], item[0]))
+        kinds = Counter(dict(sorted(self.passed_over.items()))).most_common()
         parts = [f"{count} {kind}" for kind, count in kinds[:MAX_KINDS]]
         if kinds[MAX_KINDS:]:
             rest = sum(count for _, count in kinds[MAX_KINDS:])
@@ -53,10 +49,11 @@ class FoundFiles:
 def find_files(paths: Sequence[str]) -> FoundFiles:
     """The pictures and videos at ``paths``: files, and folders with all that is in them.
 
-    In folders the ending of a name, in any case, tells pictures and videos from other files, which
-    are counted. A file named itself is a picture unless it ends like a video. Symbolic links are
-    followed. A file that has several names through links is taken once: by its real path if that
-    is among them, else by the first of them. Hard links are files of their own. Nothing is opened.
+    In folders, pictures and videos are recognised by the ending of their names, in any case; other
+    files are counted. A file that is named itself is a picture unless it ends like a video.
+    Symbolic links are followed. A file with several names through links is taken once: by its real
+    path if that is among them, else by the first of them. Hard links are files of their own. No
+    file is opened.
 
     Raises:
         UserError: if there is nothing at one of the paths, or in a folder nothing that could be a
@@ -81,18 +78,17 @@ def find_files(paths: Sequence[str]) -> FoundFiles:
 
 
 def is_litter(path: str, folders: Sequence[str]) -> bool:
-    """Whether a file in one of the folders is in one of :data:`LITTER`, so that it isn't found."""
-    for folder in folders:
-        root = os.path.join(os.path.abspath(folder), "")
-        if path.startswith(root):
-            parents = os.path.dirname(path[len(root) :]).lower().split(os.sep)
-            if LITTER.intersection(parents):
-                return True
+    """Whether a file below one of the folders is passed over because of :data:`LITTER`."""
+    for folder in map(os.path.abspath, folders):
+        root = os.path.join(folder, "")
+        parents = os.path.dirname(path[len(root) :]).lower().split(os.sep)
+        if path.startswith(root) and LITTER.intersection(parents):
+            return True
     return False
 
 
 def is_video(path: str) -> bool:
-    """By its ending."""
+    """Whether a path ends like a video's."""
     return _ending(path) in VIDEO_ENDINGS
 
 
@@ -104,15 +100,13 @@ class RealPaths:
     """Calls return a file's path without links; each folder is looked up once."""
 
     def __init__(self):
-        self._folders: dict[str, str] = {}
+        self._real_folder = functools.cache(os.path.realpath)
 
     def __call__(self, path: str) -> str:
         if os.path.islink(path):
             return os.path.realpath(path)
         folder, name = os.path.split(path)
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        return os.path.join(self._folders[folder], name)
+        return os.path.join(self._real_folder(folder), name)
 
 
 class _Finder:
@@ -128,10 +122,10 @@ class _Finder:
         return self.found
 
     def walk(self, roots: Sequence[str]) -> list[str]:
-        """Look through folders, each once; returns the roots without anything to read."""
+        """Look through folders, each once; returns the roots that hold nothing to read."""
         seen, fruitful = set(), set()
         waiting = [(root, root) for root in sorted(roots, reverse=True)]
-        # after all others, so that a real path is met before the links to it
+        # links come last, so that a real path is met before the links to it
         linked = [pair for pair in waiting if os.path.realpath(pair[0]) != pair[0]]
         waiting = [pair for pair in waiting if pair not in linked]
         while waiting or linked:
@@ -151,7 +145,7 @@ class _Finder:
         return [root for root in roots if root not in fruitful]
 
     def _look_through(self, folder: str) -> tuple[list[str], list[str], bool]:
-        """Folders in a folder, links to folders, and whether anything is to be read, or told."""
+        """Folders in a folder, links to folders, and whether there is a file or a problem."""
         folders, links, has_media = [], [], False
         try:
             with os.scandir(folder) as iterator:
@@ -173,7 +167,7 @@ class _Finder:
         return folders, links, has_media
 
     def _passed_over_as(self, entry: os.DirEntry) -> str:
-        """What it counts as; "" if it is a folder, picture or video to be read."""
+        """The kind that an entry is counted as; "" for a folder, picture or video to be read."""
         name, is_folder = entry.name, _is_folder(entry)
         if name.startswith("."):
             return HIDDEN_FOLDERS if is_folder else HIDDEN_FILES
@@ -183,7 +177,7 @@ class _Finder:
         if ending in PICTURE_ENDINGS | VIDEO_ENDINGS:
             return ""
         if ending in ("", ".") and entry.is_symlink() and not os.path.exists(entry.path):
-            return ""  # it may be the folder of a disk that is not there
+            return ""  # it may be a folder of a disk that is not mounted
         return NO_ENDING if ending in ("", ".") else ending
 
     def add(self, path: str) -> None:
@@ -194,11 +188,15 @@ class _Finder:
             reason = error.strerror
             if os.path.islink(path):
                 reason = f"a link to {os.readlink(path)}: {reason}"
-            self.found.problems[path] = f"{path} can't be read ({reason}); mend or remove it"
+            self.found.problems[path] = f"{path} can't be read ({reason}); repair or remove it"
             return
-        problem = self._problem(path, status)
-        if problem:
-            self.found.problems[path] = f"{path} {problem}"
+        if not stat.S_ISREG(status.st_mode):
+            self.found.problems[path] = (
+                f"{path} is a pipe, a socket or a device, which can't be indexed; name a file"
+            )
+            return
+        if status.st_size == 0:
+            self.found.problems[path] = f"{path} is empty; copy it again"
             return
         real = self._real_path(path)
         other = self._files.get(real)
@@ -210,13 +208,6 @@ class _Finder:
                 return
         self._files[real] = MediaFile(path, is_video(path), status.st_size, status.st_mtime_ns)
 
-    def _problem(self, path: str, status: os.stat_result) -> str:
-        if not stat.S_ISREG(status.st_mode):
-            return "is a pipe, a socket or a device, which can't be indexed; name a file"
-        if status.st_size == 0:
-            return "is empty; copy it again"
-        return ""
-
 
 def _ending(path: str) -> str:
     return os.path.splitext(path)[1].lower()
@@ -225,5 +216,5 @@ def _ending(path: str) -> str:
 def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # links in a circle, or no permission: it is told where it is read
+    except OSError:  # links in a circle, or no permission: reported where it is read
         return False

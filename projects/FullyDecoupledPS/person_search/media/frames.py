@@ -5,32 +5,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from fully_decoupled_ps import predictor
-from fully_decoupled_ps.predictor import PICTURE_ENDINGS, videos
+from fully_decoupled_ps.predictor import read_image, videos
 
-from ..errors import UserError, translated
+from ..errors import translated
 
-__all__ = [
-    "PICTURE_ENDINGS",
-    "VIDEO_ENDINGS",
-    "VideoChanged",
-    "VideoFrame",
-    "count_samples",
-    "left_out",
-    "load_image",
-    "read_frame",
-    "read_clock",
-    "read_picture",
-    "sample_video",
-]
-
-VIDEO_ENDINGS = videos.VIDEO_ENDINGS
-VideoFrame = videos.VideoFrame
-# With this package's UserError
-left_out = translated()(videos.left_out)
-read_clock = translated()(videos.read_clock)
-load_image = translated()(predictor.load_image)
-read_picture = translated()(predictor.read_image)
 # Seconds: many files round their time stamps to milliseconds.
 TIME_ROUNDING = 0.001
 
@@ -41,7 +19,7 @@ class VideoChanged(Exception):
 
 def sample_video(
     path: str, fps: float, known: Mapping[int, int | None] | None = None
-) -> Iterator[VideoFrame]:
+) -> Iterator[videos.VideoFrame]:
     """Frames of a video: the first one at or after each multiple of ``1 / fps`` seconds.
 
     Times count from the first frame. A frame is taken once, so that there are fewer where the
@@ -73,15 +51,6 @@ def sample_video(
         raise VideoChanged(path)
 
 
-def count_samples(path: str, fps: float) -> int:
-    """About how many frames :func:`sample_video` gives, by what the file says of itself."""
-    try:
-        with translated():
-            return max(videos.count_frames(path, fps), 1)
-    except UserError:  # told when it is read
-        return 1
-
-
 @translated()
 def read_frame(path: str, pts: int | None, checksum: int | None = None) -> np.ndarray:
     """The picture that an index's frame was: a whole picture file, or a frame of a video.
@@ -94,5 +63,5 @@ def read_frame(path: str, pts: int | None, checksum: int | None = None) -> np.nd
         UserError: if it can't be read, or a video has another frame there.
     """
     if pts is None:
-        return read_picture(path)
+        return read_image(path)
     return videos.read_frame(path, pts, checksum)

@@ -8,21 +8,21 @@ from .finding import RealPaths
 
 
 class OtherNames:
-    """Which name counts of a file that has several, of those of this run and of the index.
+    """Chooses one name of a file that has several, of those of this run and of the index.
 
     The real path if it is among them, else one that the index has already, else the first.
 
     Attributes:
-        passed_over: names of this run whose file is in the index by a better one.
-        superseded: names in the index -> the better name; to be removed once that is in.
+        passed_over: names of this run whose file has a better name.
+        superseded: names in the index -> the better name; to be removed once that is indexed.
     """
 
     def __init__(self, files: Iterable[MediaFile], known: Container[str], index: PersonIndex):
         """
         Args:
             files: of this run, of all shards.
-            known: the paths that the shard has.
-            index: asked for real paths that another shard has.
+            known: the paths in the shard.
+            index: searched for real paths in other shards.
         """
         real_path = RealPaths()
         in_run = {real_path(file.path): file.path for file in files}
@@ -48,13 +48,10 @@ class OtherNames:
     def remove_superseded(
         self, index: PersonIndex, writer: IndexWriter, unreadable: Container[str]
     ) -> list[str]:
-        """Remove from the index what is in by a better name too: only then, lest anybody is lost.
+        """Remove names whose better names are indexed by now; returns them.
 
         Args:
-            unreadable: paths that this run could not read whole.
-
-        Returns:
-            list: the paths removed.
+            unreadable: paths that this run could not read completely.
         """
         if not self.superseded:
             return []

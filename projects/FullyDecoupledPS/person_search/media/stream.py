@@ -11,10 +11,12 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from fully_decoupled_ps.predictor import load_image, videos
+
 from ..errors import UserError, translated
 from ..network import InputMapper
 from .files import MediaFile
-from .frames import VideoChanged, left_out, load_image, sample_video
+from .frames import VideoChanged, sample_video
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Job:
     """A file to read."""
 
     file: MediaFile
-    # The frames of a video that are in the index, the checksum by pts: not wanted again.
+    # The frames of a video that are in the index already, the checksum by pts.
     known: dict[int, int | None] = field(default_factory=dict)
 
 
@@ -37,13 +39,13 @@ class Sample(NamedTuple):
 
 
 class Restart(NamedTuple):
-    """A video is not what was known of it: all frames of it follow."""
+    """A video has changed since it was indexed: all its frames follow."""
 
     path: str
 
 
 class End(NamedTuple):
-    """A file has been read: there is no sample of it any more."""
+    """A file has been read: no further sample of it follows."""
 
     path: str
     error: str  # why it can't be read (further); "" if all went well
@@ -57,13 +59,7 @@ class FileStream(IterableDataset):
     """
 
     def __init__(self, jobs: list[Job], mapper: InputMapper, fps: float, batch_size: int):
-        """
-        Args:
-            jobs: what to read.
-            mapper: makes the network's input.
-            fps: frames per second that are taken from a video.
-            batch_size: how many samples a list has.
-        """
+        """Lists have ``batch_size`` samples; ``fps`` frames per second are taken from a video."""
         self.jobs = jobs
         self.mapper = mapper
         self.fps = fps
@@ -87,16 +83,16 @@ class FileStream(IterableDataset):
     def _read(self, job: Job) -> Iterator[Sample | Restart | End]:
         path, error, note = job.file.path, "", ""
         try:
-            if job.file.is_video:
-                note = left_out(path)
-                with translated():
+            with translated():
+                if job.file.is_video:
+                    note = videos.left_out(path)
                     yield from self._read_video(job)
-            else:
-                image, note = load_image(path)
-                yield Sample(path, None, 0.0, self.mapper(image))
+                else:
+                    image, note = load_image(path)
+                    yield Sample(path, None, 0.0, self.mapper(image))
         except UserError as reason:
             error = str(reason)
-        except Exception as reason:  # whatever a decoder raises: the other files are read
+        except Exception as reason:  # whatever a decoder raises; the other files can be read
             error = f"{path}: {reason!r}"
         yield End(path, error, note)
 
@@ -128,9 +124,9 @@ def stream(
     Raises:
         UserError: if one of them is killed.
     """
-    # OpenCV's threads don't survive a fork: a worker that ends them itself waits for them
+    # OpenCV's threads don't survive a fork: a worker that ends them would wait for them forever
     cv2.setNumThreads(1)
-    # nor do FFmpeg's: a worker that frees a frame decoded before waits for them without end
+    # nor do FFmpeg's: so would a worker that frees a frame that was decoded before
     gc.collect()
     loader = DataLoader(
         FileStream(jobs, mapper, fps, batch_size),
@@ -144,13 +140,13 @@ def stream(
         if "DataLoader worker" not in str(error):
             raise
         raise UserError(
-            "a process that reads files was killed, perhaps for want of memory (or of /dev/shm in "
+            "a process that reads files was killed, perhaps for lack of memory (or of /dev/shm in "
             "a container); run the same command with fewer --workers, 0 for none, or a smaller "
             "--batch-size: what was committed is kept"
         ) from error
 
 
 def _start_worker(worker: int) -> None:
-    # Ctrl-C reaches all processes of a terminal; the main one stops the others when it is ready to
+    # Ctrl-C reaches all processes of a terminal; the main one stops the workers when it is ready
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -24,11 +24,11 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 def parse_time(text: str, *, end: bool = False) -> float:
     """Seconds since the epoch from a time that somebody wrote.
 
-    Allowed are ISO 8601's dates and times, from a year to a fraction of a second
+    Allowed are dates and times of ISO 8601, from a year to a fraction of a second
     (``2024``, ``2024-05``, ``2024-05-31``, ``20240531``, ``2024-05-31T18:30:05.5``, a space in
     place of the T), of the local zone or with ``Z`` or ``+02:00`` behind the minutes; and seconds
-    since 1970 with their unit (``1700000000s``). Of what is written the first moment counts, with
-    ``end`` the last one, to the microsecond. See :func:`local_seconds` for summer time.
+    since 1970 with their unit (``1700000000s``). Returns the first moment of what is written, or
+    with ``end`` the last one, to the microsecond. See :func:`local_seconds` for summer time.
 
     >>> parse_time("1700000000s"), parse_time("1700000000s", end=True)
     (1700000000.0, 1700000000.999999)
@@ -45,7 +45,7 @@ def parse_time(text: str, *, end: bool = False) -> float:
         if match := _DATE.fullmatch(_BASIC_DATE.sub(r"\1-\2-\3", text)):
             return _date(match, end)
     except (ValueError, OverflowError, OSError) as error:
-        raise UserError(f"{text!r} is no time ({error}); mend it") from error
+        raise UserError(f"{text!r} is no time ({error}); correct it") from error
     if _NUMBER.fullmatch(text):
         raise UserError(
             f"{text!r} is a number without a unit; write seconds since 1970 as 1700000000s, and "
@@ -79,25 +79,18 @@ def _date(match: re.Match, end: bool) -> float:
 
 
 def check_year(year: int) -> None:
-    """
-    Raises:
-        ValueError: for what can't be the year of a recording, such as one of two digits.
-    """
+    """Raise a ValueError for what can't be the year of a recording, such as one of two digits."""
     if year not in YEARS:
         raise ValueError(f"years are {YEARS[0]} to {YEARS[-1]}")
 
 
 def check_seconds(seconds: float) -> None:
-    """:func:`check_year` of seconds since the epoch, which might be milliseconds.
-
-    Raises:
-        ValueError, OverflowError, OSError: for those that are out of range.
-    """
+    """:func:`check_year` of seconds since the epoch, which might be milliseconds."""
     check_year(datetime.fromtimestamp(seconds, timezone.utc).year)
 
 
 def _following(moment: datetime, unit: str, part: str) -> datetime:
-    """The first moment after the year, month, ... second, or part of a second, that is written."""
+    """The first moment after the unit that is written: a year, ..., a second, or a part of one."""
     if unit == "year":
         return moment.replace(year=moment.year + 1)
     if unit == "month":
@@ -122,8 +115,9 @@ def _zone(text: str) -> timezone:
 def local_seconds(moment: datetime, *, last: bool = False) -> float:
     """Seconds since the epoch of a local time, without a zone.
 
-    A time that there is twice, as the clock is put back, is the first of the two, with ``last``
-    the second. One that there is not, as the clock is put forward, is the moment of that.
+    A time that exists twice, because the clock is put back, is the first of the two, or with
+    ``last`` the second. One that does not exist, because the clock is put forward, is the moment of
+    the change.
     """
     earlier, later = sorted(moment.replace(fold=fold).timestamp() for fold in (0, 1))
     if earlier == later:
@@ -145,10 +139,7 @@ def _utc_offset(seconds: float) -> timedelta:
 
 
 def format_time(seconds: float) -> str:
-    """Local time, to the second, for people.
-
-    Numbers too small or large for a date are given as they are.
-    """
+    """Local time, to the second, for people; seconds if they are out of a date's range."""
     try:
         return datetime.fromtimestamp(seconds).isoformat(sep=" ", timespec="seconds")
     except (ValueError, OverflowError, OSError):

@@ -9,7 +9,7 @@ from ..media.times import format_time, parse_time
 
 
 class FilterNames(NamedTuple):
-    """What the fields are called where they were typed."""
+    """Names of the fields in messages."""
 
     camera: str = "--camera"
     start: str = "--from"
@@ -30,10 +30,9 @@ def make_filters(
     """
     Args:
         cameras: any of these; none: all.
-        start, end: as :func:`parse_time` reads them; blank: no bound. All that is written in
-            ``end`` is included: of a day the whole day, of a minute the whole minute.
+        start, end: as :func:`parse_time` reads them; blank: no bound. ``end`` is included as
+            precisely as it is written: the whole day, or the whole minute.
         min_score: least score of a detection, 0 to 1; None: 0.
-        names: for messages.
 
     Raises:
         UserError: if a time is invalid, the last one is before the first, or the score is out of
@@ -61,16 +60,7 @@ def _time(name: str, text: str | None, end: bool = False) -> float | None:
 def check_cameras(
     cameras: Sequence[str], known: Sequence[str], names: FilterNames = OPTIONS
 ) -> None:
-    """Refuse cameras that the index does not have: nobody would be found, and nobody told why.
-
-    Args:
-        cameras: that are asked for.
-        known: of the index.
-        names: for messages.
-
-    Raises:
-        UserError: see there.
-    """
+    """Raise a UserError for a camera that is not among those of the index, ``known``."""
     for camera in cameras:
         if camera not in known:
             raise UserError(
@@ -80,7 +70,7 @@ def check_cameras(
 
 
 def describe_range(index: PersonIndex) -> str:
-    """Which times the index has, for people whose filters let nobody pass."""
+    """The times that the index covers, for people whose filters let nobody pass."""
     times = index.time_range()
     if times is None:
         return "the index is empty"

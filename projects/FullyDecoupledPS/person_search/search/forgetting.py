@@ -1,4 +1,4 @@
-"""Keeping out of an index who was forgotten from it."""
+"""Keeping forgotten persons out of an index."""
 
 import os
 import time
@@ -28,18 +28,13 @@ class Tombstones:
     """What :func:`make_tombstones` returns."""
 
     all: list[Tombstone] = field(default_factory=list)
-    # Files whose content is not known, so that who was in them may come back: path -> why
+    # Files whose content is not known, so their persons may come back: path -> why
     unreadable: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
 
 
 def make_tombstones(targets: Iterable[Target], sources: dict[str, Source]) -> Tombstones:
-    """Tombstones by the content that the targets' files have now.
-
-    Args:
-        targets: of files that the index has.
-        sources: those files as the index knows them, by path.
-    """
+    """Tombstones by the present content of the targets' files, which are among ``sources``."""
     made, digests, now = Tombstones(), {}, time.time()
     for target in targets:
         source = sources[target.path]
@@ -56,10 +51,10 @@ def make_tombstones(targets: Iterable[Target], sources: dict[str, Source]) -> To
 
 
 def _content(source: Source, is_video: bool, made: Tombstones) -> str | None:
-    """The digest of what was indexed; if it can't be had, None, and why is noted in ``made``."""
+    """The digest of what was indexed; None if it can't be computed: ``made`` gets the reason."""
     try:
         size = os.stat(source.path).st_size
-        # of a recording that goes on, what was indexed is the beginning
+        # of a recording that continued, the beginning was indexed
         if size == source.size or is_video and size > source.size:
             return content_digest(source.path, source.size)
         made.changed[source.path] = f"{source.path} was changed since it was indexed"
@@ -69,30 +64,27 @@ def _content(source: Source, is_video: bool, made: Tombstones) -> str | None:
 
 
 def complete_tombstones(index: PersonIndex) -> None:
-    """Find out the content of files that could not be read when somebody in them was forgotten.
+    """Add the content of files that could not be read when somebody in them was forgotten.
 
-    Only a file that has not changed since it was indexed is what the tombstone is of.
+    A tombstone is of a file only if it has not changed since it was indexed.
     """
     for tombstone in index.tombstones():
-        if tombstone.digest is None:
-            try:
-                stat = os.stat(tombstone.path)
-                if (stat.st_size, stat.st_mtime_ns) != (tombstone.size, tombstone.mtime_ns):
-                    continue
-                digest = content_digest(tombstone.path, tombstone.size)
-            except OSError:
-                continue  # it is not there yet
-            path = os.path.realpath(tombstone.path)  # it may be by a link that it is there now
-            known = replace(tombstone, path=path, digest=digest)
-            index.put_tombstones([known], [tombstone.tombstone_id])
+        if tombstone.digest is not None:
+            continue
+        try:
+            stat = os.stat(tombstone.path)
+            if (stat.st_size, stat.st_mtime_ns) != (tombstone.size, tombstone.mtime_ns):
+                continue
+            digest = content_digest(tombstone.path, tombstone.size)
+        except OSError:
+            continue  # it can't be read yet
+        path = os.path.realpath(tombstone.path)  # the path may have become a link
+        known = replace(tombstone, path=path, digest=digest)
+        index.put_tombstones([known], [tombstone.tombstone_id])
 
 
 def lift_tombstones(index: PersonIndex, tombstones: Sequence[Tombstone]) -> list[str]:
-    """Let persons come back: remove tombstones, and have their files be read again.
-
-    Returns:
-        list: the paths of those files, as far as the index has them.
-    """
+    """Remove tombstones and have their files be read again; returns those files' paths."""
     paths = _paths_of(index, tombstones)
     index.read_again(paths)
     index.put_tombstones([], [tombstone.tombstone_id for tombstone in tombstones])
@@ -100,7 +92,7 @@ def lift_tombstones(index: PersonIndex, tombstones: Sequence[Tombstone]) -> list
 
 
 def take_over_tombstones(index: PersonIndex, tombstones: Sequence[Tombstone]) -> None:
-    """Add those of another index; files that are in already are read again without the persons."""
+    """Add those of another index; files already in this one are read again without the persons."""
     known = {tombstone.tombstone_id for tombstone in index.tombstones()}
     new = [tombstone for tombstone in tombstones if tombstone.tombstone_id not in known]
     if new:
@@ -109,7 +101,7 @@ def take_over_tombstones(index: PersonIndex, tombstones: Sequence[Tombstone]) ->
 
 
 def _paths_of(index: PersonIndex, tombstones: Sequence[Tombstone]) -> list[str]:
-    """Files that may have the content of one of the tombstones, sorted."""
+    """Files of the index that may have the content of one of the tombstones, sorted."""
     sizes, paths = {t.size for t in tombstones}, {t.path for t in tombstones}
     checksums = {t.checksum for t in tombstones} - {None}
     real_path = RealPaths()
@@ -128,7 +120,7 @@ def _paths_of(index: PersonIndex, tombstones: Sequence[Tombstone]) -> list[str]:
 
 
 class ForgottenPersons:
-    """Tells detections of persons who were forgotten, while files are indexed."""
+    """Finds detections of forgotten persons while files are indexed."""
 
     def __init__(self, index: PersonIndex):
         self.index = index
@@ -138,10 +130,8 @@ class ForgottenPersons:
     def begin(self, source: Source, is_continued: bool = False) -> None:
         """Call once for each file, before its first frame.
 
-        Args:
-            source: the file.
-            is_continued: it is a video that still holds the frames that the index has of it,
-                whatever else was changed in the file, such as the header when it was completed.
+        ``is_continued``: a video that still holds the frames that the index has of it, whatever
+        else has changed in the file, such as its header.
         """
         tombstones, path = self.index.tombstones(), os.path.realpath(source.path)
         self._of_frames = [t for t in tombstones if t.checksum is not None]

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
+from fully_decoupled_ps.predictor import videos
+
 from ..index import IndexWriter, NewFrame, PersonIndex
 from ..media.files import MediaFile, PathReader
-from ..media.frames import count_samples
 from ..media.links import OtherNames
 from ..media.stream import End, Job, Restart, Sample, stream
 from ..network import PersonDetections, Predictor
@@ -21,13 +22,13 @@ from .stopping import StopRequest
 
 logger = logging.getLogger(__name__)
 
-# Seconds of work that a kill can cost.
+# Seconds between commits: what a kill can cost.
 COMMIT_SECONDS = 2.0
 
 
 @dataclass
 class IndexingReport:
-    """What came of it."""
+    """What :func:`index_files` did."""
 
     added: int = 0  # files
     unchanged: int = 0
@@ -39,12 +40,12 @@ class IndexingReport:
     unreachable: dict[str, str] = field(default_factory=dict)  # in the index; path -> why
     unreadable: dict[str, str] = field(default_factory=dict)  # path -> why
     incomplete: dict[str, str] = field(default_factory=dict)  # videos that are read in part -> why
-    # videos whose start nobody said, by what it was taken from
+    # numbers of videos whose start no option gave, by what it was taken from
     starts: Counter[str] = field(default_factory=Counter)
-    notes: dict[str, list[str]] = field(default_factory=dict)  # what files have -> their paths
-    other_names: set[str] = field(default_factory=set)  # links to files in by a better name
+    notes: dict[str, list[str]] = field(default_factory=dict)  # note on files -> their paths
+    other_names: set[str] = field(default_factory=set)  # links to files with a better name
     superseded: list[str] = field(default_factory=list)  # such names, removed from the index
-    litter: list[str] = field(default_factory=list)  # in the index, but passed over nowadays
+    litter: list[str] = field(default_factory=list)  # in the index, but passed over now
     stopped_by: int = 0  # signal number, 0 if the run went to its end
 
 
@@ -59,17 +60,17 @@ def index_files(
     """Detect and embed the persons of all files that are new or changed.
 
     Args:
-        index: made by, or for, this network.
+        index: made for this network.
         network: detects and embeds.
         files: of all shards; those of other shards are passed over.
-        folders: what was named on the command line; files of the index below these that are not
-            there any more are reported, and removed with ``options.prune`` if they are gone for
-            certain (see :mod:`.missing`).
-        reader: camera and time of a file.
+        folders: named on the command line; missing files of the index below these are reported,
+            and removed with ``options.prune`` if they are gone (see :mod:`.missing`).
+        reader: gives a file's camera and time.
         options: see there.
 
     Raises:
-        UserError: for two writers, a full disk, a file that a pattern of ``reader`` does not fit.
+        UserError: if another process writes to the shard, the disk is full, or a pattern of
+            ``reader`` does not match a file.
     """
     sources = make_sources(files, reader, options, index.info.num_shards)
     with index.writer(options.shard) as writer:
@@ -86,7 +87,9 @@ def index_files(
             litter=plan.litter,
         )
         if options.prune:
-            _prune(writer, report)
+            removed = report.gone + report.litter
+            writer.remove(removed)
+            report.pruned, report.gone, report.litter = len(removed), [], []
         for source in plan.updates:
             writer.update(source)
         writer.commit()
@@ -100,13 +103,6 @@ def index_files(
             writer.optimize()
     index.refresh()
     return report
-
-
-def _prune(writer: IndexWriter, report: IndexingReport) -> None:
-    removed = report.gone + report.litter
-    if removed:
-        writer.remove(removed)
-    report.pruned, report.gone, report.litter = len(removed), [], []
 
 
 def _run(
@@ -162,12 +158,12 @@ def _run(
 
 
 def _count(job: Job, fps: float) -> int:
-    """About how many frames there are to read."""
+    """About how many frames there are to read, by what the file says of itself."""
     try:
-        count = count_samples(job.file.path, fps) if job.file.is_video else 1
-    except Exception:  # whatever a decoder raises; it is told when the file is read
+        count = videos.count_frames(job.file.path, fps) if job.file.is_video else 1
+    except Exception:  # whatever a decoder raises; it is reported when the file is read
         count = 1
-    return max(count - len(job.known), 0)
+    return max(max(count, 1) - len(job.known), 0)
 
 
 def _frame(
@@ -194,11 +190,11 @@ def _end_file(end: End, writer: IndexWriter, plan: Plan, begun: set, report) -> 
     if end.note:
         report.notes.setdefault(end.note, []).append(end.path)
     if end.error:
-        # what was read before is kept, as is what the index had of the file if nothing was
+        # frames that were read stay; if none was, so does what the index had of the file
         is_in_part = end.path in begun or end.path in plan.continued
         (report.incomplete if is_in_part else report.unreadable)[end.path] = end.error
         return
-    if end.path not in begun:  # nothing new was in it
+    if end.path not in begun:  # it had no new frame
         writer.begin(plan.sources[end.path], end.path in plan.continued)
     writer.finish(end.path)
     report.added += 1

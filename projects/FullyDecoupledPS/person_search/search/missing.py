@@ -1,8 +1,8 @@
-"""Files of the index that are not found any more: which are gone for certain, and which are not.
+"""Which of the files of the index that were not found are gone, and which can't be reached.
 
-A file is gone for certain where a folder on its way, from the one that was named on, lists other
-entries but not the next one. Where a folder can't be listed, or lists nothing, a disk or a share
-may just not be mounted, or may not be read for now.
+A file is gone if a folder on its path, from the folder that was named on, lists other entries but
+not the next part of the path. If a folder can't be listed or is empty, a disk or a share may only
+be unmounted or unreadable.
 """
 
 import os
@@ -11,33 +11,25 @@ from dataclasses import dataclass, field
 
 from ..media.finding import LITTER
 
-# What systems leave in a folder, also in the mount point of a disk that is not there; in any case.
+# Names, in any case, that systems create in folders, even in the mount point of an absent disk.
 CLUTTER = LITTER | {"thumbs.db", "desktop.ini"}
 
 
 class Unreachable(Exception):
-    """Why it can't be said whether a file is there."""
+    """Why it is unknown whether a file exists."""
 
 
 @dataclass
 class MissingFiles:
     """What :func:`find_missing` returns; paths sorted."""
 
-    gone: list[str] = field(default_factory=list)  # for certain
+    gone: list[str] = field(default_factory=list)
     unreachable: dict[str, str] = field(default_factory=dict)  # path -> why
 
 
 def find_missing(paths: Iterable[str], folders: Sequence[str]) -> MissingFiles:
-    """Sort out what was not found.
-
-    Args:
-        paths: absolute; those that do not lie below one of the folders are passed over.
-        folders: that were searched.
-
-    Returns:
-        MissingFiles: files that are there after all are in neither part of it.
-    """
-    # a folder that was named by a link: its files may be in by their real paths
+    """Sort the absolute ``paths`` below ``folders``; files that exist after all are left out."""
+    # the index may have files of a folder that is a link by their real paths
     named = {path(folder) for folder in folders for path in (os.path.abspath, os.path.realpath)}
     roots = sorted(os.path.join(folder, "") for folder in named)
     missing, listings = MissingFiles(), _Listings()
@@ -71,11 +63,7 @@ class _Listings:
         return names
 
     def is_gone(self, root: str, path: str) -> bool:
-        """Whether the file is gone; False if it is there.
-
-        Raises:
-            Unreachable: if neither can be said.
-        """
+        """Whether the file is gone, not there; raises Unreachable if that is unknown."""
         folder = root.rstrip(os.sep) or os.sep
         names = os.path.relpath(path, root).split(os.sep)
         for depth, name in enumerate(names):
@@ -89,12 +77,12 @@ class _Listings:
 
     def _is_absent(self, folder: str, name: str, is_folder: bool) -> bool:
         path = os.path.join(folder, name)
-        if _is_here(path):  # by a name in other letters, as some systems allow
+        if _is_here(path):  # some file systems ignore case
             return False
         names = self._names(folder)
         if all(entry.startswith(".") or entry.lower() in CLUTTER for entry in names):
             raise Unreachable(f"{folder} is empty; is a disk or a share not mounted?")
-        # some systems remove a mount point together with its mount
+        # some systems remove a mount point when they unmount
         if is_folder and any(os.path.ismount(os.path.join(folder, entry)) for entry in names):
             raise Unreachable(f"{path} is not there, but others are mounted beside it; was it one?")
         return True
@@ -111,19 +99,16 @@ def _is_here(path: str) -> bool:
 
 
 def _check_reachable(path: str) -> None:
-    """
-    Raises:
-        Unreachable: if no more can be had of the file than its name in its folder.
-    """
+    """Raise Unreachable if nothing but the file's name can be read."""
     try:
         os.stat(path)
     except FileNotFoundError as error:
         if os.path.islink(path):
-            raise Unreachable(f"{path} is a link to what is not there") from error
+            raise Unreachable(f"{path} is a link to a missing file") from error
     except OSError as error:
         raise _unreachable(path, error) from error
 
 
 def _unreachable(path: str, error: OSError) -> Unreachable:
-    """The same words for all files of a folder."""
+    # the same message for all files of a folder, which are counted together
     return Unreachable(f"files in {os.path.dirname(path)} can't be reached: {error.strerror}")

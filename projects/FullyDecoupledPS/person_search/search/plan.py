@@ -1,4 +1,4 @@
-"""What is to be done to bring a shard of an index up to date with the files that there are."""
+"""Planning how to bring a shard of an index up to date with the files."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from ..media.finding import is_litter
 from ..media.stream import Job
 from .missing import MissingFiles, find_missing
 
-# Each is a folder with files of its own, which every search opens.
+# Each is a folder of its own, whose files every search opens.
 MAX_SHARDS = 1000
 
 
@@ -35,7 +35,7 @@ class Plan:
 
     jobs: list[Job]
     sources: dict[str, Source]
-    continued: set[str]  # videos whose frames in the index stay, and are added to
+    continued: set[str]  # videos whose frames in the index stay, and of which more follow
     updates: list[Source]
     missing: MissingFiles = field(default_factory=MissingFiles)
     litter: list[str] = field(default_factory=list)
@@ -44,17 +44,13 @@ class Plan:
 def make_sources(
     files: Sequence[MediaFile], reader: PathReader, options: IndexingOptions, num_shards: int
 ) -> dict[str, Source]:
-    """Those of the files of the shard, by path.
-
-    Raises:
-        UserError: if a pattern of ``reader`` does not fit.
-    """
+    """The sources of the shard's files, by path."""
     mine = [f for f in files if shard_of(f.path, num_shards) == options.shard]
     return {f.path: _source(f, reader, options) for f in mine}
 
 
 def shard_of(path: str, num_shards: int) -> int:
-    """The shard, from 1, that a file belongs to: the same in every process and run."""
+    """The shard of a file, from 1: the same in every process and run."""
     return zlib.crc32(os.fsencode(path)) % num_shards + 1
 
 
@@ -80,9 +76,9 @@ def make_plan(
 ) -> Plan:
     """
     Args:
-        files: of the writer's shard, without those that are in by another name.
+        files: of the writer's shard, without those that the index has by another name.
         sources: of :func:`make_sources`.
-        writer: knows what is in.
+        writer: of the shard.
         folders: that were searched.
     """
     plan, states = Plan(jobs=[], sources=sources, continued=set(), updates=[]), writer.states()
@@ -104,18 +100,14 @@ def make_plan(
 def _known_frames(
     file: MediaFile, source: Source, state: SourceState | None, writer: IndexWriter
 ) -> dict[int, int | None]:
-    """Of a video that was read in part, or that may have grown since; the reader compares them."""
+    """Frames of a video that was read in part or may have grown; its reader compares them."""
     if state is None or not file.is_video or state.source.recipe != source.recipe:
         return {}
     return writer.checksums(file.path)
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """``i/n`` -> (i, n), with i from 1.
-
-    Raises:
-        UserError: if it is not of that form.
-    """
+    """``i/n`` -> (i, n), with i from 1; a UserError for anything else."""
     try:
         shard, count = (int(part) for part in text.split("/"))
         if 1 <= shard <= count <= MAX_SHARDS:

@@ -18,7 +18,7 @@ from ..network import Predictor
 class Query:
     """A person in a picture."""
 
-    name: str  # of the picture, as it was asked for
+    name: str  # of the picture, as it was given
     image: np.ndarray | None  # (H, W, 3) RGB uint8; None: it is read where it is drawn
     box: tuple[float, float, float, float]  # x0, y0, x1, y1 in its pixels
     feature: np.ndarray  # (D,) float32, L2-normalised
@@ -31,7 +31,7 @@ class Query:
 
 @dataclass(frozen=True)
 class PersonQuery(Query):
-    """A person of the index; the picture is read where it is drawn, for it may be gone."""
+    """A person of the index; ``image`` is None: it is read where it is drawn, and may be gone."""
 
     person: Person
 
@@ -41,11 +41,7 @@ class PersonQuery(Query):
 
 
 def query_of_person(index: PersonIndex, person_id: int) -> PersonQuery:
-    """A person of the index.
-
-    Raises:
-        UserError: if the index has no such person (any more).
-    """
+    """A person of the index, or a UserError."""
     person = index.person(person_id)
     feature = index.features([person_id])[0]
     return PersonQuery(person.frame.name, None, person.box, feature, person)
@@ -77,11 +73,9 @@ def query_at_point(
 ) -> Query:
     """The person detected at ``point`` (x, y): of several the one with the smallest box.
 
-    Args:
-        score_thresh: detections of a lower score do not count.
-
     Raises:
-        UserError: if the point is not in the picture, or no person is detected there.
+        UserError: if the point is not in the picture, or no person is detected there with a score
+            of at least ``score_thresh``.
     """
     height, width = image.shape[:2]
     if not (0 <= point[0] < width and 0 <= point[1] < height):
@@ -127,11 +121,7 @@ def _numbers(values) -> str:
 
 
 def parse_numbers(option: str, text: str, count: int) -> tuple[float, ...]:
-    """``count`` numbers from an option's comma-separated text.
-
-    Raises:
-        UserError: if it is anything else.
-    """
+    """``count`` numbers from an option's comma-separated text, or a UserError."""
     try:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -145,7 +135,7 @@ def parse_numbers(option: str, text: str, count: int) -> tuple[float, ...]:
 def read_named_frame(name: str, index: PersonIndex) -> np.ndarray:
     """A picture, by its path, or a frame of a video, by ``PATH#PTS`` as hits are named.
 
-    A frame of the index is the one that was indexed; others are found by their pts alone.
+    A frame of the index is compared with what was indexed; others are found by their pts alone.
 
     Raises:
         UserError: if it can't be read.
@@ -156,13 +146,13 @@ def read_named_frame(name: str, index: PersonIndex) -> np.ndarray:
 
 
 def find_named_frames(index: PersonIndex, name: str) -> list[Frame]:
-    """The frames of the index that :func:`read_named_frame`'s ``name`` is of; a link will do."""
+    """The frames of the index with a name as in :func:`read_named_frame`, perhaps by a link."""
     path, pts = _named(name)
     return next(filter(None, (index.find_frames(p, pts) for p in absolute_paths(path))), [])
 
 
 def absolute_paths(path: str) -> tuple[str, str]:
-    """By which an index may know a file: with the links in it, and without."""
+    """The paths that an index may have of a file: with links, and without."""
     return os.path.abspath(path), os.path.realpath(path)
 
 

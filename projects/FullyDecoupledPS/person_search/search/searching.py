@@ -1,4 +1,4 @@
-"""Searching an index for others than the one searched, who would always be the best hit."""
+"""Searching an index without the query's own detection, which would always be the best hit."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from detectron2.structures import Boxes, pairwise_iou
 from ..index import Filters, Hit, PersonIndex
 from .query import PersonQuery, Query, find_named_frames
 
-# A detection in the query's own frame that overlaps with its box so much is the query itself.
+# Least overlap (IoU) of the query's box with the detection in its frame that is the query itself.
 OWN_IOU = 0.5
 
 
@@ -24,7 +24,7 @@ class Found(NamedTuple):
 def own_detections(index: PersonIndex, queries: Sequence[Query]) -> tuple[int, ...]:
     """Ids of the detections that are the queries themselves.
 
-    Of a person of the index it is that person; of a picture that is a frame of the index, by its
+    For a person of the index it is that person; for a picture that is a frame of the index, by its
     path, the detection there that overlaps most with the query's box, if by ``OWN_IOU``.
     """
     found = set()
@@ -64,7 +64,7 @@ def search_others(
         own: of :func:`own_detections`.
     """
     features = np.stack([query.feature for query in queries])
-    # as many more as may be left out; a wrong `top` is refused as it is
+    # ask for as many more as may be left out; an invalid `top` is refused by the index
     hits = index.search(features, top + len(own) if top > 0 else top, filters, cws=cws)
     others = [hit for hit in hits if hit.person.person_id not in own][:top]
     return Found(

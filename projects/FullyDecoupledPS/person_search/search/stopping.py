@@ -1,4 +1,4 @@
-"""Stopping a long run at a moment when nothing gets lost."""
+"""Stopping a long run at a moment when nothing is lost."""
 
 import signal
 import threading

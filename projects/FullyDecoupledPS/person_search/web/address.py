@@ -1,7 +1,7 @@
-"""The part of the page's address behind the "?": what is shown, so that Back and reload keep it.
+"""The query string of the page's address: what is shown, so that Back and reload keep it.
 
-It names what the index shows: filters, a frame, persons by their ids. A visitor's own picture is
-in nobody's address; there is only a mark that one was searched.
+It names filters, a frame, and persons by their ids. It holds no visitor's own picture, only a
+number that says that one was searched.
 """
 
 import re
@@ -39,7 +39,7 @@ NAMES = {
 
 
 def format_view(view: View) -> str:
-    """The address, "" if all is as at the start.
+    """The address; "" for the start of the page.
 
     >>> format_view(View(cameras=("c 1",), persons=(7, 9)))
     '?camera=c+1&person=7&person=9'
@@ -53,7 +53,7 @@ def format_view(view: View) -> str:
 
 
 def parse_view(address: str) -> View:
-    """What an address says; what it says wrong is passed over, for anybody can write it."""
+    """The view of an address; invalid parts are ignored, as anybody can write an address."""
     try:
         found = parse_qs(
             (address or "").removeprefix("?"), errors=ERRORS, max_num_fields=3 * MAX_PERSONS

@@ -34,10 +34,9 @@ def group_hits(hits: Sequence[Hit], pause: float) -> list[HitGroup]:
             groups.append([])
         groups[-1].append(hit)
         last = frame
-    return sorted((_group(group) for group in groups), key=lambda group: group.hits[0].rank)
-
-
-def _group(hits: list[Hit]) -> HitGroup:
-    times = [hit.person.frame.time for hit in hits]
-    ranked = tuple(sorted(hits, key=lambda hit: hit.rank))
-    return HitGroup(hits[0].person.frame.camera, min(times), max(times), ranked)
+    made = []
+    for group in groups:
+        first, last = group[0].person.frame, group[-1].person.frame
+        ranked = tuple(sorted(group, key=lambda hit: hit.rank))
+        made.append(HitGroup(first.camera, first.time, last.time, ranked))
+    return sorted(made, key=lambda group: group.hits[0].rank)

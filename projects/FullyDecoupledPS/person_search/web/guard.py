@@ -1,7 +1,7 @@
-"""What of the web application a browser can reach: the page, and nothing else of what Gradio has.
+"""The allow-list of requests: a browser reaches the page, and no other part of Gradio.
 
-Gradio serves files by their path, describes its interface, and takes calls of many kinds. The page
-needs few of these, so the rest is refused by an allow-list before Gradio sees it.
+Gradio serves files by their path, describes its interface, and accepts calls of many kinds. The
+page needs few of these; the rest is refused before Gradio sees it.
 """
 
 import ipaddress
@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse
 from .uploads import MAX_UPLOAD, UPLOAD_PATH
 
 READ, WRITE = ("GET", "HEAD"), ("POST",)
-# All that the page asks for: (methods, path, most bytes of a request's body).
+# All requests of the page: (methods, path, most bytes of the body).
 ROUTES = (
     (READ, re.compile(r"/"), 0),
     (READ, re.compile(r"/(favicon\.ico|theme\.css)"), 0),
@@ -28,19 +28,11 @@ ROUTES = (
     (WRITE, re.compile(r"/gradio_api/queue/join"), 1_000_000),
     (WRITE, re.compile(re.escape(UPLOAD_PATH)), MAX_UPLOAD),
 )
-# Gradio's scripts are inline, and some of them are made from text; nothing is from elsewhere.
-POLICY = "; ".join(
-    (
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "font-src 'self' data:",
-        "object-src 'none'",
-        "form-action 'none'",
-        "base-uri 'self'",
-        "frame-ancestors 'none'",
-    )
+# Gradio's scripts are inline, and some are generated from text; nothing is from other servers.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "object-src 'none'; form-action 'none'; base-uri 'self'; frame-ancestors 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -63,10 +55,9 @@ class Guard:
     def __init__(self, app, host: str, calls: Mapping[int, int], names: Iterable[str] = ()):
         """
         Args:
-            app: what is guarded.
-            host: that it is served at.
+            host: at which the page is served.
             calls: number of inputs of each of the page's functions, by Gradio's number for it.
-            names: host names in the browser's address, where they are others: a proxy's.
+            names: further host names in the browser's address, such as a proxy's.
         """
         self.app = app
         self.calls = calls
@@ -95,17 +86,13 @@ class Guard:
         return await self.app(scope, receive, send)
 
     def _check(self, scope) -> int:
-        """The most bytes that the request may have.
-
-        Raises:
-            Refused: if it is none of the page's.
-        """
+        """The most bytes that the request may have; raises Refused if it is not the page's."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         name = _host_name(host)
         if not self._is_ours(name) or "@" in host:
-            mend = f"; start it with --name {name} if it is" if name else ""
-            raise Refused(403, f"This page is not served as {name!r}{mend}")
+            fix = f"; start it with --name {name} if it is" if name else ""
+            raise Refused(403, f"This page is not served as {name!r}{fix}")
         self._check_origin(headers, host, is_page=scope["path"] == "/")
         methods = set()
         for allowed, path, limit in ROUTES:
@@ -133,16 +120,12 @@ class Guard:
             if not own and _host_name(authority) not in self.proxies:
                 raise Refused(403, "Requests of other pages are refused")
         elif site not in ("same-origin", "none"):
-            # a link to the page may be followed; its parts are nobody else's to embed
+            # a link to the page may be followed, but no other page may embed parts of it
             if not (is_page and headers.get("sec-fetch-dest") == "document"):
                 raise Refused(403, "Requests of other pages are refused")
 
     async def _read_body(self, scope, receive, limit: int):
-        """The request's body, read whole, as a ``receive`` that gives it again.
-
-        Raises:
-            Refused: if it is too long, or none of the page's calls.
-        """
+        """Read the whole body; returns a ``receive`` that gives it again, or raises Refused."""
         chunks, size, more = [], 0, True
         while more:
             message = await receive()
@@ -156,26 +139,22 @@ class Guard:
         body = b"".join(chunks)
         if scope["path"].startswith("/gradio_api/"):
             self._check_call(body)
-        given = False
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive_again():
-            nonlocal given
-            if given:
-                return await receive()
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            return messages.pop() if messages else await receive()
 
         return receive_again
 
     def _check_call(self, body: bytes) -> None:
         """Refuse calls that the page does not make, and objects in place of a field's value.
 
-        Gradio fails at the former, and takes the latter for files: it would copy what they name, or
-        load it from the internet.
+        Gradio fails at the former. It takes the latter for files, and would copy the file that they
+        name, or download it.
         """
         try:
             call = json.loads(body)
-            # neither NaN nor half a character: Gradio fails at both
+            # neither NaN nor a lone surrogate: Gradio fails at both
             json.dumps(call, ensure_ascii=False, allow_nan=False).encode()
             values, event = list(call["data"]), call.get("event_data")
             number, session = call["fn_index"], call["session_hash"]
@@ -216,7 +195,7 @@ def _host_name(authority: str) -> str:
 
 
 def _with_headers(send, path: str):
-    """Adds ``HEADERS`` to a response, and takes away what would let other pages read it."""
+    """Add ``HEADERS`` to a response, and remove those that would let other pages read it."""
 
     async def send_with_headers(message):
         if message["type"] == "http.response.start":

@@ -35,7 +35,7 @@ MAX_OWN = 20
 
 
 def explained(function):
-    """Shows a :class:`UserError` on the page; what was there stays."""
+    """Wrap a function so that its UserErrors are shown as messages; the page stays as it was."""
 
     @functools.wraps(function)
     def call(*args):
@@ -50,15 +50,15 @@ def explained(function):
 
 
 def _message(text) -> str:
-    """As Gradio's messages take it, which are HTML: names and addresses are anybody's."""
+    """Escape a text for Gradio's messages, which are HTML; names in it may be of any origin."""
     return html.escape(printable(str(text)), quote=False)
 
 
 class Handlers:
-    """One object serves all visitors: what is theirs comes and goes as arguments.
+    """One object serves all visitors; their state is passed in arguments and results.
 
-    Those that change what is shown take the view, the search, whether the next person is added to
-    it, and the options; they return :class:`Shown`.
+    Handlers that change what is shown take the view, the search, whether the next person is added
+    to the search, and the options; they return :class:`Shown`.
     """
 
     def __init__(self, service: SearchService, uploads: Uploads):
@@ -75,7 +75,7 @@ class Handlers:
     # the address
 
     def open_address(self, address: str, search: Search) -> Shown:
-        """What the address says, or the start of the page, and why."""
+        """What the address names; if it can't be shown, why, and the start of the page."""
         try:
             return self._open(parse_view(address), search)
         except UserError as error:
@@ -89,12 +89,10 @@ class Handlers:
     def _open(self, view: View, search: Search) -> Shown:
         check_cameras(view.cameras, self.service.cameras(), NAMES)
         views.seconds_apart(view.pause)
-        parts = {
-            "cameras": [encode_name(camera) for camera in view.cameras],
-            **{"start": view.start, "end": view.end},
-            **{"min_score": view.min_score, "top": view.top or DEFAULT_TOP, "cws": view.cws},
-            **self._list(view),
-        }
+        fields = {name: getattr(view, name) for name in Options._fields}
+        fields["cameras"] = [encode_name(camera) for camera in view.cameras]
+        fields["top"] = view.top or DEFAULT_TOP
+        parts = fields | self._list(view)
         if view.persons or view.picture is not None:
             parts |= self._search_of_address(view, search)
         if view.frame:
@@ -135,7 +133,7 @@ class Handlers:
         }
 
     def apply(self, view: View, search: Search, merge: bool, *options) -> Shown:
-        """The frames and the hits with the filters of now; the tab stays."""
+        """The frames and the hits with the new filters; the tab stays."""
         view = Options(*options).of(view)._replace(list_page=1, frame="", pts=None)
         parts = self._list(view)
         if search.queries:
@@ -156,7 +154,7 @@ class Handlers:
         return shown(view, **self._frame(view))
 
     def open_neighbor(self, event: gr.EventData, view, search, merge, *options) -> Shown:
-        """The next or the last frame of the same camera."""
+        """The next or the previous frame of the same camera."""
         step = 1 if read_field(event, "step", whole) > 0 else -1
         frame = self.service.find_frame(view.frame, view.pts).frame
         other = self.service.neighbor(frame, step)
@@ -222,7 +220,7 @@ class Handlers:
         view = Options(*options).of(view)
         if merge and isinstance(query, OwnQuery):
             if any(q.name == query.name and q.token != query.token for q in _own(search.queries)):
-                # another picture of the same name: the montage reads pictures by name
+                # the montage finds pictures by their names, so two pictures need two
                 query = replace(query, name=f"{query.name} ({len(search.queries) + 1})")
         queries = (*search.queries, query) if merge else (query,)
         own, number = search.own, None

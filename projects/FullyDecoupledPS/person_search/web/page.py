@@ -12,13 +12,13 @@ from .uploads import Uploads
 TITLE = "Person search"
 TIME_HINT = "2024-05-31T18:30"
 
-# To the top of what is new, for eyes, keyboards and screen readers alike.
+# Scroll to the heading of the new part, and focus it for keyboards and screen readers.
 FOCUS = """setTimeout(() => {{
   const heading = document.querySelector('#{} .ps-heading');
   heading?.focus({{ preventScroll: true }});
   heading?.scrollIntoView();
 }}, 50);"""
-# What is shown now gets its address, which the browser's Back leads to.
+# Put the address of what is shown into the browser's history.
 GO_TO = """(address) => {{
   if (address !== location.search) history.{}(null, '', address || location.pathname);
   {}
@@ -37,7 +37,7 @@ SAVE_FILE = """(file) => {
 class SearchPage:
     """Builds the page; ``blocks`` is what Gradio serves.
 
-    Every visitor has an own state: what is shown, the search, the token of the uploaded picture.
+    Each visitor has a state of their own: the view, the search, the token of the uploaded picture.
     """
 
     def __init__(self, service: SearchService, uploads: Uploads):
@@ -86,7 +86,7 @@ class SearchPage:
         with gr.Column() as self.list_box:
             self.frames = self._part("ps-frames")
         with gr.Column(visible=False) as self.frame_box:
-            self.frame_part = self._part("ps-frame")
+            self.frame = self._part("ps-frame")
 
     def _make_upload(self) -> None:
         has_network = self.service.network is not None
@@ -117,9 +117,9 @@ class SearchPage:
         self._shows(self.frames.turn, do.turn_page, now)
         for part in (self.frames, self.result):
             self._shows(part.frame, do.open_frame, now, "ps-frame")
-        self._shows(self.frame_part.neighbor, do.open_neighbor, now, "ps-frame")
-        self._shows(self.frame_part.list, do.close_frame, now)
-        for part in (self.frame_part, self.result):
+        self._shows(self.frame.neighbor, do.open_neighbor, now, "ps-frame")
+        self._shows(self.frame.list, do.close_frame, now)
+        for part in (self.frame, self.result):
             self._shows(part.person, do.search_person, now, "ps-result")
         self._shows(self.result.group, do.show_again, [self.view, self.search])
         made = self._on(self.result.download, do.download, self.search, self.saved)
@@ -130,16 +130,12 @@ class SearchPage:
         return event(explained(function), inputs, outputs, api_visibility="private")
 
     def _shows(self, event, function, inputs, focus: str = "", how: str = "pushState"):
-        """Let an event change what is shown, and lead to the top of it."""
-        outputs = [getattr(self, self._component(name)) for name in Shown._fields]
+        """Let an event change what is shown, and focus the heading of part ``focus``."""
+        outputs = [getattr(self, name) for name in Shown._fields]
         done = self._on(event, function, inputs, outputs)
         script = GO_TO.format(how, FOCUS.format(focus) if focus else "")
         done.success(None, self.address, None, js=script)
         return done
-
-    @staticmethod
-    def _component(name: str) -> str:
-        return {"frame": "frame_part"}.get(name, name)
 
     def _connect_address(self) -> None:
         do = self.handlers

@@ -1,4 +1,4 @@
-"""The pictures of an index's frames, read when they are shown; they may be gone by then."""
+"""The pictures of an index's frames, read when they are shown, if they still exist."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -8,16 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from fully_decoupled_ps.visualization import visualizer
-from fully_decoupled_ps.visualization.query_cards import picture
+from fully_decoupled_ps.visualization.visualizer import picture
 
 from ..errors import UserError
 from ..index import Frame, Person
-from ..media import read_frame
+from ..media.frames import read_frame
 
-# Frames that are read at the same time: seeking in videos takes long, and memory is not endless.
+# Frames that are read at the same time: seeking in videos takes long, and memory is limited.
 NUM_READERS = 4
 THUMBNAIL_WIDTH = 320
-# Wide enough to see who it is; a larger picture only takes longer to get to the browser.
+# Wide enough to recognise a person; a larger picture only takes longer to reach the browser.
 FRAME_WIDTH = 1280
 
 
@@ -29,7 +29,7 @@ class FramePicture(NamedTuple):
 
 
 def read_indexed(frame: Frame) -> FramePicture:
-    """The picture that boxes of ``frame`` are drawn on; never raises for a file that is gone."""
+    """The picture that boxes of ``frame`` are drawn on, or why there is none."""
     if not os.path.exists(frame.path):
         return FramePicture(None, "Missing: the file is not there any more, or can't be reached.")
     try:
@@ -65,12 +65,12 @@ def draw_each(
             drawn[i] = (None if image is None else draw(image, items[i]), problem)
 
     with ThreadPoolExecutor(NUM_READERS) as pool:
-        list(pool.map(draw_frame, by_frame.values()))  # the list raises what a thread raised
+        list(pool.map(draw_frame, by_frame.values()))  # list() raises a thread's exception
     return drawn
 
 
 def crop(image: np.ndarray, person: Person, weak: bool = False) -> dict:
-    """The person, boxed, with a little of what is around; a weak hit is pale."""
+    """The person, boxed, with some surroundings; a weak hit is pale."""
     return picture(visualizer.draw_hit(image, {"bbox": person.box, "weak": weak}), "")
 
 
@@ -82,15 +82,9 @@ def query_crop(image: np.ndarray, box) -> dict:
 def thumbnail(image: np.ndarray, persons: Sequence[Person]) -> dict:
     """The whole frame, small, with the persons marked."""
     boxes = [(person.box, visualizer.UNJUDGED) for person in persons]
-    return picture(_whole(image, THUMBNAIL_WIDTH, boxes), "")
+    return picture(visualizer.draw_whole(image, THUMBNAIL_WIDTH, boxes), "")
 
 
 def whole_frame(image: np.ndarray, alt: str) -> dict:
     """The whole frame without marks, no wider than ``FRAME_WIDTH``."""
-    return picture(_whole(image, min(image.shape[1], FRAME_WIDTH), ()), alt)
-
-
-def _whole(image: np.ndarray, width: int, boxes) -> np.ndarray:
-    height, full_width = image.shape[:2]
-    size = (width, max(round(height * width / full_width), 1))
-    return visualizer.draw_view(image, (0, 0, full_width, height), size, boxes)
+    return picture(visualizer.draw_whole(image, min(image.shape[1], FRAME_WIDTH)), alt)

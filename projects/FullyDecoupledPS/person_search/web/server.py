@@ -16,7 +16,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from ..errors import UserError
-from ..search import search_pages
 from . import views
 from .guard import Guard
 from .page import SearchPage
@@ -30,13 +29,11 @@ FONTS = ("system-ui", "sans-serif")
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that nobody else has.
+    """A socket that is bound to a free port.
 
     Raises:
         UserError: if the port is in use or not allowed, or the host is not this machine.
     """
-    if not 0 <= port <= 65535:
-        raise UserError(f"--port {port}: ports are from 1 to 65535; 0 takes any that is free")
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, socket.SOCK_STREAM)
@@ -48,14 +45,14 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            mend = f"is in use; name another, such as --port {port + 1}, or 0 for any that is free"
+            fix = f"is in use; name another, such as --port {port + 1}, or 0 for any that is free"
         elif error.errno == errno.EACCES:
-            mend = "is not allowed to you; use one from 1024 on"
+            fix = "is not allowed to you; use one from 1024 on"
         else:
             raise UserError(
                 f"--host {host}: {error.strerror}; use 127.0.0.1 for this machine alone"
             ) from error
-        raise UserError(f"--port {port} {mend}") from error
+        raise UserError(f"--port {port} {fix}") from error
     return bound
 
 
@@ -68,18 +65,12 @@ def is_loopback(host: str) -> bool:
 
 
 def make_app(service: SearchService, host: str, names: Sequence[str] = ()) -> FastAPI:
-    """The web application.
-
-    Args:
-        service: answers its questions.
-        host: that it is served at.
-        names: others in the browser's address, see :class:`Guard`.
-    """
+    """The web application; for ``host`` and ``names`` see :class:`Guard`."""
     uploads = Uploads()
     app = FastAPI(openapi_url=None)
     add_upload_route(app, uploads)
     blocks = SearchPage(service, uploads).blocks
-    # those without a function are scripts of the page's
+    # those without a function are the page's scripts
     calls = {number: len(fn.inputs) for number, fn in blocks.fns.items() if fn.fn is not None}
     app.add_middleware(Guard, host=host, calls=calls, names=names)
     return gr.mount_gradio_app(
@@ -97,7 +88,7 @@ def make_app(service: SearchService, host: str, names: Sequence[str] = ()) -> Fa
 
 
 def _theme() -> gr.themes.Base:
-    """Gradio's own, where its texts are too pale to read, darker."""
+    """Gradio's own, with darker texts where its own are too pale to read."""
     return gr.themes.Default(
         primary_hue="indigo", neutral_hue="slate", font=FONTS, font_mono=("monospace",)
     ).set(
@@ -113,7 +104,7 @@ def _theme() -> gr.themes.Base:
 
 
 class _Server(uvicorn.Server):
-    """Ends without a word of the browsers that still are connected: they are cut off."""
+    """Ends without messages about the browsers that are still connected and get cut off."""
 
     async def shutdown(self, sockets=None) -> None:
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
@@ -122,7 +113,7 @@ class _Server(uvicorn.Server):
 
 def make_server(service: SearchService, host: str, names: Sequence[str] = ()) -> uvicorn.Server:
     """A server whose ``run(sockets=[...])`` serves the page, and returns after ``should_exit``."""
-    # a browser keeps a connection open, which a stop need not wait for
+    # do not wait for connections that browsers keep open
     config = uvicorn.Config(
         make_app(service, host, names), log_level="warning", timeout_graceful_shutdown=1
     )
@@ -130,7 +121,7 @@ def make_server(service: SearchService, host: str, names: Sequence[str] = ()) ->
 
 
 def address(bound: socket.socket, host: str) -> str:
-    """The page's, for a browser on this machine."""
+    """The page's URL, for a browser on this machine."""
     ip, port = bound.getsockname()[:2]
     if ip in ("0.0.0.0", "::"):
         ip = "127.0.0.1"
@@ -146,25 +137,15 @@ def serve(
     browser: bool,
     names: Sequence[str] = (),
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM.
-
-    Args:
-        service: answers the page's questions.
-        bound: of :func:`bind`.
-        host: as it was asked for.
-        browser: open a browser.
-        names: others in the browser's address, see :class:`Guard`.
-    """
+    """Serve at a socket of :func:`bind` until Ctrl-C or SIGTERM; ``browser``: open a browser."""
     if not is_loopback(host):
         logger.warning(
-            "Whoever reaches port %d of this machine sees the pictures and can search them; "
+            "Everybody who reaches port %d of this machine sees the pictures and can search them; "
             "leave --host out to serve this machine alone",
             bound.getsockname()[1],
         )
-    # uvicorn hands a signal on when it has shut down; an exception, unlike its default, cleans up
+    # uvicorn raises the signal again after its shutdown; SystemExit, unlike the default, cleans up
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    # downloads are written beside, then read: where is of no interest
-    logging.getLogger(search_pages.__name__).setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         server = make_server(service, host, names)

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,10 @@ from ..network import Predictor
 from ..search.query import PersonQuery, Query, query_of_box, query_of_person
 from ..search.searching import own_detections, search_others
 
-FRAMES_A_PAGE = 24
-# More hits than a page can show well; `person-search query` has no such limit.
+FRAMES_PER_PAGE = 24
+# A page can't show more hits well; `person-search query` has no such limit.
 MAX_HITS = 500
-# Among so many frames of the same time and camera a frame's neighbours are looked for.
+# A frame's neighbours are searched among this many frames of the same time and camera.
 MAX_TIES = 200
 
 
@@ -54,25 +55,29 @@ class SearchService:
         self._index_lock = threading.Lock()
         self._network_lock = threading.Lock()
 
-    def cameras(self) -> list[str]:
+    @contextmanager
+    def _fresh_index(self):
+        """The index for one thread, as it was committed last."""
         with self._index_lock:
             self.index.refresh()
+            yield
+
+    def cameras(self) -> list[str]:
+        with self._fresh_index():
             return self.index.cameras()
 
     def summary(self) -> tuple[tuple[int, int, int], tuple[float, float] | None]:
         """Numbers of files, frames and persons; first and last time."""
-        with self._index_lock:
-            self.index.refresh()
+        with self._fresh_index():
             return tuple(self.index.counts()), self.index.time_range()
 
     def frame_page(self, filters: Filters, number: int) -> FramePage:
         """Page ``number``, or the nearest one that there is."""
-        with self._index_lock:
-            self.index.refresh()
+        with self._fresh_index():
             count = self.index.count_frames(filters)
-            num_pages = max(math.ceil(count / FRAMES_A_PAGE), 1)
+            num_pages = max(math.ceil(count / FRAMES_PER_PAGE), 1)
             number = min(max(number, 1), num_pages)
-            frames = self.index.frames(filters, (number - 1) * FRAMES_A_PAGE, FRAMES_A_PAGE)
+            frames = self.index.frames(filters, (number - 1) * FRAMES_PER_PAGE, FRAMES_PER_PAGE)
             shown = tuple(self._with_persons(frame, filters.min_score) for frame in frames)
         return FramePage(shown, number, num_pages, count)
 
@@ -82,8 +87,7 @@ class SearchService:
         Raises:
             UserError: if the index has no such frame (any more).
         """
-        with self._index_lock:
-            self.index.refresh()
+        with self._fresh_index():
             frames = self.index.find_frames(path, pts)
             if not frames:
                 raise UserError(f"the index has no frame of {path} any more; reload the page")
@@ -95,8 +99,7 @@ class SearchService:
         Raises:
             UserError: if there is none.
         """
-        with self._index_lock:
-            self.index.refresh()
+        with self._fresh_index():
             if step > 0:
                 later = Filters((frame.camera,), start=frame.time)
                 frames = self.index.frames(later, 0, MAX_TIES)
@@ -116,37 +119,25 @@ class SearchService:
         return FrameWithPersons(frame, tuple(p for p in persons if p.score >= min_score))
 
     def query_of_person(self, person_id: int) -> PersonQuery:
-        """A person of the index.
-
-        Raises:
-            UserError: if the index has no such person (any more).
-        """
-        with self._index_lock:
-            self.index.refresh()
+        """As :func:`.search.query.query_of_person`."""
+        with self._fresh_index():
             return query_of_person(self.index, person_id)
 
     def detect(self, image: np.ndarray) -> np.ndarray:
-        """(R, 4) boxes of the persons in a picture, (H, W, 3) RGB uint8, the best score first.
-
-        Raises:
-            UserError: if there is no network.
-        """
+        """(R, 4) boxes of the persons in a picture, (H, W, 3) RGB uint8, the best score first."""
         network = self._network()
         with self._network_lock:
             found = network.detect(image)
         return found.boxes[found.scores >= network.score_thresh]
 
     def query_of_picture(self, name: str, image: np.ndarray, box=None) -> Query:
-        """The person in ``box`` of a picture; None: the picture is a crop of the person.
-
-        Raises:
-            UserError: if the box is not in the picture, or there is no network.
-        """
+        """As :func:`.search.query.query_of_box`."""
         network = self._network()
         with self._network_lock:
             return query_of_box(network, name, image, box)
 
     def _network(self) -> Predictor:
+        """The network, or a UserError that says why there is none."""
         if self.network is None:
             raise UserError(self.no_network)
         return self.network
@@ -154,24 +145,13 @@ class SearchService:
     def search(
         self, queries: Sequence[Query], filters: Filters, top: int, cws: bool
     ) -> tuple[Hit, ...]:
-        """The persons most similar to the one searched, who is not among them.
-
-        Args:
-            queries: of one person.
-            filters: who is looked at.
-            top: how many hits.
-            cws: see :meth:`PersonIndex.search`.
-
-        Raises:
-            UserError: if ``top`` is out of range.
-        """
+        """As :func:`search_others`, of at most ``MAX_HITS``."""
         if not 1 <= top <= MAX_HITS:
             raise UserError(
                 f"{top} hits: the page shows 1 to {MAX_HITS}; for more use `person-search query`"
             )
-        # a visitor's own picture is no frame of the index, whatever it is called
+        # a visitor's own picture is no frame of the index, even if it has the name of one
         of_index = [query for query in queries if isinstance(query, PersonQuery)]
-        with self._index_lock:
-            self.index.refresh()
+        with self._fresh_index():
             own = own_detections(self.index, of_index)
             return search_others(self.index, queries, filters, top, cws=cws, own=own).hits

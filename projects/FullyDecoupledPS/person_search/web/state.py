@@ -1,4 +1,4 @@
-"""What a visitor's page is made of: the search, the fields, and what is shown next."""
+"""The state of a visitor's page: the search, the fields, and what is shown next."""
 
 import math
 from dataclasses import dataclass
@@ -10,16 +10,17 @@ from fully_decoupled_ps.utils.names import decode_name
 
 from ..errors import UserError
 from ..index import NO_FILTERS, Filters, Hit
+from ..search.filters import make_filters
 from ..search.query import Query
 from .address import LARGEST, View, format_view
-from .filters import make_filters
+from .filters import NAMES
 
 DEFAULT_TOP = 50
 
 
 @dataclass(frozen=True)
 class OwnQuery(Query):
-    """A person in a picture of the visitor's own, which is kept elsewhere; ``image`` is None."""
+    """A person in a visitor's own picture, which ``Uploads`` keeps; ``image`` is None."""
 
     token: str  # of ``Uploads``
 
@@ -46,11 +47,7 @@ class Options(NamedTuple):
     cws: bool
 
     def of(self, view: View) -> View:
-        """The view with these values, if they can be.
-
-        Raises:
-            UserError: if they can't.
-        """
+        """The view with these values; raises a UserError if one is invalid."""
         if self.top is None or not math.isfinite(self.top):
             raise UserError("Hits at most: type a number, such as 50")
         top = int(self.top)
@@ -67,16 +64,12 @@ class Options(NamedTuple):
 
 
 def filters_of(view: View) -> Filters:
-    """What is looked at.
-
-    Raises:
-        UserError: see :func:`make_filters`.
-    """
-    return make_filters(view.cameras, view.start, view.end, view.min_score)
+    """As :func:`make_filters`, of the page's fields."""
+    return make_filters(view.cameras, view.start, view.end, view.min_score, NAMES)
 
 
 class Shown(NamedTuple):
-    """New values of what the page consists of; what is not given stays as it is."""
+    """New values of the page's parts; ``gr.skip()`` leaves a part as it is."""
 
     search: Any
     view: Any
@@ -99,17 +92,13 @@ class Shown(NamedTuple):
 
 
 def shown(view: View, **parts) -> Shown:
-    """What is shown of ``view``, whose address goes with it."""
+    """:class:`Shown` of a view, with its address."""
     parts |= {"view": view, "address": format_view(view)}
     return Shown(**{field: parts.get(field, gr.skip()) for field in Shown._fields})
 
 
 def read_field(event: gr.EventData, name: str, kind=str):
-    """A value that came with a click.
-
-    Raises:
-        UserError: if it is missing or none of its ``kind``: the page sends no such thing.
-    """
+    """A value that came with a click; a UserError if it is missing or not of its ``kind``."""
     try:
         return kind(event._data[name])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -117,7 +106,7 @@ def read_field(event: gr.EventData, name: str, kind=str):
 
 
 def whole(text: str) -> int:
-    """A whole number that an index may know."""
+    """A whole number in the range of an index's ids and time stamps."""
     number = int(text)
     if abs(number) > LARGEST:
         raise ValueError(number)

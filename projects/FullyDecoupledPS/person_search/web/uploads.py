@@ -1,6 +1,6 @@
-"""Visitors' own pictures: they come as bytes, are read once, and never lie on the disk after.
+"""Visitors' own pictures: sent as bytes, read once, and not kept on the disk.
 
-A browser names no file of the server: it gets a random token for a picture that it has sent.
+A browser can't name files of the server: it gets a random token for a picture that it has sent.
 """
 
 import asyncio
@@ -50,24 +50,22 @@ class Uploads:
         """Read a picture; returns the token with which :meth:`get` finds it.
 
         Raises:
-            UserError: if it is no picture, or a too large one; it is called by its ``name``.
+            UserError: if it is not a picture, or too large; the message has its ``name``.
         """
         name = PurePath(name.replace("\\", "/")).name[:MAX_NAME] or "picture"
         upload = Upload(name, *_read(name, content))
         token = secrets.token_urlsafe(24)
         with self._lock:
             self._kept[token] = upload
-            while sum(kept.image.nbytes for kept in self._kept.values()) > MAX_KEPT:
-                if len(self._kept) == 1:
-                    break
+            while len(self._kept) > 1 and self._size() > MAX_KEPT:
                 self._kept.popitem(last=False)
         return token
 
+    def _size(self) -> int:
+        return sum(kept.image.nbytes for kept in self._kept.values())
+
     def get(self, token: str) -> Upload:
-        """
-        Raises:
-            UserError: if there is no such picture (any more).
-        """
+        """The picture of a token; a UserError if it is not kept any more."""
         with self._lock:
             if token not in self._kept:
                 raise UserError("the picture is not here any more; choose it again")
@@ -78,7 +76,7 @@ class Uploads:
 def _read(name: str, content: bytes) -> LoadedImage:
     if not content:
         raise UserError(f"{name} is empty; choose another picture")
-    # through a file, for one rule reads all pictures
+    # through a temporary file: load_image reads files
     with tempfile.NamedTemporaryFile(prefix="person-search-", suffix=_ending(name)) as file:
         file.write(content)
         file.flush()
@@ -96,10 +94,10 @@ def _ending(name: str) -> str:
 
 
 def _check_size(name: str, path: str) -> None:
-    """Before it is decoded: a small file can hold a picture that takes all memory."""
+    """Refuse it before it is decoded: a small file can hold a picture that takes all memory."""
     try:
         with warnings.catch_warnings():
-            # what Pillow warns of is refused below
+            # larger ones are refused below
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             width, height = read_size(path)
     except ImageError as error:
@@ -114,7 +112,7 @@ def _check_size(name: str, path: str) -> None:
 
 def add_upload_route(app: FastAPI, uploads: Uploads) -> None:
     """Take pictures at ``UPLOAD_PATH``: the body is the file, ``name`` in the query its name."""
-    # one after the other: the largest take a gigabyte each while they are decoded
+    # one at a time: the largest take a gigabyte each while they are decoded
     reading = asyncio.Lock()
 
     @app.post(UPLOAD_PATH)

@@ -12,7 +12,7 @@ from fully_decoupled_ps.utils.names import encode_name, printable
 from fully_decoupled_ps.visualization.html_templates import template_environment
 
 from ..errors import UserError
-from ..index import WEAK_SIMILARITY, Filters, Frame, Hit
+from ..index import WEAK_SIMILARITY, Filters, Hit
 from ..media.times import format_time
 from ..search.query import PersonQuery, Query
 from . import pictures
@@ -50,7 +50,6 @@ def read_template(name: str) -> str:
 def _template(name: str) -> jinja2.Template:
     environment = template_environment(TEMPLATES)
     environment.filters["time"] = format_time
-    environment.filters["name"] = short_name
     environment.filters["attribute"] = name_attribute
     environment.filters["clock"] = lambda seconds: format_time(seconds).partition(" ")[2]
     environment.globals["time_range"] = time_range
@@ -66,14 +65,9 @@ def time_range(start: float, end: float) -> str:
     return f"{first} to {clock if first.startswith(day) else last}"
 
 
-def short_name(frame: Frame) -> str:
-    """A frame's name without its folders, for people."""
-    return frame.title
-
-
 def name_attribute(name: str) -> Markup:
-    """A name as a value of an attribute that comes back with a click; see :func:`decode_name`."""
-    # a browser would make a line end of it
+    """A name as the value of an attribute that a click sends back; see :func:`decode_name`."""
+    # a browser would turn it into a line feed
     return escape(encode_name(name)).replace("\r", Markup("&#13;"))
 
 
@@ -110,7 +104,7 @@ def frame_view(shown: FrameWithPersons) -> str:
     frame = shown.frame
     image, problem = pictures.read_indexed(frame)
     if image is not None:
-        view = pictures.whole_frame(image, f"Frame {short_name(frame)} of camera {frame.camera}")
+        view = pictures.whole_frame(image, f"Frame {frame.title} of camera {frame.camera}")
         crops = [pictures.crop(image, person) for person in shown.persons]
     else:
         view, crops = None, [None] * len(shown.persons)
@@ -163,10 +157,9 @@ def _marks(boxes: Sequence[Sequence[float]], width: int, height: int) -> list[di
 
 
 def seconds_apart(pause: float | None) -> float | None:
-    """What :func:`group_hits` takes, of one of ``GROUPINGS`` (None: the default); None: no groups.
+    """The pause for :func:`group_hits` of a key of ``GROUPINGS`` (None: the default).
 
-    Raises:
-        UserError: if it is none of them.
+    None: no groups. Another key is a UserError.
     """
     pause = DEFAULT_PAUSE if pause is None else pause
     if pause not in GROUPINGS:

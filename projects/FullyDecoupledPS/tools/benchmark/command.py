@@ -11,7 +11,6 @@ the same round. Multiply-adds are of convolutions and matrix products.
 """
 
 import argparse
-import json
 import logging
 import platform
 import statistics
@@ -26,8 +25,7 @@ import torchvision
 from detectron2.modeling import build_model
 
 from benchmark.loader import loader_images_per_second
-from benchmark.machine import processor_name
-from benchmark.memory import peak_mebibytes
+from benchmark.machine import peak_mebibytes, processor_name
 from benchmark.networks import (
     benchmark_config,
     build_for_inference,
@@ -38,17 +36,14 @@ from benchmark.networks import (
     training_batch,
     training_step,
 )
-from benchmark.tables import (
-    inference_table,
-    parts_table,
-    training_table,
-)
+from benchmark.tables import inference_table, parts_table, training_table
 from benchmark.timing import Breakdown, median_ratio, time_in_turns
-from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
 from fully_decoupled_ps.modeling.precision import choose_autocast
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 from fully_decoupled_ps.utils.arguments import whole_number
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
+from fully_decoupled_ps.utils.files import write_json
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "prw"
 MODELS = [f"{d}_R{depth}" for d in ("faster_rcnn", "retinanet", "fcos") for depth in (50, 34)]
@@ -205,9 +200,7 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser(__doc__)
     positive, side = whole_number(1), whole_number(32)
     parser.add_argument("what", choices=("inference", "training"))
     parser.add_argument("--config-files", nargs="+", metavar="F", help="instead of the six models")
@@ -255,17 +248,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def main(arguments: list[str] | None = None) -> int:
+@in_one_line
+def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     keep_large_buffers()
     logging.disable(logging.INFO)
-    try:
-        torch.set_num_threads(args.threads)
-        result = run(args)
-    except UserError as error:
-        print(f"benchmark: {error}", file=sys.stderr)
-        return 2
+    torch.set_num_threads(args.threads)
+    result = run(args)
     if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+        write_json(args.output, result)

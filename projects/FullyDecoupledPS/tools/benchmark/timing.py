@@ -4,9 +4,17 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
+
+
+def timed(step: Callable, *args) -> tuple[float, Any]:
+    """The seconds that ``step(*args)`` takes, and what it returns."""
+    start = time.perf_counter()
+    result = step(*args)
+    return time.perf_counter() - start, result
 
 
 def time_in_turns(

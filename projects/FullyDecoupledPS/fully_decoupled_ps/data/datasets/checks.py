@@ -1,11 +1,10 @@
-"""What all loaders share: readers that turn a fault into one line, box checks, ids, counts."""
+"""What all loaders share: checks of files, pictures and boxes, person ids, counts for the log."""
 
 import logging
 import math
 import os
-import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,19 @@ from ..images import ImageError, read_size
 
 logger = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_PROGRESS = 5.0
-
 
 class EntryFault(UserError):
     """A fault of one entry of a dataset's files.
 
     Attributes:
         kind: a short name that stays the same, for reports by kind.
-        what: what there are several of, if there are.
-        mend: what to do about all of the kind; "" where each is a case of its own.
+        heading: a title for all faults of the kind, with how to fix them where one way fits all.
+        image_id: of the image that the entry names, if the file has no such image.
     """
 
-    def __init__(self, message: str, kind: str, what: str, mend: str = ""):
+    def __init__(self, message: str, kind: str, heading: str, image_id: str | None = None):
         super().__init__(message)
-        self.kind, self.what, self.mend = kind, what, mend
+        self.kind, self.heading, self.image_id = kind, heading, image_id
 
 
 def check_folder(path: str, dataset: str) -> None:
@@ -98,19 +95,21 @@ def image_size(path: str, where: str) -> tuple[int, int]:
         return read_size(path)
     except ImageError as e:
         if e.is_missing:
-            raise missing_image(path, where) from e
+            raise EntryFault(
+                f"{where}: image '{path}' not found; add the file, or take its entry out",
+                "pictures.missing", "pictures that are not there",
+            ) from e  # fmt: skip
         raise EntryFault(
             f"{where}: image '{path}' is unreadable ({e.reason}); {e.mend}, or take its entry out",
             "pictures.unreadable", "pictures that can't be read",
         ) from e  # fmt: skip
 
 
-def missing_image(path: str, where: str) -> EntryFault:
-    """The fault of a picture that is not there."""
-    return EntryFault(
-        f"{where}: image '{path}' not found; add the file, or take its entry out",
-        "pictures.missing", "pictures that are not there",
-    )  # fmt: skip
+def dataset_dict(path: str, image_id: str, size: tuple[int, int], **others: Any) -> dict[str, Any]:
+    """A dataset dict without annotations; size is width and height."""
+    width, height = size
+    named = {"file_name": path, "image_id": image_id, "height": height, "width": width}
+    return {**named, **others, "annotations": []}
 
 
 def person(box: list[float], person_id: int) -> dict[str, Any]:
@@ -151,6 +150,18 @@ def clip_box(box: Sequence[float], width: int, height: int, where: str) -> list[
     )  # fmt: skip
 
 
+def clip_xywh(
+    xywh: Sequence[float], d: dict[str, Any], where: str, oddities: "Oddities"
+) -> list[float]:
+    """The corners of a box x, y, w, h as :func:`clip_box` clips them to frame `d`; counted."""
+    x, y, w, h = (float(v) for v in xywh)
+    box = [x, y, x + w, y + h]
+    clipped = clip_box(box, d["width"], d["height"], where)
+    if clipped != box:
+        oddities.add("boxes clipped to their frame", where)
+    return clipped
+
+
 def repeated_ids(annotations: list[dict[str, Any]]) -> list[int]:
     """The labelled person ids that stand more than once in a frame."""
     times = Counter(a["person_id"] for a in annotations if a["person_id"] >= 0)
@@ -181,71 +192,24 @@ def _person_ids(dicts: list[dict[str, Any]]) -> set[int]:
     return {a["person_id"] for d in dicts for a in d.get("annotations", [])} - {-1}
 
 
-class Faults:
-    """Reads entries past their faults: an entry with one is left out, and the fault kept.
-
-    Around the reading of each entry: ``with faults.of("annotations"): ...``
-    """
-
-    def __init__(self) -> None:
-        self.kept: list[EntryFault] = []
-        self._list = ""
-
-    def of(self, name: str) -> "Faults":
-        """Of the list that the entry stands in."""
-        self._list = name
-        return self
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, fault: Any, traceback: Any) -> bool:
-        if not isinstance(fault, UserError):
-            return False
-        if not isinstance(fault, EntryFault):
-            what = f"entries of '{self._list}' that can't be read"
-            fault = EntryFault(str(fault), f"{self._list}.entry", what)
-        self.kept.append(fault)
-        return True
-
-
 class Oddities:
-    """What a loader met and went on with: counted a kind, with the first place of each."""
+    """What a loader met and went on with: counted by kind, with the first place of each."""
 
     def __init__(self) -> None:
         self.count: Counter = Counter()
-        self._first: dict[str, str] = {}
+        self.first: dict[str, str] = {}
 
     def add(self, what: str, where: str) -> None:
         self.count[what] += 1
-        self._first.setdefault(what, where)
-
-    def log(self, dataset: str) -> None:
-        for what, n in self.count.items():
-            logger.warning("%s: %d %s; first: %s", dataset, n, what, self._first[what])
+        self.first.setdefault(what, where)
 
 
 def log_summary(dataset: str, dicts: list[dict[str, Any]], oddities: Oddities) -> None:
-    """One line of counts, and one warning a kind of oddity."""
+    """One line of counts, and one warning per kind of oddity."""
     boxes = [a["person_id"] for d in dicts for a in d["annotations"]]
     logger.info(
         "%s: %d frames, %d boxes (%d unlabelled), %d ids",
         dataset, len(dicts), len(boxes), boxes.count(-1), count_person_ids(dicts),
     )  # fmt: skip
-    oddities.log(dataset)
-
-
-def with_progress(items: Collection[Any], what: str) -> Iterable[Any]:
-    """The items, with a line in the log every few seconds; silent when it is quick."""
-
-    def iterate() -> Iterator[Any]:
-        start = last = time.monotonic()
-        for i, item in enumerate(items):
-            now = time.monotonic()
-            if now - last > SECONDS_BETWEEN_PROGRESS:
-                last = now
-                left = (now - start) / i * (len(items) - i)
-                logger.info("%s: %d of %d, %.0f s left", what, i, len(items), left)
-            yield item
-
-    return iterate()
+    for what, n in oddities.count.items():
+        logger.warning("%s: %d %s; first: %s", dataset, n, what, oddities.first[what])

@@ -18,18 +18,19 @@ from typing import Any
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...errors import UserError
+from ...utils.progress import with_progress
 from .cache import read_once
 from .checks import (
     Oddities,
     check_file,
     check_folder,
-    clip_box,
+    clip_xywh,
+    dataset_dict,
     image_size,
     log_summary,
     person,
     relabel_person_ids,
     repeated_ids,
-    with_progress,
 )
 from .cuhk_sysu_files import Box, SearchQuery, read_images, read_pool, read_test, read_train
 from .protocols import add_query
@@ -44,7 +45,6 @@ __all__ = [
 
 GALLERY_SIZES = (50, 100, 500, 1000, 2000, 4000)
 
-CLIPPED = "boxes clipped to their frame"
 NO_SIZE = "unlabelled boxes of no size dropped"
 EXTRA = "labelled boxes that Images.mat lacks, or has under another id, added"
 REPEATED = "frames hold a person id twice (all boxes kept)"
@@ -65,7 +65,7 @@ GallerySize = int | str
 
 def load_cuhk_sysu(root: str, split: str, gallery_size: GallerySize = 100) -> list[dict[str, Any]]:
     """
-    Load CUHK-SYSU in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
+    Load CUHK-SYSU in Detectron2's format, with a `person_id` for each annotation (-1: unlabelled).
 
     Boxes are written as x, y, w, h in uint16; they become x0 = x, y0 = y, x1 = x + w, y1 = y + h
     in floats, clipped to the frame.
@@ -74,8 +74,8 @@ def load_cuhk_sysu(root: str, split: str, gallery_size: GallerySize = 100) -> li
         root: contains "Image" and "annotation"
         split: "train" (all frames that are not in the pool) or "test" (the pool)
         gallery_size: one of :data:`GALLERY_SIZES`, or "all". The ids of "test" come from this
-            file: the number in a query's idname, or its place where those numbers are not one a
-            query. So a person has the same id in all six.
+            file: the number in a query's idname, or its place where those numbers are not all
+            different. So a person has the same id in all six.
 
     Raises:
         UserError: something is missing, unreadable or wrong; one line that names file and field
@@ -145,28 +145,26 @@ def _load_test(root: str, sizes: list[int]) -> tuple[list[dict], dict]:
     oddities = Oddities()
     frames = _Frames(root, oddities)
     frames.add(read_pool(root), "CUHK-SYSU test")
-    queries = {size: read_test(root, size) for size in sizes}
-    ids = {size: _person_ids(queries[size]) for size in sizes}
+    queries = {size: _with_person_ids(read_test(root, size)) for size in sizes}
+    of_all_sizes = [pair for size in sizes for pair in queries[size]]
     # A label of the query's own box would be a second ground truth where a list has that frame.
     listed = {
         (query.image, person_id)
-        for size in sizes
-        for query, person_id in zip(queries[size], ids[size], strict=True)
+        for query, person_id in of_all_sizes
         if query.image in query.gallery
     }
     protocols = {
         f"gallery_{size}": [
             frames.add_query(query, person_id, label_own=(query.image, person_id) not in listed)
-            for query, person_id in zip(queries[size], ids[size], strict=True)
+            for query, person_id in queries[size]
         ]
         for size in sizes
     }
     labelled = _frames_of_persons(frames.dicts)
-    for size in sizes:
-        for query, person_id in zip(queries[size], ids[size], strict=True):
-            absent = {name for name, box in query.first_listings().items() if box is None}
-            for name in labelled[person_id] & absent:
-                oddities.add(DISPUTED, f"{query.where}, '{name}'")
+    for query, person_id in of_all_sizes:
+        absent = {name for name, box in query.first_listings().items() if box is None}
+        for name in labelled[person_id] & absent:
+            oddities.add(DISPUTED, f"{query.where}, '{name}'")
     frames.finish(f"CUHK-SYSU test, gallery {', '.join(map(str, sizes))} ({root})")
     return frames.dicts, protocols
 
@@ -179,10 +177,10 @@ def _frames_of_persons(dicts: list[dict]) -> dict[int, set[str]]:
     return frames
 
 
-def _person_ids(queries: list[SearchQuery]) -> list[int]:
+def _with_person_ids(queries: list[SearchQuery]) -> list[tuple[SearchQuery, int]]:
     numbers = [re.search(r"(\d+)\s*$", query.idname) for query in queries]
     ids = [int(number[1]) for number in numbers if number]
-    return ids if len(set(ids)) == len(queries) else list(range(len(queries)))
+    return list(zip(queries, ids if len(set(ids)) == len(queries) else range(len(queries))))
 
 
 class _Frames:
@@ -212,14 +210,7 @@ class _Frames:
                 "from the same archive"
             )
         path = os.path.join(self.root, "Image", "SSM", name)
-        width, height = image_size(path, where)
-        self.by_name[name] = {
-            "file_name": path,
-            "image_id": name,
-            "height": height,
-            "width": width,
-            "annotations": [],
-        }
+        self.by_name[name] = dataset_dict(path, name, image_size(path, where))
         self.kept[name] = []
         for i, box in enumerate(self.boxes[name]):
             box_name = f"{self.images_file}, image '{name}', box {i}"
@@ -229,17 +220,9 @@ class _Frames:
                 self._add_person(name, box, -1, box_name)
         return self.by_name[name]
 
-    def _clip(self, name: str, box: Box, where: str) -> list[float]:
-        x, y, w, h = box
-        corners = [x, y, x + w, y + h]
-        frame = self.by_name[name]
-        clipped = clip_box(corners, frame["width"], frame["height"], where)
-        if clipped != corners:
-            self.oddities.add(CLIPPED, where)
-        return clipped
-
     def _add_person(self, name: str, box: Box, person_id: int, where: str) -> None:
-        self.by_name[name]["annotations"].append(person(self._clip(name, box, where), person_id))
+        d = self.by_name[name]
+        d["annotations"].append(person(clip_xywh(box, d, where, self.oddities), person_id))
         self.kept[name].append(box)
 
     def label(self, name: str, box: Box, person_id: int, where: str) -> None:
@@ -277,8 +260,9 @@ class _Frames:
         if len(listed) < len(gallery):  # a second mention without a box is no second ground truth
             places = enumerate(gallery)
             gallery = [name for i, name in places if i in query.found or listed[name] is None]
-        box = self._clip(query.image, query.box, query.where)
-        return add_query(self.by_name[query.image], box, person_id, gallery)
+        d = self.by_name[query.image]
+        box = clip_xywh(query.box, d, query.where, self.oddities)
+        return add_query(d, box, person_id, gallery)
 
     def _count_oddities(self, query: SearchQuery, listed: dict[str, Box | None]) -> None:
         if query.image in listed:

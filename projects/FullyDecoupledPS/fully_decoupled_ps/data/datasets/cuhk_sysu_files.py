@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from .checks import check_name, read_mat, unreadable_mat, unwrap, with_progress
-from .mat_structs import StructArray
+from ...utils.progress import with_progress
+from .checks import check_name, read_mat, unreadable_mat, unwrap
+from .mat_structs import read_structs
 
 Box = tuple[float, float, float, float]  # x, y, w, h in pixels
 
@@ -26,7 +27,7 @@ class SearchQuery:
     where: str  # file and field, for errors
 
     def first_listings(self) -> dict[str, Box | None]:
-        """Every gallery frame with the box that it has where it is listed first; None without."""
+        """Every gallery frame with the box of its first listing, None if that has none."""
         listed: dict[str, Box | None] = dict.fromkeys(self.gallery)
         for place, box in self.found.items():
             name = self.gallery[place]
@@ -72,8 +73,9 @@ def read_test(root: str, gallery_size: int) -> list[SearchQuery]:
     path = os.path.join(root, "annotation", "test", "train_test", f"{field}.mat")
     queries = []
     try:
-        entries = StructArray(path, field)
-        for i, entry in enumerate(with_progress(entries, f"CUHK-SYSU {field}: reading galleries")):
+        number, entries = read_structs(path, field)
+        entries = with_progress(entries, f"CUHK-SYSU {field}: reading galleries", number)
+        for i, entry in enumerate(entries):
             queries.append(_read_query(entry, f"{path}, field '{field}', query {i}"))
     except KeyError:
         raise UserError(f"{path}: no field '{field}'; restore the file from the archive") from None
@@ -113,22 +115,17 @@ def _columns(entry: dict[str, Any], field: str, names: Sequence[str], where: str
 
 
 def _structs(value: Any, fields: Sequence[str], where: str) -> Iterator[Any]:
-    for array in _struct_arrays(value, fields, where):
-        yield from array
-
-
-def _struct_arrays(value: Any, fields: Sequence[str], where: str) -> Iterator[np.ndarray]:
-    """A struct array, or those in a cell array, however deeply it is nested; each flattened."""
+    """The structs of a struct array, or of those in a cell array, however deeply nested."""
     if not isinstance(value, np.ndarray) or (value.size and value.dtype.kind not in "OV"):
         raise UserError(f"{where}: no struct with {', '.join(fields)}; restore the file")
     if value.dtype.names is None:
         for cell in value.ravel():
-            yield from _struct_arrays(cell, fields, where)
+            yield from _structs(cell, fields, where)
         return
     for field in fields:
         if field not in value.dtype.names:
             raise UserError(f"{where}: no field '{field}'; restore the file from the archive")
-    yield value.ravel()
+    yield from value.ravel()
 
 
 def _name(value: Any, where: str) -> str:

@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-BLOCK = 1 << 20  # bytes read at a time
-
 
 def groups_of_copies(files: Iterable[str]) -> list[list[str]]:
     """
@@ -18,35 +16,30 @@ def groups_of_copies(files: Iterable[str]) -> list[list[str]]:
         groups of two files or more with the same bytes, in the order given. Only files of equal
         size are read, so that looking through pictures of a camera costs little.
     """
-    of_size = _grouped([(path, path) for path in files], os.path.getsize)
     groups = []
-    for same_size in of_size:
+    for same_size in _grouped(files, os.path.getsize):
         # links to one file need not be read to be known as one
-        by_file = _grouped([(path, path) for path in same_size], os.path.realpath, least=1)
-        firsts = [(group[0], group) for group in by_file]
-        same = _grouped(firsts, _digest) if len(firsts) > 1 else []
-        merged = [sorted(sum(many, []), key=same_size.index) for many in same]
-        inside = {path for group in merged for path in group}
-        groups += merged + [g for g in by_file if len(g) > 1 and g[0] not in inside]
+        are_links = len(set(map(os.path.realpath, same_size))) == 1
+        groups += [same_size] if are_links else _grouped(same_size, _content)
     return groups
 
 
-def _grouped(
-    items: Iterable[tuple[str, Any]], key: Callable[[str], Any], least: int = 2
-) -> list[list[Any]]:
-    """The second of each item, in groups of equal keys of the first, of `least` members or more."""
-    groups: dict[Any, list[Any]] = defaultdict(list)
-    for path, value in items:
+def _grouped(paths: Iterable[str], key: Callable[[str], Any]) -> list[list[str]]:
+    """Groups of equal keys, of two members or more."""
+    groups: dict[Any, list[str]] = defaultdict(list)
+    for path in paths:
         try:
-            groups[key(path)].append(value)
-        except OSError:  # not there or not to be read: told where it is used
+            groups[key(path)].append(path)
+        except OSError:  # not there: told where it is used
             continue
-    return [group for group in groups.values() if len(group) >= least]
+    return [group for group in groups.values() if len(group) > 1]
 
 
-def _digest(path: str) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as f:
-        while block := f.read(BLOCK):
-            digest.update(block)
-    return digest.digest()
+def _content(path: str) -> bytes | str:
+    """A digest of the content; the real path of what can't be read, which links may share."""
+    path = os.path.realpath(path)
+    try:
+        with open(path, "rb") as f:
+            return hashlib.file_digest(f, hashlib.blake2b).digest()
+    except OSError:
+        return path

@@ -76,14 +76,11 @@ def _names(categories: Any, where: str) -> dict[str, str]:
 
 def _refuse_unnamed(annotations: list[Any], where: str) -> None:
     """Several classes, of which nothing says what they are."""
-    ids = {a.get("category_id") for a in annotations if isinstance(a, dict) and _has_category(a)}
+    found = [a.get("category_id") for a in annotations if isinstance(a, dict)]
+    ids = {category_id for category_id in found if isinstance(category_id, (int, str))}
     if len(ids) > 1:
         shown = ", ".join(sorted(map(str, ids))[:5])
         raise UserError(
             f"{where}: there is no such list, but annotations have category_id {shown}; add the "
             "list with their names, or take out what is no person"
         )
-
-
-def _has_category(annotation: dict[str, Any]) -> bool:
-    return isinstance(annotation.get("category_id"), (int, str))

@@ -1,6 +1,9 @@
 """Reading the fields of a JSON dataset's entries; a fault names the entry and the field."""
 
+import json
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
@@ -14,6 +17,14 @@ LARGEST_ID = 2**63 - 1
 # From here on not every whole number is a float: the digits of an id are lost before it is read.
 FLOATS_ARE_WHOLE = 2**53
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,29})")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """What a file holds in UTF-8, -16 or -32, by its mark; UserError if it can't be read."""
+    try:
+        return json.loads(Path(path).read_bytes())
+    except (ValueError, OSError, RecursionError) as e:  # RecursionError: lists in lists in lists
+        raise UserError(f"{path}: not readable as JSON ({e}); correct the file") from e
 
 
 def get(entry: Any, field: str, kind: Any, where: str) -> Any:
@@ -82,7 +93,7 @@ def person_id(value: Any, where: str, *, text: bool = False) -> int:
     if value < -1:
         raise EntryFault(
             f"{where}: {value}; give 0 or more, or -1 (unlabelled)",
-            "ids.below", "person ids below -1", "set -1 for unlabelled",
+            "ids.below", "person ids below -1 (set -1 for unlabelled)",
         )  # fmt: skip
     if value > LARGEST_ID:
         raise UserError(f"{where}: {value} is over {LARGEST_ID}; give a smaller id")
@@ -114,8 +125,8 @@ def box(entry: dict, d: dict, where: str, oddities: Oddities, clip: bool) -> lis
                 f"{where}: {xywh} leaves its image of {d['width']} x {d['height']} pixels "
                 f"by {over:g}; cut it at the border",
                 "boxes.over_border",
-                "boxes that reach out of their picture",
-                'cut them, or set "clip_boxes": true beside the lists',
+                'boxes that reach out of their picture (cut them, or set "clip_boxes": true '
+                "beside the lists)",
             )
         oddities.add(CUT if over > PIXELS_OVER_THE_BORDER else CLIPPED, where)
     return clipped

@@ -48,7 +48,7 @@ class Identities:
                 self.candidates = sorted({*names, *tops})
 
     def of(self, annotation: dict[str, Any], where: str) -> int:
-        """-1 where nobody knows who it is; UserError for what is no id."""
+        """-1 if nobody is named; UserError if it is no id."""
         own = attributes(annotation)
         if self.attribute is None and annotation.get(PERSON_ID) is not None:
             return person_id(annotation[PERSON_ID], f"{where}, {PERSON_ID}")

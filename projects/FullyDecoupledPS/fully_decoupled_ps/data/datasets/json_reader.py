@@ -1,27 +1,25 @@
 """Reads the JSON file of an own dataset past its faults, which it counts by kind."""
 
-import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...errors import UserError
+from ...utils.progress import with_progress
 from .checks import (
     EntryFault,
-    Faults,
     Oddities,
+    dataset_dict,
     image_size,
     log_summary,
     person,
     repeated_ids,
-    with_progress,
 )
 from .class_names import Kind
 from .json_classes import AnnotationClasses
-from .json_fields import box, flag, get, is_ignored, person_id
+from .json_fields import box, flag, get, is_ignored, person_id, read_json
 from .json_identities import Identities
 from .protocols import add_query, choose_queries, multi_view
 
@@ -31,88 +29,89 @@ REPEATED = "frames hold a person id twice (all boxes kept)"
 REGIONS = "annotations of crowds or of what is to be ignored count neither for nor against anybody"
 
 
-class UnknownImage(EntryFault):
-    """An annotation, query or gallery names an image that is not among the images."""
-
-    def __init__(self, message: str, image_id: str, name: str):
-        super().__init__(message, f"{name}.entry", f"entries of '{name}' that can't be read")
-        self.image_id = image_id
-
-
 class JsonReader:
-    """Reads one file past its faults, which it keeps."""
+    """Reads one file past its faults: an entry with one is left out, and the fault kept.
+
+    Attributes:
+        dicts: dataset dicts with the ids of the file.
+        protocols: of a test set.
+        faults: of entries; their messages do not name the file.
+        left_out: how many annotations are no persons, by class.
+    """
 
     def __init__(
         self,
         json_file: str,
         image_root: str,
+        split: str,
         person_classes: Sequence[str] = (),
         id_attribute: str | None = None,
     ):
+        """
+        Raises:
+            UserError: the file has no lists to read, or its classes need a choice.
+        """
         self.json_file, self.image_root = json_file, image_root
         self.content = _parse(json_file)
         classes = person_classes or self._field("person_classes", list, [])
         attribute = id_attribute or self._field("id_attribute", str, None)
         self.classes = AnnotationClasses(self.content, json_file, classes)
         self.identities = Identities(self.content["annotations"], json_file, attribute)
-        self.faults, self.oddities = Faults(), Oddities()
+        self.faults: list[EntryFault] = []
+        self.oddities = Oddities()
         self.by_id: dict[str, dict[str, Any]] = {}
+        self.queries: list[dict[str, Any]] = []
         self.left_out: Counter = Counter()
-        self.clip = self._flag("clip_boxes")
-
-    def read(self, split: str) -> tuple[list[dict], dict[str, list[dict]]]:
-        """Dataset dicts with the ids of the file, and protocols if it is a test set."""
-        for name, load in (("images", self._load_image), ("annotations", self._load_annotation)):
-            entries = self.content[name]
-            for i, entry in enumerate(with_progress(entries, f"{self.json_file}: {name}")):
-                with self.faults.of(name):
-                    load(entry, f"{self.json_file}, {name}[{i}]")
-        dicts = list(self.by_id.values())
-        self._check_repeated_ids(dicts)
-        protocols: dict[str, list[dict]] = {}
+        self.clip = flag(self.content, "clip_boxes", json_file)
+        self._read_list("images", self._load_image)
+        self._read_list("annotations", self._load_annotation)
+        self.dicts = list(self.by_id.values())
+        self._check_repeated_ids()
+        self.protocols: dict[str, list[dict]] = {}
         if split == "test":
-            protocols["full"] = self._queries(dicts)
-            if all("camera_id" in d for d in dicts):
-                protocols["multi_view"] = multi_view(protocols["full"], dicts)
-        log_summary(self.json_file, dicts, self.oddities)
+            self.protocols["full"] = self._queries()
+            if all("camera_id" in d for d in self.dicts):
+                self.protocols["multi_view"] = multi_view(self.protocols["full"], self.dicts)
+        log_summary(json_file, self.dicts, self.oddities)
         self._tell_identities()
-        return dicts, protocols
 
-    def faults_told(self) -> list[EntryFault]:
-        """That an image has a fault is told once, not with each of its annotations again."""
+    def faults_by_kind(self) -> dict[str, list[EntryFault]]:
+        """Without those of annotations and queries of an image that has a fault itself."""
         images = self.content["images"]
         listed = {str(e["id"]) for e in images if isinstance(e, dict) and "id" in e}
-        return [
-            f
-            for f in self.faults.kept
-            if not isinstance(f, UnknownImage) or f.image_id not in listed
-        ]
+        kinds: dict[str, list[EntryFault]] = {}
+        for fault in self.faults:
+            if fault.image_id not in listed:
+                kinds.setdefault(fault.kind, []).append(fault)
+        return kinds
 
     def refuse_faults(self) -> None:
         """Raises UserError for the first fault, with a count of all of them by kind."""
-        faults = self.faults_told()
-        if len(faults) == 1:
-            raise faults[0]
-        if faults:
-            kinds = {f.kind: f for f in reversed(faults)}
-            counts = Counter(f.kind for f in faults)
-            shown = "; ".join(
-                f"{n} {kinds[kind].what}" + (f" ({kinds[kind].mend})" if kinds[kind].mend else "")
-                for kind, n in counts.items()
-            )
-            raise UserError(
-                f"{faults[0]}. In all {len(faults)} faults: {shown}; person-search check-dataset "
-                "shows where"
-            )
+        kinds = self.faults_by_kind().values()
+        number = sum(map(len, kinds))
+        if not number:
+            return
+        message = f"{self.json_file}, {next(iter(kinds))[0]}"
+        if number > 1:
+            shown = "; ".join(f"{len(faults)} {faults[0].heading}" for faults in kinds)
+            message += f". In all {number} faults: {shown}; person-search check-dataset shows where"
+        raise UserError(message)
+
+    def _read_list(self, name: str, load: Callable[[Any, str], None]) -> None:
+        entries = self.content[name]
+        for i, entry in enumerate(with_progress(entries, f"{self.json_file}: {name}")):
+            try:
+                load(entry, f"{name}[{i}]")
+            except EntryFault as fault:
+                self.faults.append(fault)
+            except UserError as fault:
+                self.faults.append(_unreadable(str(fault), name))
 
     def _field(self, field: str, kind: type, default: Any) -> Any:
-        """One that may stand beside the lists."""
+        """A field that may stand beside the lists."""
         if self.content.get(field) is None:
             return default
         return get(self.content, field, kind, self.json_file)
-
-    def _flag(self, field: str) -> bool:
-        return flag(self.content, field, self.json_file)
 
     def _load_image(self, image: Any, where: str) -> None:
         image_id = str(get(image, "id", (int, str), where))
@@ -121,18 +120,12 @@ class JsonReader:
         named = f"{where}, file_name"
         path = _image_path(get(image, "file_name", str, where), self.image_root, named)
         if image.get("width") is not None and image.get("height") is not None:
-            width, height = (get(image, side, int, where) for side in ("width", "height"))
-            if min(width, height) <= 0:
-                raise UserError(f"{where}: width {width}, height {height}; both must be over 0")
+            size = get(image, "width", int, where), get(image, "height", int, where)
+            if min(size) <= 0:
+                raise UserError(f"{where}: width {size[0]}, height {size[1]}; both must be over 0")
         else:
-            width, height = image_size(path, named)
-        loaded = {
-            "file_name": path,
-            "image_id": image_id,
-            "height": height,
-            "width": width,
-            "annotations": [],
-        }
+            size = image_size(path, named)
+        loaded = dataset_dict(path, image_id, size)
         if image.get("camera_id") is not None:
             loaded["camera_id"] = get(image, "camera_id", int, where)
         if flag(image, "query_only", where):
@@ -157,33 +150,31 @@ class JsonReader:
             identity = self.identities.of(annotation, where) if labelled else -1
             d["annotations"].append(person(corners, identity))
 
-    def _check_repeated_ids(self, dicts: list[dict]) -> None:
-        allowed = self._flag("allow_repeated_ids")
-        for d in dicts:
+    def _check_repeated_ids(self) -> None:
+        allowed = flag(self.content, "allow_repeated_ids", self.json_file)
+        for d in self.dicts:
             repeated = repeated_ids(d["annotations"])
             if repeated and allowed:
                 self.oddities.add(REPEATED, d["image_id"])
             elif repeated:
-                with self.faults.of("annotations"):
-                    raise EntryFault(
-                        f"{self.json_file}, annotations: person_id {repeated[0]} stands twice in "
-                        f"image {d['image_id']} ({d['file_name']}); a person is in an image once, "
+                self.faults.append(
+                    EntryFault(
+                        f"annotations: person_id {repeated[0]} stands twice in image "
+                        f"{d['image_id']} ({d['file_name']}); a person is in an image once, "
                         "correct one id",
                         "ids.repeated",
-                        "persons that stand twice in a frame",
-                        'correct them, or set "allow_repeated_ids": true beside the lists',
+                        "persons that stand twice in a frame (correct them, or set "
+                        '"allow_repeated_ids": true beside the lists)',
                     )
+                )
 
-    def _queries(self, dicts: list[dict]) -> list[dict]:
+    def _queries(self) -> list[dict]:
         if "queries" not in self.content:
-            return choose_queries(dicts)
-        queries = []
-        for i, entry in enumerate(self.content["queries"]):
-            with self.faults.of("queries"):
-                queries.append(self._load_query(entry, f"{self.json_file}, queries[{i}]"))
-        return queries
+            return choose_queries(self.dicts)
+        self._read_list("queries", self._load_query)
+        return self.queries
 
-    def _load_query(self, entry: Any, where: str) -> dict[str, Any]:
+    def _load_query(self, entry: Any, where: str) -> None:
         d = self._image_of(entry, where, "queries")
         searched = get(entry, "person_id", int, where)
         if searched < 0:
@@ -195,22 +186,16 @@ class JsonReader:
             gallery = [str(get({"image": image}, "image", (int, str), where)) for image in listed]
             for image_id in gallery:
                 if image_id not in self.by_id:
-                    raise UnknownImage(
-                        f"{where}, gallery: image {image_id} is not in 'images'; add it",
-                        image_id,
-                        "queries",
-                    )
+                    message = f"{where}, gallery: image {image_id} is not in 'images'; add it"
+                    raise _unreadable(message, "queries", image_id)
         corners = box(entry, d, where, self.oddities, clip=self.clip)
-        return add_query(d, corners, searched, gallery)
+        self.queries.append(add_query(d, corners, searched, gallery))
 
     def _image_of(self, entry: Any, where: str, name: str) -> dict[str, Any]:
         image_id = str(get(entry, "image_id", (int, str), where))
         if image_id not in self.by_id:
-            raise UnknownImage(
-                f"{where}, image_id: {image_id} is not in 'images'; add or correct it",
-                image_id,
-                name,
-            )
+            message = f"{where}, image_id: {image_id} is not in 'images'; add or correct it"
+            raise _unreadable(message, name, image_id)
         return self.by_id[image_id]
 
     def _tell_identities(self) -> None:
@@ -225,11 +210,13 @@ class JsonReader:
             )  # fmt: skip
 
 
+def _unreadable(message: str, name: str, image_id: str | None = None) -> EntryFault:
+    """The fault of an entry of list `name`."""
+    return EntryFault(message, f"{name}.entry", f"entries of '{name}' that can't be read", image_id)
+
+
 def _parse(json_file: str) -> dict[str, Any]:
-    try:
-        content = json.loads(Path(json_file).read_bytes())  # in UTF-8, -16 or -32, by its mark
-    except (ValueError, OSError) as e:  # broken JSON, another encoding, or not to be opened
-        raise UserError(f"{json_file}: not readable as JSON ({e}); correct the file") from e
+    content = read_json(json_file)
     for field in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(field), list):
             raise UserError(f"{json_file}: no list '{field}'; see datasets/README.md")

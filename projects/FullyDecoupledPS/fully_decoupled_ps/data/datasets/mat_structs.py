@@ -10,7 +10,7 @@ dictionary look-up and no memory, and nothing else is kept. The format is descri
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -26,27 +26,20 @@ NUMBERS = {
 }  # fmt: skip
 
 
-class StructArray:
+def read_structs(path: str, variable: str) -> tuple[int, Iterator[dict[str, Any]]]:
     """
-    The struct array `variable` of the file: `len` of it, and iteration over its structs.
+    The struct array `variable` of the file: how many structs it has, and the structs.
 
     A struct is a dict of its fields. A value is a str (char array), a list of numbers (numeric
-    array), a list of values (cell array), or a dict with a list of values a field (struct array).
+    array), a list of values (cell array), or a dict with a list of values for each field (struct
+    array).
 
     Raises:
         ValueError: the file is no MATLAB 5 file, is damaged, or the variable is no struct array
         KeyError: the file holds no such variable
     """
-
-    def __init__(self, path: str, variable: str) -> None:
-        self._structs = _read_file(path, variable)
-        self._length = next(self._structs)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self._structs
+    structs = _read_file(path, variable)
+    return next(structs), structs
 
 
 def _read_file(path: str, variable: str) -> Iterator[Any]:
@@ -65,8 +58,7 @@ def _read_file(path: str, variable: str) -> Iterator[Any]:
                 if kind == COMPRESSED:
                     kind, size = struct.unpack(order + "II", stream.read(8))
                 if kind == MATRIX and size:
-                    yield from decoder.structs_of(variable, stream)
-                    if decoder.found:
+                    if (yield from decoder.structs_of(variable, stream)):
                         return
                 f.seek(after)
         except (struct.error, zlib.error, IndexError) as e:
@@ -110,15 +102,13 @@ class _Decoder:
         self.order = order
         self.tag = struct.Struct(order + "II").unpack_from
         self.seen: dict[bytes, Any] = {}
-        self.found = False
 
-    def structs_of(self, variable: str, stream: _Stream) -> Iterator[Any]:
-        """Yields nothing where the matrix in the stream has another name."""
+    def structs_of(self, variable: str, stream: _Stream) -> Generator[Any, None, bool]:
+        """Yields nothing, and returns False, where the matrix in the stream has another name."""
         parts = [stream.element(self.order) for _ in range(3)]
         array_class, count, name, _ = self.head(b"".join(parts))
         if name != variable:
-            return
-        self.found = True
+            return False
         if array_class != STRUCT:
             raise ValueError(f"'{variable}' is no struct array")
         fields, _ = self.fields(stream.element(self.order) + stream.element(self.order), 0)
@@ -127,6 +117,7 @@ class _Decoder:
         yield count
         for _ in range(count):
             yield {field: self.matrix(stream.element(self.order)[8:]) for field in fields}
+        return True
 
     def part(self, data: bytes, at: int) -> tuple[int, bytes, int]:
         """Type and content of the element that begins at `at`, and where the next begins."""

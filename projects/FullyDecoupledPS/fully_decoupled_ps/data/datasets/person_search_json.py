@@ -1,17 +1,17 @@
 """
-Own data: one JSON file a set, in the manner of COCO. datasets/README.md has the format with a
+Own data: one JSON file per set, in the manner of COCO. datasets/README.md has the format with a
 worked example.
 """
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...errors import UserError
 from .cache import read_once
-from .checks import EntryFault, relabel_person_ids
+from .checks import relabel_person_ids
 from .json_reader import JsonReader
 
 __all__ = [
@@ -31,8 +31,9 @@ def load_person_search_json(
     id_attribute: str | None = None,
 ) -> list[dict[str, Any]]:
     """
-    Load an own dataset in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
-    Frames with crowds, or with regions to ignore, have "ignore_regions", boxes as [x0, y0, x1, y1].
+    Load an own dataset in Detectron2's format, with a `person_id` for each annotation (-1:
+    unlabelled). Frames with crowds, or with regions to ignore, have "ignore_regions", boxes as
+    [x0, y0, x1, y1].
 
     Args:
         json_file: "images", "annotations" and perhaps "categories" and "queries"
@@ -105,12 +106,11 @@ def _read(
     json_file, image_root = _paths(json_file, image_root)
 
     def load() -> tuple[list[dict], dict]:
-        reader = JsonReader(json_file, image_root, person_classes, id_attribute)
-        dicts, protocols = reader.read(split)
+        reader = JsonReader(json_file, image_root, split, person_classes, id_attribute)
         reader.refuse_faults()
         if split == "train":
-            relabel_person_ids(dicts)
-        return dicts, protocols
+            relabel_person_ids(reader.dicts)
+        return reader.dicts, reader.protocols
 
     key = ("json", json_file, image_root, split, tuple(person_classes), id_attribute)
     return read_once(key, [json_file], load)
@@ -125,39 +125,22 @@ def _paths(json_file: str, image_root: str) -> tuple[str, str]:
     return json_file, image_root
 
 
-class FaultyJson(NamedTuple):
-    """What could be read of a file, and the faults of the rest."""
-
-    dicts: list[dict[str, Any]]
-    protocols: dict[str, list[dict[str, Any]]]
-    has_queries: bool  # or they were chosen
-    faults: list[EntryFault]
-    left_out: dict[str, int]  # annotations that are no persons, by class
-    id_candidates: list[str]  # with no identity at all, the fields that may hold it
-
-
 def read_faulty_json(
     json_file: str,
-    image_root: str,
+    image_root: str | None,
     person_classes: Sequence[str] = (),
     id_attribute: str | None = None,
-) -> FaultyJson:
+) -> JsonReader:
     """
     Read a test set past its faults, for a report of them.
 
-    Entries with a fault are left out, but for ids that stand twice in a frame.
+    Entries with a fault are left out, but for ids that stand twice in a frame. The image root is
+    the file's own folder if it is None.
 
     Raises:
         UserError: a file or folder is not there, the file has no lists to read, or its classes
             need a choice.
     """
-    reader = JsonReader(*_paths(json_file, image_root), person_classes, id_attribute)
-    dicts, protocols = reader.read("test")
-    return FaultyJson(
-        dicts,
-        protocols,
-        "queries" in reader.content,
-        reader.faults_told(),
-        dict(reader.left_out),
-        reader.identities.candidates,
-    )
+    if image_root is None:
+        image_root = os.path.dirname(os.path.abspath(json_file))
+    return JsonReader(*_paths(json_file, image_root), "test", person_classes, id_attribute)

@@ -15,12 +15,14 @@ import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ...errors import UserError
+from ...utils.progress import with_progress
 from .cache import read_once
 from .checks import (
     Oddities,
     check_file,
     check_folder,
-    clip_box,
+    clip_xywh,
+    dataset_dict,
     image_size,
     log_summary,
     person,
@@ -28,7 +30,6 @@ from .checks import (
     relabel_person_ids,
     repeated_ids,
     unwrap,
-    with_progress,
 )
 from .protocols import add_query, multi_view
 
@@ -39,14 +40,13 @@ BOX_FIELDS = ("box_new", "anno_file", "anno_previous")
 UNLABELLED = -2
 FRAME_NAME = re.compile(r"c(\d+)s\d+_\d+\.jpg")
 
-CLIPPED = "boxes clipped to their frame"
 REPEATED = "frames hold a person id twice (all boxes kept)"
 APPENDED = "query frames that the test list lacks, appended as query-only"
 
 
 def load_prw(root: str, split: str) -> list[dict[str, Any]]:
     """
-    Load PRW in Detectron2's format, with a `person_id` an annotation (-1: unlabelled).
+    Load PRW in Detectron2's format, with a `person_id` for each annotation (-1: unlabelled).
 
     PRW writes boxes as x, y, w, h with a corner at (x, y). They become x0 = x, y0 = y, x1 = x + w,
     y1 = y + h, clipped to the frame (some begin left of it or above it). They keep their fractions,
@@ -67,7 +67,7 @@ def load_prw(root: str, split: str) -> list[dict[str, Any]]:
 def load_prw_protocols(root: str) -> dict[str, list[dict[str, Any]]]:
     """
     The test queries under PRW's two protocols: "full" (gallery None: every frame but the query's
-    own) and "multi_view" (the frames of all other cameras; one list a camera, shared).
+    own) and "multi_view" (the frames of all other cameras; one list per camera, shared).
     See :func:`fully_decoupled_ps.data.get_protocols` for what a query holds.
     """
     return _read(root, "test")[1]
@@ -137,37 +137,21 @@ def _frame_name(name: str, where: str) -> str:
 
 def _load_frame(root: str, frame: str, where: str, oddities: Oddities) -> dict[str, Any]:
     image_file = os.path.join(root, "frames", frame)
-    width, height = image_size(image_file, where)
+    size, camera = image_size(image_file, where), int(FRAME_NAME.fullmatch(frame)[1])
+    d = dataset_dict(image_file, frame, size, camera_id=camera)
     anno_file = os.path.join(root, "annotations", frame + ".mat")
     rows = read_mat(anno_file, BOX_FIELDS, "PRW")
     if rows.size % 5 or (rows.size and rows.shape[-1] != 5):
         raise UserError(
             f"{anno_file}, field of boxes: shape {rows.shape}; it needs 5 columns, id, x, y, w, h"
         )
-    annotations = []
     for i, row in enumerate(rows.reshape(-1, 5).astype(np.float64)):
         row_name = f"{anno_file}, row {i}"
-        box = _box(row[1:], width, height, row_name, oddities)
-        annotations.append(person(box, _person_id(row[0], row_name)))
-    if repeated_ids(annotations):
+        box = clip_xywh(row[1:], d, row_name, oddities)
+        d["annotations"].append(person(box, _person_id(row[0], row_name)))
+    if repeated_ids(d["annotations"]):
         oddities.add(REPEATED, anno_file)
-    return {
-        "file_name": image_file,
-        "image_id": frame,
-        "height": height,
-        "width": width,
-        "camera_id": int(FRAME_NAME.fullmatch(frame)[1]),
-        "annotations": annotations,
-    }
-
-
-def _box(xywh: Any, width: int, height: int, where: str, oddities: Oddities) -> list[float]:
-    x, y, w, h = (float(v) for v in xywh)
-    box = [x, y, x + w, y + h]
-    clipped = clip_box(box, width, height, where)
-    if clipped != box:
-        oddities.add(CLIPPED, where)
-    return clipped
+    return d
 
 
 def _person_id(value: float, where: str) -> int:
@@ -199,7 +183,7 @@ def _load_queries(root: str, dicts: list[dict], oddities: Oddities) -> list[dict
             dicts.append(by_frame[frame])
             oddities.add(APPENDED, where)
         record = by_frame[frame]
-        box = _box(xywh, record["width"], record["height"], where, oddities)
+        box = clip_xywh(xywh, record, where, oddities)
         queries.append(add_query(record, box, person_id, None))
     return queries
 

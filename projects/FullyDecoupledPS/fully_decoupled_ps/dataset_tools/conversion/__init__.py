@@ -1,1 +1,1 @@
-"""What ``person-search convert`` does: other formats to the project's JSON, one idea a file."""
+"""What ``person-search convert`` does: other formats to the project's JSON."""

@@ -1,8 +1,7 @@
-"""From converted sequences to the files to be written: copies, split, queries, what to say."""
+"""Converted sequences to training and test sets, with their queries, counts and warnings."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...data.datasets.duplicates import groups_of_copies
@@ -11,29 +10,21 @@ from .json_file import ConvertedSet
 from .split import draw_queries, split_by_ids, split_by_sequences
 
 
-@dataclass(frozen=True)
-class SplitRules:
-    """How frames and persons are shared out.
-
-    Attributes:
-        how: "ids", "sequences" or "none".
-        test_sequences, test_share, seed: as for :mod:`.split`.
-    """
-
-    how: str = "ids"
-    test_sequences: Sequence[str] = ()
-    test_share: float = 0.5
-    seed: int = 0
-
-
 def make_sets(
-    converted: Converted, split: SplitRules, shared_ids: bool, info: dict[str, Any]
+    converted: Converted,
+    info: dict[str, Any],
+    *,
+    split: str,
+    test_sequences: Sequence[str],
+    test_share: float,
+    seed: int,
 ) -> list[ConvertedSet]:
     """
     Args:
         converted: what is left out or changed here is counted in it, too.
-        shared_ids: whether ids are said to be the same persons in all sequences.
         info: of the files; gets what was assumed, left out and warned of.
+        split: "ids", "sequences" or "none".
+        test_sequences, test_share, seed: as for :mod:`.split`.
 
     Returns:
         "train" and "test", or "test" alone.
@@ -44,20 +35,20 @@ def make_sets(
     counts = converted.counts
     dicts = drop_copies(converted.dicts, counts)
     train = None
-    if split.how == "none":
+    if split == "none":
         test = [d for own in dicts.values() for d in own]
-    elif split.how == "sequences":
+    elif split == "sequences":
         train, test, info["test_sequences"] = split_by_sequences(
-            dicts, test=split.test_sequences, share=split.test_share, seed=split.seed
+            dicts, test=test_sequences, share=test_share, seed=seed
         )
     else:
-        train, test, unlabelled = split_by_ids(dicts, split.test_share)
+        train, test, unlabelled = split_by_ids(dicts, test_share)
         counts.update(unlabelled)
-    queries, without = draw_queries(test, split.seed)
+    queries, without = draw_queries(test, seed)
     counts["test persons in one frame only (no query)"] += without
     info["assumed"] = converted.assumed
     info["left_out_or_changed"] = dict(+counts)
-    info["warnings"] = _warnings(converted, test, queries, shared_ids)
+    info["warnings"] = _warnings(converted, test, queries)
     sets = [ConvertedSet("test", test, queries, info)]
     if train is not None:
         sets.insert(0, ConvertedSet("train", train, None, info))
@@ -65,7 +56,7 @@ def make_sets(
 
 
 def warn_of_copies(sets: Sequence[ConvertedSet]) -> None:
-    """For benchmarks' layouts, whose pictures are kept as they are: warns of the same one twice."""
+    """Warns of pictures that are twice in a benchmark's layout, which is kept as it is."""
     groups = groups_of_copies(dict.fromkeys(d["file_name"] for s in sets for d in s.dicts))
     for s in sets if groups else ():
         s.info["warnings"] = [
@@ -74,11 +65,9 @@ def warn_of_copies(sets: Sequence[ConvertedSet]) -> None:
         ]
 
 
-def _warnings(
-    converted: Converted, test: list[dict], queries: list[dict], shared_ids: bool
-) -> list[str]:
+def _warnings(converted: Converted, test: list[dict], queries: list[dict]) -> list[str]:
     found = []
-    anew = numbered_anew(converted.ids) if shared_ids else []
+    anew = numbered_anew(converted.shared_ids)
     if anew:
         found.append(
             f"--ids shared: the ids of each of {', '.join(anew)} are numbered without a gap, as "

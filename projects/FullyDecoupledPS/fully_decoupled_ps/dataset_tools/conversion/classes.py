@@ -1,6 +1,6 @@
 """What the classes of a file are, by their names and by what the user says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...data.datasets.class_names import Kind, kind_of_class, plain_name
@@ -50,8 +50,17 @@ class ClassChoice:
         known = {plain_name(n) for n in names.values()}
         return [name if g == str(number) and plain_name(g) not in known else g for g in given]
 
-    def unused(self, names: Sequence[str]) -> Sequence[str]:
-        """Those given that are no class of any file."""
-        there = {plain_name(name) for name in names}
-        given = [*self.persons, *self.ignored, *self.others]
-        return [name for name in given if plain_name(name) not in there]
+    def refuse_unused(self, names: Collection[str], numbers: Iterable[str], what: str) -> None:
+        """
+        Args:
+            names, numbers: of the classes of all files.
+            what: has the classes, for the error.
+
+        Raises:
+            UserError: what was given is no class of any.
+        """
+        there = {plain_name(name) for name in (*names, *numbers)}
+        for name in (*self.persons, *self.ignored, *self.others):
+            if plain_name(name) not in there:
+                known = ", ".join(sorted(names))
+                raise UserError(f"no {what} has a class '{name}'; there are {known}")

@@ -1,29 +1,29 @@
-"""From COCO files to dataset dicts: whose box it is stands in an attribute, or in the tracks."""
+"""COCO files to dataset dicts; an attribute, or else the track, says whose box it is."""
 
-import logging
-import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...data.datasets.checks import image_size, person, with_progress
-from ...data.datasets.class_names import Kind
+from ...data.datasets.checks import dataset_dict, image_size
 from ...data.datasets.json_fields import attributes, is_ignored
 from ...errors import UserError
+from ...utils.progress import with_progress
 from .classes import ClassChoice
 from .coco_file import CocoSequence
 from .frames import (
+    Box,
     Converted,
     Dicts,
-    ignore_region,
-    place_box,
+    annotation,
+    natural,
     require_somebody,
     unlabel_repeated,
 )
-from .person_ids import numbers_of, read_identity
+from .mot_table import MAX_WHOLE
 
-logger = logging.getLogger(__name__)
+# What tools write where nobody has said anything
+NOBODY = {"", "-1", "none", "null", "unknown", "__undefined__"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ def convert_coco(sequences: Sequence[CocoSequence], rules: CocoRules) -> Convert
         UserError: an entry can't be understood, or no person is left.
     """
     counts: Counter = Counter()
-    _check_choice(sequences, rules.classes)
+    categories = [c for s in sequences for c in s.content["categories"]]
+    names = {str(c.get("name")) for c in categories}
+    rules.classes.refuse_unused(names, (str(c.get("id")) for c in categories), "file")
     attribute: str | None = rules.id_attribute
     if any(_has(a, attribute) for s in sequences for a in s.content["annotations"]):
         assumed = [f"the attribute '{attribute}' says who it is, the same in all files"]
@@ -61,7 +63,7 @@ def convert_coco(sequences: Sequence[CocoSequence], rules: CocoRules) -> Convert
             "file"
         ]
         identities = _distinct_tracks([_identities(s, None) for s in sequences])
-    number = numbers_of(i for ids in identities for i in ids if i is not None)
+    number = _numbers_of(i for ids in identities for i in ids if i is not None)
     if any(isinstance(identity, str) for identity in number):
         names = ", ".join(f"{n} {who}" for who, n in list(number.items())[:5])
         assumed.append(f"names were numbered in alphabetical order: {names} ...")
@@ -73,14 +75,6 @@ def convert_coco(sequences: Sequence[CocoSequence], rules: CocoRules) -> Convert
     return Converted(converted, counts, assumed, {})
 
 
-def _check_choice(sequences: Sequence[CocoSequence], choice: ClassChoice) -> None:
-    categories = [c for s in sequences for c in s.content["categories"]]
-    names = sorted({str(c.get("name")) for c in categories})
-    unused = choice.unused([*names, *(str(c.get("id")) for c in categories)])
-    if unused:
-        raise UserError(f"no file has a class '{unused[0]}'; there are {', '.join(names)}")
-
-
 def _distinct_tracks(tracks: Sequence[list[int | None]]) -> list[list[int | None]]:
     """The k-th file's ids, from 1, are k followed by the track's number, as wide as the widest."""
     width = max((len(str(i)) for ids in tracks for i in ids if i is not None), default=1)
@@ -89,19 +83,19 @@ def _distinct_tracks(tracks: Sequence[list[int | None]]) -> list[list[int | None
     ]
 
 
-def _has(annotation: dict[str, Any], attribute: str) -> bool:
-    return attribute in annotation or attribute in attributes(annotation)
+def _has(entry: dict[str, Any], attribute: str) -> bool:
+    return attribute in entry or attribute in attributes(entry)
 
 
 def _identities(sequence: CocoSequence, attribute: str | None) -> list[Any]:
-    """One an annotation; without an attribute, the track's whole number."""
+    """One for each annotation; without an attribute, the track's whole number."""
     found = []
     key = attribute or "track_id"
     for i, a in enumerate(sequence.content["annotations"]):
         where = f"{sequence.file}, annotations[{i}], {key}"
         value = a.get(key)
         value = attributes(a).get(key) if value is None else value
-        identity = read_identity(value, where)
+        identity = _read_identity(value, where)
         if attribute is None and isinstance(identity, str):
             raise UserError(f"{where}: '{identity}' is no whole number; correct it")
         found.append(identity)
@@ -115,7 +109,7 @@ def _convert(
     of_image: dict[Any, list] = defaultdict(list)
     for i, a in enumerate(sequence.content["annotations"]):
         of_image[a.get("image_id")].append((i, a))
-    images = sorted(sequence.content["images"], key=lambda image: _natural(image["file_name"]))
+    images = sorted(sequence.content["images"], key=lambda image: natural(image["file_name"]))
     unknown = set(of_image) - {image.get("id") for image in images}
     if unknown:
         i, _ = of_image[min(unknown, key=str)][0]
@@ -136,8 +130,13 @@ def _convert(
         for i, a in of_image.get(image["id"], ()):
             where = f"{sequence.file}, annotations[{i}]"
             kind, name = kinds[a["category_id"]], names[a["category_id"]]
-            made = _annotation(a, where, numbers[i], kind, name, d, rules, counts)
-            annotations += [made] if made else []
+            ignored = "boxes marked as crowd or to be ignored" if is_ignored(a, where) else ""
+            box = Box(_corners(a, f"{where}, bbox"), numbers[i], kind, f"'{name}'", ignored)
+            made = annotation(box, d, rules.min_height, counts)
+            if made:
+                annotations.append(made)
+                rotated = bool(attributes(a).get("rotation"))
+                counts["rotated boxes (taken as if upright)"] += rotated
         d["annotations"] = unlabel_repeated(annotations, counts)
         dicts.append(d)
     return dicts
@@ -166,66 +165,60 @@ def _classes(sequence: CocoSequence, choice: ClassChoice) -> Any:
 def _frame(sequence: CocoSequence, image: dict[str, Any]) -> dict[str, Any]:
     path = str(sequence.pictures[image["file_name"]])
     where = f"{sequence.file}, image {image['id']}"
-    width, height = image_size(path, where)
+    size = image_size(path, where)
     told = tuple(image.get(side) for side in ("width", "height"))
-    if None not in told and told != (width, height):
+    if None not in told and told != size:
         raise UserError(
-            f"{where}: width and height are {told[0]} x {told[1]}, and the picture has {width} x "
-            f"{height}; boxes would be misplaced, give the picture that was annotated"
+            f"{where}: width and height are {told[0]} x {told[1]}, and the picture has {size[0]} x "
+            f"{size[1]}; boxes would be misplaced, give the picture that was annotated"
         )
-    return {
-        "file_name": path,
-        "image_id": f"{sequence.name}/{image['id']}",
-        "height": height,
-        "width": width,
-        "camera_id": sequence.camera,
-        "annotations": [],
-    }
+    return dataset_dict(path, f"{sequence.name}/{image['id']}", size, camera_id=sequence.camera)
 
 
-def _box(annotation: dict[str, Any], where: str) -> list[float]:
-    box = annotation.get("bbox")
+def _corners(entry: dict[str, Any], where: str) -> list[float]:
+    box = entry.get("bbox")
     numbers = isinstance(box, list) and len(box) == 4 and all(
         isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) < 1e9 for v in box
     )  # fmt: skip
     if not numbers or min(box[2:]) < 0:
         raise UserError(f"{where}: {box!r} is not x, y, width, height; correct it")
-    return [box[0], box[1], box[0] + box[2], box[1] + box[3]]
+    return [float(v) for v in (box[0], box[1], box[0] + box[2], box[1] + box[3])]
 
 
-def _annotation(
-    a: dict[str, Any],
-    where: str,
-    person_id: int,
-    kind: Kind,
-    name: str,
-    d: dict[str, Any],
-    rules: CocoRules,
-    counts: Counter,
-) -> dict[str, Any] | None:
-    """The person or ignore region of an entry, or None; counted by reason."""
-    box, is_region = _box(a, f"{where}, bbox"), is_ignored(a, where)
-    if kind is Kind.OTHER:
-        counts[f"boxes of class '{name}' (no person)"] += 1
+def _read_identity(value: Any, where: str) -> int | str | None:
+    """
+    Returns:
+        a number of 0 or more, a name, or None where nobody is named.
+
+    Raises:
+        UserError: a value that is neither.
+    """
+    if value is None:
         return None
-    placed = place_box(box, d["width"], d["height"], counts)
-    if placed is None:
-        return None
-    counts["rotated boxes (taken as if upright)"] += bool(attributes(a).get("rotation"))
-    if is_region:
-        reason = "boxes marked as crowd or to be ignored"
-    elif kind is Kind.IGNORED:
-        reason = f"boxes of class '{name}'"
-    elif placed[3] - placed[1] < rules.min_height:
-        reason = f"boxes lower than {rules.min_height:g} pixels"
-    else:
-        if kind is Kind.UNLABELLED:
-            counts[f"boxes of class '{name}' (kept, unlabelled)"] += 1
-            person_id = -1
-        return person([float(v) for v in placed], person_id)
-    counts[f"{reason} (kept as ignore regions)"] += 1
-    return ignore_region([float(v) for v in placed])
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str):
+        value = value.strip()
+        if value.lower() in NOBODY:
+            return None
+        if value.isdecimal():
+            value = int(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value < MAX_WHOLE:
+        raise UserError(
+            f"{where}: {value!r} names no person; give a whole number from 0 to 2^53, or a name"
+        )
+    return None if value == -1 else value
 
 
-def _natural(name: str) -> list:
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+def _numbers_of(identities: Iterable[int | str]) -> dict[int | str, int]:
+    """
+    Returns:
+        the number of each: a number's own, if there are numbers only; else all are names, and are
+        counted from 0 in alphabetical order.
+    """
+    everybody = set(identities)
+    if all(isinstance(identity, int) for identity in everybody):
+        return {identity: identity for identity in everybody}
+    return {identity: k for k, identity in enumerate(sorted(everybody, key=str))}

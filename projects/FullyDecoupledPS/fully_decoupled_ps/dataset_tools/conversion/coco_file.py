@@ -1,6 +1,5 @@
 """A COCO file on disk, with its pictures: as CVAT and other tools export it."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -8,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...data.datasets.json_fields import read_json
 from ...errors import UserError
-from .mot_sequence import cameras_of, refuse_the_same_twice
+from .mot_sequence import cameras_of, in_or_below, refuse_the_same_twice
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def find_coco(sources: Sequence[Path], cameras: Sequence[int] = ()) -> list[Coco
             each is a sequence "folder/subset". Pictures are looked for beside the file, in
             "images" and "data" of the folder, and in "images/default" and the like: each export
             tool has its own place.
-        cameras: one per file. Default as for :func:`.mot_sequence.find_sequences`.
+        cameras: one for each file; default as for :func:`.mot_sequence.cameras_of`.
 
     Raises:
         UserError: something is missing, is no COCO file, or stands there twice.
@@ -45,12 +45,7 @@ def find_coco(sources: Sequence[Path], cameras: Sequence[int] = ()) -> list[Coco
     files = [file for source in sources for file in _expand(Path(os.path.abspath(source)))]
     _refuse_repeated(files)
     names = _names(files)
-    if cameras and len(cameras) != len(files):
-        raise UserError(
-            f"--camera: {len(cameras)} given for {len(files)} files ({', '.join(names)}); give one "
-            "a file, in this order"
-        )
-    cameras = cameras or cameras_of(names)
+    cameras = cameras_of(names, cameras, "file")
     sequences = []
     for file, name, camera in zip(files, names, cameras):
         content = _parse(file)
@@ -66,12 +61,7 @@ def _expand(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise UserError(f"'{source}' not found; give a COCO file or an unpacked export's folder")
-    candidates = [source, *sorted(path for path in source.iterdir() if path.is_dir())]
-    found: list[Path] = []
-    for folder in candidates:
-        found += _json_files(folder / "annotations") or _json_files(folder)
-        if found and folder == source:
-            break
+    found = in_or_below(source, lambda path: _json_files(path / "annotations") or _json_files(path))
     if not found:
         raise UserError(
             f"'{source}' has no annotations/*.json, nor has a folder in it; give a COCO export"
@@ -80,7 +70,7 @@ def _expand(source: Path) -> list[Path]:
 
 
 def _folder(file: Path) -> Path:
-    """Of the export, which has its files in "annotations" (CVAT, COCO) or at the top."""
+    """The export's folder, which has its files in "annotations" (CVAT, COCO) or at the top."""
     return file.parent.parent if file.parent.name == "annotations" else file.parent
 
 
@@ -113,7 +103,7 @@ def _refuse_shared_pictures(sequences: Sequence[CocoSequence]) -> None:
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """The folder's of a file that is alone there, else "folder/subset"."""
+    """The name of a file's folder if it is alone there, else "folder/subset"."""
     several = Counter(map(_folder, files))
     return [
         _folder(file).name
@@ -123,15 +113,12 @@ def _names(files: Sequence[Path]) -> list[str]:
 
 
 def _json_files(folder: Path) -> list[Path]:
-    """Hidden ones aside, as macOS adds "._name" to archives."""
+    """All but hidden ones; macOS adds "._name" to archives."""
     return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
 def _parse(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise UserError(f"{file}: not readable as JSON ({error}); correct the file") from error
+    content = read_json(file)
     for field in ("images", "annotations", "categories"):
         entries = content.get(field) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
@@ -198,7 +185,7 @@ def _refuse_overwritten(names: Sequence[str], file: Path) -> None:
 
 
 def _picture_folder(names: Sequence[str], file: Path, folder: Path) -> Path:
-    """The only folder that has them: that of the file's subset, where several do."""
+    """The only folder that has the pictures; of several the one of the file's subset."""
     images = folder / "images"
     below = sorted(path for path in images.iterdir() if path.is_dir()) if images.is_dir() else []
     others = {_subset(path) for path in _json_files(file.parent) if path != file}

@@ -5,21 +5,21 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
 from ...errors import UserError
-from .assemble import SplitRules, count_boxes, make_sets, warn_of_copies
+from .assemble import count_boxes, make_sets, warn_of_copies
 from .classes import ClassChoice
 from .coco import CocoRules, convert_coco
-from .coco_file import find_coco
+from .coco_file import CocoSequence, find_coco
 from .json_file import ConvertedSet, check_output, write_sets
 from .layouts import convert_cuhk_sysu, convert_prw
 from .mot import MotRules, convert_mot
 from .mot_frames import Numbering
-from .mot_sequence import find_sequences
+from .mot_sequence import MotSequence, find_sequences
 from .split import QUERY_RULE, SPLITS
 
 Result = tuple[list[ConvertedSet], Path | None]
@@ -42,7 +42,7 @@ def convert(args: argparse.Namespace) -> int:
     elif args.format == "cuhk-sysu":
         sets, root = convert_cuhk_sysu(args.root, names, args.gallery_size), args.root
     else:
-        sets, root = _convert_mot(args) if args.format == "mot" else _convert_coco(args)
+        sets, root = _convert_sequences(args)
     if args.format in ("prw", "cuhk-sysu"):
         warn_of_copies(sets)
     output = Path(os.path.abspath(args.output))
@@ -52,59 +52,57 @@ def convert(args: argparse.Namespace) -> int:
     return 0
 
 
-def _convert_mot(args: argparse.Namespace) -> Result:
+def _convert_sequences(args: argparse.Namespace) -> Result:
     _check_options(args)
-    sequences = find_sequences(args.sequences, args.video, args.camera)
+    frame_folder = Path(os.path.abspath(args.output)) / "images"
+    classes = ClassChoice(args.person_class, args.ignore_class, args.other_class)
+    sequences: Sequence[MotSequence] | Sequence[CocoSequence]
+    rules: MotRules | CocoRules
+    if args.format == "mot":
+        sequences = find_sequences(args.sequences, args.video, args.camera)
+        rules = _mot_rules(args, classes, has_pictures=any(s.video is None for s in sequences))
+        convert = partial(convert_mot, sequences, rules, frame_folder)
+        folders = {frame_folder if s.video else s.folder.parent for s in sequences}
+    else:
+        sequences = find_coco(args.sequences, args.camera)
+        rules = CocoRules(args.id_attribute, args.stride, classes, args.min_height)
+        convert = partial(convert_coco, sequences, rules)
+        # one folder above all pictures of all files
+        folders = {Path(os.path.commonpath([p.parent for p in s.pictures.values()])).parent
+                   for s in sequences}  # fmt: skip
+    root = None if args.copy_images else _image_root(folders)
+    converted = convert()
+    told = {k: vars(v) if hasattr(v, "__dict__") else v for k, v in vars(rules).items()}
+    told.update(split=args.split, seed=args.seed, queries=QUERY_RULE)
+    cameras = {s.name: {"camera": s.camera} for s in sequences}
+    info = {"source": args.format.upper(), "sequences": cameras, "rules": told}
+    sets = make_sets(
+        converted,
+        info,
+        split=args.split,
+        test_sequences=args.test_sequences,
+        test_share=args.test_share,
+        seed=args.seed,
+    )
+    return sets, root
+
+
+def _mot_rules(args: argparse.Namespace, classes: ClassChoice, has_pictures: bool) -> MotRules:
     numbering = None
     if args.first_frame is not None or args.frame_step is not None:
         numbering = Numbering(args.first_frame or 0, args.frame_step or 1)
-        if args.first_frame is None and any(s.video is None for s in sequences):
+        if args.first_frame is None and has_pictures:
             raise UserError("--frame-step of pictures: say the number of the first, --first-frame")
-    rules = MotRules(
+    return MotRules(
         format=args.mot_format,
         stride=args.stride,
-        classes=_classes(args),
+        classes=classes,
         min_visibility=args.min_visibility,
         min_height=args.min_height,
         shared_ids=args.ids == "shared",
         zero_based=args.zero_based,
         numbering=numbering,
     )
-    frame_folder = Path(os.path.abspath(args.output)) / "images"
-    folders = {frame_folder if s.video else s.folder.parent for s in sequences}
-    root = None if args.copy_images else _image_root(folders)
-    converted = convert_mot(sequences, rules, frame_folder)
-    info = _info(args, "MOT", {s.name: {"camera": s.camera} for s in sequences}, rules)
-    return make_sets(converted, _split(args), rules.shared_ids, info), root
-
-
-def _convert_coco(args: argparse.Namespace) -> Result:
-    _check_options(args)
-    sequences = find_coco(args.sequences, args.camera)
-    rules = CocoRules(args.id_attribute, args.stride, _classes(args), args.min_height)
-    # one folder above all pictures of all files
-    folders = {Path(os.path.commonpath([p.parent for p in s.pictures.values()])).parent
-               for s in sequences}  # fmt: skip
-    root = None if args.copy_images else _image_root(folders)
-    converted = convert_coco(sequences, rules)
-    info = _info(args, "COCO", {s.name: {"camera": s.camera} for s in sequences}, rules)
-    return make_sets(converted, _split(args), False, info), root
-
-
-def _info(
-    args: argparse.Namespace, source: str, sequences: dict[str, Any], rules: Any
-) -> dict[str, Any]:
-    rules = {k: vars(v) if hasattr(v, "__dict__") else v for k, v in vars(rules).items()}
-    rules.update(split=args.split, seed=args.seed, queries=QUERY_RULE)
-    return {"source": source, "sequences": sequences, "rules": rules}
-
-
-def _classes(args: argparse.Namespace) -> ClassChoice:
-    return ClassChoice(args.person_class, args.ignore_class, args.other_class)
-
-
-def _split(args: argparse.Namespace) -> SplitRules:
-    return SplitRules(args.split, args.test_sequences, args.test_share, args.seed)
 
 
 def _image_root(folders: set[Path]) -> Path:

@@ -1,15 +1,22 @@
-"""What conversions of sequences share: a box's place, frames that are left out, copies, ids."""
+"""What the conversions of MOT and COCO share: annotations, copies of pictures, ids."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...data.datasets.checks import person, repeated_ids
+from ...data.datasets.class_names import Kind
 from ...data.datasets.duplicates import groups_of_copies
 from ...errors import UserError
 
 Dicts = list[dict[str, Any]]
+
+
+def natural(name: str) -> list[str | int]:
+    """A key that sorts numbers in names by their value."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 @dataclass
@@ -17,35 +24,70 @@ class Converted:
     """
     Attributes:
         dicts: dataset dicts by sequence.
-        counts: of what was left out or changed, a reason.
+        counts: of what was left out or changed, by reason.
         assumed: what was taken for granted, in words.
-        ids: of the persons by sequence, as its file has them.
+        shared_ids: of the persons by sequence, if they are said to be the same in all.
     """
 
     dicts: dict[str, Dicts]
     counts: Counter
     assumed: list[str]
-    ids: dict[str, set]
+    shared_ids: dict[str, set]
 
 
 OUTSIDE = "boxes outside their picture, or of no size"
 REPEATED = "boxes of an id that their frame has twice (kept, unlabelled)"
 
 
-def ignore_region(box: list[float]) -> dict[str, Any]:
-    """An annotation that counts neither for nor against a detection, as COCO's crowds."""
-    return {**person(box, -1), "iscrowd": 1}
+@dataclass(frozen=True)
+class Box:
+    """A box of a file.
+
+    Attributes:
+        corners: x0, y0, x1, y1 in pixels.
+        person_id: -1 if nobody is named.
+        kind: what its class is for person search.
+        class_name: for the counts.
+        ignored, unlabelled: why it is to be so, beside its class and height; "" if it is not.
+    """
+
+    corners: Sequence[float]
+    person_id: int
+    kind: Kind
+    class_name: str
+    ignored: str = ""
+    unlabelled: str = ""
 
 
-def place_box(box: Sequence[float], width: int, height: int, counts: Counter) -> list[float] | None:
-    """x0, y0, x1, y1 cut at the border; None, and counted, if nothing is left."""
-    x0, y0, x1, y1 = box
-    clipped = [max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))]
+def annotation(
+    box: Box, d: dict[str, Any], min_height: float, counts: Counter
+) -> dict[str, Any] | None:
+    """Of a box cut at the picture's border: a person, a region to be ignored as COCO's crowds are,
+    or None. What is no labelled person, or changed, is counted by reason.
+    """
+    if box.kind is Kind.OTHER:
+        counts[f"boxes of class {box.class_name} (no person)"] += 1
+        return None
+    width, height = float(d["width"]), float(d["height"])
+    x0, y0, x1, y1 = box.corners
+    clipped = [max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)]
     if clipped[2] <= clipped[0] or clipped[3] <= clipped[1]:
         counts[OUTSIDE] += 1
         return None
-    counts["boxes cut at the border (kept)"] += clipped != list(box)
-    return clipped
+    counts["boxes cut at the border (kept)"] += clipped != list(box.corners)
+    ignored, unlabelled = box.ignored, box.unlabelled
+    if not ignored and box.kind is Kind.IGNORED:
+        ignored = f"boxes of class {box.class_name}"
+    if not ignored and clipped[3] - clipped[1] < min_height:
+        ignored = f"boxes lower than {min_height:g} pixels"
+    if ignored:
+        counts[f"{ignored} (kept as ignore regions)"] += 1
+        return {**person(clipped, -1), "iscrowd": 1}
+    if box.kind is Kind.UNLABELLED:
+        unlabelled = f"boxes of class {box.class_name}"
+    if unlabelled:
+        counts[f"{unlabelled} (kept, unlabelled)"] += 1
+    return person(clipped, -1 if unlabelled else box.person_id)
 
 
 def unlabel_repeated(annotations: Dicts, counts: Counter) -> Dicts:

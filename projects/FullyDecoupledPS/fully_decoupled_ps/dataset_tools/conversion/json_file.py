@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...data.datasets.checks import repeated_ids, with_progress
+from ...data.datasets.checks import repeated_ids
 from ...errors import UserError
 from ...utils.files import atomic_write, replace_file
+from ...utils.progress import with_progress
 
 
 @dataclass
@@ -106,25 +107,15 @@ def _content(s: ConvertedSet, names: dict[str, str]) -> dict[str, Any]:
             "width": d["width"],
             "height": d["height"],
         }
-        for key in ("camera_id", "query_only"):
-            if key in d:
-                image[key] = d[key]
-        images.append(image)
+        images.append(image | {key: d[key] for key in ("camera_id", "query_only") if key in d})
         for a in d["annotations"]:
             entry = {"image_id": d["image_id"], "bbox": to_xywh(a["bbox"])}
             crowd = {"iscrowd": 1} if a.get("iscrowd") else {}
             annotations.append({**entry, "person_id": a["person_id"], **crowd})
     content: dict[str, Any] = {"info": s.info, "images": images, "annotations": annotations}
     if s.queries is not None:
-        content["queries"] = [
-            {
-                "image_id": q["image_id"],
-                "bbox": to_xywh(q["bbox"]),
-                "person_id": q["person_id"],
-                **({} if q["gallery"] is None else {"gallery": q["gallery"]}),
-            }
-            for q in s.queries
-        ]
+        queries = [{**q, "bbox": to_xywh(q["bbox"])} for q in s.queries]
+        content["queries"] = [{k: v for k, v in q.items() if v is not None} for q in queries]
     if any(repeated_ids(d["annotations"]) for d in s.dicts):
         content["allow_repeated_ids"] = True
     return content

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
-from .mot_table import CLASS, COLUMNS, FLAG, VISIBILITY, MotTable
+from .mot_table import CLASS, COLUMNS, FLAG, VISIBILITY, MotTable, read_text
 
 MOT_CLASSES = (
     "pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non motorized vehicle",
@@ -26,7 +26,7 @@ class MotFormat:
         first_pixel: x and y of the upper left pixel.
         has_class: whether there are a class and a visibility; else all are wholly visible persons.
         classes: name by number, where the file has no gt/labels.txt.
-        says: what that assumes, for the user.
+        says: what else that assumes, for the user.
     """
 
     name: str
@@ -38,23 +38,21 @@ class MotFormat:
 
 
 _MOT = dict(enumerate(MOT_CLASSES, 1))
-_FROM_1 = "x and y count from 1, frames from 1"
 FORMATS = {
     f.name: f
     for f in (
         MotFormat(
             "cvat", (6, 7, 8, 9, 10),
-            "x and y count from 0; frame n is the picture of that number where names are numbers, "
-            "else the n-th picture; if all visibilities are 0 or 1, they are the tick at "
-            "'occluded', and such persons are kept",
+            "frame n is the picture of that number where names are numbers, else the n-th "
+            "picture; if all visibilities are 0 or 1, they are the tick at 'occluded', and such "
+            "persons are kept",
             first_pixel=0, classes={1: "person"},
         ),
-        MotFormat("mot15", (6, 7, 10), f"{_FROM_1}; no classes, all are persons", has_class=False),
-        MotFormat("mot17", (6, 7, 8, 9), f"{_FROM_1}; classes as in MOT16 and MOT17", classes=_MOT),
-        MotFormat("mot20", (6, 7, 8, 9), f"{_FROM_1}; classes as in MOT20", classes=_MOT),
+        MotFormat("mot15", (6, 7, 10), "no classes, all are persons", has_class=False),
+        MotFormat("mot17", (6, 7, 8, 9), "classes as in MOT16 and MOT17", classes=_MOT),
+        MotFormat("mot20", (6, 7, 8, 9), "classes as in MOT20", classes=_MOT),
         MotFormat(
-            "dancetrack", (6, 7, 8, 9), f"{_FROM_1}; class 1 is a person",
-            classes={1: "person"},
+            "dancetrack", (6, 7, 8, 9), "class 1 is a person", classes={1: "person"}
         ),
     )
 }  # fmt: skip
@@ -144,13 +142,5 @@ def interpret(table: MotTable, fmt: MotFormat) -> np.ndarray:
 
 def read_labels(path: Path) -> dict[int, str]:
     """Names of the classes, from 1: line n of gt/labels.txt is class n, as CVAT writes it."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as text ({error}); correct the file") from error
+    lines = read_text(path).splitlines()
     return {n: line.strip() for n, line in enumerate(lines, 1) if line.strip()}
-
-
-def marks_only(rows: np.ndarray) -> bool:
-    """Whether visibilities are a tick, 0 or 1 and nothing between, rather than a share."""
-    return bool(np.isin(rows[:, VISIBILITY], (0, 1)).all())

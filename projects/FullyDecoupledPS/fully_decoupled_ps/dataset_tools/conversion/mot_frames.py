@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UserError
+from .frames import natural
 from .mot_formats import CVAT_FRAME
 
 ASK = (
@@ -30,18 +31,6 @@ class Numbering:
         return self.first + (frame - 1) * self.step
 
 
-@dataclass(frozen=True)
-class Pairing:
-    """
-    Attributes:
-        pictures: by frame of gt.txt, in their order.
-        how: they were paired, for the user.
-    """
-
-    pictures: dict[int, Path]
-    how: str
-
-
 def pair_pictures(
     pictures: Sequence[Path],
     annotated: Sequence[int],
@@ -50,7 +39,7 @@ def pair_pictures(
     numbering: Numbering | None = None,
     in_order: bool = False,
     length: int | None = None,
-) -> Pairing:
+) -> tuple[dict[int, Path], str]:
     """
     By number, if the names of all pictures end in different ones and all annotated frames are
     among them; by order, if there are as many pictures as frames. If both would do and differ,
@@ -64,6 +53,9 @@ def pair_pictures(
         in_order: whether the format says that the n-th picture is frame n, wherever names are not
             plain numbers (CVAT); then frames after the last annotated one may have nobody.
         length: the number of frames by seqinfo.ini.
+
+    Returns:
+        the pictures by frame of gt.txt, in their order, and how they were paired, for the user.
 
     Raises:
         UserError: the pictures can't be paired for certain.
@@ -89,11 +81,9 @@ def pair_pictures(
     else:
         by_order = by_order and count in (last, length)
     if by_number:
-        return Pairing(
-            dict(sorted(zip(numbers, pictures))), "pictures go by the numbers in their names"
-        )
+        return dict(sorted(zip(numbers, pictures))), "pictures go by the numbers in their names"
     if by_order:
-        return Pairing(dict(enumerate(pictures, 1)), "pictures go by the order of their names")
+        return dict(enumerate(pictures, 1)), "pictures go by the order of their names"
     raise UserError(
         f"{where}: frames {first} to {last} of gt.txt ({len(annotated)} with a box) do not fit "
         f"the {count} pictures from '{pictures[0].name}' to '{pictures[-1].name}'"
@@ -146,7 +136,7 @@ def _as_told(
     annotated: Sequence[int],
     numbering: Numbering,
     where: str,
-) -> Pairing:
+) -> tuple[dict[int, Path], str]:
     if not _distinct(numbers):
         raise UserError(
             f"{where}: --first-frame and --frame-step need pictures whose names end in different "
@@ -162,9 +152,7 @@ def _as_told(
             f"{where}: no picture is a frame of gt.txt ({annotated[0]} to {annotated[-1]}) with "
             f"--first-frame {numbering.first} --frame-step {numbering.step}; correct them"
         )
-    return Pairing(
-        found, f"frame n is picture {numbering.first} + {numbering.step} (n - 1), as told"
-    )
+    return found, f"frame n is picture {numbering.first} + {numbering.step} (n - 1), as told"
 
 
 def _number(path: Path) -> int | None:
@@ -179,7 +167,9 @@ def _distinct(numbers: Sequence[int | None]) -> bool:
 
 def _evenly_named(pictures: Sequence[Path], numbers: Sequence[int | None], in_order: bool) -> bool:
     """Whether the order of the pictures is beyond doubt, and none is missing among them."""
-    if list(pictures) != sorted(pictures, key=_natural):  # 1, 10, 2: some programs sort it so
+    if list(pictures) != sorted(
+        pictures, key=lambda path: natural(str(path))
+    ):  # 1, 10, 2: some programs sort it so
         return False
     if in_order and not _of_cvat(pictures):  # any names, which say nothing of what is missing
         return True
@@ -191,11 +181,6 @@ def _evenly_named(pictures: Sequence[Path], numbers: Sequence[int | None], in_or
 def _of_cvat(pictures: Sequence[Path]) -> bool:
     """Whether they are named as CVAT names the frames of a video."""
     return all(CVAT_FRAME.fullmatch(path.stem) for path in pictures)
-
-
-def _natural(path: Path) -> list:
-    """Sorts numbers in a name by their value."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(path))]
 
 
 def _fault(

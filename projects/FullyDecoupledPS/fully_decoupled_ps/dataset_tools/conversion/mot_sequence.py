@@ -3,7 +3,7 @@
 import configparser
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +12,7 @@ from ...data.datasets.duplicates import groups_of_copies
 from ...data.images import PICTURE_ENDINGS
 from ...data.videos import VIDEO_ENDINGS
 from ...errors import UserError
+from .mot_table import read_text
 
 GROUND_TRUTH = ("gt/gt.txt", "gt.txt")
 CAMERA_IN_NAME = re.compile(r"(?:^|[^a-z])c(?:am(?:era)?)?[-_ ]?(\d+)", re.IGNORECASE)
@@ -66,9 +67,8 @@ def find_sequences(
     """
     Args:
         folders: sequences, or folders of sequences.
-        videos: one a sequence, in place of the frames in its folder.
-        cameras: one a sequence. Default: the number after "c", "cam" or "camera" in its name if
-            all names have one; else 1, 2, ... in the order given.
+        videos: one for each sequence, in place of the frames in its folder.
+        cameras: one for each sequence; default as for :func:`cameras_of`.
 
     Raises:
         UserError: something is missing, stands there twice, or does not fit together.
@@ -76,13 +76,8 @@ def find_sequences(
     found = [sequence for folder in folders for sequence in _expand(folder)]
     names = [folder.name for folder, _ in found]
     refuse_the_same_twice([folder for folder, _ in found])
-    for option, values in (("--video", videos), ("--camera", cameras)):
-        if values and len(values) != len(found):
-            raise UserError(
-                f"{option}: {len(values)} given for {len(found)} sequences ({', '.join(names)}); "
-                "give one a sequence, in this order"
-            )
-    cameras = cameras or cameras_of(names)
+    check_number("--video", videos, names, "sequence")
+    cameras = cameras_of(names, cameras, "sequence")
     sequences = [
         _sequence(folder, ground_truth, Path(videos[i]) if videos else None, cameras[i])
         for i, (folder, ground_truth) in enumerate(found)
@@ -111,8 +106,22 @@ def refuse_the_same_twice(folders: Sequence[Path]) -> None:
                 )
 
 
-def cameras_of(names: Sequence[str]) -> list[int]:
-    """The last number after "c", "cam" or "camera" if all names have one; else 1, 2, ..."""
+def check_number(option: str, values: Sequence, names: Sequence[str], what: str) -> None:
+    """Raises UserError if an option has values, but not one for each file or sequence."""
+    if values and len(values) != len(names):
+        raise UserError(
+            f"{option}: {len(values)} given for {len(names)} {what}s ({', '.join(names)}); give "
+            f"one for each {what}, in this order"
+        )
+
+
+def cameras_of(names: Sequence[str], given: Sequence[int], what: str) -> Sequence[int]:
+    """Those given; else the last number after "c", "cam" or "camera" if all names have one; else
+    1, 2, ...
+    """
+    check_number("--camera", given, names, what)
+    if given:
+        return given
     numbers = [CAMERA_IN_NAME.findall(name)[-1:] for name in names]
     if all(numbers):
         return [int(number) for (number,) in numbers]
@@ -147,14 +156,7 @@ def _expand(folder: Path) -> list[tuple[Path, Path]]:
             f"sequence '{folder}' not found; give a folder that holds gt/gt.txt (an archive must "
             "be unpacked first)"
         )
-    candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
-    found = []
-    for candidate in candidates:
-        files = [candidate / name for name in GROUND_TRUTH if (candidate / name).is_file()]
-        if files:
-            found.append((candidate, files[0]))
-        if found and candidate == folder:
-            break
+    found = in_or_below(folder, _ground_truth)
     if not found:
         raise UserError(
             f"'{folder}' has no gt/gt.txt, nor has a folder in it; give a MOT-challenge sequence"
@@ -162,13 +164,24 @@ def _expand(folder: Path) -> list[tuple[Path, Path]]:
     return found
 
 
+def in_or_below(folder: Path, find: Callable[[Path], list]) -> list:
+    """What is found in a folder; if nothing is, what is found in each folder in it."""
+    below = sorted(path for path in folder.iterdir() if path.is_dir())
+    return find(folder) or [found for path in below for found in find(path)]
+
+
+def _ground_truth(folder: Path) -> list[tuple[Path, Path]]:
+    there = [folder / name for name in GROUND_TRUTH if (folder / name).is_file()]
+    return [(folder, path) for path in there[:1]]
+
+
 def _seqinfo(path: Path) -> dict[str, str] | None:
     if not path.is_file():
         return None
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"))
-    except (OSError, configparser.Error, UnicodeDecodeError) as error:
+        parser.read_string(read_text(path))
+    except configparser.Error as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not readable ({reason}); correct or remove it") from error
     sections = {name.lower(): name for name in parser.sections()}
@@ -190,7 +203,7 @@ def _image_folder(folder: Path, seqinfo: dict[str, str] | None) -> str:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """All below the folder, hidden ones aside: CVAT keeps folders of the pictures it was given."""
+    """All pictures below the folder but hidden ones; CVAT keeps the folders that it was given."""
     found = []
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith((".", "@"))]

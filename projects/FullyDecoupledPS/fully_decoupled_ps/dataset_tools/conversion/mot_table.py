@@ -1,4 +1,4 @@
-"""gt.txt as a table: every field read as what it is, or refused by line and column."""
+"""gt.txt as a table; an error about a field names its line and column."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -46,7 +46,7 @@ def read_table(path: Path) -> MotTable:
         UserError: no file, no rows, rows of different length, or a field that is empty or not the
             number that its column needs; it names line and column.
     """
-    lines = _text(path).splitlines()
+    lines = read_text(path).splitlines()
     rows: list[list[float]] = []
     numbers, written = [], set()
     for number, line in enumerate(lines, 1):
@@ -76,7 +76,8 @@ def read_table(path: Path) -> MotTable:
     return table
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file in UTF-8, or in UTF-16 with its mark; UserError if it is neither."""
     try:
         content = path.read_bytes()
         utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))

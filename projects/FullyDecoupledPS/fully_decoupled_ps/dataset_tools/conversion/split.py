@@ -90,8 +90,8 @@ def split_by_ids(
 
 def draw_queries(dicts: Dicts, seed: int = 0) -> tuple[Dicts, int]:
     """
-    For each person that is in two frames or more, by rising id: one query a camera that sees it,
-    drawn with `seed` from its boxes there.
+    For each person that is in two frames or more, by rising id: one query for each camera that
+    sees it, drawn with `seed` from its boxes there.
 
     Returns:
         the queries of a protocol, and how many persons have none.
@@ -110,12 +110,6 @@ def draw_queries(dicts: Dicts, seed: int = 0) -> tuple[Dicts, int]:
             continue
         for camera in sorted(cameras, key=lambda c: (c is not None, c)):
             d, a = rng.choice(cameras[camera])
-            queries.append(
-                {
-                    "image_id": d["image_id"],
-                    "bbox": list(a["bbox"]),
-                    "person_id": person_id,
-                    "gallery": None,
-                }
-            )
+            place = {"image_id": d["image_id"], "bbox": list(a["bbox"])}
+            queries.append({**place, "person_id": person_id, "gallery": None})
     return queries, without

@@ -1,18 +1,13 @@
 """Frames of a video as pictures."""
 
-import logging
-import time
 from collections.abc import Collection
 from pathlib import Path
 
-import cv2
-
-from ...data.datasets.checks import SECONDS_BETWEEN_PROGRESS
 from ...data.videos import read_frames
 from ...errors import UserError
 from ...utils.files import atomic_write
-
-logger = logging.getLogger(__name__)
+from ...utils.progress import with_progress
+from ...visualization.visualizer import encode_image
 
 JPEG_QUALITY = 95
 
@@ -33,36 +28,19 @@ def extract_frames(video: Path, numbers: Collection[int], folder: Path) -> dict[
             can't be written.
     """
     paths = {number: folder / f"{number:06d}.jpg" for number in sorted(numbers)}
+    number, end = 0, max(paths)
+    frames = with_progress(read_frames(str(video), strict=True), f"{video.name}: frame", end)
     try:
-        _extract(video, paths)
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, frame in enumerate(frames, start=1):
+            if number in paths:
+                with atomic_write(paths[number], "wb", sync=False) as f:
+                    f.write(encode_image(frame.image(), ".jpg", JPEG_QUALITY))
+            if number == end:
+                return paths
     except OSError as error:
         raise UserError(f"frames can't be written to '{folder}' ({error}); make room") from error
-    return paths
-
-
-def _extract(video: Path, paths: dict[int, Path]) -> None:
-    start = last = time.monotonic()
-    number, end = 0, max(paths)
-    for number, frame in enumerate(read_frames(str(video), strict=True), start=1):
-        if number in paths:
-            _write(frame.image(), paths[number])
-        if number == end:
-            return
-        now = time.monotonic()
-        if now - last > SECONDS_BETWEEN_PROGRESS:
-            left = (now - start) / number * (end - number)
-            logger.info("%s: frame %d of %d, %.0f s left", video.name, number, end, left)
-            last = now
     raise UserError(
         f"video '{video}' has {number} frames, but frame {end} is annotated; give the video that "
         "gt.txt belongs to"
     )
-
-
-def _write(image, path: Path) -> None:
-    """``image``: (H, W, 3) RGB uint8."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
-    with atomic_write(path, "wb", sync=False) as f:
-        f.write(encoded.tobytes())

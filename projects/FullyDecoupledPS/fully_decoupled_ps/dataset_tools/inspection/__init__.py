@@ -1,4 +1,4 @@
-"""What `person-search check-dataset` looks at before a training, one idea a file."""
+"""What `person-search check-dataset` looks at before a training."""
 
 from .findings import Finding, Findings
 from .inspect import Inspection, inspect_dataset

@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+import torch
+from torchvision.ops import box_iou
 
-from ...data.datasets.checks import with_progress
-from .findings import Findings
+from ...utils.progress import with_progress
+from .findings import Findings, spread
 
 MIN_WIDTH, MIN_HEIGHT = 8, 16  # pixels; under the stride of the re-id features
 DUPLICATE_IOU = 0.95  # two persons hardly ever stand so
@@ -51,7 +53,7 @@ def inspect_boxes(dicts: list[dict[str, Any]], findings: Findings) -> Summary:
             f"boxes wider than high (of {len(boxes)}); is bbox x, y, width, height?",
             places(wide),
         )
-    return {"width": _spread(width[~empty]), "height": _spread(height[~empty])}
+    return {"width": spread(width[~empty].tolist()), "height": spread(height[~empty].tolist())}
 
 
 def place(d: dict[str, Any], i: int) -> str:
@@ -63,23 +65,6 @@ def place(d: dict[str, Any], i: int) -> str:
 
 def _duplicates(annotations: list[dict[str, Any]]) -> list[int]:
     """The later one of each two boxes that cover each other."""
-    boxes = np.array([a["bbox"] for a in annotations], dtype=np.float64).reshape(-1, 4)
-    if len(boxes) < 2:
-        return []
-    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    sides = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    sides = (sides - np.maximum(boxes[:, None, :2], boxes[None, :, :2])).clip(min=0)
-    shared = sides.prod(axis=2)
-    union = area[:, None] + area[None, :] - shared
-    covered = (shared >= DUPLICATE_IOU * union) & (union > 0)
-    return np.flatnonzero(np.tril(covered, -1).any(axis=1)).tolist()
-
-
-def _spread(values: np.ndarray) -> Summary:
-    if not len(values):
-        return {"min": None, "median": None, "max": None}
-    return {
-        "min": float(values.min()),
-        "median": float(np.median(values)),
-        "max": float(values.max()),
-    }
+    boxes = torch.tensor([a["bbox"] for a in annotations], dtype=torch.float64).reshape(-1, 4)
+    covered = box_iou(boxes, boxes).tril(-1) >= DUPLICATE_IOU
+    return covered.any(dim=1).nonzero().flatten().tolist()

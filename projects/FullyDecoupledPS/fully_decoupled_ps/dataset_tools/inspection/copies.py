@@ -1,4 +1,4 @@
-"""The same picture more than once: its persons would be others, or be found in themselves."""
+"""The same picture more than once: its people would get two ids, or be found in a copy."""
 
 import os
 from collections import defaultdict

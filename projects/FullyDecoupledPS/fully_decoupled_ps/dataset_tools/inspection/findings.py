@@ -1,12 +1,14 @@
-"""What is wrong with a dataset: errors and warnings, counted a kind, with the first places."""
+"""What is wrong with a dataset: errors and warnings, counted by kind, with the first places."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 ERROR = "error"  # training or evaluation would fail, or give wrong figures
 WARNING = "warning"  # it works; somebody should look
 
-MAX_PLACES = 100  # kept a finding, for the JSON report
+MAX_PLACES = 100  # kept of each finding, for the JSON report
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,13 @@ class Finding:
     message: str  # what it is that `count` is of
     count: int  # 0: of the dataset as a whole
     places: Sequence[str]  # the first MAX_PLACES of them
+
+
+def spread(values: Sequence[float]) -> dict[str, float | None]:
+    """Minimum, median and maximum, each None if there are no values."""
+    if not values:
+        return {"min": None, "median": None, "max": None}
+    return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
 
 
 class Findings(list[Finding]):

@@ -150,27 +150,21 @@ def _read_json(
     split: str | None,
     options: dict[str, Any],
 ) -> Protocols:
-    content = read_faulty_json(file, _image_root(file, image_root), **options)
-    inspection.dicts = content.dicts
-    inspection.split = split or ("test" if content.has_queries else "train")
-    inspection.left_out = content.left_out
-    places: dict[str, list[str]] = {}
-    kinds = {fault.kind: fault for fault in content.faults}
-    for fault in content.faults:
-        place = str(fault).removeprefix(os.path.abspath(file) + ", ")
-        places.setdefault(fault.kind, []).append(place)
-    for kind, found in places.items():
-        mend = f" ({kinds[kind].mend})" if kinds[kind].mend else ""
-        inspection.findings.error(kind, kinds[kind].what + mend, found)
-    if content.id_candidates:
-        candidates = ", ".join(content.id_candidates)
+    reader = read_faulty_json(file, image_root, **options)
+    inspection.dicts = reader.dicts
+    inspection.split = split or ("test" if "queries" in reader.content else "train")
+    inspection.left_out = dict(reader.left_out)
+    for kind, faults in reader.faults_by_kind().items():
+        inspection.findings.error(kind, faults[0].heading, list(map(str, faults)))
+    if reader.identities.candidates:
+        candidates = ", ".join(reader.identities.candidates)
         inspection.findings.whole(
             WARNING,
             "ids.elsewhere",
             f"no annotation has a person_id; if one of the fields {candidates} is the identity, "
             "name it: --id-attribute, and id_attribute where it is registered",
         )
-    return content.protocols if inspection.split == "test" else {}
+    return reader.protocols if inspection.split == "test" else {}
 
 
 def _other_dicts(
@@ -179,7 +173,7 @@ def _other_dicts(
     if against is None:
         return []
     if _is_file(against):
-        return read_faulty_json(against, _image_root(against, image_root), **options).dicts
+        return read_faulty_json(against, image_root, **options).dicts
     other = Inspection(against)
     _read_registered(other)
     return other.dicts
@@ -187,7 +181,3 @@ def _other_dicts(
 
 def _is_file(source: str) -> bool:
     return source.endswith(".json") or os.path.isfile(source)
-
-
-def _image_root(file: str, image_root: str | None) -> str:
-    return image_root if image_root is not None else os.path.dirname(os.path.abspath(file))

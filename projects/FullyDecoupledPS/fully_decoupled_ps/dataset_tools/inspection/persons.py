@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...data.datasets.checks import has_contiguous_ids, repeated_ids
-from .findings import ERROR, WARNING, Findings
+from .findings import ERROR, WARNING, Findings, spread
 
 Dicts = list[dict[str, Any]]
 Summary = dict[str, Any]
@@ -46,7 +46,7 @@ def inspect_persons(dicts: Dicts, findings: Findings, split: str = "train") -> S
         "identities": len(boxes_of),
         "identities_with_one_box": len(once),
         "contiguous_ids": has_contiguous_ids(dicts),
-        "boxes_per_identity": _spread(list(boxes_of.values())),
+        "boxes_per_identity": spread(list(boxes_of.values())),
         "persons_per_frame": persons_per_frame(dicts),
     }
 
@@ -61,17 +61,17 @@ def persons_per_frame(dicts: Dicts) -> Summary:
     """{"min", "median", "mean", "max", "histogram": [[first, last, frames], ...]}."""
     counts = [len(d["annotations"]) for d in dicts]
     if not counts:
-        return {**_spread(counts), "mean": None, "histogram": []}
+        return {**spread(counts), "mean": None, "histogram": []}
     width = -(-(max(counts) + 1) // MAX_BARS)
     bars = Counter(n // width for n in counts)
     histogram = [
         [k * width, k * width + width - 1, bars[k]] for k in range(max(counts) // width + 1)
     ]
-    return {**_spread(counts), "mean": float(np.mean(counts)), "histogram": histogram}
+    return {**spread(counts), "mean": float(np.mean(counts)), "histogram": histogram}
 
 
 def inspect_cameras(dicts: Dicts, findings: Findings) -> Summary:
-    """Frames, boxes and ids a camera, and how many ids two cameras or more have seen."""
+    """Frames, boxes and ids per camera, and how many ids two cameras or more have seen."""
     frames: Counter = Counter()
     boxes: Counter = Counter()
     ids: dict[Any, set[int]] = defaultdict(set)
@@ -95,17 +95,7 @@ def inspect_cameras(dicts: Dicts, findings: Findings) -> Summary:
         findings.whole(WARNING, "cameras.apart", "nobody is seen by two cameras")
     rows = [
         {"camera": c, "frames": frames[c], "boxes": boxes[c], "identities": len(ids[c])}
-        for c in _in_order(frames)
+        for c in sorted(frames, key=lambda c: (c is None, c))
     ]
     known = [] if set(frames) <= {None} else rows
     return {"cameras": known, "identities_in_two_cameras": shared if known else None}
-
-
-def _in_order(cameras) -> list[Any]:
-    return sorted(cameras, key=lambda c: (c is None, c if c is not None else 0))
-
-
-def _spread(counts: list[int]) -> Summary:
-    if not counts:
-        return {"min": None, "median": None, "max": None}
-    return {"min": min(counts), "median": float(np.median(counts)), "max": max(counts)}

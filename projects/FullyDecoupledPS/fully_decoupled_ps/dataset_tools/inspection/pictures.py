@@ -1,21 +1,17 @@
 """Opens the pictures as training will, in several processes, and compares their sizes."""
 
-import logging
 import multiprocessing
 import os
 import random
-import time
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from ...data.datasets.checks import SECONDS_BETWEEN_PROGRESS
 from ...data.images import ImageError, load_image
 from ...errors import UserError
+from ...utils.progress import with_progress
 from .findings import Findings
-
-logger = logging.getLogger(__name__)
 
 # Under so many pictures a process takes longer to start than to open them.
 FEW_PICTURES = 500
@@ -49,7 +45,8 @@ def inspect_pictures(
         chosen = sorted(random.Random(seed).sample(pictures, sample))
     places: dict[str, list[str]] = {"missing": [], "unreadable": [], "size": []}
     notes: dict[str, list[str]] = {}
-    for picture, (kind, fault) in zip(chosen, _follow(_open_all(chosen, workers), len(chosen))):
+    faults = with_progress(_open_all(chosen, workers), "opening pictures", len(chosen))
+    for picture, (kind, fault) in zip(chosen, faults):
         if kind == "noted":
             notes.setdefault(fault, []).append(f"'{picture[0]}'")
         elif kind:
@@ -92,17 +89,3 @@ def open_picture(picture: Picture) -> Fault:
     if size != stated:
         return "size", f"is {size[0]} x {size[1]}, stated are {stated[0]} x {stated[1]}"
     return ("noted", note) if note else ("", "")
-
-
-def _follow(faults: Iterable[Fault], total: int) -> Iterable[Fault]:
-    """The faults as they come, with the progress in the log."""
-    start = last = 0.0
-    for number, fault in enumerate(faults, 1):
-        yield fault
-        now = time.monotonic()
-        if number == 1:  # what the processes took to start says nothing of the rest
-            start = last = now
-        if now - last >= SECONDS_BETWEEN_PROGRESS:
-            left = (now - start) / (number - 1) * (total - number)
-            logger.info("opened %d of %d pictures, %.0f s left", number, total, left)
-            last = now

@@ -15,7 +15,7 @@ SAME_BOX = 0.5  # IoU from which a query's box is one with the annotation of its
 
 
 def inspect_queries(dicts: Dicts, protocols: dict[str, Dicts], findings: Findings) -> list[Summary]:
-    """One row a protocol; finds queries that have nobody to find, or are drawn elsewhere."""
+    """One row per protocol; finds queries that have nobody to find, or are drawn elsewhere."""
     frames_of: dict[int, set[str]] = defaultdict(set)
     for d in dicts:
         for a in d["annotations"]:

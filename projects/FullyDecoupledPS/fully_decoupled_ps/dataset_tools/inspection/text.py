@@ -61,7 +61,7 @@ def _spread(s: dict[str, Any]) -> str:
 def _histogram(s: dict[str, Any]) -> str:
     if s["mean"] is None:
         return ""
-    lines = [f"persons a frame: {_spread(s)}, mean {s['mean']:.1f}"]
+    lines = [f"persons per frame: {_spread(s)}, mean {s['mean']:.1f}"]
     labels = [str(a) if a == b else f"{a} to {b}" for a, b, _ in s["histogram"]]
     width = max(map(len, labels))
     most = max(n for _, _, n in s["histogram"])

@@ -11,8 +11,8 @@ import numpy as np
 class Camera:
     """Lengths in the image are fractions of the frame's height, the row 0 at the top.
 
-    A point on the ground at image row ``y`` is seen at ``(y - horizon) / height`` frame heights a
-    metre; a high camera has its horizon above the frame and looks down on people.
+    A point on the ground at image row ``y`` is seen at ``(y - horizon) / height`` frame heights
+    per metre; a high camera has its horizon above the frame and looks down on people.
 
     Args:
         height: metres above the ground.
@@ -60,7 +60,7 @@ class Camera:
         return self.horizon + person_height * self.height / stature
 
     def scale(self, foot_row: float) -> float:
-        """Frame heights a metre at a ground row."""
+        """Frame heights per metre at a ground row."""
         return (foot_row - self.horizon) / self.height
 
 

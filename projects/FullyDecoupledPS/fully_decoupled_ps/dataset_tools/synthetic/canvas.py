@@ -5,6 +5,7 @@ faces the camera.
 """
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +25,14 @@ def capsule(start: np.ndarray, end: np.ndarray, r_start: float, r_end: float) ->
     cos, sin = axis / length if length > 1e-6 else (1.0, 0.0)
     half = _HALF_CIRCLE @ np.array(((cos, sin), (-sin, cos)))
     return np.concatenate((start + r_start * half, end - r_end * half))
+
+
+class Figure(NamedTuple):
+    """A person as drawn."""
+
+    image: np.ndarray  # (H, W, 3) uint8 BGR, multiplied by its opacity
+    alpha: np.ndarray  # (H, W) uint8 opacity
+    foot: tuple[float, float]  # column and row of the feet, maybe outside
 
 
 class Canvas:
@@ -95,12 +104,8 @@ class Canvas:
         np.copyto(self.image[inside], patch, where=mask[..., None] > 0)
         self.alpha[inside] |= mask
 
-    def finish(self) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
-        """
-        Returns:
-            The figure at its final resolution, cut out: (H, W, 3) uint8 BGR multiplied by its
-            opacity, the (H, W) uint8 opacity, and the feet's (column, row), maybe outside.
-        """
+    def finish(self) -> Figure:
+        """The figure at its final resolution, cut out."""
         x, y, w, h = cv2.boundingRect(self.alpha)
         step = _OVERSAMPLE
         x, y, w, h = x // step, y // step, w // step + 2, h // step + 2
@@ -109,4 +114,4 @@ class Canvas:
         size = (alpha.shape[1] // step, alpha.shape[0] // step)
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
-        return image, alpha, (self.foot[0] / step - x, self.foot[1] / step - y)
+        return Figure(image, alpha, (self.foot[0] / step - x, self.foot[1] / step - y))

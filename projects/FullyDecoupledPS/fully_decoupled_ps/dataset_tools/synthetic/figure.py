@@ -5,7 +5,6 @@ Coordinates are those of :mod:`canvas`: metres, x to the figure's left, y up, z 
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from .accessories import (
     draw_straps,
     draw_tote,
 )
-from .canvas import Canvas, capsule
+from .canvas import Canvas, Figure, capsule
 from .garments import AROUND, PX_PER_METRE, wardrobe
 from .identity import Colour, Identity
 
@@ -41,14 +40,6 @@ def sample_pose(rng: np.random.Generator) -> Pose:
     arms = ("swing", "phone", "pockets", "carry")[rng.choice(4, p=[0.55, 0.15, 0.15, 0.15])]
     yaw, phase = rng.uniform(-math.pi, math.pi, 2)
     return Pose(float(yaw), float(phase), float(stride), arms, float(rng.normal(0, 0.03)))
-
-
-class Figure(NamedTuple):
-    """See :meth:`Canvas.finish`."""
-
-    image: np.ndarray
-    alpha: np.ndarray
-    foot: tuple[float, float]
 
 
 class Body:
@@ -263,4 +254,4 @@ def draw_figure(
     body.arm(near)
     if person.bag_side == near:
         draw_shoulder_bag(body)
-    return Figure(*canvas.finish())
+    return canvas.finish()

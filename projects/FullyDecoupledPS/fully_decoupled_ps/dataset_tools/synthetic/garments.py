@@ -1,7 +1,7 @@
 """Cloth: the textures that the figure's torso and limbs are covered with.
 
-Textures are BGR uint8 images of ``PX_PER_METRE`` pixels a metre. Columns run around the body (0 is
-the middle of the chest), rows from the shoulder or the waist down.
+Textures are BGR uint8 images of ``PX_PER_METRE`` pixels per metre. Columns run around the body (0
+is the middle of the chest), rows from the shoulder or the waist down.
 """
 
 from functools import lru_cache

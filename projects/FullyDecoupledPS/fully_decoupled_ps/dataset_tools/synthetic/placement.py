@@ -18,7 +18,7 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 @dataclass(frozen=True)
 class PlacedFigure:
-    """A person in a frame. Lengths are fractions of the frame's height; scale is those a metre."""
+    """A person in a frame. Lengths are fractions of the frame's height; scale is per metre."""
 
     pid: int
     person: Identity

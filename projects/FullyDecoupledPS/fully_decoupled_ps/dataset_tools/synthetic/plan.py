@@ -158,7 +158,7 @@ def _check_sightings(frames: list[FramePlan], pids: list[int], split: str) -> No
 
 
 def _choose_queries(frames: list[FramePlan], spec: SyntheticSpec, rng) -> list[tuple[int, str]]:
-    """A sighting a person and camera, not cut by the frame's border if there is one."""
+    """A sighting for each person and camera, not cut by the frame's border if there is one."""
     queries = []
     for pid, cameras in sorted(_sightings(frames).items()):
         for _, sightings in sorted(cameras.items()):

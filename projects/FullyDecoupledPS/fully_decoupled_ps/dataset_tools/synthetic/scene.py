@@ -10,7 +10,6 @@ from .identity import PALETTE
 
 _TILE = 512  # pixels of a texture that repeats every _TILE_METRES
 _TILE_METRES = 4.0
-CLUTTER_KINDS = ("bin", "bollard", "sign", "lamp", "mailbox", "poster", "plant")
 # Height and width in metres; what the planner keeps clear of people's boxes.
 CLUTTER_SIZE = {
     "bin": (1.0, 0.6),
@@ -21,6 +20,7 @@ CLUTTER_SIZE = {
     "poster": (1.7, 0.75),
     "plant": (1.5, 0.8),
 }
+CLUTTER_KINDS = tuple(CLUTTER_SIZE)
 
 
 def _noise(rng, cells: int, low: float, high: float) -> np.ndarray:
@@ -176,7 +176,7 @@ def draw_shadow(image: np.ndarray, foot: tuple[float, float], scale: float) -> N
 
 
 def draw_clutter(image: np.ndarray, kind: str, foot, scale: float, rng) -> None:
-    """Draw one thing that is no person, in place; ``scale`` is pixels a metre."""
+    """Draw one thing that is no person, in place; ``scale`` is pixels per metre."""
     colours = list(PALETTE.values())
     first, second = (colours[i] for i in rng.choice(len(colours), 2, replace=False))
     steel = (96, 98, 100)

@@ -4,8 +4,9 @@ import io
 import json
 import logging
 import multiprocessing
-import time
+from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from scipy.io import loadmat, savemat
 
 from ...errors import UserError
 from ...utils.files import atomic_write
+from ...utils.progress import with_progress
 from .camera import CAMERAS, expose
 from .figure import draw_figure, sample_pose
 from .plan import DatasetPlan, FramePlan, PlacedFigure, SyntheticSpec, make_plan
@@ -86,49 +88,30 @@ def _write_mat(path: Path, **arrays) -> None:
     _write_bytes(path, _MAT_HEADER + content[len(_MAT_HEADER) :])
 
 
-class _FrameWriter:
-    """Writes one planned frame; a picklable callable for the pool's processes."""
+def _write_frame(root: Path, spec: SyntheticSpec, plan: FramePlan) -> None:
+    image, rows = render_frame(plan, spec)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, CAMERAS[plan.camera].quality]
+    encoded = cv2.imencode(".jpg", image, quality)[1]
+    _write_bytes(root / "frames" / f"{plan.name}.jpg", encoded.tobytes())
+    _write_mat(_annotation(root, plan.name), box_new=rows)  # last: marks the frame as done
 
-    def __init__(self, root: Path, spec: SyntheticSpec):
-        self.root, self.spec = root, spec
 
-    def __call__(self, plan: FramePlan) -> None:
-        image, rows = render_frame(plan, self.spec)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, CAMERAS[plan.camera].quality]
-        encoded = cv2.imencode(".jpg", image, quality)[1]
-        _write_bytes(self.root / "frames" / f"{plan.name}.jpg", encoded.tobytes())
-        _write_mat(self._annotation(plan), box_new=rows)  # last: marks the frame as done
-
-    def is_done(self, plan: FramePlan) -> bool:
-        return self._annotation(plan).exists()
-
-    def _annotation(self, plan: FramePlan) -> Path:
-        return self.root / "annotations" / f"{plan.name}.jpg.mat"
+def _annotation(root: Path, frame: str) -> Path:
+    return root / "annotations" / f"{frame}.jpg.mat"
 
 
 def _write_frames(root: Path, spec: SyntheticSpec, frames: list[FramePlan], workers: int) -> None:
-    write = _FrameWriter(root, spec)
-    todo = [plan for plan in frames if not write.is_done(plan)]
+    write = partial(_write_frame, root, spec)
+    todo = [plan for plan in frames if not _annotation(root, plan.name).exists()]
     if len(todo) < len(frames):
         logger.info("%d of %d frames are there already", len(frames) - len(todo), len(frames))
-    if workers <= 1:
-        _follow(map(write, todo), len(todo))
-        return
     # Not forked: a fork inherits the locks of the parent's threads (OpenCV's, OpenMP's) and may
     # hang on them.
-    with multiprocessing.get_context("spawn").Pool(workers, cv2.setNumThreads, (1,)) as pool:
-        _follow(pool.imap_unordered(write, todo, chunksize=4), len(todo))
-
-
-def _follow(done, total: int) -> None:
-    """Log the progress about every five seconds."""
-    start = last = time.monotonic()
-    for number, _ in enumerate(done, 1):
-        now = time.monotonic()
-        if now - last >= 5 or number == total:
-            left = (now - start) / number * (total - number)
-            logger.info("drew %d of %d frames, %.0f s left", number, total, left)
-            last = now
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(workers, cv2.setNumThreads, (1,)) if workers > 1 else nullcontext() as pool:
+        done = pool.imap_unordered(write, todo, chunksize=4) if pool else map(write, todo)
+        for _ in with_progress(done, "drawing frames", len(todo)):
+            pass
 
 
 def _write_lists(root: Path, plan: DatasetPlan) -> None:
@@ -140,7 +123,7 @@ def _write_lists(root: Path, plan: DatasetPlan) -> None:
         _write_mat(root / f"ID_{split}.mat", **{key: ids})
     lines = []
     for pid, name in plan.queries:
-        rows = loadmat(root / "annotations" / f"{name}.jpg.mat")["box_new"]
+        rows = loadmat(_annotation(root, name))["box_new"]
         x, y, w, h = rows[rows[:, 0] == pid][0, 1:]
         lines.append(f"{pid} {x:.2f} {y:.2f} {w:.2f} {h:.2f} {name}\n")
     _write_bytes(root / "query_info.txt", "".join(lines).encode())
