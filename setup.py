@@ -6,11 +6,20 @@ from setuptools import find_packages, setup
 
 SOURCE = "projects/FullyDecoupledPS"
 
+# Re-id networks that are published as ONNX files (MODEL.CROP_REID.NAME onnx).
+ONNX = [
+    "onnx>=1.16",  # the format; which files a network's weights are in
+    "onnxruntime>=1.18",  # runs them
+]
 # tools/export_model.py
 EXPORT = [
-    "onnx>=1.16",  # the format
+    *ONNX,  # each file is run and compared before it stays
     "onnxscript>=0.2",  # PyTorch's translation of what torch.export makes into ONNX
-    "onnxruntime>=1.18",  # each file is run and compared before it stays
+]
+# Any of timm's networks for crops (MODEL.CROP_REID.NAME timm:NAME), and its files.
+TIMM = [
+    "timm>=1.0.9",  # of the time of torch 2.4
+    "safetensors>=0.4",  # the format in which timm's weights are published
 ]
 # Exact and approximate search of features, for `person-search` with an index in a folder.
 SEARCH = ["faiss-cpu>=1.9"]
@@ -101,8 +110,10 @@ setup(
     ],
     entry_points={"console_scripts": ["person-search = person_search.cli.main:main"]},
     extras_require={
-        "dev": [*TEST, *EXPORT, *HEIC, *SEARCH, *MILVUS, *SERVE],
+        "dev": [*TEST, *EXPORT, *HEIC, *SEARCH, *MILVUS, *SERVE, *TIMM],
         "export": EXPORT,
+        "onnx": ONNX,
+        "timm": TIMM,
         "heic": HEIC,
         "search": SEARCH,
         "milvus": MILVUS,

@@ -1,5 +1,6 @@
 """Checkpoint files of every kind are read, and nothing that one asks to run is run."""
 
+import argparse
 import collections
 import io
 import os
@@ -102,6 +103,30 @@ def test_a_file_of_pycls(tmp_path):
     assert list(checkpoint["model"]) == ["conv.weight"] and checkpoint["matching_heuristics"]
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_training_file_with_more_than_tensors_and_containers(tmp_path, zipped):
+    content = {
+        "model": {"conv.weight": torch.from_numpy(WEIGHT), "half": torch.ones(2).half()},
+        "rank1": np.float32(0.5),
+        "schedule": collections.Counter([3, 3]),
+        "args": argparse.Namespace(size=torch.Size([2]), kind=torch.float16),
+    }
+    path = str(tmp_path / "a.pth")
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    checkpoint = read_checkpoint(path)
+    assert_weight(checkpoint)
+    assert checkpoint["model"]["half"].dtype == torch.float16
+    assert (checkpoint["rank1"], checkpoint["schedule"]) == (0.5, {3: 2})
+    assert checkpoint["args"] == argparse.Namespace(size=(2,), kind=torch.float16)
+
+
+def test_tensors_called_safetensors(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    path = str(tmp_path / "a.safetensors")
+    safetensors.save_file({"conv.weight": torch.from_numpy(WEIGHT)}, path)
+    assert_weight(read_checkpoint(path))
+
+
 def test_our_own_checkpoints_hold_nothing_else(tmp_path):
     PersonSearchCheckpointer(make_model("reid"), str(tmp_path)).save("model_final", iteration=3)
     torch.load(tmp_path / "model_final.pth", weights_only=True)
@@ -127,6 +152,7 @@ def payloads(proof):
         "open": Runs(open, str(proof), "w"),
         "getattr": Runs(getattr, "x", "upper"),
         "load": Runs(np.load, str(proof)),
+        "bytes": Runs(torch.storage._load_from_bytes, pickle.dumps(Runs(open, str(proof), "w"))),
         "nested": [{"deep": (Runs(os.system, f"touch {proof}"),)}],
     }
 

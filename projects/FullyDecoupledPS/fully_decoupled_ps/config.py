@@ -3,7 +3,7 @@
 import difflib
 import os
 from collections.abc import Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -12,12 +12,17 @@ from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
 
 from .errors import UserError
+from .zoo import ZOO, is_in_zoo, merge_zoo_config
 
 _PACKAGE = Path(__file__).resolve().parent
 # The shipped configs: setup.py puts them into the installed package; in a checkout they are beside.
 CONFIGS = next(
     (f for f in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if f.is_dir()), _PACKAGE
 )
+
+KEY_OF_ZOO = "MODEL.DETECTOR.ZOO"
+# Nodes of MODEL whose NUM_CLASSES the one or the other detector has.
+CLASS_NODES = ("ROI_HEADS", "RETINANET", "FCOS")
 
 STAGES = ("detection", "reid", "joint", "hybrid")
 
@@ -262,13 +267,36 @@ def _add_test_config(cfg: CN) -> None:
 def load_config(config_file: str = "", opts: Sequence[str] = ()) -> CN:
     """Detectron2's and this project's defaults, a yaml and command-line options; of no stage yet.
 
+    Args:
+        config_file: a yaml's path, the name of a shipped one, or that of a config in Detectron2's
+            model zoo. A zoo's config, also where ``MODEL.DETECTOR.ZOO`` names it, comes before the
+            yaml's other values.
+        opts: ``KEY VALUE`` pairs.
+
     Raises:
-        UserError: as :func:`merge_config`.
+        UserError: as :func:`merge_config` and :func:`merge_zoo_config`.
     """
     cfg = get_cfg()
     add_fully_decoupled_ps_config(cfg)
+    if zoo_name := _zoo_name(cfg, config_file, opts):
+        merge_zoo_config(cfg, zoo_name)
+    if is_in_zoo(config_file):  # and that is merged
+        config_file = ""
     merge_config(cfg, config_file, opts)
     return cfg
+
+
+def _zoo_name(cfg: CN, config_file: str, opts: Sequence[str]) -> str:
+    """The zoo's config that all other values are merged into; "" for none."""
+    if KEY_OF_ZOO in opts[::2]:
+        return opts[opts.index(KEY_OF_ZOO) + 1]
+    if is_in_zoo(config_file):
+        return config_file
+    if not config_file:
+        return ""
+    path = find_config(config_file)
+    with _one_line(cfg, config_file):
+        return value_in(CN.load_yaml_with_base(path, allow_unsafe=True), KEY_OF_ZOO) or ""
 
 
 def merge_config(cfg: CN, config_file: str = "", opts: Sequence[str] = ()) -> None:
@@ -295,7 +323,7 @@ def find_config(name: str) -> str:
 
     Args:
         name: a yaml's path, or its name among the shipped ones, such as
-            "prw/faster_rcnn_R50.yaml".
+            "prw/faster_rcnn_R50.yaml", or in Detectron2's model zoo.
 
     Raises:
         UserError: if there is neither.
@@ -304,6 +332,8 @@ def find_config(name: str) -> str:
         return name
     if (CONFIGS / name).is_file():
         return str(CONFIGS / name)
+    if is_in_zoo(name):
+        return str(ZOO / name)
     close = difflib.get_close_matches(name, shipped_configs(), n=1)
     hint = f"did you mean {close[0]}?" if close else "one is prw/faster_rcnn_R50.yaml"
     raise UserError(f"--config-file {name}: no such file, nor a shipped config so called; {hint}")
@@ -358,16 +388,56 @@ def apply_stage(
     merge_config(cfg, opts=opts)
     base_dir = cfg.OUTPUT_DIR
     cfg.OUTPUT_DIR = os.path.join(base_dir, stage)
-    if "MODEL.WEIGHTS" in opts[::2]:
-        return
+    if "MODEL.WEIGHTS" not in opts[::2]:
+        _choose_weights(cfg, base_dir, eval_only=eval_only, resume=resume)
+    trains_detector = stage != "reid" and not eval_only
+    if cfg.MODEL.DETECTOR.PERSON_CLASS >= 0 and (
+        trains_detector or _has_one_class(run_config(cfg.MODEL.WEIGHTS))
+    ):
+        set_number_of_classes(cfg, 1)
+
+
+def _choose_weights(cfg: CN, base_dir: str, *, eval_only: bool, resume: bool) -> None:
+    stage = cfg.SOLVER.STAGE
     if resume and (own := last_checkpoint(cfg.OUTPUT_DIR)):
         cfg.MODEL.WEIGHTS = own
     elif eval_only:
         cfg.MODEL.WEIGHTS = _last_checkpoint(cfg.OUTPUT_DIR, f"--eval-only of stage {stage}")
     elif stage in ("reid", "hybrid"):
-        cfg.MODEL.WEIGHTS = _last_checkpoint(
-            os.path.join(base_dir, "detection"), f"stage {stage} starts from a trained detector"
-        )
+        detection = os.path.join(base_dir, "detection")
+        # a zoo's detector needs no training
+        if last_checkpoint(detection) or not cfg.MODEL.DETECTOR.ZOO:
+            cfg.MODEL.WEIGHTS = _last_checkpoint(
+                detection, f"stage {stage} starts from a trained detector"
+            )
+
+
+def set_number_of_classes(cfg: CN, number: int) -> None:
+    """Foreground classes of the detector, whichever it is."""
+    for node in CLASS_NODES:
+        cfg.MODEL[node].NUM_CLASSES = number
+
+
+def _has_one_class(run: dict) -> bool:
+    return all(value_in(run, f"MODEL.{node}.NUM_CLASSES") == 1 for node in CLASS_NODES)
+
+
+def value_in(content: dict, key: str):
+    """``content["A"]["B"]`` for "A.B"; None if there is no such key."""
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
+
+
+def run_config(checkpoint: str) -> dict:
+    """The config of the run that wrote a checkpoint, if it stands beside it; else empty."""
+    path = Path(checkpoint).parent / "config.yaml"
+    if not checkpoint or "://" in checkpoint or not path.is_file():
+        return {}
+    with suppress(OSError, yaml.YAMLError):
+        content = yaml.safe_load(path.read_text())
+        return content if isinstance(content, dict) else {}
+    return {}
 
 
 def last_checkpoint(directory: str) -> str:

@@ -21,6 +21,7 @@ from torch import nn
 
 from . import ready
 from .checkpoint import PersonSearchCheckpointer, earlier_name
+from .checkpoint.trained_with import check_trained_with
 from .config import last_checkpoint, load_config
 from .data import videos
 from .data.images import (
@@ -208,6 +209,7 @@ def load_network(
     check_test_numbers(cfg)
     if checkpoint:
         cfg.MODEL.WEIGHTS = str(checkpoint)
+    check_trained_with(cfg)
     cfg.freeze()
     model = build_model(cfg)
     load_parts(model, cfg)

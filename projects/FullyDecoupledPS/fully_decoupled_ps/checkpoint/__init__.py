@@ -1,6 +1,7 @@
 """Checkpoints: reading them without running their code, writing them whole, and what fits where."""
 
 from .checkpointer import PersonSearchCheckpointer, has_reid_weights
+from .crop_weights import load_crop_weights
 from .names import earlier_name
 from .reading import read_checkpoint
 from .side_net import initialize_side_net
@@ -10,5 +11,6 @@ __all__ = [
     "earlier_name",
     "has_reid_weights",
     "initialize_side_net",
+    "load_crop_weights",
     "read_checkpoint",
 ]

@@ -8,10 +8,14 @@ from torch import nn
 
 from ..data.fingerprint import differences
 from ..errors import UserError
+from ..modeling.meta_arch import num_classes
 from ..utils.files import atomic_write, os_error_in, remove_partial_files, unwritable
+from .crop_names import name_of_crop_network
+from .detector_classes import classes_in, keep_class
 from .names import current_name
 from .reading import read_checkpoint, unreadable
 
+DETECTOR = "detector."
 _LOOKUP_TABLE = ".lookup_table"
 
 
@@ -111,9 +115,11 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         if reid is not None and checkpoint.pop("matching_heuristics", False):
             checkpoint["model"] = self._align_with_detector(checkpoint)
         state = {current_name(name): value for name, value in checkpoint["model"].items()}
+        if _is_plain_detector(state):
+            state = {f"detector.{k}": v for k, v in state.items()}
+        if hasattr(self.model, "detector"):
+            state = self._fit_classes(state)
         checkpoint["model"] = state
-        if any(name.startswith("backbone.") for name in state):  # of Detectron2 itself
-            state = checkpoint["model"] = {f"detector.{k}": v for k, v in state.items()}
         if reid is not None:
             if self.new_training_data is not None and has_reid_weights(state):
                 self._renew_memories(reid, checkpoint)
@@ -122,6 +128,32 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         self._refuse_misfit(state, incompatible)
         self.has_loaded_reid |= has_reid_weights(state)
         return incompatible
+
+    def _fit_classes(self, state: dict) -> dict:
+        """A detector of several classes that is trained further for one keeps what it knows of it.
+
+        In any other use the network and the file must have the same classes.
+        """
+        detector, kept = self.model.detector, self.model.person_class
+        own = {k.removeprefix(DETECTOR): v for k, v in state.items() if k.startswith(DETECTOR)}
+        given, wanted = classes_in(detector, own), num_classes(detector)
+        if wanted is None or given in (None, wanted):
+            return state
+        is_trained = self.model.stage != "reid" and not self._must_be_trained
+        if wanted == 1 and is_trained and 0 <= kept < given:
+            self.logger.info(
+                "Of the checkpoint's %d classes, the detector starts from what is known of class "
+                "%d (MODEL.DETECTOR.PERSON_CLASS)",
+                *(given, kept),
+            )
+            return state | {DETECTOR + k: v for k, v in keep_class(detector, own, kept).items()}
+        raise UserError(
+            f"the checkpoint's detector has {given} classes, and the config's {wanted}; "
+            f"to use it as it is, set the detector's NUM_CLASSES (of MODEL.ROI_HEADS, RETINANET or "
+            f"FCOS) to {given} and MODEL.DETECTOR.PERSON_CLASS to that of persons (0 in COCO)"
+            + ("; to fine-tune it to persons alone, set the latter and SOLVER.STAGE detection")
+            * (given > 1)
+        )
 
     def _renew_memories(self, reid: nn.Module, checkpoint: dict) -> None:
         """Leave a checkpoint's memories out where their rows stand for other persons."""
@@ -154,7 +186,11 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         misfits = misfits_of(incompatible)
         expected = trained_names(self.model)
         if expected and expected <= misfits:
-            raise UserError("the checkpoint is of another architecture: none of its weights fit")
+            known = name_of_crop_network(state)
+            raise UserError(
+                "the checkpoint is of another architecture: none of its weights fit"
+                + (f"; it looks like {known}, which MODEL.CROP_REID takes" if known else "")
+            )
         wrong = sorted(name for name in misfits if name.startswith(self._required_parts(state)))
         if wrong:
             raise UserError(
@@ -185,6 +221,12 @@ def misfits_of(incompatible) -> set[str]:
 
 def trained_names(module: nn.Module) -> set[str]:
     return {name for name in module.state_dict() if not name.endswith("num_batches_tracked")}
+
+
+def _is_plain_detector(state: dict) -> bool:
+    # fast-reid's networks for crops have a "backbone" too, but "heads" where detectors have others
+    has = {name.split(".")[0] for name in state}
+    return "backbone" in has and "heads" not in has
 
 
 def _fit_memories(reid: nn.Module, state: dict) -> None:

@@ -1,8 +1,11 @@
 """Reading checkpoint files of every kind, without running anything that a file asks to run."""
 
+import argparse
+import os
 import pickle
 import re
-from collections import OrderedDict
+import types
+from collections import Counter, OrderedDict, defaultdict
 
 import numpy as np
 import torch
@@ -34,6 +37,10 @@ _ADMITTED = {
     "numpy.ndarray": np.ndarray,
     "numpy.dtype": np.dtype,
     "collections.OrderedDict": OrderedDict,
+    # what training files hold beside their weights: schedules, arguments
+    "collections.Counter": Counter,
+    "collections.defaultdict": defaultdict,
+    "argparse.Namespace": argparse.Namespace,
     "_codecs.encode": lambda text, encoding: text.encode(encoding),  # bytes, as of protocol 2
 }
 
@@ -52,6 +59,30 @@ class ArrayUnpickler(pickle.Unpickler):
             raise RefusedGlobal(f"{module}.{name}") from None
 
 
+class TensorUnpickler(ArrayUnpickler):
+    """Loads PyTorch's tensors too; ``torch.load`` gives it their storages."""
+
+    def find_class(self, module: str, name: str):
+        if f"{module}.{name}" in _TENSORS:
+            return _TENSORS[f"{module}.{name}"]
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
+        return super().find_class(module, name)
+
+
+_TENSORS = {
+    "torch._utils._rebuild_tensor": torch._utils._rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": torch._utils._rebuild_tensor_v2,
+    "torch._utils._rebuild_parameter": torch._utils._rebuild_parameter,
+    "torch.Size": torch.Size,
+    "torch.device": torch.device,
+}
+# What torch.load takes in place of the module pickle.
+_tensor_pickle = types.ModuleType("tensor_pickle")
+_tensor_pickle.Unpickler = TensorUnpickler
+_tensor_pickle.load = lambda file, **kwargs: TensorUnpickler(file, **kwargs).load()
+
+
 def read_checkpoint(path: str) -> dict:
     """
     Args:
@@ -65,9 +96,31 @@ def read_checkpoint(path: str) -> dict:
     Raises:
         UserError: if it can't be read, isn't a checkpoint, or asks to run something.
     """
-    read = _read_pickle if path.endswith(".pkl") else _read_torch
+    checkpoint = _in_detectron2_s_form(path, read_content(path))
+    names = checkpoint["model"]
+    if any(name.startswith("layer1.0.") for name in names):
+        checkpoint["model"] = _from_torchvision_names(names)
+        # the names now match by their ends, as those of Detectron2's ImageNet files do
+        checkpoint["matching_heuristics"] = True
+    return checkpoint
+
+
+def read_content(path: str):
+    """What is in a file, as its writer put it there.
+
+    Args:
+        path: a local file: a pickle called ``.pkl``, tensors called ``.safetensors``, or anything
+            that ``torch.save`` wrote.
+
+    Raises:
+        UserError: if it can't be read, or asks to run something.
+    """
+    end = os.path.splitext(path)[1]
+    read = {".pkl": _read_pickle, ".safetensors": _read_safetensors}.get(end, _read_torch)
     try:
-        content = read(path)
+        return read(path)
+    except UserError:
+        raise
     except RefusedGlobal as error:
         raise UserError(
             f"checkpoint {path} is refused: it asks for {error} while it is read, which may be any "
@@ -76,13 +129,6 @@ def read_checkpoint(path: str) -> dict:
         ) from error
     except Exception as error:  # a damaged file raises nearly anything
         raise unreadable(path, error) from error
-    checkpoint = _in_detectron2_s_form(path, content)
-    names = checkpoint["model"]
-    if any(name.startswith("layer1.0.") for name in names):
-        checkpoint["model"] = _from_torchvision_names(names)
-        # the names now match by their ends, as those of Detectron2's ImageNet files do
-        checkpoint["matching_heuristics"] = True
-    return checkpoint
 
 
 def unreadable(path: str, error: Exception) -> UserError:
@@ -102,12 +148,21 @@ def _read_pickle(path: str):
 def _read_torch(path: str):
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # PyTorch's message is a page long, and advises to run the file.
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if named:
-            raise RefusedGlobal(named[1]) from error
-        raise ValueError("it is damaged, or holds more than tensors and containers") from error
+    except pickle.UnpicklingError:
+        # It admits neither NumPy's numbers nor a Counter, which training files hold.
+        return torch.load(
+            path, map_location="cpu", weights_only=False, pickle_module=_tensor_pickle
+        )
+
+
+def _read_safetensors(path: str) -> dict:
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise UserError(
+            f"checkpoint {path} needs the package safetensors: pip install safetensors"
+        ) from None
+    return load_file(path)
 
 
 def _in_detectron2_s_form(path: str, content) -> dict:
@@ -125,14 +180,21 @@ def _in_detectron2_s_form(path: str, content) -> dict:
         checkpoint = {"model": weights, "__author__": "pycls", "matching_heuristics": True}
     else:
         checkpoint = {"model": content}
-    model = checkpoint["model"]
+    check_state_dict(path, checkpoint["model"])
+    return checkpoint
+
+
+def check_state_dict(path: str, model) -> None:
+    """
+    Raises:
+        UserError: if ``model`` is anything but tensors and arrays by name.
+    """
     for name, value in model.items() if isinstance(model, dict) else [("model", model)]:
         if not isinstance(name, str) or not isinstance(value, (torch.Tensor, np.ndarray)):
             raise UserError(
                 f"checkpoint {path}: {name!r} is a {type(value).__name__}, where a state dict of "
                 "tensors is expected"
             )
-    return checkpoint
 
 
 def _from_torchvision_names(state: dict) -> dict:

@@ -14,6 +14,7 @@ from detectron2.modeling import (
 )
 from detectron2.utils import comm
 
+from ..checkpoint.trained_with import check_trained_with
 from ..data import (
     SAMPLERS,
     UNREADABLE_IMAGES,
@@ -46,6 +47,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
     _check_device(cfg)
     check_parts(cfg)
     check_test_numbers(cfg)
+    check_trained_with(cfg)
     precision_from_config(cfg)  # refuses a type that the device has not
     if cfg.TEST.IMS_PER_BATCH < 1:
         raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; it must be 1 or more")

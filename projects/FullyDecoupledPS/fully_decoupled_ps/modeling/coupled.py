@@ -8,7 +8,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from torch import nn
 
 from ..errors import UserError
-from .meta_arch import FullyDecoupledPersonSearch, TrainedHead
+from .meta_arch import FullyDecoupledPersonSearch, TrainedHead, build_detector
 from .precision import precision_from_config
 
 
@@ -67,7 +67,7 @@ class CoupledPersonSearch(FullyDecoupledPersonSearch):
                 f"SOLVER.STAGE is {stage!r}; CoupledPersonSearch is one network, which stage "
                 "joint trains (its configs say so); leave SOLVER.STAGE out"
             )
-        detector = META_ARCH_REGISTRY.get(cfg.MODEL.DETECTOR.NAME)(cfg)
+        detector = build_detector(cfg)
         features = _submodule(detector, "FEATURES", cfg.MODEL.COUPLED.FEATURES)
         name = cfg.MODEL.COUPLED.CONV5
         conv5 = _submodule(detector, "CONV5", name) if name else nn.Identity()
@@ -79,6 +79,7 @@ class CoupledPersonSearch(FullyDecoupledPersonSearch):
             "detector": detector,
             "reid": reid,
             "stage": stage,
+            "person_class": cfg.MODEL.DETECTOR.PERSON_CLASS,
             "feature_tap": OutputTap(features),
             **precision_from_config(cfg),
         }

@@ -4,11 +4,12 @@ import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.modeling.postprocessing import detector_postprocess
-from detectron2.structures import Boxes
+from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
+from ..errors import UserError
 from .box_noise import BoxNoise
 from .distributed import gather_rows
 from .feature_tap import FeatureTap
@@ -19,6 +20,9 @@ from .precision import autocast, keep_boxes_in_float32, precision_from_config
 from .reid_head import REID_MAP_STRIDE, ReIDHead
 from .reid_side_net import SideNet, build_reid_side_net
 from .side_net_run import SideNetRun
+
+# What a detection may have besides box, score and class.
+NOT_OF_BOXES = ("pred_masks", "pred_keypoints", "pred_keypoint_heatmaps")
 
 
 class TrainedHead(nn.Module):
@@ -195,6 +199,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         detector: nn.Module,
         reid: TrainedHead | None,
         stage: str,
+        person_class: int = -1,
         training_dtype: torch.dtype | None = None,
         inference_dtype: torch.dtype | None = None,
         channels_last: bool = False,
@@ -204,6 +209,7 @@ class FullyDecoupledPersonSearch(nn.Module):
             detector: a Detectron2 meta-architecture with ``preprocess_image``.
             reid: the re-id branch, or None in stage ``detection``.
             stage: "detection", "reid", "joint" or "hybrid".
+            person_class: of a detector of several classes, that of persons; -1: there is one class.
             training_dtype, inference_dtype: what convolutions and matrix products are cast to;
                 None: as they are. Boxes, embeddings, memory and re-id losses stay in float32.
             channels_last: memory format of the weights, and so of the maps.
@@ -212,6 +218,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         self.detector = detector
         self.reid = reid
         self.stage = stage
+        self.person_class = person_class
         self.training_dtype = training_dtype
         self.inference_dtype = inference_dtype
         self.feature_tap = FeatureTap(detector)
@@ -223,13 +230,14 @@ class FullyDecoupledPersonSearch(nn.Module):
 
     @classmethod
     def from_config(cls, cfg):
-        detector = META_ARCH_REGISTRY.get(cfg.MODEL.DETECTOR.NAME)(cfg)
+        detector = build_detector(cfg)
         stage = cfg.SOLVER.STAGE
         shapes = FeatureTap(detector).shapes()
         return {
             "detector": detector,
             "reid": None if stage == "detection" else cls.reid_branch(cfg, shapes),
             "stage": stage,
+            "person_class": cfg.MODEL.DETECTOR.PERSON_CLASS,
             **precision_from_config(cfg),
         }
 
@@ -307,40 +315,80 @@ class FullyDecoupledPersonSearch(nn.Module):
         return outputs
 
     def _search(self, batched_inputs: list[dict]) -> list[dict]:
-        # Without the original size the detector leaves its boxes at the network's resolution,
-        # where the features are pooled.
-        network_inputs = [
-            {k: v for k, v in x.items() if k not in ("height", "width")} for x in batched_inputs
-        ]
-        outputs = [{} for _ in batched_inputs]
         if self.reid is None:
-            detections = [x["instances"] for x in self.detector(network_inputs)]
-        else:
-            side_net = SideNetRun(self.reid.make_map, self.device)
-            with self.feature_tap.record(on_complete=side_net.start):
-                detections = [x["instances"] for x in self.detector(network_inputs)]
-            self._attach_features(batched_inputs, side_net.result(), detections, outputs)
-        for x, output, instances in zip(batched_inputs, outputs, detections, strict=True):
-            height, width = instances.image_size
-            output["instances"] = detector_postprocess(
-                instances, x.get("height", height), x.get("width", width)
-            )
+            return [{"instances": persons} for persons in self._detect(batched_inputs)]
+        side_net = SideNetRun(self.reid.make_map, self.device)
+        with self.feature_tap.record(on_complete=side_net.start):
+            detections = self._detect(batched_inputs)
+        return self._embed(batched_inputs, side_net.result(), detections)
+
+    def _detect(self, batched_inputs: list[dict]) -> list[Instances]:
+        """The persons that the detector finds, in pixels of the original image.
+
+        Boxes and scores are the detector's own, to the bit. What else it knows of a person, such as
+        a mask, is dropped.
+        """
+        detections = []
+        for x, output in zip(batched_inputs, self.detector(batched_inputs), strict=True):
+            found = output["instances"]
+            for field in NOT_OF_BOXES:
+                if found.has(field):
+                    found.remove(field)
+            if self.person_class >= 0 and num_classes(self.detector) != 1:
+                found = found[found.pred_classes == self.person_class]
+                found.pred_classes = torch.zeros_like(found.pred_classes)
+            # a detector of its own making may have left its boxes in pixels of its input
+            height, width = found.image_size
+            size = x.get("height", height), x.get("width", width)
+            detections.append(detector_postprocess(found, *size))
+        return detections
+
+    def _embed(self, batched_inputs, reid_map, detections: list[Instances]) -> list[dict]:
+        """Detections and queries with their features, which are pooled in pixels of the input."""
+        boxes, queries = [], []
+        for x, persons in zip(batched_inputs, detections, strict=True):
+            in_input = Instances(persons.image_size, **persons.get_fields())
+            in_input.pred_boxes = self._to_input(persons.pred_boxes.tensor, x)
+            boxes.append(in_input)
+            queries.append(self._to_input(x.get("queries", []), x))
+        outputs = []
+        features = self.reid.embed(reid_map, boxes, queries)
+        for x, persons, feature in zip(batched_inputs, detections, features, strict=True):
+            persons.reid_features = feature[: len(persons)]
+            outputs.append({"instances": persons})
+            if "queries" in x:
+                outputs[-1]["query_features"] = feature[len(persons) :]
         return outputs
 
-    def _attach_features(self, batched_inputs, reid_map, detections, outputs) -> None:
-        queries = [self._network_queries(x) for x in batched_inputs]
-        features = self.reid.embed(reid_map, detections, queries)
-        for x, output, instances, feature in zip(
-            batched_inputs, outputs, detections, features, strict=True
-        ):
-            instances.reid_features = feature[: len(instances)]
-            if "queries" in x:
-                output["query_features"] = feature[len(instances) :]
-
-    def _network_queries(self, x: dict) -> Boxes:
-        """An image's query boxes, scaled to the network's resolution."""
-        queries = torch.as_tensor(x.get("queries", []), dtype=torch.float32).reshape(-1, 4)
-        boxes = Boxes(queries.clone())  # scaled in place, and the input is the caller's
+    def _to_input(self, boxes, x: dict) -> Boxes:
+        """(N, 4) boxes in pixels of the original image, scaled to those of the network's input."""
+        scaled = torch.as_tensor(boxes, dtype=torch.float32, device=self.device).reshape(-1, 4)
+        scaled = Boxes(scaled.clone())  # scaled in place, and the given ones are the caller's
         height, width = x["image"].shape[-2:]
-        boxes.scale(width / x.get("width", width), height / x.get("height", height))
-        return boxes.to(self.device)
+        scaled.scale(width / x.get("width", width), height / x.get("height", height))
+        return scaled
+
+
+def build_detector(cfg) -> nn.Module:
+    """f_d, without heads for what is dropped (masks and keypoints).
+
+    Raises:
+        UserError: if it has several classes, and it is not said which of them persons are.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.MASK_ON = cfg.MODEL.KEYPOINT_ON = False
+    detector = META_ARCH_REGISTRY.get(cfg.MODEL.DETECTOR.NAME)(cfg)
+    number, person_class = num_classes(detector), cfg.MODEL.DETECTOR.PERSON_CLASS
+    if number is not None and number > 1 and not 0 <= person_class < number:
+        raise UserError(
+            f"MODEL.DETECTOR.PERSON_CLASS is {person_class}, but the detector has {number} "
+            f"classes; say which of them, 0 to {number - 1}, persons are (0 in COCO), or set the "
+            "detector's NUM_CLASSES to 1"
+        )
+    return detector
+
+
+def num_classes(detector: nn.Module) -> int | None:
+    """Foreground classes of a Detectron2 detector; None if it does not say."""
+    return getattr(getattr(detector, "roi_heads", detector), "num_classes", None)

@@ -17,11 +17,14 @@ GATE_RATIO = 16
 NUM_SCALES = 4
 
 
-def _conv(in_channels, out_channels, norm, *, kernel_size=1, groups=1, activation=None):
+def conv_norm(
+    in_channels, out_channels, norm, *, kernel_size=1, stride=1, groups=1, activation=None
+):
     conv = Conv2d(
         in_channels,
         out_channels,
         kernel_size=kernel_size,
+        stride=stride,
         padding=kernel_size // 2,
         groups=groups,
         bias=False,
@@ -35,8 +38,8 @@ def _conv(in_channels, out_channels, norm, *, kernel_size=1, groups=1, activatio
 def _light_conv(channels: int, norm: str) -> nn.Sequential:
     """A 3 x 3 convolution factorised into 1 x 1 and depthwise 3 x 3."""
     return nn.Sequential(
-        _conv(channels, channels, ""),
-        _conv(channels, channels, norm, kernel_size=3, groups=channels, activation=F.relu),
+        conv_norm(channels, channels, ""),
+        conv_norm(channels, channels, norm, kernel_size=3, groups=channels, activation=F.relu),
     )
 
 
@@ -63,20 +66,27 @@ class ChannelGate(nn.Module):
 
 
 class OmniScaleBlock(nn.Module):
-    """A residual bottleneck whose streams see 3, 5, 7 and 9 pixels, blended by a channel gate."""
+    """A residual bottleneck whose streams see 3, 5, 7 and 9 pixels, blended by a channel gate.
 
-    def __init__(self, in_channels: int, out_channels: int, norm: str):
+    Args:
+        residual_norm: Detectron2's name of the norm behind the last convolution, or a function that
+            makes one for a number of channels, where it is another than ``norm``.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, norm: str, residual_norm=None):
         super().__init__()
         channels = out_channels // BOTTLENECK_RATIO
-        self.conv1 = _conv(in_channels, channels, norm, activation=F.relu)
+        self.conv1 = conv_norm(in_channels, channels, norm, activation=F.relu)
         self.scales = nn.ModuleList(
             nn.Sequential(*(_light_conv(channels, norm) for _ in range(depth)))
             for depth in range(1, NUM_SCALES + 1)
         )
         self.gate = ChannelGate(channels)
-        self.conv3 = _conv(channels, out_channels, norm)
+        self.conv3 = conv_norm(channels, out_channels, residual_norm or norm)
         self.shortcut = (
-            nn.Identity() if in_channels == out_channels else _conv(in_channels, out_channels, norm)
+            nn.Identity()
+            if in_channels == out_channels
+            else conv_norm(in_channels, out_channels, norm)
         )
 
     def forward(self, x):
@@ -112,12 +122,12 @@ class OSNetSideNet(SideNet):
                 OmniScaleBlock(CONV3_CHANNELS, CONV3_CHANNELS, norm),
             ),
             "res4": nn.Sequential(
-                _conv(CONV3_CHANNELS, CONV3_CHANNELS, norm, activation=F.relu),
+                conv_norm(CONV3_CHANNELS, CONV3_CHANNELS, norm, activation=F.relu),
                 _halve(),
                 OmniScaleBlock(CONV3_CHANNELS, CONV4_CHANNELS, norm),
                 OmniScaleBlock(CONV4_CHANNELS, CONV4_CHANNELS, norm),
             ),
-            "res5": _conv(CONV4_CHANNELS, CONV4_CHANNELS, norm, activation=F.relu),
+            "res5": conv_norm(CONV4_CHANNELS, CONV4_CHANNELS, norm, activation=F.relu),
             "feature_dim": CONV4_CHANNELS,
             "fusions": {
                 name: fusion(detector_shapes[name].channels, channels)
@@ -127,21 +137,18 @@ class OSNetSideNet(SideNet):
 
     def rename_published(self, state: dict) -> dict:
         """From the names of the published ``osnet_x1_0`` checkpoints."""
-        renamed = {}
-        for name, value in state.items():
-            for pattern, replacement in _RENAMES:
-                name = re.sub(pattern, replacement, name)
-            renamed[name] = value
-        return renamed
+        return {rename(name, _STAGES + BLOCK_NAMES): value for name, value in state.items()}
 
 
 # Patterns of published names, and what they are here; applied in this order.
-_RENAMES = (
+_STAGES = (
     (r"^module\.", ""),
     (r"^conv3\.2\.0\.", "res4.0."),
     (r"^conv3\.(\d)\.", lambda m: f"res3.{int(m[1]) + 1}."),
     (r"^conv4\.(\d)\.", lambda m: f"res4.{int(m[1]) + 2}."),
     (r"^conv5\.", "res5."),
+)
+BLOCK_NAMES = (
     # the one light convolution of the first scale has no index of its own
     (r"\.conv2a\.", ".scales.0.0."),
     (r"\.conv2([b-d])\.", lambda m: f".scales.{'abcd'.index(m[1])}."),
@@ -152,3 +159,10 @@ _RENAMES = (
     (r"\.conv\.weight$", ".weight"),
     (r"\.bn\.", ".norm."),
 )
+
+
+def rename(name: str, patterns) -> str:
+    """A published name after all replacements, one after the other."""
+    for pattern, replacement in patterns:
+        name = re.sub(pattern, replacement, name)
+    return name

@@ -14,14 +14,32 @@ config and what follows the first colon in the name ("" if there is none), and r
 """
 
 
+def register_as(name: str):
+    """Register a class in CROP_REID_REGISTRY by another name than its own."""
+
+    def register(network_class):
+        CROP_REID_REGISTRY._do_register(name, network_class)
+        return network_class
+
+    return register
+
+
 class CropNetwork(nn.Module):
     """From crops of persons to their features.
 
     Attributes:
         feature_dim: D, length of a feature.
+        name: ``MODEL.CROP_REID.NAME``, by which messages call it.
+        left_out: regular expression; the names, in published files, of what inference does without,
+            such as a classifier. Anything else that has no place in the network is an error.
+        is_file: whether the network is the file of ``MODEL.CROP_REID.WEIGHTS`` itself, so that
+            there are no weights to load into it, nor any to train.
     """
 
     feature_dim: int
+    name = ""
+    left_out = r"classifier\..*"
+    is_file = False
 
     def forward(self, crops: torch.Tensor) -> torch.Tensor:
         """
@@ -38,6 +56,7 @@ class CropNetwork(nn.Module):
         """From the parameter names of a published file to this network's own.
 
         Names of what this network does not have, such as a classifier's, stay as they are.
+        Prefixes of the whole file ("module.") are off already.
         """
         return state
 
@@ -46,7 +65,7 @@ def build_crop_network(cfg) -> CropNetwork:
     """The network that ``MODEL.CROP_REID.NAME`` names.
 
     Raises:
-        UserError: if no such network is registered.
+        UserError: if no such network is registered, or it can't be built.
     """
     name, _, variant = cfg.MODEL.CROP_REID.NAME.partition(":")
     if name not in CROP_REID_REGISTRY:
@@ -54,4 +73,6 @@ def build_crop_network(cfg) -> CropNetwork:
         raise UserError(
             f"MODEL.CROP_REID.NAME is {cfg.MODEL.CROP_REID.NAME!r}; allowed are {known}"
         )
-    return CROP_REID_REGISTRY.get(name)(cfg, variant)
+    network = CROP_REID_REGISTRY.get(name)(cfg, variant)
+    network.name = cfg.MODEL.CROP_REID.NAME
+    return network

@@ -1,0 +1,140 @@
+"""Detectors of Detectron2's model zoo, taken as their configs have them."""
+
+import difflib
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import detectron2
+from detectron2.config import CfgNode, instantiate
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import META_ARCH_REGISTRY
+from omegaconf import DictConfig
+
+from .errors import UserError
+
+# detectron2.model_zoo itself is imported where it is used: its main branch needs pkg_resources
+# there, which newer setuptools don't have.
+ZOO = Path(detectron2.__file__).parent / "model_zoo" / "configs"
+
+# What of the zoo gives boxes of its own.
+DETECTORS = ("GeneralizedRCNN", "RetinaNet")
+# A lazy config's heads for what is dropped.
+OTHER_HEADS = ("mask_in_features", "mask_pooler", "mask_head", "keypoint_in_features")
+OTHER_HEADS += ("keypoint_pooler", "keypoint_head")
+
+
+def is_in_zoo(name: str) -> bool:
+    """Whether Detectron2's model zoo has a config of this name."""
+    path = ZOO / name
+    is_config = path.suffix in (".yaml", ".py") and path.is_file()
+    return is_config and not os.path.isabs(name) and not os.path.isfile(name)  # a user's own
+
+
+def merge_zoo_config(cfg: CfgNode, name: str) -> None:
+    """Give a config the detector of one of the zoo's, with all that it was trained with.
+
+    Everything that the zoo's config says is taken but its datasets, and the weights that the zoo
+    has for it. ``MODEL.DETECTOR.PERSON_CLASS`` becomes the class "person" of its datasets.
+
+    Args:
+        cfg: with this project's keys; changed in place.
+        name: such as "COCO-Detection/retinanet_R_50_FPN_3x.yaml", or one of the lazy ``.py``.
+
+    Raises:
+        UserError: if the zoo has no such config, or it is of no detector.
+    """
+    if not is_in_zoo(name):
+        known = [p.relative_to(ZOO).as_posix() for p in ZOO.rglob("*") if p.suffix == ".yaml"]
+        close = difflib.get_close_matches(name, known, n=1)
+        close = close or ["COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml"]
+        raise UserError(
+            f"MODEL.DETECTOR.ZOO: Detectron2's model zoo has no config {name!r}; one is {close[0]}"
+        )
+    from detectron2 import model_zoo
+
+    architecture, datasets = cfg.MODEL.META_ARCHITECTURE, cfg.DATASETS.clone()
+    if name.endswith(".py"):
+        trained_on = _merge_lazy_config(cfg, name)
+    else:
+        with _without_warnings():
+            cfg.merge_from_file(str(ZOO / name))
+        if cfg.MODEL.META_ARCHITECTURE not in DETECTORS or cfg.MODEL.LOAD_PROPOSALS:
+            raise UserError(
+                f"MODEL.DETECTOR.ZOO: {name} is a {cfg.MODEL.META_ARCHITECTURE}, which finds no "
+                "boxes by itself; take one of COCO-Detection, such as faster_rcnn_R_50_FPN_3x.yaml"
+            )
+        cfg.MODEL.DETECTOR.NAME = cfg.MODEL.META_ARCHITECTURE
+        trained_on = cfg.DATASETS.TRAIN
+    try:
+        cfg.MODEL.WEIGHTS = model_zoo.get_checkpoint_url(name)
+    except RuntimeError:  # the zoo has no weights for it: they are what its config starts from
+        pass
+    cfg.MODEL.META_ARCHITECTURE, cfg.DATASETS = architecture, datasets
+    cfg.MODEL.DETECTOR.ZOO = name
+    cfg.MODEL.DETECTOR.PERSON_CLASS = person_class(trained_on)
+
+
+@contextmanager
+def _without_warnings():
+    """fvcore warns of expressions in yamls, which some of Detectron2's own have."""
+    log = logging.getLogger("fvcore.common.config")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def person_class(datasets: Sequence[str]) -> int:
+    """The class "person" of registered datasets; -1 if that is not known."""
+    for dataset in datasets:
+        metadata = MetadataCatalog.get(dataset) if dataset in MetadataCatalog.list() else None
+        classes = [name.lower() for name in metadata.get("thing_classes", [])] if metadata else []
+        if "person" in classes:
+            return classes.index("person")
+    return -1
+
+
+def _merge_lazy_config(cfg: CfgNode, name: str) -> Sequence[str]:
+    """What the rest of the network has to know of a lazy config; returns its datasets."""
+    from detectron2 import model_zoo
+
+    lazy = model_zoo.get_config(name)
+    cfg.MODEL.DETECTOR.NAME = "LazyZooDetector"
+    cfg.MODEL.PIXEL_MEAN = list(lazy.model.pixel_mean)
+    cfg.MODEL.PIXEL_STD = list(lazy.model.pixel_std)
+    # LazyZooDetector reads it, and a fine-tuning to one class sets it
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = _heads(lazy.model).num_classes
+    test = lazy.dataloader.test.mapper
+    cfg.INPUT.FORMAT = test.image_format
+    resize = test.augmentations[0]
+    cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = resize.short_edge_length, resize.max_size
+    cfg.MODEL.WEIGHTS = lazy.train.init_checkpoint
+    stages = lazy.model.backbone.bottom_up.get("stages", {})
+    if isinstance(stages, DictConfig) and "depth" in stages:  # for a side-net of equal depth
+        cfg.MODEL.RESNETS.DEPTH = stages.depth
+        cfg.MODEL.RESNETS.STRIDE_IN_1X1 = stages.get("stride_in_1x1", True)
+    names = lazy.dataloader.train.dataset.names
+    return [names] if isinstance(names, str) else list(names)
+
+
+@META_ARCH_REGISTRY.register()
+def LazyZooDetector(cfg: CfgNode):  # noqa: N802 (a name in the registry, as those of classes)
+    """The detector of the lazy config that ``MODEL.DETECTOR.ZOO`` names, without other heads."""
+    from detectron2 import model_zoo
+
+    model = model_zoo.get_config(cfg.MODEL.DETECTOR.ZOO).model
+    heads = _heads(model)
+    heads.num_classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    for key in OTHER_HEADS:
+        heads.pop(key, None)
+    return instantiate(model).to(cfg.MODEL.DEVICE)
+
+
+def _heads(model: DictConfig) -> DictConfig:
+    """What knows the number of classes."""
+    return model.roi_heads if "roi_heads" in model else model
