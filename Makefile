@@ -7,6 +7,7 @@
 #              git: build upstream's main branch (needs git and a C++ compiler)
 # UPSTREAM=URL the repository that DETECTRON2=git builds, as pip names it
 #              Both choices are remembered in the environment.
+# VIDEO=file   what `make try` searches, or PHOTOS=folder. Default: the video of Debian's opencv-doc
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -31,7 +32,7 @@ REQUIREMENTS = $(RUN) $(PROJECT)/tools/list_requirements.py
 export PYTHONWARNINGS := ignore::FutureWarning:torch.jit._script
 
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test ablation bench lint clean env-main env-oldest FORCE
+.PHONY: help setup try demo test ablation bench lint clean env-main env-oldest FORCE
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -39,6 +40,19 @@ help:  ## List the targets
 	@sed -n 's/^# *\([A-Z0-9]*=.*\)/  \1/p; s/^#  \{8,\}\(.*\)/               \1/p' Makefile
 
 setup: $(STAMPS)/detectron2 $(STAMPS)/project  ## Make the environment ready
+
+# A stranger's first look: what is asked for is there, or it is told before anything is installed.
+VTEST ?= /usr/share/doc/opencv-doc/examples/data/vtest.avi
+TRY = $(or $(VIDEO),$(PHOTOS),$(VTEST))
+SEARCH = $(RUN) -m person_search.cli.main
+
+try:  ## Find people in VIDEO=file or PHOTOS=folder, with a ready network, on a page
+	@test -e "$(TRY)" || { echo "[try] There is no $(TRY). Name one: make try VIDEO=file, or" \
+	  "PHOTOS=folder; or get Debian's: apt install opencv-doc"; exit 1; }
+	@$(MAKE) --no-print-directory setup
+	@echo "[try] Detecting people in $(TRY); the index is output/try"
+	@$(SEARCH) index "$(TRY)" --index output/try || [ $$? -eq 1 ]
+	@$(SEARCH) serve --index output/try --open
 
 demo: setup  ## Train, search and score on a synthetic benchmark, and draw the report
 	@$(RUN) $(PROJECT)/tools/demo.py

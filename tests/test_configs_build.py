@@ -7,7 +7,11 @@ from detectron2.modeling import build_model
 from fully_decoupled_ps.engine.solver import build_optimizer
 from tests.testing import CONFIGS, FRUGAL, RESNET18, image, make_config, training_input
 
-LEAVES = sorted(str(p.relative_to(CONFIGS)) for p in CONFIGS.glob("*/*.yaml"))
+LEAVES = sorted(
+    str(path.relative_to(CONFIGS))
+    for path in CONFIGS.glob("*/*.yaml")
+    if path.parent.name != "ready"  # of published weights, and without data
+)
 SMALL = (
     *FRUGAL,
     *("MODEL.REID.NUM_IDS", 3, "SOLVER.BASE_LR", 0.001),

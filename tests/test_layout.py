@@ -32,6 +32,8 @@ FORBIDDEN = {
     "export": {"data", "evaluation", "engine", "visualization", "dataset_tools"},
     "modeling": {"data", "evaluation", "engine", "visualization", "dataset_tools", "export"},
     "predictor": {"evaluation", "visualization", "dataset_tools", "export"},
+    # listed without PyTorch
+    "ready": {"checkpoint", "config", "data", "modeling", "evaluation", "engine", "predictor"},
     "utils": {"data", "modeling", "evaluation", "engine", "visualization", "dataset_tools"},
     "visualization": {"modeling", "engine", "dataset_tools", "export"},
     # of the application
@@ -43,7 +45,7 @@ FORBIDDEN = {
 # What the application sees of the research package. It names dataset_tools' two commands too, in a
 # table of subcommands, and imports them no other way.
 DOOR = re.compile(
-    rf"{PACKAGE}\.(predictor|visualization|errors|utils\.(files|names|arguments))(\.|$)"
+    rf"{PACKAGE}\.(predictor|ready|visualization|errors|utils\.(files|names|arguments))(\.|$)"
 )
 PURE_LIBRARIES = {"numpy", "torch", "sklearn"}
 DATASET_NAME = re.compile(r"prw|cuhk|sysu", re.IGNORECASE)

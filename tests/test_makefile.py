@@ -1,5 +1,7 @@
 """``make setup``: which Detectron2 is installed, remembered and replaced; whose OpenCV is kept.
 
+And ``make try``: what it looks at.
+
 The environment's Python is a stand-in that writes down its arguments and fails where it is told
 to, so that nothing is installed.
 """
@@ -31,16 +33,24 @@ def venv(tmp_path):
     return tmp_path
 
 
+def environment():
+    """This process's, without what would change the choice."""
+    names = ("DETECTRON2", "VIDEO", "PHOTOS", "VTEST")
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("MAKE", "MFLAGS")) and key not in names
+    }
+
+
 def run_setup(venv, *variables, failing=""):
     """Run ``make setup``; its exit status and what was called of the build's tool."""
     calls = venv / "bin" / "calls"
     calls.unlink(missing_ok=True)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    environment.pop("DETECTRON2", None)
     done = subprocess.run(
         ["make", "setup", f"VENV={venv}", *variables],
         cwd=ROOT,
-        env={**environment, "FAILING": failing},
+        env={**environment(), "FAILING": failing},
         capture_output=True,
         text=True,
     )
@@ -99,6 +109,46 @@ def test_a_users_opencv_gets_no_second_one_beside_it(venv):
     used = calls.index(f"install --quiet --requirement {venv}/.fully-decoupled-ps/requirements.txt")
     said = calls.index("tools/list_requirements.py --say-opencv")
     assert listed < used < said
+
+
+def run_try(venv, *variables, failing=""):
+    """Run ``make try``; its exit status, its output, and what of person-search was called."""
+    calls = venv / "bin" / "calls"
+    done = subprocess.run(
+        ["make", "try", f"VENV={venv}", *variables],
+        cwd=ROOT,
+        env={**environment(), "FAILING": failing},
+        capture_output=True,
+        text=True,
+    )
+    lines = calls.read_text().splitlines() if calls.exists() else []
+    commands = [line.partition("cli.main ")[2] for line in lines if "person_search" in line]
+    return done.returncode, done.stdout, commands, lines
+
+
+def test_a_first_look(venv, tmp_path):
+    video = tmp_path / "a video.mp4"
+    video.touch()
+    for name in ("VIDEO", "PHOTOS", "VTEST"):
+        status, _, commands, lines = run_try(venv, f"{name}={video}")
+        assert status == 0
+        assert commands == [
+            f"index {video} --index output/try",
+            "serve --index output/try --open",
+        ]
+        assert any("build_detectron2" in line for line in lines), "the environment is made first"
+        (venv / "bin" / "calls").unlink()
+        shutil.rmtree(venv / ".fully-decoupled-ps")
+    # a file that can't be read is told, and the rest is shown
+    assert run_try(venv, f"VIDEO={video}", failing="index")[2][-1].startswith("serve")
+
+
+def test_a_first_look_at_nothing(venv, tmp_path):
+    for variable in ("VIDEO=/none/a.mp4", "VTEST=/none/vtest.avi"):
+        status, out, _, lines = run_try(venv, variable)
+        assert status != 0 and f"There is no {variable.partition('=')[2]}." in out
+        assert "make try VIDEO=file" in out and "apt install opencv-doc" in out
+        assert lines == [], "nothing is installed for it"
 
 
 def test_an_unknown_choice_is_refused(venv):

@@ -212,8 +212,9 @@ def _add_ready_config(cfg: CN) -> None:
     # What it is for, in one line.
     cfg.READY.USE = ""
     for part in ("DETECTOR", "CROP_REID"):
+        # Of the part's published file.
         cfg.READY[part] = CN()
-        cfg.READY[part].BYTES = 0  # 0: not known
+        cfg.READY[part].BYTES = 0  # to tell how long it takes; 0: not known
         cfg.READY[part].SHA256 = ""  # "": not published; recorded at the first download
         cfg.READY[part].LICENCE = ""
         cfg.READY[part].DATA = ""  # what it was trained on, and the terms of that

@@ -19,6 +19,7 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from torch import nn
 
+from . import ready
 from .checkpoint import PersonSearchCheckpointer, earlier_name
 from .checkpoint.trained_with import check_trained_with
 from .config import last_checkpoint, load_config
@@ -99,7 +100,8 @@ class Predictor:
     Attributes:
         fingerprint: of its weights and of what else its features depend on, 64 hexadecimal digits.
         dim: D, length of a feature.
-        location, weights: where it was loaded from, as :func:`load_network` has them, absolute.
+        location, weights: where it was loaded from, as :func:`load_network` has them: a ready
+            network's name, which is the same on every machine, or absolute paths.
         mapper: makes the network's input of a picture.
         score_thresh: ``TEST.SEARCH.SCORE_THRESH`` of the config.
     """
@@ -167,21 +169,36 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def load_network(location: str, weights: str = "", device: str = "") -> Predictor:
+def load_network(
+    location: str, weights: str = "", device: str = "", models_dir: str = ""
+) -> Predictor:
     """Load a trained network.
 
     Args:
-        location: the output folder of a training run, which holds ``config.yaml`` and its last
-            checkpoint; a checkpoint in such a folder; or a config yaml, together with ``weights``.
+        location: the name of a ready network (:mod:`ready`), whose files are downloaded if they are
+            not here; a config yaml that names the weights of both parts, as those do; the output
+            folder of a training run, which holds ``config.yaml`` and its last checkpoint; a
+            checkpoint in such a folder; or a config yaml, together with ``weights``.
         weights: a checkpoint to use instead.
         device: "cpu", "cuda" or "cuda:N"; "": a GPU if there is one.
+        models_dir: where ready networks' files are; "": as :func:`ready.models_folder` says.
 
     Raises:
-        UserError: if something of it is missing, or the checkpoint does not fit or has no re-id
-            part.
+        UserError: if something of it is missing, can't be downloaded or is another file than it
+            should be, or the checkpoint does not fit or has no re-id part.
     """
-    config_file, checkpoint = _find_run(Path(location), weights)
-    cfg = load_config(str(config_file))
+    if weights and not Path(weights).is_file():
+        raise UserError(f"--weights {weights}: no such file; name a checkpoint")
+    is_named = ready.is_ready_name(location)
+    network = ready.find_ready(location) if is_named or not weights else None
+    checkpoint, opts = weights, []
+    if network is None:
+        config_file, checkpoint = _find_run(Path(location), weights)
+    else:
+        config_file = network.config
+        if not weights:
+            opts = ready.fetch(network, ready.models_folder(models_dir))
+    cfg = load_config(str(config_file), opts)
     cfg.MODEL.DEVICE = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {device}: PyTorch sees no GPU; use --device cpu")
@@ -190,12 +207,30 @@ def load_network(location: str, weights: str = "", device: str = "") -> Predicto
     cfg.MODEL.REID.NUM_IDS = 0  # taken from the checkpoint
     check_parts(cfg)
     check_test_numbers(cfg)
-    cfg.MODEL.WEIGHTS = str(checkpoint)
+    if checkpoint:
+        cfg.MODEL.WEIGHTS = str(checkpoint)
     check_trained_with(cfg)
     cfg.freeze()
     model = build_model(cfg)
-    PersonSearchCheckpointer(model).load_trained(str(checkpoint))
-    return Predictor(cfg, model, *(os.path.abspath(p) if p else "" for p in (location, weights)))
+    load_parts(model, cfg)
+    if not is_named:
+        location = os.path.abspath(location)
+    return Predictor(cfg, model, location, os.path.abspath(weights) if weights else "")
+
+
+def load_parts(model: nn.Module, cfg: CfgNode) -> None:
+    """Load a trained network, or a two-step network's parts, each from its own published file.
+
+    Raises:
+        UserError: if one of them can't be read, or does not fit.
+    """
+    if not getattr(model, "is_two_step", False):
+        PersonSearchCheckpointer(model).load_trained(cfg.MODEL.WEIGHTS)
+        return
+    from .checkpoint.crop_weights import load_crop_weights
+
+    PersonSearchCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
+    load_crop_weights(model.reid.network, cfg.MODEL.CROP_REID.WEIGHTS)
 
 
 def _find_run(path: Path, weights: str) -> tuple[Path, Path]:
@@ -203,10 +238,9 @@ def _find_run(path: Path, weights: str) -> tuple[Path, Path]:
     if not path.exists():
         raise UserError(
             f"--model {path}: no such file or folder; name the output folder of a training run, "
-            "or a config yaml together with --weights"
+            "a config yaml together with --weights, or a ready network; "
+            f"{ready.suggestion(str(path))}"
         )
-    if weights and not Path(weights).is_file():
-        raise UserError(f"--weights {weights}: no such file; name a checkpoint")
     if path.is_file() and path.suffix in (".yaml", ".yml"):
         if not weights:
             raise UserError(f"--model {path} is a config; name its checkpoint with --weights FILE")

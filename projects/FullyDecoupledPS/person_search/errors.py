@@ -13,6 +13,10 @@ class UserError(errors.UserError):
     """
 
 
+class NoIndexError(UserError):
+    """There is no index where one was to be."""
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise what the network's package says of a user's mistake as this package's error.

@@ -1,11 +1,48 @@
 """The trained network, as the application sees it."""
 
-from fully_decoupled_ps import predictor
+import logging
+import os
+
+from fully_decoupled_ps import predictor, ready
 from fully_decoupled_ps.predictor import InputMapper, PersonDetections, Predictor
 
-from .errors import translated
+from .errors import UserError, translated
+from .index import IndexInfo
 
-__all__ = ["PersonDetections", "InputMapper", "Predictor", "load_network"]
+__all__ = ["PersonDetections", "InputMapper", "Predictor", "choose_network", "load_network"]
+
+logger = logging.getLogger(__name__)
+
+
+def choose_network(model: str, weights: str, info: IndexInfo | None) -> tuple[str, str]:
+    """What :func:`load_network` is to load.
+
+    Args:
+        model, weights: what the user says; "": nothing.
+        info: of the index, whose own network is taken where nothing is said; None: there is none
+            yet, and the default ready network is taken.
+
+    Raises:
+        UserError: if the index's network is not there, or weights are named of no network.
+    """
+    if model:
+        if ready.is_ready_name(model) and os.path.exists(model):
+            logger.info("--model %s is the ready network; the file or folder is ./%s", model, model)
+        return model, weights
+    if info is None:
+        if weights:
+            raise UserError(f"--weights {weights} needs --model: the network that it belongs to")
+        logger.info(
+            "Network: %s, as no --model is named (person-search models)", ready.DEFAULT_NETWORK
+        )
+        return ready.DEFAULT_NETWORK, ""
+    if not (ready.is_ready_name(info.model) or os.path.exists(info.model)):
+        raise UserError(
+            f"the network that made the index is not at {info.model} any more, or can't be "
+            "reached there; say with --model where it is"
+        )
+    return info.model, weights or info.weights
+
 
 # With this package's UserError
 load_network = translated()(predictor.load_network)

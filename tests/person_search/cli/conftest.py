@@ -19,8 +19,8 @@ _load_once = functools.lru_cache(maxsize=4)(load_network)
 def networks_are_loaded_once(monkeypatch):
     """It takes longer than everything else that the commands do here."""
 
-    def load(location, weights="", device=""):
-        return _load_once(str(location), str(weights), device)
+    def load(location, weights="", device="", models_dir=""):
+        return _load_once(str(location), str(weights), device, str(models_dir))
 
     monkeypatch.setattr(network, "load_network", load)
     monkeypatch.setattr(queries, "load_network", load)

@@ -17,17 +17,31 @@ def add_index_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    default = "" if required else " (default: the one that made the index)"
+def add_model_arguments(
+    parser: argparse.ArgumentParser, default: str = "the one that made the index"
+) -> None:
     parser.add_argument(
         "--model",
-        required=required,
-        metavar="RUN",
-        help="output folder of a training run, such as output/demo/reid; "
-        f"or a config yaml, together with --weights{default}",
+        default="",
+        metavar="NETWORK",
+        help="a ready network's name (person-search models lists them); output folder of a "
+        "training run, such as output/demo/reid; or a config yaml, together with --weights "
+        f"unless it names them (default: {default})",
     )
+    add_models_dir_argument(parser)
     parser.add_argument("--weights", default="", metavar="FILE", help="checkpoint to use instead")
     parser.add_argument("--device", default="", help="cpu or cuda (default: a GPU if there is one)")
+
+
+def add_models_dir_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--models-dir",
+        default="",
+        metavar="DIR",
+        help="where the files of ready networks are, or are downloaded to (default: the "
+        "environment variable PERSON_SEARCH_MODELS, else person-search/models in the user's "
+        "folder of caches)",
+    )
 
 
 def add_filter_arguments(parser: argparse.ArgumentParser) -> None:

@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="let those of the list back in: their files are read again when they are next indexed",
     )
-    add_model_arguments(parser, required=False)
+    add_model_arguments(parser)
     add_filter_arguments(parser)
 
 

@@ -12,10 +12,11 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 
+from fully_decoupled_ps.ready import DEFAULT_NETWORK
 from fully_decoupled_ps.utils.arguments import number, whole_number
 
 from ..errors import UserError
-from ..index import IndexInfo, open_index, read_tombstones
+from ..index import IndexInfo, find_info, open_index, read_tombstones
 from .common import add_index_argument, add_model_arguments
 
 HELP = "make or extend an index of the persons in pictures and videos"
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", metavar="PATH", help="picture, video, or folder of such (recursive)"
     )
     add_index_argument(parser)
-    add_model_arguments(parser, required=True)
+    add_model_arguments(parser, "the one that made the index; of a new one, " + DEFAULT_NETWORK)
     parser.add_argument(
         "--fps",
         type=number(MIN_FPS, MAX_FPS),
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     from ..media.files import PathReader
     from ..media.finding import find_files
     from ..media.times import parse_time
-    from ..network import load_network
+    from ..network import choose_network, load_network
     from ..search.forgetting import take_over_tombstones
     from ..search.indexing import index_files
     from ..search.plan import IndexingOptions, parse_shard
@@ -117,7 +118,8 @@ def run(args: argparse.Namespace) -> int:
             reader.time(file)
     if not found.files:
         raise _nothing_read(found.problems)
-    network = load_network(args.model, args.weights, args.device)
+    chosen = choose_network(args.model, args.weights, None if args.model else find_info(args.index))
+    network = load_network(*chosen, args.device, args.models_dir)
     info = IndexInfo(
         network.fingerprint, network.dim, network.location, network.weights, num_shards
     )

@@ -5,7 +5,7 @@ import os
 
 from ..errors import UserError
 from ..index import PersonIndex
-from ..network import load_network
+from ..network import choose_network, load_network
 from ..search.query import (
     Query,
     parse_numbers,
@@ -51,15 +51,8 @@ def find_queries(args: argparse.Namespace, index: PersonIndex) -> list[Query]:
     boxes = [parse_numbers("--box", text, 4) for text in args.box]
     points = [parse_numbers("--point", text, 2) for text in args.point]
     images = [read_named_frame(name, index) for name in args.images]
-    location, weights = args.model or index.info.model, args.weights
-    if not args.model:
-        if not os.path.exists(location):
-            raise UserError(
-                f"the network that made the index is not at {location} any more, or can't be "
-                "reached there; say with --model where it is"
-            )
-        weights = weights or index.info.weights
-    network = load_network(location, weights, args.device)
+    chosen = choose_network(args.model, args.weights, index.info)
+    network = load_network(*chosen, args.device, args.models_dir)
     index.check_model(network.fingerprint)
     for i, (name, image) in enumerate(zip(args.images, images)):
         if points:

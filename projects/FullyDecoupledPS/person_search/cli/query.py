@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="*", metavar="IMAGE", help="picture, or VIDEO#PTS")
     add_index_argument(parser)
     add_query_arguments(parser)
-    add_model_arguments(parser, required=False)
+    add_model_arguments(parser)
     parser.add_argument(
         "--top", type=whole_number(1, MAX_TOP), default=50, help="how many hits (default 50)"
     )

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"default {DEFAULT_PORT}; 0: any that is free",
     )
     parser.add_argument("--open", action="store_true", help="open a browser")
-    add_model_arguments(parser, required=False)
+    add_model_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,16 +69,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _load_network(args: argparse.Namespace, index):
     """The network, or None and why; a UserError if an option asked for one that can't be used."""
-    from ..network import load_network
+    from ..network import choose_network, load_network
 
-    location, weights = args.model, args.weights
-    if not location:
-        location, weights = index.info.model, weights or index.info.weights
     try:
-        network = load_network(location, weights, args.device)
+        chosen = choose_network(args.model, args.weights, index.info)
+        network = load_network(*chosen, args.device, args.models_dir)
         index.check_model(network.fingerprint)
     except UserError as error:
-        if args.model or args.weights or args.device:
+        if args.model or args.weights or args.device or args.models_dir:
             raise
         logger.warning("Own pictures can't be searched: %s", error)
         return None, f"Own pictures can't be searched on this page: {error}"

@@ -9,7 +9,7 @@
 """
 
 from .base import IndexWriter, PersonIndex, merge_features
-from .opening import open_index, read_tombstones
+from .opening import find_info, open_index, read_tombstones
 from .records import (
     INDEX_VERSION,
     NO_FILTERS,
@@ -42,6 +42,7 @@ __all__ = [
     "SourceState",
     "Tombstone",
     "WEAK_SIMILARITY",
+    "find_info",
     "merge_features",
     "open_index",
     "read_tombstones",

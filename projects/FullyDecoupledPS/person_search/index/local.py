@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import NoIndexError, UserError
 from .base import IndexWriter, PersonIndex, frame_order
 from .disk import explain_disk_errors, is_there, sync_folder
 from .records import (
@@ -211,9 +211,9 @@ def open_local(folder: Path, create: IndexInfo | None = None) -> LocalIndex:
     if create is not None and not is_there(path):
         _create(folder, create)
     if not is_there(path):
-        raise UserError(
+        raise NoIndexError(
             f"--index {folder}: there is no index; make one with "
-            f"`person-search index PATHS --model RUN --index {folder}`"
+            f"`person-search index PATHS --index {folder}`"
         )
     info = read_info(path)
     index = LocalIndex(folder, info)

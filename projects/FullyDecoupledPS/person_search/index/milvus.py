@@ -16,7 +16,7 @@ import numpy as np
 
 from fully_decoupled_ps.utils.names import decode_name, encode_name
 
-from ..errors import UserError
+from ..errors import NoIndexError, UserError
 from .base import IndexWriter, PersonIndex, frame_order
 from .milvus_collections import (
     BOX,
@@ -428,9 +428,9 @@ def _open(index: MilvusIndex, create: IndexInfo | None) -> None:
         _finish_rewrite(index)
         if not client.has_collection(index.collection):
             if create is None:
-                raise UserError(
+                raise NoIndexError(
                     f"--index {location}: there is no index; make one with "
-                    f"`person-search index PATHS --model RUN --index {location}`"
+                    f"`person-search index PATHS --index {location}`"
                 )
             _create(index)
         for kind in (SOURCES, FRAMES, PERSONS):  # a restarted server has not loaded them

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import NoIndexError, UserError
 from .base import PersonIndex
 from .disk import is_there
 from .records import IndexInfo
@@ -20,8 +20,8 @@ def open_index(location: str, create: IndexInfo | None = None) -> PersonIndex:
             features of the same network and the same number of shards. None: it must exist.
 
     Raises:
-        UserError: if there is no index, or it is damaged, of another version, of another network,
-            or needs a package that is not installed.
+        UserError: if there is no index (:class:`NoIndexError`), or it is damaged, of another
+            version, of another network, or needs a package that is not installed.
     """
     if location.startswith(MILVUS):
         from .milvus import open_milvus
@@ -36,6 +36,19 @@ def open_index(location: str, create: IndexInfo | None = None) -> PersonIndex:
     from .local import open_local
 
     return open_local(Path(location), create)
+
+
+def find_info(location: str) -> IndexInfo | None:
+    """What an index says of itself; None if there is no index.
+
+    Raises:
+        UserError: as :func:`open_index`.
+    """
+    try:
+        with open_index(location) as index:
+            return index.info
+    except NoIndexError:
+        return None
 
 
 def read_tombstones(location: str) -> list[Tombstone]:

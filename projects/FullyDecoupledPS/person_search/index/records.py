@@ -20,7 +20,8 @@ class IndexInfo:
 
     fingerprint: str  # of the network that its features are from, 64 hexadecimal digits
     dim: int  # D, length of a feature
-    model: str  # where that network was loaded from: a run's folder, or a config
+    # where that network was loaded from: a run's folder, a config, or a ready network's name
+    model: str
     weights: str = ""  # its checkpoint, if it is not the run's own
     num_shards: int = 1
     version: int = INDEX_VERSION

@@ -1,0 +1,168 @@
+"""Ready networks: published detectors and re-id networks that need no training.
+
+Each is a yaml in ``configs/ready``, and its name is the yaml's. A yaml of one's own that names the
+weights of both parts is one as well. Nothing here needs PyTorch, so that they are listed at once.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from fvcore.common.config import CfgNode
+
+from .errors import UserError
+from .utils.download import PublishedFile, get_file, is_there
+
+# What `person-search index` takes where nothing is said: of the published re-id networks with an
+# address of their files, OSNet-AIN has the least to compute for a crop (1 GFLOP, a ResNet-50 has
+# 2.7 to 4) and torchreid's best figures on cameras that it was not trained on, which is what one's
+# own pictures are. Of the zoo's detectors, Faster R-CNN R50-FPN is more accurate than RetinaNet,
+# and faster on a CPU.
+DEFAULT_NETWORK = "osnet-ain"
+
+MODELS_VARIABLE = "PERSON_SEARCH_MODELS"
+
+_PACKAGE = Path(__file__).resolve().parent
+_CONFIGS = next(
+    (f for f in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if f.is_dir()), _PACKAGE
+)
+# Detectron2's model zoo has the beginning of a file's MD5 in the file's name.
+_ZOO_FILE = re.compile(r"https://dl\.fbaipublicfiles\.com/detectron2/.*_([0-9a-f]{6})\.pkl")
+
+
+class Part(NamedTuple):
+    """A detector, or a re-id network of crops, and where its weights are."""
+
+    kind: str  # the name in the zoo, or in the registry of crop networks
+    weights: str  # an address, or what else MODEL.WEIGHTS takes
+    bytes: int  # to tell how long it takes; 0: not known
+    sha256: str  # "": not published
+    licence: str  # of the weights, as published; "": not known
+    data: str  # what it was trained on, and the terms of that
+
+    @property
+    def file(self) -> PublishedFile | None:
+        """What has to be downloaded; None for a local file."""
+        if not self.weights.startswith(("http://", "https://")):
+            return None
+        zoo = _ZOO_FILE.fullmatch(self.weights)
+        return PublishedFile(self.weights, self.sha256, zoo[1] if zoo else "")
+
+
+class ReadyNetwork(NamedTuple):
+    name: str
+    config: Path
+    use: str  # what it is for, in one line
+    detector: Part
+    crop_reid: Part
+
+    def files(self) -> list[PublishedFile]:
+        return [part.file for part in (self.detector, self.crop_reid) if part.file]
+
+    def is_here(self, folder: str) -> bool:
+        return all(is_there(file, folder) for file in self.files())
+
+
+def ready_networks() -> list[ReadyNetwork]:
+    """All that are shipped: the default one, and the others by their names."""
+    names = (path.stem for path in (_CONFIGS / "ready").glob("*.yaml"))
+    return [find_ready(name) for name in sorted(names, key=lambda n: (n != DEFAULT_NETWORK, n))]
+
+
+def is_ready_name(name: str) -> bool:
+    """Whether it is that of a shipped one."""
+    return bool(re.fullmatch(r"[\w.-]+", name)) and (_CONFIGS / "ready" / f"{name}.yaml").is_file()
+
+
+def find_ready(location: str) -> ReadyNetwork | None:
+    """The ready network of a name, or of a yaml that names both parts; None for what else it is.
+
+    Raises:
+        UserError: if the yaml can't be read.
+    """
+    if is_ready_name(location):
+        return _read(_CONFIGS / "ready" / f"{location}.yaml", location)
+    path = Path(location)
+    if path.suffix not in (".yaml", ".yml") or not path.is_file():
+        return None
+    if path.with_name("last_checkpoint").exists():  # of a training run, which has its own weights
+        return None
+    network = _read(path, location)
+    return network if network.crop_reid.weights and network.detector.weights else None
+
+
+def named_network(name: str) -> ReadyNetwork:
+    """
+    Raises:
+        UserError: if no ready network is called so.
+    """
+    if not is_ready_name(name):
+        raise UserError(f"--fetch {name}: no ready network is called so; {suggestion(name)}")
+    return find_ready(name)
+
+
+def suggestion(name: str) -> str:
+    """What else could have been meant, for a message."""
+    names = [network.name for network in ready_networks()]
+    close = difflib.get_close_matches(name, names, n=2)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"{meant}`person-search models` lists them: {', '.join(names)}"
+
+
+def models_folder(folder: str = "") -> str:
+    """Where the files of ready networks are kept.
+
+    Args:
+        folder: what the user says; "": the environment variable PERSON_SEARCH_MODELS, else
+            ``person-search/models`` in the user's folder of caches.
+    """
+    if folder or os.environ.get(MODELS_VARIABLE):
+        return os.path.abspath(os.path.expanduser(folder or os.environ[MODELS_VARIABLE]))
+    caches = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(caches):  # the rule for that variable
+        caches = os.path.expanduser("~/.cache")
+    return os.path.join(caches, "person-search", "models")
+
+
+def fetch(network: ReadyNetwork, folder: str, *, thorough: bool = False) -> list[str]:
+    """Config options with the local files of a network, which are downloaded if need be.
+
+    Args:
+        folder: of :func:`models_folder`.
+        thorough: check all of a file that was checked before, too.
+
+    Raises:
+        UserError: as :func:`get_file`.
+    """
+    opts = []
+    for key, part in (
+        ("MODEL.WEIGHTS", network.detector),
+        ("MODEL.CROP_REID.WEIGHTS", network.crop_reid),
+    ):
+        if part.file:
+            opts += [key, get_file(part.file, folder, thorough=thorough)]
+    return opts
+
+
+def _read(path: Path, name: str) -> ReadyNetwork:
+    try:
+        content = CfgNode.load_yaml_with_base(str(path))
+        model, ready = content.get("MODEL", {}), content.get("READY", {})
+        zoo, crops = model.get("DETECTOR", {}).get("ZOO", ""), model.get("CROP_REID", {})
+        return ReadyNetwork(
+            name,
+            path,
+            ready.get("USE", ""),
+            _part(zoo, model.get("WEIGHTS", ""), ready.get("DETECTOR", {})),
+            _part(crops.get("NAME", ""), crops.get("WEIGHTS", ""), ready.get("CROP_REID", {})),
+        )
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, AssertionError) as error:
+        raise UserError(f"--model {path}: {' '.join(str(error).split())}") from error
+
+
+def _part(kind: str, weights: str, known: dict) -> Part:
+    keys = {"BYTES": 0, "SHA256": "", "LICENCE": "", "DATA": ""}
+    return Part(kind, weights, *(known.get(key, default) for key, default in keys.items()))
