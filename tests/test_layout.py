@@ -188,8 +188,9 @@ def test_every_folder_has_its_tests_and_every_test_folder_its_twin():
     assert {f for f in package_folders(ROOT / "tests") if f != "."} == folders
 
 
-def test_config_imports_nothing_of_ours_but_the_errors():
-    assert own_parts(imports_of(f"{PACKAGE}.config")) <= {"errors"}
+def test_config_imports_nothing_of_ours_but_the_zoo_and_the_errors():
+    assert own_parts(imports_of(f"{PACKAGE}.config")) <= {"errors", "zoo"}
+    assert own_parts(imports_of(f"{PACKAGE}.zoo")) <= {"errors"}
     assert own_parts(imports_of(f"{PACKAGE}.errors")) == set()
 
 
