@@ -19,10 +19,11 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from torch import nn
 
-from .checkpoint import PersonSearchCheckpointer
+from .checkpoint import load_parts
 from .checkpoint.trained_with import check_trained_with
-from .config import last_checkpoint, load_config
+from .config import is_two_step, last_checkpoint, load_config
 from .data import videos
+from .data.dataset_mapper import as_tensor, needs_original
 from .data.images import (
     PICTURE_ENDINGS,
     ImageError,
@@ -44,6 +45,7 @@ __all__ = [
     "Predictor",
     "load_image",
     "load_network",
+    "load_parts",
     "read_image",
     "read_size",
     "videos",
@@ -56,6 +58,11 @@ FINGERPRINT_KEYS = (
     *("MODEL.BACKBONE.NAME", "MODEL.DETECTOR.NAME", "MODEL.COUPLED", "MODEL.COAT"),
     *("MODEL.REID.SIDE_NET.NAME", "MODEL.REID.FUSION.NAME", "MODEL.REID.POOLING"),
     *("MODEL.REID.POOLER_RESOLUTION", "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO"),
+)
+# Those of a two-step network, whose features depend on these as well.
+CROP_FINGERPRINT_KEYS = tuple(
+    f"MODEL.CROP_REID.{key}"
+    for key in ("NAME", "SIZE", "PIXEL_MEAN", "PIXEL_STD", "FORMAT", "FLIP")
 )
 
 
@@ -71,24 +78,34 @@ class PersonDetections(NamedTuple):
 class InputMapper:
     """From a picture to the network's input, as in testing. Worker processes get a copy."""
 
-    def __init__(self, image_format: str, min_size: int, max_size: int):
+    def __init__(
+        self, image_format: str, min_size: int, max_size: int, keep_original: bool = False
+    ):
         """
         Args:
             image_format: "RGB" or "BGR", what the network was trained on.
             min_size, max_size: the picture's shorter side becomes ``min_size``, but the longer one
                 no more than ``max_size``.
+            keep_original: whether the network looks at the picture before it is resized as well.
         """
         self.image_format = image_format
+        self.keep_original = keep_original
         self.resize = T.ResizeShortestEdge([min_size, min_size], max_size)
 
     def __call__(self, image: np.ndarray) -> dict:
-        """(H, W, 3) RGB uint8 -> the network's dict of ``image``, ``height`` and ``width``."""
+        """(H, W, 3) RGB uint8 -> the network's dict of ``image``, ``height`` and ``width``.
+
+        And of ``original_image``, the picture itself, for a network that looks at it.
+        """
         height, width = image.shape[:2]
         if self.image_format == "BGR":
             image = image[:, :, ::-1]
         resized = self.resize.get_transform(image).apply_image(image)
         tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
-        return {"image": tensor, "height": height, "width": width}
+        inputs = {"image": tensor, "height": height, "width": width}
+        if self.keep_original:
+            inputs["original_image"] = as_tensor(image)
+        return inputs
 
 
 class Predictor:
@@ -107,7 +124,10 @@ class Predictor:
         self.location = location
         self.weights = weights
         self.mapper = InputMapper(
-            cfg.INPUT.FORMAT, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+            cfg.INPUT.FORMAT,
+            cfg.INPUT.MIN_SIZE_TEST,
+            cfg.INPUT.MAX_SIZE_TEST,
+            needs_original(cfg),
         )
         self.score_thresh = cfg.TEST.SEARCH.SCORE_THRESH
         self.fingerprint = fingerprint(cfg, model)
@@ -154,7 +174,7 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
             continue
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    for key in FINGERPRINT_KEYS:
+    for key in FINGERPRINT_KEYS + CROP_FINGERPRINT_KEYS * needs_original(cfg):
         value = cfg
         for part in key.split("."):
             value = value[part]
@@ -168,6 +188,7 @@ def load_network(location: str, weights: str = "", device: str = "") -> Predicto
     Args:
         location: the output folder of a training run, which holds ``config.yaml`` and its last
             checkpoint; a checkpoint in such a folder; or a config yaml, together with ``weights``.
+            Without these, that of a two-step network names published files of its parts.
         weights: a checkpoint to use instead.
         device: "cpu", "cuda" or "cuda:N"; "": a GPU if there is one.
 
@@ -177,6 +198,8 @@ def load_network(location: str, weights: str = "", device: str = "") -> Predicto
     """
     config_file, checkpoint = _find_run(Path(location), weights)
     cfg = load_config(str(config_file))
+    if checkpoint is None and (not is_two_step(cfg) or last_checkpoint(str(config_file.parent))):
+        raise UserError(f"--model {location} is a config; name its checkpoint with --weights FILE")
     cfg.MODEL.DEVICE = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {device}: PyTorch sees no GPU; use --device cpu")
@@ -185,16 +208,17 @@ def load_network(location: str, weights: str = "", device: str = "") -> Predicto
     cfg.MODEL.REID.NUM_IDS = 0  # taken from the checkpoint
     check_parts(cfg)
     check_test_numbers(cfg)
-    cfg.MODEL.WEIGHTS = str(checkpoint)
+    if checkpoint is not None:
+        cfg.MODEL.WEIGHTS = str(checkpoint)
     check_trained_with(cfg)
     cfg.freeze()
     model = build_model(cfg)
-    PersonSearchCheckpointer(model).load_trained(str(checkpoint))
+    load_parts(model, cfg)
     return Predictor(cfg, model, *(os.path.abspath(p) if p else "" for p in (location, weights)))
 
 
-def _find_run(path: Path, weights: str) -> tuple[Path, Path]:
-    """The config file and the checkpoint."""
+def _find_run(path: Path, weights: str) -> tuple[Path, Path | None]:
+    """The config file, and the checkpoint or None if it would have to be in the config."""
     if not path.exists():
         raise UserError(
             f"--model {path}: no such file or folder; name the output folder of a training run, "
@@ -203,9 +227,7 @@ def _find_run(path: Path, weights: str) -> tuple[Path, Path]:
     if weights and not Path(weights).is_file():
         raise UserError(f"--weights {weights}: no such file; name a checkpoint")
     if path.is_file() and path.suffix in (".yaml", ".yml"):
-        if not weights:
-            raise UserError(f"--model {path} is a config; name its checkpoint with --weights FILE")
-        return path, Path(weights)
+        return path, Path(weights) if weights else None
     folder, checkpoint = (path, None) if path.is_dir() else (path.parent, path)
     config_file = folder / "config.yaml"
     if not config_file.is_file():

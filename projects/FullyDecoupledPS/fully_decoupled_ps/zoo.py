@@ -27,8 +27,8 @@ OTHER_HEADS += ("keypoint_pooler", "keypoint_head")
 
 def is_in_zoo(name: str) -> bool:
     """Whether Detectron2's model zoo has a config of this name."""
-    path = ZOO / name
-    return path.suffix in (".yaml", ".py") and path.is_file()
+    path = ZOO / name  # of an absolute path, that itself
+    return ZOO in path.parents and path.suffix in (".yaml", ".py") and path.is_file()
 
 
 def merge_zoo_config(cfg: CfgNode, name: str) -> None:
@@ -81,7 +81,7 @@ def merge_zoo_config(cfg: CfgNode, name: str) -> None:
 
 @contextmanager
 def _without_warnings():
-    """fvcore warns of expressions in yamls; some of the zoo's own, part of Detectron2, have them."""
+    """fvcore warns of expressions in yamls, which some of the zoo's own have."""
     log = logging.getLogger("fvcore.common.config")
     level = log.level
     log.setLevel(logging.ERROR)

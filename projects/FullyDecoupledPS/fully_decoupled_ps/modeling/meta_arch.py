@@ -1,5 +1,7 @@
 """The fully decoupled person search network (section III of the paper)."""
 
+from collections.abc import Sequence
+
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY
@@ -44,25 +46,74 @@ def build_training_parts(cfg, feature_dim: int) -> dict:
     }
 
 
-class ReIDBranch(nn.Module):
-    """f_r with all that only it needs: side-net, head, memory, losses and box noise."""
+class TrainableReID(nn.Module):
+    """What an f_r of any kind needs to be trained: memory, losses and box noise."""
 
-    @configurable
-    def __init__(
-        self,
-        *,
-        side_net: SideNet,
-        head: ReIDHead,
-        memory: IdentityMemory,
-        losses: nn.ModuleList,
-        box_noise: BoxNoise,
-    ):
+    def __init__(self, *, memory: IdentityMemory, losses: nn.ModuleList, box_noise: BoxNoise):
         super().__init__()
-        self.side_net = side_net
-        self.head = head
         self.memory = memory
         self.losses = losses
         self.box_noise = box_noise
+
+    def embed_all(self, source, boxes: list[Boxes], counts: list[int]) -> torch.Tensor:
+        """
+        Args:
+            source: what features are made from, of B images.
+            boxes: B lists of boxes.
+            counts: the number of boxes of each process.
+
+        Returns:
+            Tensor: float32 L2-normalised embeddings of the boxes of all processes, in the order of
+            the ranks (see :func:`gather_rows`).
+        """
+        raise NotImplementedError
+
+    def losses_from(self, source, gt_instances) -> dict[str, torch.Tensor]:
+        """Losses on ground-truth boxes with spatial noise; then the memory is updated.
+
+        With several processes the losses and the memory are those of one process that has the
+        persons of all. All processes call it together, also one whose images have no persons.
+
+        Args:
+            source: what features are made from, of B images.
+            gt_instances: B :class:`Instances` with ``gt_boxes`` and ``gt_person_ids``.
+
+        Returns:
+            dict: scalar losses by name, equal in all processes.
+        """
+        copies = self.box_noise.num_copies + 1
+        boxes = [self.box_noise(x.gt_boxes, x.image_size) for x in gt_instances]
+        person_ids = torch.cat([x.gt_person_ids.repeat(copies) for x in gt_instances])
+        counts = count_rows(len(person_ids), person_ids.device)
+        losses = {}
+        if sum(counts):
+            embeddings = self.embed_all(source, boxes, counts)
+            all_ids = gather_rows(person_ids, counts)
+            with full_precision(embeddings.device):
+                for loss in self.losses:
+                    losses.update(loss(embeddings, all_ids, self.memory))
+                self.memory.update(embeddings, all_ids)
+        if len(person_ids) == 0:
+            name = next(iter(losses), "loss_oim")
+            losses[name] = losses.get(name, 0.0) + connected_zero(self, source)
+        for name, share in self.memory.occupancy().items():
+            get_event_storage().put_scalar(f"memory/{name}", share.item())
+        return losses
+
+
+class ReIDBranch(TrainableReID):
+    """f_r with all that only it needs: side-net, head, memory, losses and box noise."""
+
+    @configurable
+    def __init__(self, *, side_net: SideNet, head: ReIDHead, **training_parts):
+        """
+        Args:
+            side_net, head: from the detector's maps to embeddings.
+            training_parts: of :class:`TrainableReID`.
+        """
+        super().__init__(**training_parts)
+        self.side_net = side_net
+        self.head = head
 
     @classmethod
     def from_config(cls, cfg, detector_shapes):
@@ -92,38 +143,13 @@ class ReIDBranch(nn.Module):
     def _pool(self, reid_map, boxes: list[Boxes], counts: list[int] | None = None) -> torch.Tensor:
         return self.head(reid_map, boxes, conv5=self.side_net.res5, counts=counts)
 
+    def embed_all(self, source, boxes: list[Boxes], counts: list[int]) -> torch.Tensor:
+        return self._pool(source, boxes, counts)
+
     def training_losses(self, detector_maps, gt_instances) -> dict[str, torch.Tensor]:
-        """Losses on ground-truth boxes with spatial noise; then the memory is updated.
-
-        With several processes the losses and the memory are those of one process that has the
-        persons of all. All processes call it together, also one whose images have no persons.
-
-        Args:
-            detector_maps: of B images.
-            gt_instances: B :class:`Instances` with ``gt_boxes`` and ``gt_person_ids``.
-
-        Returns:
-            dict: scalar losses by name, equal in all processes.
-        """
-        copies = self.box_noise.num_copies + 1
-        boxes = [self.box_noise(x.gt_boxes, x.image_size) for x in gt_instances]
-        person_ids = torch.cat([x.gt_person_ids.repeat(copies) for x in gt_instances])
-        counts = count_rows(len(person_ids), person_ids.device)
-        reid_map = self.side_net(detector_maps)
-        losses = {}
-        if sum(counts):
-            embeddings = self._pool(reid_map, boxes, counts)
-            all_ids = gather_rows(person_ids, counts)
-            with full_precision(embeddings.device):
-                for loss in self.losses:
-                    losses.update(loss(embeddings, all_ids, self.memory))
-                self.memory.update(embeddings, all_ids)
-        if len(person_ids) == 0:
-            name = next(iter(losses), "loss_oim")
-            losses[name] = losses.get(name, 0.0) + connected_zero(self, reid_map)
+        """As :meth:`losses_from`, of what :class:`FeatureTap` records."""
+        losses = self.losses_from(self.side_net(detector_maps), gt_instances)
         log_alphas(self.side_net)
-        for name, share in self.memory.occupancy().items():
-            get_event_storage().put_scalar(f"memory/{name}", share.item())
         return losses
 
     def embed(self, reid_map, detections, queries: list[Boxes]) -> tuple[torch.Tensor, ...]:
@@ -148,8 +174,8 @@ def connected_zero(module: nn.Module, maps) -> torch.Tensor:
     synchronised, for its way back through the layers that the maps come from.
     """
     tensors = [maps] if isinstance(maps, torch.Tensor) else list(maps)
-    tensors += [p for p in module.parameters() if p.requires_grad]
-    return sum((t * 0.0).sum() for t in tensors)
+    tensors += module.parameters()
+    return sum((t * 0.0).sum() for t in tensors if t.requires_grad)
 
 
 def log_alphas(side_net: nn.Module) -> None:
@@ -175,6 +201,8 @@ class FullyDecoupledPersonSearch(nn.Module):
     """
 
     reid_branch = ReIDBranch
+    # Whether f_r sees crops of the picture at its original resolution, and nothing of f_d's.
+    is_two_step = False
 
     @configurable
     def __init__(
@@ -205,7 +233,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         self.person_class = person_class
         self.training_dtype = training_dtype
         self.inference_dtype = inference_dtype
-        self.feature_tap = FeatureTap(detector)
+        self.feature_tap = self.tap(detector)
         keep_boxes_in_float32(self)
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -216,14 +244,23 @@ class FullyDecoupledPersonSearch(nn.Module):
     def from_config(cls, cfg):
         detector = build_detector(cfg)
         stage = cfg.SOLVER.STAGE
-        shapes = FeatureTap(detector).shapes()
         return {
             "detector": detector,
-            "reid": None if stage == "detection" else cls.reid_branch(cfg, shapes),
+            "reid": None if stage == "detection" else cls.build_reid(cfg, detector),
             "stage": stage,
             "person_class": cfg.MODEL.DETECTOR.PERSON_CLASS,
             **precision_from_config(cfg),
         }
+
+    @classmethod
+    def build_reid(cls, cfg, detector: nn.Module) -> nn.Module:
+        """f_r beside a detector."""
+        return cls.reid_branch(cfg, FeatureTap(detector).shapes())
+
+    @staticmethod
+    def tap(detector: nn.Module):
+        """What records a detector's maps for f_r."""
+        return FeatureTap(detector)
 
     @property
     def device(self) -> torch.device:
@@ -335,14 +372,7 @@ class FullyDecoupledPersonSearch(nn.Module):
             in_input.pred_boxes = self._to_input(persons.pred_boxes.tensor, x)
             boxes.append(in_input)
             queries.append(self._to_input(x.get("queries", []), x))
-        outputs = []
-        features = self.reid.embed(reid_map, boxes, queries)
-        for x, persons, feature in zip(batched_inputs, detections, features, strict=True):
-            persons.reid_features = feature[: len(persons)]
-            outputs.append({"instances": persons})
-            if "queries" in x:
-                outputs[-1]["query_features"] = feature[len(persons) :]
-        return outputs
+        return join_features(batched_inputs, detections, self.reid.embed(reid_map, boxes, queries))
 
     def _to_input(self, boxes, x: dict) -> Boxes:
         """(N, 4) boxes in pixels of the original image, scaled to those of the network's input."""
@@ -353,6 +383,19 @@ class FullyDecoupledPersonSearch(nn.Module):
         return scaled
 
 
+def join_features(
+    batched_inputs: list[dict], detections: list[Instances], features: Sequence[torch.Tensor]
+) -> list[dict]:
+    """What inference returns, from each image's (R + Q, D) features, those of queries last."""
+    outputs = []
+    for x, persons, feature in zip(batched_inputs, detections, features, strict=True):
+        persons.reid_features = feature[: len(persons)]
+        outputs.append({"instances": persons})
+        if "queries" in x:
+            outputs[-1]["query_features"] = feature[len(persons) :]
+    return outputs
+
+
 def build_detector(cfg) -> nn.Module:
     """f_d, without heads for what is dropped (masks and keypoints).
 
@@ -360,6 +403,7 @@ def build_detector(cfg) -> nn.Module:
         UserError: if it has several classes, and it is not said which of them persons are.
     """
     cfg = cfg.clone()
+    cfg.defrost()
     cfg.MODEL.MASK_ON = cfg.MODEL.KEYPOINT_ON = False
     detector = META_ARCH_REGISTRY.get(cfg.MODEL.DETECTOR.NAME)(cfg)
     number, person_class = num_classes(detector), cfg.MODEL.DETECTOR.PERSON_CLASS
