@@ -443,8 +443,10 @@ def value_in(content: dict, key: str):
 
 def run_config(checkpoint: str) -> dict:
     """The config of the run that wrote a checkpoint, if it stands beside it; else empty."""
+    if not checkpoint or "://" in checkpoint:
+        return {}
     path = Path(checkpoint).with_name("config.yaml")
-    if not checkpoint or "://" in checkpoint or not path.is_file():
+    if not path.is_file():
         return {}
     with suppress(OSError, yaml.YAMLError):
         content = yaml.safe_load(path.read_text())

@@ -21,16 +21,11 @@ def initialize_reid(model: nn.Module, cfg: CfgNode) -> None:
             others.
 
     Raises:
-        UserError: if nothing is said, it does not fit, or the network has nothing to train.
+        UserError: if nothing is said, or it does not fit.
     """
     if not model.is_two_step:
         initialize_side_net(model.reid.side_net, cfg.MODEL.REID.SIDE_NET.WEIGHTS, model.detector)
         return
-    if not any(p.requires_grad for p in model.reid.network.parameters()):
-        raise UserError(
-            f"MODEL.CROP_REID.NAME is {cfg.MODEL.CROP_REID.NAME!r}, which has nothing to train; "
-            "evaluate it as it is (--eval-only), or name a network of layers"
-        )
     _load_crop_weights(model, cfg)
 
 
