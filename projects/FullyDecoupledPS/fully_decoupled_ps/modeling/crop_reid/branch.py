@@ -88,15 +88,15 @@ class CropReIDBranch(TrainableReID):
             numbers.append(len(different))
             crops.append(cut_out(picture, different, self.size))
         parts = [
-            self._features(part.to(self.pixel_mean.device))
+            self.embed_crops(part.to(self.pixel_mean.device))
             for part in torch.cat(crops).split(self.batch_size)
             if len(part)
         ]
         features = torch.cat([self.pixel_mean.new_zeros(0, self.feature_dim), *parts])
         return tuple(features[row.to(features.device)] for row in rows)
 
-    def _features(self, crops: torch.Tensor) -> torch.Tensor:
-        """(N, 3, h, w) of 0 to 255 -> (N, D) float32, L2-normalised."""
+    def embed_crops(self, crops: torch.Tensor) -> torch.Tensor:
+        """(N, 3, h, w), N > 0, 0 to 255, channels in INPUT.FORMAT -> (N, D) L2-normalised."""
         crops = self._normalized(crops)
         features = self.network(crops).float()
         if self.flip:
