@@ -268,7 +268,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.what == "inference":
         print(inference_table(records), parts_table(records), sep="\n\n")
         if two_step := [r for r in records if "crops ms" in r]:
-            print(two_step_table(two_step), sep="\n\n")
+            print("", two_step_table(two_step), sep="\n")
         return result
     print(training_table(records))
     if args.workers:
