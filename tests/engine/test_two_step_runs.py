@@ -57,6 +57,18 @@ def test_it_starts_from_a_published_file_and_goes_on_from_its_own(run, tmp_path)
     assert torch.equal(weights(run, "reid")[f"reid.network.{name}"], published[name])
 
 
+def test_reduced_precision_and_the_pictures_of_an_evaluation(run):
+    config = CONFIGS / "prw" / "two_step_R50.yaml"
+    amp = ["SOLVER.AMP.ENABLED", True, "TEST.AUTOCAST", "bfloat16"]
+    run.train(config, [*DETECTOR, *amp], iterations=1)
+    run.train(config, [*REID, *amp, "TEST.SEARCH.PICTURES", True], iterations=1)
+    assert {value.dtype for value in weights(run, "reid").values()} == {
+        torch.float32,
+        torch.int64,
+    }
+    assert {"detection", "search", "search_multi_view"} <= run.results("reid").keys()
+
+
 @pytest.mark.parametrize(
     "opts, message",
     [

@@ -277,6 +277,21 @@ def test_losses_are_finite_and_reach_every_parameter(ids, copies):
             assert p.grad is not None and p.grad.isfinite().all(), name
 
 
+def test_a_single_crop_has_no_variance():
+    """A neck's batch norm would refuse it in training; it has a gradient all the same."""
+    model = build(opts=("MODEL.REID.BOX_NOISE.NUM_COPIES", 0)).train()
+    network = model.reid.network
+    neck = torch.nn.BatchNorm1d(8)
+    network.register_forward_hook(lambda module, args, features: neck(features))
+    network.add_module("neck", neck)
+    losses = model([training_input([1])])
+    sum(losses.values()).backward()
+    assert network.layers[0].weight.grad.isfinite().all()
+    assert neck.num_batches_tracked == 0
+    model([training_input([1, 2])])
+    assert neck.num_batches_tracked == 1
+
+
 def test_stage_detection_is_the_detector_alone():
     model = build("detection").train()
     assert model.reid is None
