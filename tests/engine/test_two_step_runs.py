@@ -137,6 +137,21 @@ def test_a_published_pair_is_evaluated_as_it_is(run, tmp_path):
         evaluate(run, "MODEL.WEIGHTS", tmp_path / "crops.pth")
 
 
+def test_a_yaml_of_published_files_is_evaluated_as_a_whole(run, tmp_path):
+    """Without a stage; unless the detector was trained here, whose own stage it is then."""
+    torch.save(TinyCrops().state_dict(), tmp_path / "crops.pth")
+    torch.save({"model": {"detector.weight": torch.ones(1)}}, tmp_path / "detector.pth")
+    yaml = tmp_path / "pair.yaml"
+    yaml.write_text(
+        f"_BASE_: {BASE}\nMODEL:\n  WEIGHTS: {tmp_path / 'detector.pth'}\n"
+        "  DETECTOR: {NAME: NoResNet}\n  CROP_REID: {NAME: TinyCrops, SIZE: [24, 12], "
+        f"WEIGHTS: {tmp_path / 'crops.pth'}}}\n"
+    )
+    assert "search" in run.train(yaml, eval_only=True)
+    run.train(yaml, DETECTOR, iterations=1)
+    assert set(run.train(yaml, eval_only=True)) == {"detection"}
+
+
 def test_a_trained_network_needs_all_of_itself(tmp_path):
     """A checkpoint of another f_r is none of this one's."""
     opts = (*CROPS, "MODEL.META_ARCHITECTURE", "TwoStepPersonSearch")

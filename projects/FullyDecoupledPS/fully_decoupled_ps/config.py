@@ -367,7 +367,7 @@ def apply_stage(
     * ``MODEL.WEIGHTS``, unless ``opts`` name it: in stages ``detection`` and ``joint`` it stays;
       ``reid`` and ``hybrid`` start from the last checkpoint in ``OUTPUT_DIR/detection``; evaluation
       and resuming read the stage's own last one, but a two-step network that was not trained here
-      is evaluated as the config puts it together.
+      is evaluated as the config puts it together; as a whole, if ``opts`` name no stage.
 
     Args:
         cfg: a config with this project's keys; changed in place.
@@ -378,6 +378,8 @@ def apply_stage(
     Raises:
         UserError: for an unknown stage, an unknown key in ``SOLVER.REID``, or no checkpoint.
     """
+    if eval_only and _is_put_together(cfg, opts):
+        cfg.SOLVER.STAGE = "reid"
     stage = cfg.SOLVER.STAGE
     if stage not in STAGES:
         raise UserError(f"SOLVER.STAGE is {stage!r}; allowed are {', '.join(STAGES)}")
@@ -405,6 +407,16 @@ def is_two_step(cfg: CN) -> bool:
     name = cfg.MODEL.META_ARCHITECTURE
     network = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None
     return getattr(network, "is_two_step", False)
+
+
+def _is_put_together(cfg: CN, opts: Sequence[str]) -> bool:
+    """Whether published files, for all that is known, are a whole network."""
+    is_said = not {"SOLVER.STAGE", "MODEL.WEIGHTS"}.isdisjoint(opts[::2])
+    return (
+        is_two_step(cfg)
+        and not is_said
+        and not last_checkpoint(os.path.join(cfg.OUTPUT_DIR, "detection"))
+    )
 
 
 def _choose_weights(cfg: CN, base_dir: str, *, eval_only: bool, resume: bool) -> None:
