@@ -74,7 +74,7 @@ class SmallRun:
         annotations = [*known, *ANNOTATIONS[1::2], *crowds]
         self.path.write_text(json.dumps({"images": IMAGES, "annotations": annotations}))
 
-    def train(self, config_file, opts=(), *, resume=False, iterations=2):
+    def train(self, config_file, opts=(), *, resume=False, eval_only=False, iterations=2):
         """Run ``main`` of train_net.py as the command line would, on tiny images."""
         opts = [
             *TINY,
@@ -83,8 +83,9 @@ class SmallRun:
             *("OUTPUT_DIR", self.output_dir),
             *opts,
         ]
-        command = ["--config-file", str(config_file), *(["--resume"] if resume else [])]
-        train_net.main(default_argument_parser().parse_args([*command, *map(str, opts)]))
+        flags = ["--resume"] * resume + ["--eval-only"] * eval_only
+        command = ["--config-file", str(config_file), *flags]
+        return train_net.main(default_argument_parser().parse_args([*command, *map(str, opts)]))
 
     def scalars(self, stage):
         """The training log's line of a stage's last iteration."""

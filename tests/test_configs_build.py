@@ -5,6 +5,7 @@ import torch
 from detectron2.modeling import build_model
 
 from fully_decoupled_ps.engine.solver import build_optimizer
+from tests.modeling.crop_networks import CROPS
 from tests.testing import CONFIGS, FRUGAL, RESNET18, image, make_config, training_input
 
 LEAVES = sorted(
@@ -15,7 +16,7 @@ LEAVES = sorted(
 SMALL = (
     *FRUGAL,
     *("MODEL.REID.NUM_IDS", 3, "SOLVER.BASE_LR", 0.001),
-    *("MODEL.RETINANET.SCORE_THRESH_TEST", 0.0, "MODEL.FCOS.SCORE_THRESH_TEST", 0.0),
+    *(*CROPS, "MODEL.RETINANET.SCORE_THRESH_TEST", 0.0, "MODEL.FCOS.SCORE_THRESH_TEST", 0.0),
 )
 
 
@@ -80,6 +81,8 @@ def test_a_step_of_training_and_of_inference(name):
 
         x = {"image": image(2), "height": 128, "width": 192, "queries": torch.ones(1, 4) * 9}
         x["queries"][:, 2:] = 90
+        if model.is_two_step:
+            x["original_image"] = image(2, (128, 192))
         (output,) = model.eval()([x])
         instances = output["instances"]
         assert instances.image_size == (128, 192)

@@ -1,4 +1,4 @@
-"""A third party's parts: a detector, a side-net, a loss and a dataset of one file each.
+"""A third party's parts: a detector, a side-net, a network for crops, a loss, a dataset.
 
 They are registered here, outside the package, and train by config alone.
 """
@@ -14,9 +14,11 @@ from detectron2.structures import Boxes, ImageList, Instances
 from torch import nn
 
 from fully_decoupled_ps.modeling import (
+    CROP_REID_REGISTRY,
     REID_LOSS_REGISTRY,
     REID_SIDE_NET_REGISTRY,
     SIDE_FUSION_REGISTRY,
+    CropNetwork,
     SideNet,
 )
 from tests.small_run import SmallRun
@@ -110,12 +112,42 @@ def test_parts_from_outside_train_by_config_alone(stages, tmp_path, restore_logg
         assert all(torch.equal(value, state[name]) for name, value in before.items())
 
 
+@CROP_REID_REGISTRY.register()
+class PlainCrops(CropNetwork):
+    """One convolution, twice as many channels as its variant says."""
+
+    def __init__(self, cfg, variant):
+        super().__init__()
+        self.feature_dim = 2 * int(variant)
+        self.layer = nn.Conv2d(3, self.feature_dim, 3, stride=2)
+
+    def forward(self, crops):
+        return self.layer(crops).mean(dim=(2, 3))
+
+
+def test_a_detector_and_a_network_for_crops_from_outside(tmp_path, restore_loggers):
+    opts = (
+        *("MODEL.META_ARCHITECTURE", "TwoStepPersonSearch", "MODEL.CROP_REID.WEIGHTS", "random"),
+        *("MODEL.CROP_REID.NAME", "PlainCrops:6", "MODEL.CROP_REID.SIZE", (16, 8)),
+    )
+    with SmallRun(tmp_path) as run:
+        run.train(CONFIGS / "Base-FasterRCNN.yaml", [*opts, *OPTS[:6]], iterations=1)
+        stage = ["SOLVER.STAGE", "reid", "MODEL.DETECTOR.NAME", "OneBoxDetector"]
+        run.train(CONFIGS / "Base-FasterRCNN.yaml", [*opts, *stage], iterations=1)
+        assert {"loss_oim", "loss_triplet"} <= run.scalars("reid").keys()
+        assert run.results("reid")["search"].keys() >= {"mAP", "top1"}
+    state = torch.load(run.output_dir / "reid" / "model_final.pth")["model"]
+    assert state["reid.network.layer.weight"].shape == (12, 3, 3, 3)
+    before = torch.load(run.output_dir / "detection" / "model_final.pth")["model"]
+    assert all(torch.equal(value, state[name]) for name, value in before.items())
+
+
 def test_the_readmes_examples_train(tmp_path, restore_loggers, monkeypatch):
     """Its code as it stands, in a folder with the files that it names."""
     monkeypatch.chdir(tmp_path)
     extend = (PROJECT / "README.md").read_text().split("## Extend")[1]
     examples = re.findall(r"```python\n(.*?)```", extend, re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 5
     with SmallRun(tmp_path) as run:
         for split in ("train", "test"):
             (tmp_path / f"{split}.json").write_bytes((tmp_path / "set.json").read_bytes())
@@ -131,5 +163,16 @@ def test_the_readmes_examples_train(tmp_path, restore_loggers, monkeypatch):
         ]
         run.train(CONFIGS / "prw" / "retinanet_R50.yaml", opts, iterations=1)
         assert {"loss_cls", "loss_oim", "loss_mine"} <= run.scalars("joint").keys()
+        opts = [
+            *("MODEL.META_ARCHITECTURE", "TwoStepPersonSearch", "SOLVER.STAGE", "reid"),
+            *("MODEL.CROP_REID.NAME", "MyCrops", "MODEL.CROP_REID.WEIGHTS", "random"),
+            *("MODEL.CROP_REID.SIZE", (32, 16), "MODEL.DETECTOR.NAME", "MyDetector"),
+            *("MODEL.REID.LOSSES", "('OIMLoss', 'MyLoss')"),
+        ]
+        detector = [*opts[:2], *opts[-4:-2], "MODEL.WEIGHTS", ""]
+        run.train(CONFIGS / "prw" / "retinanet_R50.yaml", detector, iterations=1)
+        run.train(CONFIGS / "prw" / "retinanet_R50.yaml", opts, iterations=1)
+        assert {"loss_oim", "loss_mine"} <= run.scalars("reid").keys()
+        assert run.results("reid")["search"].keys() >= {"mAP", "top1"}
     for name in ("my_train", "my_test"):
         DatasetCatalog.remove(name)

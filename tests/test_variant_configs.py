@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from detectron2.modeling import build_model
 
 from tests.testing import CONFIGS, PROJECT, make_config
 
@@ -29,6 +30,7 @@ COUPLED = {
     "coupled_retinanet_R50": "PersonRetinaNet",
     "coupled_fcos_R50": "FCOS",
 }
+TWO_STEP = "two_step_R50"
 DATA = {"prw": (5704, 500), "cuhk_sysu": (11206, 5000)}  # images, rows of the queue
 SCORE_THRESH = {"GeneralizedRCNN": 0.5, "PersonRetinaNet": 0.2, "FCOS": 0.3}
 
@@ -75,7 +77,33 @@ def test_a_config_says_what_its_row_says(data, name):
 
 
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("name", [*DECOUPLED, *COUPLED])
+def test_the_two_step_config(data):
+    cfg = load(data, TWO_STEP, "reid")
+    assert cfg.MODEL.META_ARCHITECTURE == "TwoStepPersonSearch"
+    assert (cfg.MODEL.DETECTOR.NAME, cfg.MODEL.RESNETS.DEPTH) == ("GeneralizedRCNN", 50)
+    crop = cfg.MODEL.CROP_REID
+    assert (crop.NAME, tuple(crop.SIZE), crop.FORMAT) == ("torchvision:resnet50", (256, 128), "RGB")
+    assert crop.WEIGHTS.endswith("resnet50-0676ba61.pth")
+    assert (crop.PIXEL_MEAN, crop.PIXEL_STD) == (
+        (123.675, 116.28, 103.53),
+        (58.395, 57.12, 57.375),
+    )
+    assert cfg.MODEL.REID.BOX_NOISE.NUM_COPIES == copies(data, "GeneralizedRCNN")
+    assert cfg.MODEL.REID.OIM.QUEUE_SIZE == DATA[data][1]
+    assert cfg.DATASETS.TRAIN == (f"{data}_train",)
+
+
+def test_a_two_step_network_has_two_resnets_of_50_layers():
+    """torchvision's has 25,557,032 parameters, of which the classifier has 2,049,000."""
+    model = build_model(load("prw", TWO_STEP, "reid", ["MODEL.DEVICE", "cpu"]))
+    assert sum(p.numel() for p in model.reid.parameters()) == 25_557_032 - 2_049_000
+    alone = build_model(load("prw", "faster_rcnn_R50", "detection", ["MODEL.DEVICE", "cpu"]))
+    numbers = [sum(p.numel() for p in m.detector.parameters()) for m in (model, alone)]
+    assert numbers[0] == numbers[1]
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("name", [*DECOUPLED, *COUPLED, TWO_STEP])
 def test_the_schedule_is_18_epochs_of_its_data(data, name):
     stages = [(stage_of(name), 5, 10)] + ([] if name in COUPLED else [("detection", 8, 12)])
     for stage, batch, drop in stages:

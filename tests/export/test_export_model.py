@@ -13,7 +13,8 @@ from PIL import Image
 import export_model
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
-from fully_decoupled_ps.export import ReIDPath, WholeNetwork, onnx_file, write_checked
+from fully_decoupled_ps.export import CropPath, ReIDPath, WholeNetwork, onnx_file, write_checked
+from tests.modeling.crop_networks import CROPS
 from tests.testing import CONFIGS, FRUGAL, RESNET18, image, make_config, randomize_norms
 
 # Caps that are never reached: the numbers of proposals and of detections differ between images.
@@ -224,6 +225,61 @@ def test_architectures_without_one_of_the_files():
         WholeNetwork(coat)
     with pytest.raises(UserError, match="the detector's own; .*--only whole"):
         ReIDPath(coupled)
+
+
+TWO_STEP = (*CROPS, "MODEL.CROP_REID.FORMAT", "BGR", "MODEL.CROP_REID.FLIP", True)
+
+
+def test_a_two_step_network_is_two_files(picture, tmp_path, monkeypatch):
+    """Used as their JSON says, from a picture that is larger than the detector's input."""
+    monkeypatch.setattr(CropPath, "has_static_control_flow", False)  # tracing is quicker
+    model = network("Base-TwoStep.yaml", (*UNCAPPED, *TWO_STEP))
+    PersonSearchCheckpointer(model, str(tmp_path)).save("trained")
+    arguments = ["--config-file", CONFIGS / "Base-TwoStep.yaml", "--output", tmp_path / "out"]
+    arguments += ["--image", picture, *RESNET18, *SMALL, *UNCAPPED, *TWO_STEP]
+    arguments += ["MODEL.WEIGHTS", tmp_path / "trained.pth"]
+    assert export_model.main([str(x) for x in arguments]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"reid.onnx", "reid.json", "detector.onnx", "detector.json"}
+
+    said = json.loads((tmp_path / "out" / "detector.json").read_text())
+    assert said["part"] == "detector" and "feature_dim" not in said
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / said["file"]))
+    with Image.open(picture) as frame:
+        small = frame.resize((85, 64), Image.BILINEAR)
+        x = np.asarray(small, np.float32).transpose(2, 0, 1).copy()
+        (boxes, scores) = session.run(None, {"image": x})
+        said = json.loads((tmp_path / "out" / "reid.json").read_text())
+        assert said["part"] == "network for crops" and said["feature_dim"] == 8
+        rule = said["crops"]["cutting"]
+        assert (rule["height"], rule["width"]) == (24, 12)
+        boxes = boxes * np.array([128 / 85, 96 / 64, 128 / 85, 96 / 64], np.float32)
+        boxes = boxes[(np.round(boxes[:, 2:]) > np.round(boxes[:, :2])).all(axis=1)]
+        crops = [
+            frame.crop(tuple(np.round(box).astype(int))).resize((12, 24), Image.BILINEAR)
+            for box in boxes
+        ]
+        original = np.asarray(frame).copy()
+    assert len(crops) > 1
+    crops = np.stack([np.asarray(c, np.float32).transpose(2, 0, 1) for c in crops])
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / said["file"]))
+    (features,) = session.run(None, {"crops": crops})
+    inputs = {"image": torch.from_numpy(x), "height": 96, "width": 128, "queries": boxes}
+    inputs["original_image"] = torch.from_numpy(original).permute(2, 0, 1)
+    (output,) = model([inputs])
+    np.testing.assert_allclose(output["instances"].scores, scores, atol=1e-5)
+    np.testing.assert_allclose(output["query_features"], features, atol=5e-3)
+
+
+def test_what_a_two_step_network_has_not():
+    model = network("Base-TwoStep.yaml", TWO_STEP)
+    assert export_model.parts_of(model) == ["reid", "detector"]
+    with pytest.raises(UserError, match="as one file: .*--only reid, --only detector"):
+        export_model.graph_of(model, "whole")
+    with pytest.raises(
+        UserError, match="no detector and network for crops apart; export its re-id"
+    ):
+        export_model.graph_of(network("prw/faster_rcnn_R50.yaml"), "detector")
 
 
 def test_a_missing_package_is_named(command, monkeypatch, capsys):

@@ -10,6 +10,7 @@ import torch
 import yaml
 from detectron2.config import CfgNode as CN
 from detectron2.config import get_cfg
+from detectron2.modeling import META_ARCH_REGISTRY
 
 from .errors import UserError
 from .zoo import ZOO, is_in_zoo, merge_zoo_config
@@ -364,7 +365,8 @@ def apply_stage(
     * ``OUTPUT_DIR`` becomes ``OUTPUT_DIR/<stage>``.
     * ``MODEL.WEIGHTS``, unless ``opts`` name it: in stages ``detection`` and ``joint`` it stays;
       ``reid`` and ``hybrid`` start from the last checkpoint in ``OUTPUT_DIR/detection``; evaluation
-      and resuming read the stage's own last one.
+      and resuming read the stage's own last one, but a two-step network that was not trained here
+      is evaluated as the config puts it together; as a whole, if ``opts`` name no stage.
 
     Args:
         cfg: a config with this project's keys; changed in place.
@@ -375,6 +377,8 @@ def apply_stage(
     Raises:
         UserError: for an unknown stage, an unknown key in ``SOLVER.REID``, or no checkpoint.
     """
+    if eval_only and _is_put_together(cfg, opts):
+        cfg.SOLVER.STAGE = "reid"
     stage = cfg.SOLVER.STAGE
     if stage not in STAGES:
         raise UserError(f"SOLVER.STAGE is {stage!r}; allowed are {', '.join(STAGES)}")
@@ -397,10 +401,29 @@ def apply_stage(
         set_number_of_classes(cfg, 1)
 
 
+def is_two_step(cfg: CN) -> bool:
+    """Whether f_r is a network for crops, so that a detector and a re-id network can be joined."""
+    name = cfg.MODEL.META_ARCHITECTURE
+    network = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None
+    return getattr(network, "is_two_step", False)
+
+
+def _is_put_together(cfg: CN, opts: Sequence[str]) -> bool:
+    """Whether published files, for all that is known, are a whole network."""
+    is_said = not {"SOLVER.STAGE", "MODEL.WEIGHTS"}.isdisjoint(opts[::2])
+    return (
+        is_two_step(cfg)
+        and not is_said
+        and not last_checkpoint(os.path.join(cfg.OUTPUT_DIR, "detection"))
+    )
+
+
 def _choose_weights(cfg: CN, base_dir: str, *, eval_only: bool, resume: bool) -> None:
     stage = cfg.SOLVER.STAGE
     if resume and (own := last_checkpoint(cfg.OUTPUT_DIR)):
         cfg.MODEL.WEIGHTS = own
+    elif eval_only and is_two_step(cfg) and not last_checkpoint(cfg.OUTPUT_DIR):
+        pass  # put together from published files
     elif eval_only:
         cfg.MODEL.WEIGHTS = _last_checkpoint(cfg.OUTPUT_DIR, f"--eval-only of stage {stage}")
     elif stage in ("reid", "hybrid"):

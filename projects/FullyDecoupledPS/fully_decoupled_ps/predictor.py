@@ -20,10 +20,11 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from . import ready
-from .checkpoint import PersonSearchCheckpointer, earlier_name
+from .checkpoint import earlier_name, load_parts
 from .checkpoint.trained_with import check_trained_with
 from .config import last_checkpoint, load_config
 from .data import videos
+from .data.dataset_mapper import as_tensor, needs_original
 from .data.images import (
     PICTURE_ENDINGS,
     ImageError,
@@ -46,6 +47,7 @@ __all__ = [
     "Predictor",
     "load_image",
     "load_network",
+    "load_parts",
     "read_image",
     "read_size",
     "replace_file",
@@ -59,6 +61,11 @@ FINGERPRINT_KEYS = (
     *("MODEL.BACKBONE.NAME", "MODEL.DETECTOR.NAME", "MODEL.COUPLED", "MODEL.COAT"),
     *("MODEL.REID.SIDE_NET.NAME", "MODEL.REID.FUSION.NAME", "MODEL.REID.POOLING"),
     *("MODEL.REID.POOLER_RESOLUTION", "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO"),
+)
+# Those of a two-step network, whose features depend on these as well.
+CROP_FINGERPRINT_KEYS = tuple(
+    f"MODEL.CROP_REID.{key}"
+    for key in ("NAME", "SIZE", "PIXEL_MEAN", "PIXEL_STD", "FORMAT", "FLIP")
 )
 
 
@@ -74,24 +81,34 @@ class PersonDetections(NamedTuple):
 class InputMapper:
     """From a picture to the network's input, as in testing. Worker processes get a copy."""
 
-    def __init__(self, image_format: str, min_size: int, max_size: int):
+    def __init__(
+        self, image_format: str, min_size: int, max_size: int, keep_original: bool = False
+    ):
         """
         Args:
             image_format: "RGB" or "BGR", what the network was trained on.
             min_size, max_size: the picture's shorter side becomes ``min_size``, but the longer one
                 no more than ``max_size``.
+            keep_original: whether the network looks at the picture before it is resized as well.
         """
         self.image_format = image_format
+        self.keep_original = keep_original
         self.resize = T.ResizeShortestEdge([min_size, min_size], max_size)
 
     def __call__(self, image: np.ndarray) -> dict:
-        """(H, W, 3) RGB uint8 -> the network's dict of ``image``, ``height`` and ``width``."""
+        """(H, W, 3) RGB uint8 -> the network's dict of ``image``, ``height`` and ``width``.
+
+        And of ``original_image``, the picture itself, for a network that looks at it.
+        """
         height, width = image.shape[:2]
         if self.image_format == "BGR":
             image = image[:, :, ::-1]
         resized = self.resize.get_transform(image).apply_image(image)
         tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
-        return {"image": tensor, "height": height, "width": width}
+        inputs = {"image": tensor, "height": height, "width": width}
+        if self.keep_original:
+            inputs["original_image"] = as_tensor(image)
+        return inputs
 
 
 class Predictor:
@@ -111,7 +128,10 @@ class Predictor:
         self.location = location
         self.weights = weights
         self.mapper = InputMapper(
-            cfg.INPUT.FORMAT, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+            cfg.INPUT.FORMAT,
+            cfg.INPUT.MIN_SIZE_TEST,
+            cfg.INPUT.MAX_SIZE_TEST,
+            needs_original(cfg),
         )
         self.score_thresh = cfg.TEST.SEARCH.SCORE_THRESH
         self.fingerprint = fingerprint(cfg, model)
@@ -161,7 +181,7 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
     for name, value in sorted(state.items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    for key in FINGERPRINT_KEYS:
+    for key in FINGERPRINT_KEYS + CROP_FINGERPRINT_KEYS * needs_original(cfg):
         value = cfg
         for part in key.split("."):
             value = value[part]
@@ -218,21 +238,6 @@ def load_network(
     return Predictor(cfg, model, location, os.path.abspath(weights) if weights else "")
 
 
-def load_parts(model: nn.Module, cfg: CfgNode) -> None:
-    """Load a trained network, or a two-step network's parts, each from its own published file.
-
-    Raises:
-        UserError: if one of them can't be read, or does not fit.
-    """
-    if not getattr(model, "is_two_step", False):
-        PersonSearchCheckpointer(model).load_trained(cfg.MODEL.WEIGHTS)
-        return
-    from .checkpoint.crop_weights import load_crop_weights
-
-    PersonSearchCheckpointer(model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
-    load_crop_weights(model.reid.network, cfg.MODEL.CROP_REID.WEIGHTS)
-
-
 def _find_run(path: Path, weights: str) -> tuple[Path, Path]:
     """The config file and the checkpoint."""
     if not path.exists():
@@ -243,7 +248,10 @@ def _find_run(path: Path, weights: str) -> tuple[Path, Path]:
         )
     if path.is_file() and path.suffix in (".yaml", ".yml"):
         if not weights:
-            raise UserError(f"--model {path} is a config; name its checkpoint with --weights FILE")
+            raise UserError(
+                f"--model {path} is a config; name its checkpoint with --weights FILE, or, of a "
+                "two-step network, MODEL.WEIGHTS and MODEL.CROP_REID.WEIGHTS in it"
+            )
         return path, Path(weights)
     folder, checkpoint = (path, None) if path.is_dir() else (path.parent, path)
     config_file = folder / "config.yaml"

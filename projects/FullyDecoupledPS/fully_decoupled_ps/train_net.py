@@ -8,7 +8,7 @@ from detectron2.engine import default_argument_parser, default_setup
 from detectron2.evaluation import verify_results
 from detectron2.utils import comm
 
-from .checkpoint import PersonSearchCheckpointer
+from .checkpoint import load_parts
 from .config import apply_stage, find_config, load_config
 from .engine.check_config import check_config
 from .engine.launch import launch
@@ -44,7 +44,7 @@ def main(args):
     cfg = setup(args)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        PersonSearchCheckpointer(model, cfg.OUTPUT_DIR).load_trained(cfg.MODEL.WEIGHTS)
+        load_parts(model, cfg)
         results = Trainer.test(cfg, model)
         if comm.is_main_process():
             verify_results(cfg, results)

@@ -4,8 +4,10 @@
     python export_model.py --config-file F --output DIR [KEY VALUE ...]
 
 DIR gets reid.onnx (images and boxes in, features out) and person_search.onnx (an image in; boxes,
-scores and features out), each with a JSON that says how to use it. SOLVER.STAGE reid is implied
-where the config trains in stages; the weights are that stage's last checkpoint, or MODEL.WEIGHTS.
+scores and features out); of a two-step network reid.onnx (crops in, features out) and detector.onnx
+(an image in, boxes and scores out); each with a JSON that says how to use it. SOLVER.STAGE reid is
+implied where the config trains in stages; the weights are that stage's last checkpoint, or
+MODEL.WEIGHTS.
 
 Each file is run at other sizes than it was exported with, on the pictures of --image or on the
 first frames of DATASETS.TEST; if a feature is not PyTorch's to 1e-4, the file is removed.
@@ -21,11 +23,13 @@ from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
 
 from fully_decoupled_ps import apply_stage, load_config
-from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
+from fully_decoupled_ps.checkpoint import load_parts
 from fully_decoupled_ps.data import PersonSearchMapper, get_protocols
 from fully_decoupled_ps.engine.check_config import check_parts
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.export import (
+    CropPath,
+    DetectorPath,
     ReIDPath,
     WholeNetwork,
     describe,
@@ -36,7 +40,11 @@ from fully_decoupled_ps.modeling import CoatPersonSearch, CoupledPersonSearch
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
 
-PARTS = {"reid": (ReIDPath, "reid.onnx"), "whole": (WholeNetwork, "person_search.onnx")}
+PARTS = {
+    "reid": (ReIDPath, "reid.onnx"),
+    "whole": (WholeNetwork, "person_search.onnx"),
+    "detector": (DetectorPath, "detector.onnx"),
+}
 NUM_FRAMES = 2  # of the test set, for the check
 
 logger = logging.getLogger("export_model")
@@ -84,9 +92,21 @@ def read_pictures(cfg, files: list[str] | None) -> list[torch.Tensor]:
 
 def parts_of(model) -> list[str]:
     """What can be exported of a network; the classes of the others say why not."""
+    if model.is_two_step:
+        return ["reid", "detector"]
     if isinstance(model, CoupledPersonSearch):
         return ["whole"]
-    return ["reid"] if isinstance(model, CoatPersonSearch) else list(PARTS)
+    return ["reid"] if isinstance(model, CoatPersonSearch) else ["reid", "whole"]
+
+
+def graph_of(model, part: str):
+    """
+    Raises:
+        UserError: if the architecture has no such part.
+    """
+    if part == "reid" and model.is_two_step:
+        return CropPath(model)
+    return PARTS[part][0](model)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -98,9 +118,9 @@ def export(args: argparse.Namespace) -> None:
         raise UserError(f"--output {args.output}: {error}") from error
     pictures = read_pictures(cfg, args.image)
     model = build_model(cfg).eval()
-    PersonSearchCheckpointer(model).load_trained(cfg.MODEL.WEIGHTS)
+    load_parts(model, cfg)
     parts = [args.only] if args.only else parts_of(model)
-    graphs = {part: PARTS[part][0](model) for part in parts}
+    graphs = {part: graph_of(model, part) for part in parts}
     for part, graph in graphs.items():
         path = args.output / PARTS[part][1]
         exported = write_checked(graph, model, pictures, path)

@@ -15,11 +15,13 @@ from benchmark.networks import (
     build_for_inference,
     count_multiply_adds,
     count_parameters,
+    inference_inputs,
     parts_of,
     person_boxes,
     training_batch,
     training_step,
 )
+from tests.modeling.crop_networks import CROPS
 from tests.testing import CONFIGS, TINY
 
 COAT = ("MODEL.COAT.DIM", 32, "MODEL.COAT.NUM_HEADS", 2)
@@ -104,6 +106,33 @@ def test_the_command(what, tmp_path, capsys):
         steps += ["reid, n = 9", "reid, n = 9, all again", "joint"]
         assert [r["step"] for r in records] == steps and records[0]["ratio"] == 1
         assert all(step in printed for step in steps)
+
+
+def test_a_two_step_network_is_measured_beside_its_parts(tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    arguments = ["inference", "--config-files", str(CONFIGS / "Base-TwoStep.yaml")]
+    arguments += ["--size", "64", "96", "--frame", "128", "192", "--batch-sizes", "2"]
+    arguments += ["--rounds", "2", "--no-memory", "--detections", "4", "--output", str(path)]
+    assert benchmark.main([*arguments, "--opts", *map(str, (*TINY, *CROPS))]) == 0
+    (record,) = json.loads(path.read_text())["records"]
+    assert record["crops ms"] > 0 and record["ratio to parts"] > 0
+    rounds = record["rounds"]
+    assert {name: len(seconds) for name, seconds in rounds.items()} == {
+        "detector": 2,
+        "whole": 2,
+        "crops": 2,
+    }
+    assert record["parts ms"]["re-id: crop network"] > 0
+    assert "to both together" in capsys.readouterr().out
+
+
+def test_people_are_found_in_the_picture_itself():
+    cfg = benchmark_config(str(CONFIGS / "Base-TwoStep.yaml"), "reid", [*TINY, *CROPS])
+    model = build_for_inference(cfg, detections=7)
+    inputs = inference_inputs(model, 2, (64, 96), (128, 192))
+    for output in model(inputs):
+        boxes = output["instances"].pred_boxes.tensor
+        assert torch.allclose(boxes, person_boxes(7, (128, 192)))
 
 
 @pytest.mark.parametrize(("option", "values"), [("--rounds", "0"), ("--size", "31 900")])

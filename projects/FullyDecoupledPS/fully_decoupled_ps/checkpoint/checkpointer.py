@@ -80,15 +80,23 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         Raises:
             UserError: if any part of it is not in the file.
         """
-        if not path:
-            raise UserError("MODEL.WEIGHTS is empty; name the checkpoint of a trained network")
-        self._must_be_trained = True
-        self.load(path, checkpointables=[])
+        self.load_detector(path)
         if self.model.reid is not None and not self.has_loaded_reid:
             raise UserError(
                 f"checkpoint {path} holds a detector only; train stage reid first, "
                 "or evaluate the detector with SOLVER.STAGE detection"
             )
+
+    def load_detector(self, path: str) -> None:
+        """Load a whole detector, to use it as it is, and f_r if the file holds one, whole as well.
+
+        Raises:
+            UserError: if any part of it is not in the file.
+        """
+        if not path:
+            raise UserError("MODEL.WEIGHTS is empty; name the checkpoint of a trained network")
+        self._must_be_trained = True
+        self.load(path, checkpointables=[])
 
     def remove_partial_files(self) -> None:
         """Remove what a killed run left of a checkpoint that it was writing."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from ..config import load_config, run_config, value_in
+from ..config import is_two_step, load_config, run_config, value_in
 from ..errors import UserError
 from ..zoo import ZOO, is_in_zoo
 
@@ -38,7 +38,7 @@ def check_trained_with(cfg: CfgNode) -> None:
             have been trained with another value of :data:`KEYS`; names both.
     """
     _compare(cfg, "MODEL.WEIGHTS", cfg.MODEL.WEIGHTS, KEYS)
-    if cfg.SOLVER.STAGE != "detection":
+    if cfg.SOLVER.STAGE != "detection" and not is_two_step(cfg):
         # what it is given comes from the detector's first layers
         side_net = cfg.MODEL.REID.SIDE_NET.WEIGHTS
         _compare(cfg, "MODEL.REID.SIDE_NET.WEIGHTS", side_net, (STRIDE,))

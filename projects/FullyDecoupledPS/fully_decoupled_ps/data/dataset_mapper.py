@@ -32,6 +32,9 @@ class PersonSearchMapper(DatasetMapper):
     * inference: `queries`, float32 (Q, 4), the frame's query boxes as x0, y0, x1, y1 in the
       coordinates of the original image, for frames that hold queries. With `query_all_boxes`
       the frame's ground-truth boxes follow them.
+    * `original_image`, at inference and with `keep_original`: uint8 (3, H, W), the picture before
+      it is resized, its channels in the same order as `image`'s. In training `image` itself is not
+      resized then.
     * `image_note`, where :func:`.images.load_image`, by which images are read, has one.
 
     Segmentations and precomputed proposals, which Detectron2's reads as well, are not.
@@ -51,29 +54,41 @@ class PersonSearchMapper(DatasetMapper):
         *,
         query_all_boxes: bool = False,
         unreadable_images: str = STOP,
+        keep_original: bool = False,
         **kwargs,
     ):
         """
         Args:
             query_all_boxes: at inference, ask for the features of the ground-truth boxes as well.
             unreadable_images: "stop" or "skip".
+            keep_original: whether the network looks at pictures at their original resolution.
             kwargs: as in Detectron2's `DatasetMapper`.
         """
         super().__init__(is_train, **kwargs)
         self.query_all_boxes = query_all_boxes
         self.unreadable_images = unreadable_images
+        self.keep_original = keep_original
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
         arguments = super().from_config(cfg, is_train)
-        return {**arguments, "unreadable_images": cfg.INPUT.UNREADABLE_IMAGES}
+        keep_original = needs_original(cfg)
+        if keep_original and is_train:
+            arguments["augmentations"] = [
+                a for a in arguments["augmentations"] if not isinstance(a, T.ResizeShortestEdge)
+            ]
+        return {
+            **arguments,
+            "unreadable_images": cfg.INPUT.UNREADABLE_IMAGES,
+            "keep_original": keep_original,
+        }
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any] | None:
         try:
             image, note = load_image(dataset_dict["file_name"])
         except ImageError as e:
             if self.unreadable_images == SKIP:
-                return None if self.is_train else _blank(dataset_dict)
+                return None if self.is_train else self._blank(dataset_dict)
             raise _unusable(dataset_dict, e.reason, e.mend) from e
         mapped = copy.deepcopy(dataset_dict)
         try:
@@ -84,10 +99,15 @@ class PersonSearchMapper(DatasetMapper):
             mapped["image_note"] = note
         if self.image_format != "RGB":
             image = utils.convert_PIL_to_numpy(Image.fromarray(image), self.image_format)
+        if self.keep_original and not self.is_train:
+            mapped["original_image"] = as_tensor(image)
         augmented = T.AugInput(image)
         transforms = self.augmentations(augmented)
         image = augmented.image
-        mapped["image"] = torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        if self.keep_original and self.is_train:
+            mapped["image"] = as_tensor(image)
+        else:
+            mapped["image"] = torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
         queries = self._queries(mapped)
         if not self.is_train:
             mapped.pop("annotations", None)
@@ -96,6 +116,12 @@ class PersonSearchMapper(DatasetMapper):
         elif "annotations" in mapped:
             self._transform_annotations(mapped, transforms, image.shape[:2])
         return mapped
+
+    def _blank(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        kept = {k: v for k, v in dataset_dict.items() if k not in ("annotations", "queries")}
+        image = torch.zeros((3, *BLANK_SIZE), dtype=torch.uint8)
+        original = {"original_image": image} if self.keep_original else {}
+        return {**kept, "image": image, **original, "unreadable": True}
 
     def _queries(self, mapped: dict[str, Any]) -> list[list[float]] | None:
         """Takes the query boxes out; None if there are none."""
@@ -130,7 +156,14 @@ def _unusable(dataset_dict: dict[str, Any], reason: str, mend: str) -> UserError
     )
 
 
-def _blank(dataset_dict: dict[str, Any]) -> dict[str, Any]:
-    kept = {k: v for k, v in dataset_dict.items() if k not in ("annotations", "queries")}
-    image = torch.zeros((3, *BLANK_SIZE), dtype=torch.uint8)
-    return {**kept, "image": image, "unreadable": True}
+def needs_original(cfg: CfgNode) -> bool:
+    """Whether a config's network looks at pictures at their original resolution."""
+    # here, because it needs Detectron2's models, which may be what imports this package
+    from ..config import is_two_step
+
+    return is_two_step(cfg) and cfg.SOLVER.STAGE != "detection"
+
+
+def as_tensor(image: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) -> (3, H, W), a copy whose colours stay side by side: quicker to cut from."""
+    return torch.from_numpy(np.array(image, order="C")).permute(2, 0, 1)

@@ -4,7 +4,7 @@ import logging
 import os
 
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
@@ -15,6 +15,7 @@ from detectron2.modeling import (
 from detectron2.utils import comm
 
 from ..checkpoint.trained_with import check_trained_with
+from ..config import add_fully_decoupled_ps_config, is_two_step, value_in
 from ..data import (
     SAMPLERS,
     UNREADABLE_IMAGES,
@@ -24,11 +25,20 @@ from ..data import (
 )
 from ..data.dataset_mapper import SKIP, STOP
 from ..errors import UserError
-from ..modeling import REID_LOSS_REGISTRY, REID_SIDE_NET_REGISTRY, SIDE_FUSION_REGISTRY
+from ..modeling import (
+    CROP_REID_REGISTRY,
+    REID_LOSS_REGISTRY,
+    REID_SIDE_NET_REGISTRY,
+    SIDE_FUSION_REGISTRY,
+)
 from ..modeling.precision import precision_from_config
 from ..zoo import DETECTORS
 
 logger = logging.getLogger(__name__)
+
+# Keys of MODEL.REID that have no effect on a network for crops.
+NOT_OF_CROPS = ("POOLER_RESOLUTION", "POOLING", "FUSION.NAME")
+NOT_OF_CROPS += tuple(f"SIDE_NET.{key}" for key in ("NAME", "DEPTH", "NORM", "CHECKPOINTING"))
 
 
 def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
@@ -49,6 +59,8 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
     check_parts(cfg)
     check_test_numbers(cfg)
     check_trained_with(cfg)
+    if is_two_step(cfg):
+        _tell_unused(cfg)
     precision_from_config(cfg)  # refuses a type that the device has not
     if cfg.TEST.IMS_PER_BATCH < 1:
         raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; it must be 1 or more")
@@ -138,6 +150,49 @@ def check_parts(cfg: CfgNode) -> None:
             if name not in registry:
                 registered = ", ".join(known for known, _ in registry)
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
+    if is_two_step(cfg):
+        _check_crops(cfg)
+
+
+def _check_crops(cfg: CfgNode) -> None:
+    stage, crop = cfg.SOLVER.STAGE, cfg.MODEL.CROP_REID
+    if stage not in ("detection", "reid"):
+        raise UserError(
+            f"SOLVER.STAGE is {stage!r}; {cfg.MODEL.META_ARCHITECTURE} has detection and reid: its "
+            "two networks share nothing that could be trained together"
+        )
+    if crop.NAME.partition(":")[0] not in CROP_REID_REGISTRY:
+        registered = ", ".join(sorted(known for known, _ in CROP_REID_REGISTRY))
+        raise UserError(
+            f"MODEL.CROP_REID.NAME: {crop.NAME!r} is not registered; registered are {registered}"
+        )
+    for key, value in (
+        ("INPUT.FORMAT", cfg.INPUT.FORMAT),
+        ("MODEL.CROP_REID.FORMAT", crop.FORMAT),
+    ):
+        _check_choice(key, value, ("RGB", "BGR"))
+    for key, number, least in (("SIZE", 2, 1), ("PIXEL_MEAN", 3, 0), ("PIXEL_STD", 3, 1e-6)):
+        values = crop[key]
+        if len(values) != number or not all(value >= least for value in values):
+            raise UserError(
+                f"MODEL.CROP_REID.{key} is {list(values)}; it must be {number} numbers, each "
+                f"{least} or more"
+            )
+    if crop.BATCH < 1:
+        raise UserError(f"MODEL.CROP_REID.BATCH is {crop.BATCH}; it must be 1 or more")
+
+
+def _tell_unused(cfg: CfgNode) -> None:
+    """Name what a config says of f_r that a network for crops does not read."""
+    default = get_cfg()
+    add_fully_decoupled_ps_config(default)
+    keys = [f"MODEL.REID.{key}" for key in NOT_OF_CROPS]
+    unused = [key for key in keys if value_in(cfg, key) != value_in(default, key)]
+    if unused:
+        logger.warning(
+            "%s has no effect in %s: its f_r is MODEL.CROP_REID.NAME, %s",
+            *(", ".join(unused), cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.CROP_REID.NAME),
+        )
 
 
 def check_test_numbers(cfg: CfgNode) -> None:
@@ -177,6 +232,11 @@ def _check_registered(names, key: str) -> None:
 
 def _check_weights(cfg: CfgNode) -> None:
     stage, freeze_at = cfg.SOLVER.STAGE, cfg.MODEL.BACKBONE.FREEZE_AT
+    if stage == "reid" and is_two_step(cfg) and not cfg.MODEL.CROP_REID.WEIGHTS:
+        raise UserError(
+            "MODEL.CROP_REID.WEIGHTS is empty; name a published file that training starts from, "
+            'or say "random"'
+        )
     if cfg.MODEL.WEIGHTS:
         return
     if stage in ("reid", "hybrid"):

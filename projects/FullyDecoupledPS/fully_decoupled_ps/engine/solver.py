@@ -26,11 +26,17 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> Optimizer:
         both.
 
     Raises:
-        UserError: if ``SOLVER.OPTIMIZER`` is unknown.
+        UserError: if ``SOLVER.OPTIMIZER`` is unknown, or there is nothing to train.
     """
     if cfg.SOLVER.OPTIMIZER not in OPTIMIZERS:
         raise UserError(
             f"SOLVER.OPTIMIZER is {cfg.SOLVER.OPTIMIZER!r}; allowed are {', '.join(OPTIMIZERS)}"
+        )
+    if not any(p.requires_grad for p in model.parameters()):
+        raise UserError(
+            f"stage {cfg.SOLVER.STAGE} has nothing to train: MODEL.CROP_REID.NAME is "
+            f"{cfg.MODEL.CROP_REID.NAME!r}, a file that is run as it is; evaluate it "
+            "(--eval-only), or name a network of layers"
         )
     build, reid = OPTIMIZERS[cfg.SOLVER.OPTIMIZER], getattr(model, "reid", None)
     if cfg.SOLVER.STAGE != "hybrid":

@@ -8,7 +8,7 @@ import torch
 from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase
 from detectron2.utils import comm
 
-from ..checkpoint import PersonSearchCheckpointer, initialize_side_net
+from ..checkpoint import PersonSearchCheckpointer, initialize_reid
 from ..data import PersonSearchMapper, TrainLoader, build_person_search_test_loader
 from ..evaluation import PersonSearchEvaluator
 from ..modeling import BoxNoise, check_regions_are_known
@@ -70,8 +70,7 @@ class Trainer(DefaultTrainer):
             warn_of_other_data(self.checkpointer.training_data, self.train_loader.fingerprint)
         model = self.checkpointer.model
         if model.reid is not None and starts_from_detector:
-            weights = self.cfg.MODEL.REID.SIDE_NET.WEIGHTS
-            initialize_side_net(model.reid, weights, model.detector)
+            initialize_reid(model, self.cfg)
 
     def state_dict(self):
         return {

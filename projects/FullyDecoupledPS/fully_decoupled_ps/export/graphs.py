@@ -9,8 +9,15 @@ from detectron2.export.torchscript_patch import patch_builtin_len
 from torch import nn
 
 from ..errors import UserError
-from ..modeling import CoatPersonSearch, CoatReIDBranch, FullyDecoupledPersonSearch
+from ..modeling import (
+    CoatPersonSearch,
+    CoatReIDBranch,
+    FullyDecoupledPersonSearch,
+    TwoStepPersonSearch,
+)
+from ..modeling.crop_reid.cutting import cut_out, pixel_boxes
 from ..modeling.feature_tap import FeatureTap
+from ..modeling.meta_arch import num_classes
 
 
 class ReIDPath(nn.Module):
@@ -35,6 +42,11 @@ class ReIDPath(nn.Module):
         """
         super().__init__()
         _check_has_reid(model)
+        if model.is_two_step:
+            raise UserError(
+                f"{type(model).__name__} has no path from images to features beside its detector; "
+                "export its network for crops (CropPath)"
+            )
         if not isinstance(model.feature_tap, FeatureTap):
             raise UserError(
                 f"{type(model).__name__} has no re-id path beside its detector: its features are "
@@ -102,6 +114,12 @@ class WholeNetwork(nn.Module):
                 "CoatPersonSearch can't be exported as a whole: between its cascade's stages "
                 "PyTorch's exporter fixes the number of boxes; export its re-id path (--only reid)"
             )
+        if model.is_two_step:
+            raise UserError(
+                f"{type(model).__name__} can't be exported as one file: ONNX has no operator that "
+                "cuts persons out as it does; export its two networks (--only reid, --only "
+                "detector), the JSON beside them says how to cut"
+            )
         self.detector = model.detector
         self.reid = model.reid
         self.feature_tap = model.feature_tap
@@ -127,6 +145,79 @@ class WholeNetwork(nn.Module):
         return (image,)
 
 
+class DetectorPath(nn.Module):
+    """The detector of a two-step network: from one image to boxes and scores."""
+
+    has_static_control_flow = False
+
+    input_names = ("image",)
+    output_names = ("boxes", "scores")
+    dynamic_axes = {name: WholeNetwork.dynamic_axes[name] for name in (*input_names, *output_names)}
+
+    def __init__(self, model: TwoStepPersonSearch):
+        """
+        Raises:
+            UserError: if the network has another part that exports it.
+        """
+        super().__init__()
+        _check_is_two_step(model)
+        self.detector = model.detector
+        self.person_class = model.person_class if num_classes(model.detector) != 1 else -1
+        self.eval()
+
+    def forward(self, image):
+        """(3, H, W), 0 to 255 -> (R, 4) boxes in pixels of the image, and (R,) scores."""
+        found = self.detector([{"image": image}])[0]["instances"]
+        boxes, scores = found.pred_boxes.tensor, found.scores
+        if self.person_class >= 0:
+            rows = (found.pred_classes == self.person_class).nonzero()[:, 0]
+            boxes, scores = boxes[rows], scores[rows]
+        return boxes, scores
+
+    @staticmethod
+    def example(image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (image,)
+
+
+class CropPath(nn.Module):
+    """The re-id network of a two-step network: from crops to features."""
+
+    has_static_control_flow = True
+
+    input_names = ("crops",)
+    output_names = ("features",)
+    dynamic_axes = {"crops": {0: "num_crops"}, "features": {0: "num_crops"}}
+
+    def __init__(self, model: TwoStepPersonSearch):
+        """
+        Raises:
+            UserError: if it has none, or it is an ONNX file already.
+        """
+        super().__init__()
+        _check_has_reid(model)
+        _check_is_two_step(model)
+        if not list(model.reid.network.parameters()):
+            raise UserError(
+                "the network for crops has no layers to export: use the file of "
+                "MODEL.CROP_REID.WEIGHTS itself, and --only detector for the detector"
+            )
+        self.reid = model.reid
+        self.eval()
+
+    def forward(self, crops):
+        """(N, 3, h, w), 0 to 255, N > 0 -> (N, D) L2-normalised features."""
+        return self.reid.embed_crops(crops)
+
+    def cut(self, image: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """(N, 3, h, w) crops of an image at its original resolution, as the network cuts them."""
+        return cut_out(image, pixel_boxes(boxes, *image.shape[1:]), self.reid.size)
+
+    def example(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        height, width = image.shape[-2:]
+        whole = torch.tensor([[0, 0, width, height], [0, 0, width // 2, height]])
+        return (self.cut(image, whole),)
+
+
 @contextmanager
 def traceable():
     """Within the context, numbers of boxes stay symbolic, and attention is plain operators.
@@ -146,6 +237,14 @@ def traceable():
 def _check_has_reid(model) -> None:
     if getattr(model, "reid", None) is None:
         raise UserError("SOLVER.STAGE detection has no re-id side-net; export stage reid")
+
+
+def _check_is_two_step(model) -> None:
+    if not model.is_two_step:
+        raise UserError(
+            f"{type(model).__name__} has no detector and network for crops apart; export its re-id "
+            "path (--only reid) or the whole network (--only whole)"
+        )
 
 
 def _embed(reid: nn.Module, maps, rois: torch.Tensor) -> torch.Tensor:

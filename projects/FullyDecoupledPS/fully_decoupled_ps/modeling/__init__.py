@@ -4,6 +4,8 @@ from .box_noise import BoxNoise
 from .coat import CoatPersonSearch, CoatReIDBranch
 from .coat_cascade import CoatROIHeads
 from .coupled import CoupledPersonSearch
+from .crop_reid import CROP_REID_REGISTRY, CropNetwork, build_crop_network
+from .crop_reid.branch import CropReIDBranch
 from .fcos import FCOS, build_fcos_resnet_fpn_backbone
 from .identity_memory import IdentityMemory
 from .ignore_regions import (
@@ -24,8 +26,10 @@ from .reid_head import ReIDHead
 from .reid_side_net import REID_SIDE_NET_REGISTRY, ResNetSideNet, SideNet, build_reid_side_net
 from .res5_head import PersonRes5ROIHeads
 from .side_fusion import SIDE_FUSION_REGISTRY, AlphaBlendFusion, ConvFusion, NoFusion
+from .two_step import TwoStepPersonSearch
 
 __all__ = [
+    "CROP_REID_REGISTRY",
     "REID_LOSS_REGISTRY",
     "REID_SIDE_NET_REGISTRY",
     "SIDE_FUSION_REGISTRY",
@@ -34,6 +38,8 @@ __all__ = [
     "CoatPersonSearch",
     "CoatROIHeads",
     "CoatReIDBranch",
+    "CropNetwork",
+    "CropReIDBranch",
     "ConvFusion",
     "DenseDetectorWithRegions",
     "CoupledPersonSearch",
@@ -55,6 +61,8 @@ __all__ = [
     "ResNetSideNet",
     "SideNet",
     "TripletLoss",
+    "TwoStepPersonSearch",
+    "build_crop_network",
     "build_fcos_resnet_fpn_backbone",
     "build_narrow_resnet_backbone",
     "build_reid_losses",

@@ -1,5 +1,7 @@
 """The fully decoupled person search network (section III of the paper)."""
 
+from collections.abc import Sequence
+
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY
@@ -25,38 +27,94 @@ from .side_net_run import SideNetRun
 NOT_OF_BOXES = ("pred_masks", "pred_keypoints", "pred_keypoint_heatmaps")
 
 
-class TrainedHead(nn.Module):
-    """A re-id head on maps that are given, with what trains it: memory, losses and box noise."""
+def build_training_parts(cfg, feature_dim: int) -> dict:
+    """Memory, losses and box noise: what training a re-id network of ``feature_dim`` needs."""
+    reid = cfg.MODEL.REID
+    return {
+        "memory": IdentityMemory(
+            num_ids=reid.NUM_IDS,
+            queue_size=reid.OIM.QUEUE_SIZE,
+            feature_dim=feature_dim,
+            momentum=reid.OIM.MOMENTUM,
+        ),
+        "losses": build_reid_losses(cfg),
+        "box_noise": BoxNoise(cfg),
+    }
 
-    @configurable
-    def __init__(
-        self,
-        *,
-        head: ReIDHead,
-        memory: IdentityMemory,
-        losses: nn.ModuleList,
-        box_noise: BoxNoise,
-    ):
+
+class TrainableReID(nn.Module):
+    """What an f_r of any kind needs to be trained: memory, losses and box noise."""
+
+    def __init__(self, *, memory: IdentityMemory, losses: nn.ModuleList, box_noise: BoxNoise):
         super().__init__()
-        self.head = head
         self.memory = memory
         self.losses = losses
         self.box_noise = box_noise
 
+    def embed_all(self, source, boxes: list[Boxes], counts: list[int]) -> torch.Tensor:
+        """
+        Args:
+            source: what features are made from, of B images.
+            boxes: B lists of boxes.
+            counts: the number of boxes of each process.
+
+        Returns:
+            Tensor: float32 L2-normalised embeddings of the boxes of all processes, in the order of
+            the ranks (see :func:`gather_rows`).
+        """
+        raise NotImplementedError
+
+    def losses_from(self, source, gt_instances) -> dict[str, torch.Tensor]:
+        """Losses on ground-truth boxes with spatial noise; then the memory is updated.
+
+        With several processes the losses and the memory are those of one process that has the
+        persons of all. All processes call it together, also one whose images have no persons.
+
+        Args:
+            source: what features are made from, of B images.
+            gt_instances: B :class:`Instances` with ``gt_boxes`` and ``gt_person_ids``.
+
+        Returns:
+            dict: scalar losses by name, equal in all processes.
+        """
+        copies = self.box_noise.num_copies + 1
+        boxes = [self.box_noise(x.gt_boxes, x.image_size) for x in gt_instances]
+        person_ids = torch.cat([x.gt_person_ids.repeat(copies) for x in gt_instances])
+        counts = comm.all_gather(len(person_ids))
+        losses = {}
+        if sum(counts):
+            embeddings = self.embed_all(source, boxes, counts)
+            all_ids = gather_rows(person_ids, counts)
+            # what is in float32 is computed in float32, also within autocast
+            with torch.autocast(embeddings.device.type, enabled=False):
+                for loss in self.losses:
+                    losses.update(loss(embeddings, all_ids, self.memory))
+                self.memory.update(embeddings, all_ids)
+        if len(person_ids) == 0:
+            name = next(iter(losses), "loss_oim")
+            losses[name] = losses.get(name, 0.0) + connected_zero(self, source)
+        for name, share in self.memory.occupancy().items():
+            get_event_storage().put_scalar(f"memory/{name}", share.item())
+        return losses
+
+
+class TrainedHead(TrainableReID):
+    """A re-id head on maps that are given, with what trains it."""
+
+    @configurable
+    def __init__(self, *, head: ReIDHead, **training_parts):
+        """
+        Args:
+            head: from maps to embeddings.
+            training_parts: of :class:`TrainableReID`.
+        """
+        super().__init__(**training_parts)
+        self.head = head
+
     @classmethod
     def from_config(cls, cfg, conv5, feature_dim: int, strides=(REID_MAP_STRIDE,)):
-        reid = cfg.MODEL.REID
-        return {
-            "head": ReIDHead(cfg, conv5, feature_dim, strides),
-            "memory": IdentityMemory(
-                num_ids=reid.NUM_IDS,
-                queue_size=reid.OIM.QUEUE_SIZE,
-                feature_dim=feature_dim,
-                momentum=reid.OIM.MOMENTUM,
-            ),
-            "losses": build_reid_losses(cfg),
-            "box_noise": BoxNoise(cfg),
-        }
+        head = ReIDHead(cfg, conv5, feature_dim, strides)
+        return {"head": head, **build_training_parts(cfg, feature_dim)}
 
     @property
     def feature_dim(self) -> int:
@@ -78,39 +136,12 @@ class TrainedHead(nn.Module):
         """
         return self.head(self.make_map(maps), boxes)
 
+    def embed_all(self, source, boxes: list[Boxes], counts: list[int]) -> torch.Tensor:
+        return self.head(source, boxes, counts)
+
     def training_losses(self, maps, gt_instances) -> dict[str, torch.Tensor]:
-        """Losses on ground-truth boxes with spatial noise; then the memory is updated.
-
-        With several processes the losses and the memory are those of one process that has the
-        persons of all. All processes call it together, also one whose images have no persons.
-
-        Args:
-            maps: what :meth:`make_map` takes, of B images.
-            gt_instances: B :class:`Instances` with ``gt_boxes`` and ``gt_person_ids``.
-
-        Returns:
-            dict: scalar losses by name, equal in all processes.
-        """
-        copies = self.box_noise.num_copies + 1
-        boxes = [self.box_noise(x.gt_boxes, x.image_size) for x in gt_instances]
-        person_ids = torch.cat([x.gt_person_ids.repeat(copies) for x in gt_instances])
-        counts = comm.all_gather(len(person_ids))
-        reid_map = self.make_map(maps)
-        losses = {}
-        if sum(counts):
-            embeddings = self.head(reid_map, boxes, counts)
-            all_ids = gather_rows(person_ids, counts)
-            # what is in float32 is computed in float32, also within autocast
-            with torch.autocast(embeddings.device.type, enabled=False):
-                for loss in self.losses:
-                    losses.update(loss(embeddings, all_ids, self.memory))
-                self.memory.update(embeddings, all_ids)
-        if len(person_ids) == 0:
-            name = next(iter(losses), "loss_oim")
-            losses[name] = losses.get(name, 0.0) + connected_zero(self, reid_map)
-        for name, share in self.memory.occupancy().items():
-            get_event_storage().put_scalar(f"memory/{name}", share.item())
-        return losses
+        """As :meth:`losses_from`, of what :meth:`make_map` takes."""
+        return self.losses_from(self.make_map(maps), gt_instances)
 
     def embed(self, reid_map, detections, queries: list[Boxes]) -> tuple[torch.Tensor, ...]:
         """
@@ -164,8 +195,8 @@ def connected_zero(module: nn.Module, maps) -> torch.Tensor:
     synchronised, for its way back through the layers that the maps come from.
     """
     tensors = [maps] if isinstance(maps, torch.Tensor) else list(maps)
-    tensors += [p for p in module.parameters() if p.requires_grad]
-    return sum((t * 0.0).sum() for t in tensors)
+    tensors += module.parameters()
+    return sum((t * 0.0).sum() for t in tensors if t.requires_grad)
 
 
 def log_alphas(side_net: nn.Module) -> None:
@@ -191,6 +222,8 @@ class FullyDecoupledPersonSearch(nn.Module):
     """
 
     reid_branch = ReIDBranch
+    # Whether f_r sees crops of the picture at its original resolution, and nothing of f_d's.
+    is_two_step = False
 
     @configurable
     def __init__(
@@ -221,7 +254,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         self.person_class = person_class
         self.training_dtype = training_dtype
         self.inference_dtype = inference_dtype
-        self.feature_tap = FeatureTap(detector)
+        self.feature_tap = self.tap(detector)
         keep_boxes_in_float32(self)
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -232,14 +265,23 @@ class FullyDecoupledPersonSearch(nn.Module):
     def from_config(cls, cfg):
         detector = build_detector(cfg)
         stage = cfg.SOLVER.STAGE
-        shapes = FeatureTap(detector).shapes()
         return {
             "detector": detector,
-            "reid": None if stage == "detection" else cls.reid_branch(cfg, shapes),
+            "reid": None if stage == "detection" else cls.build_reid(cfg, detector),
             "stage": stage,
             "person_class": cfg.MODEL.DETECTOR.PERSON_CLASS,
             **precision_from_config(cfg),
         }
+
+    @classmethod
+    def build_reid(cls, cfg, detector: nn.Module) -> nn.Module:
+        """f_r beside a detector."""
+        return cls.reid_branch(cfg, FeatureTap(detector).shapes())
+
+    @staticmethod
+    def tap(detector: nn.Module):
+        """What records a detector's maps for f_r."""
+        return FeatureTap(detector)
 
     @property
     def device(self) -> torch.device:
@@ -351,14 +393,7 @@ class FullyDecoupledPersonSearch(nn.Module):
             in_input.pred_boxes = self._to_input(persons.pred_boxes.tensor, x)
             boxes.append(in_input)
             queries.append(self._to_input(x.get("queries", []), x))
-        outputs = []
-        features = self.reid.embed(reid_map, boxes, queries)
-        for x, persons, feature in zip(batched_inputs, detections, features, strict=True):
-            persons.reid_features = feature[: len(persons)]
-            outputs.append({"instances": persons})
-            if "queries" in x:
-                outputs[-1]["query_features"] = feature[len(persons) :]
-        return outputs
+        return join_features(batched_inputs, detections, self.reid.embed(reid_map, boxes, queries))
 
     def _to_input(self, boxes, x: dict) -> Boxes:
         """(N, 4) boxes in pixels of the original image, scaled to those of the network's input."""
@@ -367,6 +402,19 @@ class FullyDecoupledPersonSearch(nn.Module):
         height, width = x["image"].shape[-2:]
         scaled.scale(width / x.get("width", width), height / x.get("height", height))
         return scaled
+
+
+def join_features(
+    batched_inputs: list[dict], detections: list[Instances], features: Sequence[torch.Tensor]
+) -> list[dict]:
+    """What inference returns, from each image's (R + Q, D) features, those of queries last."""
+    outputs = []
+    for x, persons, feature in zip(batched_inputs, detections, features, strict=True):
+        persons.reid_features = feature[: len(persons)]
+        outputs.append({"instances": persons})
+        if "queries" in x:
+            outputs[-1]["query_features"] = feature[len(persons) :]
+    return outputs
 
 
 def build_detector(cfg) -> nn.Module:

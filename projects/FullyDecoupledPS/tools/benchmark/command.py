@@ -3,6 +3,7 @@
     python benchmark.py inference                      the six models of the paper's Table IX
     python benchmark.py inference --autocast auto      also in reduced precision
     python benchmark.py training                       a step of each stage, and the data loader
+    python benchmark.py inference --config-files prw/two_step_R50.yaml   beside both of its parts
     python benchmark.py inference --config-files F [F ...] [--opts KEY VALUE ...]
 
 Weights are untrained, images are noise, and the number of people is an option, so that runs
@@ -31,15 +32,21 @@ from benchmark.networks import (
     build_for_inference,
     count_multiply_adds,
     count_parameters,
+    inference_inputs,
     parts_of,
-    random_images,
+    person_boxes,
     training_batch,
     training_step,
 )
-from benchmark.tables import inference_table, parts_table, training_table
+from benchmark.tables import (
+    inference_table,
+    parts_table,
+    training_table,
+    two_step_table,
+)
 from benchmark.timing import Breakdown, median_ratio, time_in_turns
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
-from fully_decoupled_ps.modeling.precision import choose_autocast
+from fully_decoupled_ps.modeling.precision import autocast, choose_autocast
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 from fully_decoupled_ps.utils.arguments import whole_number
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
@@ -70,14 +77,14 @@ def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[s
     cfg = benchmark_config(config_file, "reid", args.opts)
     model = build_for_inference(cfg, args.detections)
     device, facts = model.device, {"model": Path(config_file).stem}
-    image = [{"image": random_images(1, args.size)[0]}]
+    image = inference_inputs(model, 1, args.size, args.frame)
     facts["parameters"] = count_parameters(model)
     facts["detector parameters"] = count_parameters(model.detector)
     facts["multiply-adds"] = count_multiply_adds(lambda: model(image))
     facts["detector multiply-adds"] = count_multiply_adds(lambda: _alone(model, image))
     records = []
     for batch_size in args.batch_sizes:
-        inputs = [{"image": x} for x in random_images(batch_size, args.size)]
+        inputs = inference_inputs(model, batch_size, args.size, args.frame)
         for record in _time_precisions(model, inputs, args):
             records.append({**facts, "batch": batch_size, **record})
     if args.memory:
@@ -95,6 +102,8 @@ def _time_precisions(model, inputs, args) -> list[dict[str, Any]]:
         dtype = choose_autocast(name, model.device)
         cases[name, "detector"] = partial(_alone, model, inputs, dtype)
         cases[name, "whole"] = partial(_whole, model, inputs, dtype)
+        if model.is_two_step:
+            cases[name, "crops"] = partial(_crops, model, inputs, args.detections, dtype)
     # a batch of eight takes as long as eight rounds of one
     seconds = time_in_turns(cases, max(2, args.rounds // len(inputs)), model.device)
     records = []
@@ -109,6 +118,11 @@ def _time_precisions(model, inputs, args) -> list[dict[str, Any]]:
             "to float32": median_ratio(whole, seconds["float32", "whole"]),
             "rounds": {"detector": detector, "whole": whole},
         }
+        if model.is_two_step:
+            crops = record["rounds"]["crops"] = seconds[name, "crops"]
+            record["crops ms"] = _milliseconds(crops, inputs)
+            parts = [sum(both) for both in zip(detector, crops)]
+            record["ratio to parts"] = median_ratio(whole, parts)
         breakdown = Breakdown(parts_of(model), model.device)
         with breakdown.measure():
             _whole(model, inputs, choose_autocast(name, model.device))
@@ -135,9 +149,18 @@ def _alone(model, inputs, dtype=None):
         model.reid = reid
 
 
+@torch.inference_mode()
+def _crops(model, inputs, detections: int, dtype=None):
+    """The network for crops alone, on as many people as the detector reports."""
+    pictures = [x["original_image"] for x in inputs]
+    boxes = [person_boxes(detections, x.shape[1:]) for x in pictures]
+    with autocast(model.device, dtype):
+        return model.reid(pictures, boxes)
+
+
 def _prepare_inference(cfg, args, batch_size: int, autocast: str):
     model = build_for_inference(cfg, args.detections)
-    inputs = [{"image": x} for x in random_images(batch_size, args.size)]
+    inputs = inference_inputs(model, batch_size, args.size, args.frame)
     return partial(_whole, model, inputs, choose_autocast(autocast, model.device))
 
 
@@ -211,6 +234,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     group = parser.add_argument_group("inference")
     group.add_argument("--size", type=side, nargs=2, default=(900, 1500), metavar=("H", "W"))
+    group.add_argument("--frame", type=side, nargs=2, default=(1080, 1920), metavar=("H", "W"),
+        help="of the picture that a two-step network cuts crops from")  # fmt: skip
     group.add_argument("--batch-sizes", type=positive, nargs="+", default=[1, 8])
     group.add_argument(
         "--detections", type=positive, default=10, help="in every image (default: 10)"
@@ -239,6 +264,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         print(f"{Path(config_file).stem}: done", file=sys.stderr, flush=True)
     if args.what == "inference":
         print(inference_table(records), parts_table(records), sep="\n\n")
+        if two_step := [r for r in records if "crops ms" in r]:
+            print("", two_step_table(two_step), sep="\n")
         return result
     print(training_table(records))
     if args.workers:

@@ -18,6 +18,7 @@ PARTS = {
     "detector: proposals": ("detector.proposal_generator",),
     "detector: heads": ("detector.roi_heads", "detector.head"),
     "re-id: side-net": ("reid.side_net",),
+    "re-id: crop network": ("reid.network",),
     "re-id: head": ("reid.head", "reid.stages.0", "reid.stages.1"),  # COAT has two
 }
 NUM_IDS = 483  # as in PRW, where the config does not say
@@ -52,6 +53,19 @@ def random_images(number: int, size: tuple[int, int], seed: int = 0) -> torch.Te
     """(number, 3, height, width) in [0, 255)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(number, 3, *size, generator=generator) * 255
+
+
+def inference_inputs(
+    model: nn.Module, number: int, size: tuple[int, int], frame: tuple[int, int]
+) -> list[dict]:
+    """Inputs of one size; of a two-step network, of pictures of size ``frame``."""
+    inputs = [{"image": x} for x in random_images(number, size)]
+    if model.is_two_step:
+        for x, picture in zip(inputs, random_images(number, frame, seed=1)):
+            # as pictures come from files: bytes, the colours side by side
+            picture = picture.byte().permute(1, 2, 0).contiguous().permute(2, 0, 1)
+            x.update(original_image=picture, height=frame[0], width=frame[1])
+    return inputs
 
 
 def build_for_inference(cfg: CfgNode, detections: int, seed: int = 0) -> nn.Module:

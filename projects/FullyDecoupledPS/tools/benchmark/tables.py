@@ -39,6 +39,23 @@ def parts_table(records: list[dict[str, Any]]) -> str:
     return tabulate(rows, ["model", "batch", "type", *names], tablefmt="pipe")
 
 
+def two_step_table(records: list[dict[str, Any]]) -> str:
+    """A two-step network beside its two networks, each alone."""
+    rows = [
+        [
+            r["model"],
+            r["batch"],
+            r["type"],
+            *(f"{r[key]:.0f}" for key in ("detector ms", "crops ms", "ms")),
+            f"{r['ratio to parts']:.2f}",
+        ]
+        for r in records
+    ]
+    headers = ["model", "batch", "type", "detector, ms/image", "crops, ms/image"]
+    headers += ["whole, ms/image", "to both together"]
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
+
+
 def training_table(records: list[dict[str, Any]]) -> str:
     rows = [
         [
