@@ -135,6 +135,9 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         incompatible = super()._load_model(checkpoint)  # takes "model" out of it
         self._refuse_misfit(state, incompatible)
         self.has_loaded_reid |= has_reid_weights(state)
+        if self._must_be_trained and not self.has_loaded_reid:  # the caller fills f_r, or refuses
+            missing = incompatible.missing_keys
+            missing[:] = [name for name in missing if not name.startswith("reid.")]
         return incompatible
 
     def _fit_classes(self, state: dict) -> dict:

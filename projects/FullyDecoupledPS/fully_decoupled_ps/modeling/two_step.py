@@ -48,6 +48,7 @@ class TwoStepPersonSearch(FullyDecoupledPersonSearch):
         return None  # no map of it is used
 
     def _frozen_maps(self, batched_inputs: list[dict]) -> list[torch.Tensor]:
+        """No map, but the pictures, which is all that f_r sees."""
         return [x["image"] for x in batched_inputs]
 
     def _search(self, batched_inputs: list[dict]) -> list[dict]:
