@@ -44,7 +44,7 @@ def atomic_write(
             os.remove(partial)
         raise
     if sync:
-        _sync_folder(os.path.dirname(path) or ".")
+        sync_folder(os.path.dirname(path) or ".")
 
 
 def replace_file(path: str | os.PathLike, content: bytes) -> None:
@@ -64,8 +64,8 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
     replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _sync_folder(folder: str) -> None:
-    """The new name is on the disk, too; not every file system can be asked to."""
+def sync_folder(folder: str | os.PathLike) -> None:
+    """Write the names in a folder to the disk, where the file system can be asked to."""
     descriptor = os.open(folder, os.O_RDONLY)
     with suppress(OSError):
         os.fsync(descriptor)

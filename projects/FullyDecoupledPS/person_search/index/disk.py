@@ -1,7 +1,6 @@
 """Writing to a disk that may be full."""
 
 import errno
-import os
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,12 +49,3 @@ def is_there(path: Path) -> bool:
             "is mounted"
         ) from error
     return True
-
-
-def sync_folder(folder: Path) -> None:
-    """Write to the disk which names were added to a folder or removed from it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,9 @@ import faiss
 import numpy as np
 from tqdm import tqdm
 
-from .disk import explain_disk_errors, sync_folder
+from fully_decoupled_ps.utils.files import sync_folder
+
+from .disk import explain_disk_errors
 from .exact import row_selector, search_rows
 from .feature_store import FeatureStore
 

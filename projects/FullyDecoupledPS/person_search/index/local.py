@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fully_decoupled_ps.utils.files import sync_folder
+
 from ..errors import NoIndexError, UserError
 from .base import IndexWriter, PersonIndex, frame_order
-from .disk import explain_disk_errors, is_there, sync_folder
+from .disk import explain_disk_errors, is_there
 from .records import (
     NO_FILTERS,
     Counts,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from fully_decoupled_ps.utils.files import sync_folder
+
 from .base import IndexWriter
-from .disk import sync_folder
 from .exact import EXACT_LIMIT, ExactSearcher
 from .feature_store import FeatureStore
 from .locking import WriterLock

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...data.videos import read_frames
 from ...errors import UserError
-from ...utils.files import atomic_write
+from ...utils.files import atomic_write, tell_unwritable
 from ...utils.progress import with_progress
 from ...visualization.visualizer import encode_image
 
@@ -30,7 +30,7 @@ def extract_frames(video: Path, numbers: Collection[int], folder: Path) -> dict[
     paths = {number: folder / f"{number:06d}.jpg" for number in sorted(numbers)}
     number, end = 0, max(paths)
     frames = with_progress(read_frames(str(video), strict=True), f"{video.name}: frame", end)
-    try:
+    with tell_unwritable(folder, "free space, or name another folder"):
         folder.mkdir(parents=True, exist_ok=True)
         for number, frame in enumerate(frames, start=1):
             if number in paths:
@@ -38,8 +38,6 @@ def extract_frames(video: Path, numbers: Collection[int], folder: Path) -> dict[
                     f.write(encode_image(frame.image(), ".jpg", JPEG_QUALITY))
             if number == end:
                 return paths
-    except OSError as error:
-        raise UserError(f"frames can't be written to '{folder}' ({error}); make room") from error
     raise UserError(
         f"video '{video}' has {number} frames, but frame {end} is annotated; give the video that "
         "gt.txt belongs to"
