@@ -291,7 +291,8 @@ def _failed(file: PublishedFile, target: str, reason: str) -> UserError:
         f" ({here / MB:.0f} MB are here, and the same command goes on from there)" if here else ""
     )
     return UserError(
-        f"{file.url} can't be downloaded: {reason}{kept}; or get it in another way, and put it "
+        f"{file.url} can't be downloaded: {reason}{kept}; check the connection, or get it "
+        "in another way and put it "
         f"into {folder} as {file.name}"
     )
 
