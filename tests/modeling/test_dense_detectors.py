@@ -49,7 +49,8 @@ def test_fcos_takes_its_settings_from_the_config():
     opts = [part for k, v in settings.items() for part in (f"MODEL.FCOS.{k}", v)]
     opts += ["MODEL.FCOS.NUM_CONVS", 1, "MODEL.FCOS.NORM", "", "MODEL.FCOS.PRIOR_PROB", 0.5]
     opts += ["MODEL.FCOS.IN_FEATURES", ("p3", "p4"), "MODEL.FCOS.NUM_CLASSES", 2]
-    detector = build("detection", "fcos_R50", [*RESNET18, *opts]).detector
+    opts += ["MODEL.DETECTOR.PERSON_CLASS", 0]
+    detector = build("reid", "fcos_R50", [*RESNET18, *opts]).detector
     for name in ("center_sampling_radius", "focal_loss_alpha", "focal_loss_gamma"):
         assert getattr(detector, name) == settings[name.upper()]
     for name in ("score_thresh", "topk_candidates", "nms_thresh"):

@@ -64,10 +64,9 @@ def test_another_width_is_refused(name):
 
 
 def test_an_unknown_network_is_refused_with_all_names():
-    with pytest.raises(
-        UserError, match="allowed are FastReID, OSNet, OSNetAIN, onnx, timm, torchvision"
-    ):
+    with pytest.raises(UserError, match="HACNN.*FastReID, OSNet, OSNetAIN, ") as error:
         build("HACNN")
+    assert str(error.value).endswith("onnx, timm, torchvision")  # whatever else is registered
 
 
 def test_it_trains():
