@@ -207,6 +207,13 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
                 "use the config that it was trained with"
             )
 
+    def _log_incompatible_keys(self, incompatible):
+        # a detector's file is used with another one for f_r, which is refused if it is not whole
+        if self._must_be_trained and not self.has_loaded_reid:
+            missing = [n for n in incompatible.missing_keys if not n.startswith("reid.")]
+            incompatible = incompatible._replace(missing_keys=missing)
+        super()._log_incompatible_keys(incompatible)
+
     def _required_parts(self, state) -> tuple[str, ...]:
         """Prefixes of what must be in the file: all of a trained part, nothing of a new one."""
         has_branch = getattr(self.model, "reid", None) is not None
