@@ -268,6 +268,14 @@ def test_missing_and_damaged_files(tmp_path):
         assert one_line(excinfo)
 
 
+def test_without_a_network_the_address_and_another_way_are_told(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    url = "http://127.0.0.1:1/R-50.pkl"  # nobody listens there
+    with pytest.raises(UserError, match=f"{url} can't be downloaded: .*MODEL.WEIGHTS") as excinfo:
+        load(make_model("reid"), url)
+    assert one_line(excinfo)
+
+
 def test_the_reid_stage_refuses_what_is_no_trained_detector(tmp_path):
     path, _ = detectron2_imagenet(make_config("detection", TINY), tmp_path / "R-18.pkl")
     with pytest.raises(UserError, match="another architecture.*detector.proposal_generator"):

@@ -133,6 +133,7 @@ def test_a_published_pair_is_evaluated_as_it_is(run, tmp_path):
     assert said["search"]["mAP"] == pytest.approx(results["search"]["mAP"])
     log = (run.output_dir / "reid" / "log.txt").read_text()
     assert "put together from published files, as they are: detector " in log
+    assert "not found in the checkpoint" not in log  # what the other file has
     with pytest.raises(UserError, match="MODEL.WEIGHTS .*crops.pth: .*none of its weights fit"):
         evaluate(run, "MODEL.WEIGHTS", tmp_path / "crops.pth")
 

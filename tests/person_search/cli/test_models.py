@@ -36,7 +36,7 @@ def test_the_list(tmp_path, capsys, monkeypatch):
     for network in ready.ready_networks():
         assert f"{network.name} (not here yet" in out and network.use in text
     # by the yaml: 17,293,009 bytes
-    assert "re-id OSNetAIN, 17 MB; licence MIT; trained on MSMT17, which was given" in text
+    assert "re-id OSNetAIN, 17 MB; licence MIT; its author: for research only; trained on" in text
     assert "detector faster_rcnn_R_50_FPN_3x, 167 MB; licence CC BY-SA 3.0;" in text
 
 

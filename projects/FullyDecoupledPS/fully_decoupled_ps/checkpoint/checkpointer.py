@@ -13,7 +13,7 @@ from ..utils.files import atomic_write, os_error_in, remove_partial_files, unwri
 from .crop_names import name_of_crop_network
 from .detector_classes import classes_in, keep_class
 from .names import current_name
-from .reading import read_checkpoint, unreadable
+from .reading import read_checkpoint
 
 DETECTOR = "detector."
 _LOOKUP_TABLE = ".lookup_table"
@@ -111,7 +111,10 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         try:
             rest = super().load(path, *args, **kwargs)
         except OSError as error:  # of a URL
-            raise unreadable(path, error) from error
+            raise UserError(
+                f"checkpoint {path} can't be downloaded: {error}; get the file in another way, and "
+                "name its path with MODEL.WEIGHTS"
+            ) from error
         self.training_data = rest.get("trainer", {}).get("training_data")
         return rest
 
@@ -209,6 +212,13 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
                 f"are not in it or have another shape, {wrong[0]} among them; "
                 "use the config that it was trained with"
             )
+
+    def _log_incompatible_keys(self, incompatible):
+        # a detector's file is used with another one for f_r, which is refused if it is not whole
+        if self._must_be_trained and not self.has_loaded_reid:
+            missing = [n for n in incompatible.missing_keys if not n.startswith("reid.")]
+            incompatible = incompatible._replace(missing_keys=missing)
+        super()._log_incompatible_keys(incompatible)
 
     def _required_parts(self, state) -> tuple[str, ...]:
         """Prefixes of what must be in the file: all of a trained part, nothing of a new one."""

@@ -24,12 +24,14 @@ def add_model_arguments(
         "--model",
         default="",
         metavar="NETWORK",
-        help="a ready network's name (person-search models lists them); output folder of a "
-        "training run, such as output/demo/reid; or a config yaml, together with --weights "
-        f"unless it names them (default: {default})",
+        help="name of a ready network (person-search models lists them); or the output folder of "
+        "a training run, such as output/demo/reid; or a config yaml, together with --weights "
+        f"unless it names the weights of both its parts (default: {default})",
     )
     add_models_dir_argument(parser)
-    parser.add_argument("--weights", default="", metavar="FILE", help="checkpoint to use instead")
+    parser.add_argument(
+        "--weights", default="", metavar="FILE", help="checkpoint in place of the network's own"
+    )
     parser.add_argument("--device", default="", help="cpu or cuda (default: a GPU if there is one)")
 
 
@@ -39,8 +41,8 @@ def add_models_dir_argument(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="DIR",
         help="where the files of ready networks are, or are downloaded to (default: the "
-        "environment variable PERSON_SEARCH_MODELS, else person-search/models in the user's "
-        "folder of caches)",
+        "environment variable PERSON_SEARCH_MODELS, else person-search/models in "
+        "$XDG_CACHE_HOME or ~/.cache)",
     )
 
 

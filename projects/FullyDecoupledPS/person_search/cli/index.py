@@ -1,5 +1,8 @@
 """Index pictures and videos: detect the persons in them, and keep a feature of each.
 
+  person-search index PHOTOS --index DIR                      nothing to train: a ready network
+  person-search index VIDEOS --index DIR --model output/reid  a network that you have trained
+
 Run again with the same --index, it reads only files that are new or have changed. It can be
 stopped with Ctrl-C, or killed, at any time; the next run goes on from there. Exit status: 0 if all
 files could be read, 1 if some could not, or only in part, or if some of the index can't be reached
@@ -35,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", metavar="PATH", help="picture, video, or folder of such (recursive)"
     )
     add_index_argument(parser)
-    add_model_arguments(parser, "the one that made the index; of a new one, " + DEFAULT_NETWORK)
+    add_model_arguments(parser, "the one that made the index; for a new index " + DEFAULT_NETWORK)
     parser.add_argument(
         "--fps",
         type=number(MIN_FPS, MAX_FPS),
@@ -45,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--score-thresh",
         type=number(0, 1),
-        help="leave out detections of a lower score (default: TEST.SEARCH.SCORE_THRESH)",
+        help="leave out detections of a lower score (default: the network's "
+        "TEST.SEARCH.SCORE_THRESH, which is 0.5 for the ready ones)",
     )
     parser.add_argument(
         "--camera-pattern",

@@ -25,8 +25,14 @@ SUBCOMMANDS = {
 }
 
 DESCRIPTION = """\
-Find a person in your own pictures and videos. Hits are similarities, no proof of identity;
-searching for people in recordings may need a legal basis and their consent."""
+Find a person in your own pictures and videos:
+
+  person-search index PHOTOS --index DIR     detect everybody in them
+  person-search serve --index DIR --open     search them on a page
+
+Nothing has to be trained: `index` downloads a ready network (person-search models) at its first
+use. Hits are similarities, no proof of identity; searching for people in recordings may need a
+legal basis and their consent."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,12 +1,12 @@
 """List the ready networks, which need no training, and download their files.
 
-  person-search models                        what there is, and what is here
-  person-search models --fetch osnet-ain      download what is missing, and check all of it
+  person-search models                      what there is, and whether it is on this machine
+  person-search models --fetch osnet-ain    download what is missing, and check all of it
 
 `index` downloads what it needs by itself. What was cut off goes on from where it was. Where there
-is no network, get the files elsewhere by the addresses that --json prints, and put them into the
-folder. The licence is that of the weights as their publisher states it; what they were trained on
-may have terms of its own.
+is no internet, get the files on another machine, by the addresses that --json prints, and put them
+into the folder. The licence is that of the weights, as their publisher states it; the data that
+they were trained on may have terms of their own, and some of it was given out for research alone.
 """
 
 import argparse
