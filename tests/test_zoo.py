@@ -128,6 +128,16 @@ def test_a_config_that_contradicts_a_checkpoint_is_refused(key, value, both, sou
     assert weights in str(error.value)
 
 
+def test_a_side_net_is_given_weights_of_the_detectors_stride():
+    weights = "detectron2://ImageNetPretrained/torchvision/R-50.pkl"
+    with pytest.raises(UserError, match="SIDE_NET.WEIGHTS.*STRIDE_IN_1X1 False.*or say detector"):
+        check_trained_with(
+            zoo_config("SOLVER.STAGE", "reid", "MODEL.REID.SIDE_NET.WEIGHTS", weights)
+        )
+    weights = "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
+    check_trained_with(zoo_config("SOLVER.STAGE", "reid", "MODEL.REID.SIDE_NET.WEIGHTS", weights))
+
+
 def test_the_shipped_base_config_contradicts_a_zoo_file():
     cfg = load_config("prw/faster_rcnn_fpn_R50.yaml", ["MODEL.WEIGHTS", FPN_URL])
     with pytest.raises(UserError, match="INPUT.FORMAT BGR"):
@@ -184,6 +194,14 @@ def test_a_file_of_other_classes_says_so_in_every_stage(tmp_path):
         PersonSearchCheckpointer(make_model("reid", opts)).load(path)
     with pytest.raises(UserError, match=f"{CLASSES} classes"):
         PersonSearchCheckpointer(make_model("detection", opts)).load_trained(path)
+
+
+def test_a_zoo_detector_is_not_mixed_with_another(tmp_path):
+    with pytest.raises(UserError, match="prw/faster_rcnn_R50.yaml has a detector of its own"):
+        load_config("prw/faster_rcnn_R50.yaml", ["MODEL.DETECTOR.ZOO", FPN])
+    (tmp_path / "config.yaml").write_text(zoo_config().dump())
+    same = load_config(str(tmp_path / "config.yaml"), ["MODEL.DETECTOR.ZOO", FPN])
+    assert same.MODEL.DETECTOR.ZOO == FPN
 
 
 def test_a_detector_alone_is_no_network():

@@ -288,16 +288,27 @@ def load_config(config_file: str = "", opts: Sequence[str] = ()) -> CN:
 
 
 def _zoo_name(cfg: CN, config_file: str, opts: Sequence[str]) -> str:
-    """The zoo's config that all other values are merged into; "" for none."""
-    if KEY_OF_ZOO in opts[::2]:
-        return opts[opts.index(KEY_OF_ZOO) + 1]
+    """The zoo's config that all other values are merged into; "" for none.
+
+    Raises:
+        UserError: if the yaml has a detector of its own, whose values would come after the zoo's.
+    """
+    named = opts[opts.index(KEY_OF_ZOO) + 1] if KEY_OF_ZOO in opts[::2] else ""
     if is_in_zoo(config_file):
-        return config_file
+        return named or config_file
     if not config_file:
-        return ""
+        return named
     path = find_config(config_file)
     with _one_line(cfg, config_file):
-        return value_in(CN.load_yaml_with_base(path, allow_unsafe=True), KEY_OF_ZOO) or ""
+        content = CN.load_yaml_with_base(path, allow_unsafe=True)
+    own, detector = value_in(content, KEY_OF_ZOO) or "", value_in(content, "MODEL.DETECTOR.NAME")
+    if named and named != own and detector:
+        raise UserError(
+            f"{KEY_OF_ZOO} {named}: {config_file} has a detector of its own ({own or detector}), "
+            f"and they would be mixed; take --config-file {named}, or a yaml with this key and "
+            "nothing of another detector"
+        )
+    return named or own
 
 
 def merge_config(cfg: CN, config_file: str = "", opts: Sequence[str] = ()) -> None:

@@ -51,12 +51,14 @@ def _compare(cfg: CfgNode, name: str, weights: str, keys: tuple[str, ...]) -> No
             continue
         trained, said = known.get(key), value_in(cfg, key)
         if trained is not None and not _equal(trained, said):
-            zoo = (
-                f", or MODEL.DETECTOR.ZOO {source} for all its values" if is_in_zoo(source) else ""
-            )
+            fix = f"set {key} to {_text(trained)}"
+            if name != "MODEL.WEIGHTS":  # the key is the detector's, too
+                fix = f"name a file that was trained with {_text(said)}, or say detector"
+            elif is_in_zoo(source):
+                fix += f", or MODEL.DETECTOR.ZOO {source} for all its values"
             raise UserError(
                 f"{name} {weights} was trained with {key} {_text(trained)} ({source}), but the "
-                f"config says {_text(said)}; set {key} to {_text(trained)}{zoo}"
+                f"config says {_text(said)}; {fix}"
             )
 
 
