@@ -1,4 +1,4 @@
-"""A server of one file on the loopback interface that misbehaves as a test wants."""
+"""A server of files on the loopback interface that misbehaves as a test wants."""
 
 import re
 import threading
@@ -10,6 +10,7 @@ class FileServer(ThreadingHTTPServer):
     """
     Attributes:
         content: of the file.
+        files: contents of other files, by their names.
         etag: of it; "": the server gives none.
         takes_ranges: whether it sends a part where one is asked for.
         cut_after: how many bytes of each answer come before the connection breaks; None: all.
@@ -23,6 +24,7 @@ class FileServer(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.content, self.etag = bytes(range(256)) * 40, '"v1"'
+        self.files = {}
         self.takes_ranges, self.cut_after, self.silent_after = True, None, None
         self.status, self.content_type = 200, "application/octet-stream"
         self.asked = []
@@ -49,7 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
         start = 0
         if asked and server.takes_ranges and self.headers.get("If-Range") == server.etag:
             start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
-        body, total = server.content[start:], len(server.content)
+        content = server.files.get(self.path.rpartition("/")[2], server.content)
+        body, total = content[start:], len(content)
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
@@ -59,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if server.silent_after is not None:
-            self.wfile.write(server.content[start : max(start, server.silent_after)])
+            self.wfile.write(content[start : max(start, server.silent_after)])
             server.closing.wait()
         else:
             self.wfile.write(body[: server.cut_after])

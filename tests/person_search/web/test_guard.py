@@ -16,6 +16,7 @@ from person_search.web import guard
 from person_search.web.server import make_app
 from person_search.web.service import SearchService
 
+from .calls import answer_to, number_of
 from .made_up_world import OneFaceNetwork
 
 OWN = "http://127.0.0.1:7860"
@@ -183,29 +184,6 @@ def test_a_call_that_the_page_does_not_make_is_refused(client):
     ):
         answer = client.post("/gradio_api/queue/join", content=json.dumps({**call, **forged}))
         assert (answer.status_code, answer.content) == (400, b"Not a call of this page"), forged
-
-
-def number_of(client, name):
-    """Gradio's number of a function of the page; None: of one that is a script."""
-    text = client.get("/").text
-    config = json.loads(re.search(r"window\.gradio_config = (\{.*?\});</script>", text, re.S)[1])
-    return next(
-        d["id"]
-        for d in config["dependencies"]
-        if (not d["backend_fn"] if name is None else d["api_name"] == name)
-    )
-
-
-def answer_to(client, event, session, **data):
-    """What the queue says of an event, sent as the page's own scripts do."""
-    body = {
-        "data": [],
-        "fn_index": number_of(client, event),
-        "session_hash": session,
-        "event_data": data,
-    }
-    assert client.post("/gradio_api/queue/join", json=body).status_code == 200
-    return client.get("/gradio_api/queue/data", params={"session_hash": session}).text
 
 
 def test_a_forged_upload_shows_no_picture(client, tmp_path):

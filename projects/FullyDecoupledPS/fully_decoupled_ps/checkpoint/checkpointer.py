@@ -137,8 +137,9 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
             _fit_memories(reid, state)
         incompatible = super()._load_model(checkpoint)  # takes "model" out of it
         self._refuse_misfit(state, incompatible)
-        self.has_loaded_reid |= has_reid_weights(state)
-        if self._must_be_trained and not self.has_loaded_reid:  # the caller fills f_r, or refuses
+        if has_reid_weights(state):
+            self.has_loaded_reid = True
+        else:  # what f_r starts from is told where it gets that; its base lists what is not here
             missing = incompatible.missing_keys
             missing[:] = [name for name in missing if not name.startswith("reid.")]
         return incompatible
