@@ -170,10 +170,10 @@ class FastReID(CropNetwork):
     The feature is that behind the neck: 2048 numbers. Takes the files of fast-reid's model zoo of
     these names, which are of its version 0.1.1, and those of its versions from 1.0 on. The older
     ones are known by the neck's name: their stem pools otherwise (:class:`StemPool`), and the power
-    of their agw is trained, so that it can't be told from sbs (Apache 2.0; trained on Market-1501, DukeMTMC-reID
-    or MSMT17, as a file's name says, whose terms hold besides: they are for research, and
-    DukeMTMC-reID's authors have withdrawn it), and ImageNet's mean and deviation on RGB. Not
-    its ResNeSt (S50) and MGN.
+    of their agw is trained, so that it can't be told from sbs. They are under the Apache 2.0
+    licence, and trained on Market-1501, DukeMTMC-reID or MSMT17, as a file's name says, whose terms
+    hold besides: they are for research, and DukeMTMC-reID's authors have withdrawn it. Crops are
+    RGB, with ImageNet's mean and deviation. Not its ResNeSt (S50) and MGN.
     """
 
     # the classifier by its names of all versions, with what a margin softmax keeps
