@@ -83,6 +83,14 @@ def test_reduced_precision_and_the_pictures_of_an_evaluation(run):
             r"SIZE is \[0, 9\]; it must",
         ),
         ([*REID, "MODEL.WEIGHTS", "x", "MODEL.CROP_REID.PIXEL_STD", (1.0, 1.0, 0.0)], "PIXEL_STD"),
+        (
+            [*REID, "MODEL.WEIGHTS", "x", "MODEL.CROP_REID.PIXEL_STD", (0.229, 0.224, 0.225)],
+            r"pixels from 0 to 1; here they go from 0 to 255: set PIXEL_STD to \[58.395, 57.12, ",
+        ),
+        (
+            [*REID, "MODEL.WEIGHTS", "x", "MODEL.CROP_REID.SIZE", (25.6, 12)],
+            r"SIZE is \[25.6, 12\]; it must be whole",
+        ),
         ([*REID, "MODEL.WEIGHTS", "x", "MODEL.CROP_REID.BATCH", 0], "BATCH is 0; it must be 1"),
     ],
 )

@@ -13,7 +13,7 @@ from ..utils.files import atomic_write, os_error_in, remove_partial_files, unwri
 from .crop_names import name_of_crop_network
 from .detector_classes import classes_in, keep_class
 from .names import current_name
-from .reading import read_checkpoint, unreadable
+from .reading import read_checkpoint
 
 DETECTOR = "detector."
 _LOOKUP_TABLE = ".lookup_table"
@@ -111,7 +111,12 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         try:
             rest = super().load(path, *args, **kwargs)
         except OSError as error:  # of a URL
-            raise unreadable(path, error) from error
+            raise UserError(f"checkpoint {path} can't be had: {error}") from error
+        except AssertionError as error:  # its base's word for an address of no known kind
+            raise UserError(
+                f"checkpoint {path} can't be had; name a path, or an address of http://, https:// "
+                "or detectron2://"
+            ) from error
         self.training_data = rest.get("trainer", {}).get("training_data")
         return rest
 

@@ -98,6 +98,19 @@ def local_path(file: PublishedFile, folder: str) -> str:
     return os.path.join(folder, f"{digits}-{file.name}")
 
 
+def check_sha256(path: str, sha256: str) -> None:
+    """
+    Raises:
+        UserError: if a file has another one.
+    """
+    found, _ = _digests(path)
+    if found != sha256:
+        raise UserError(
+            f"{path} has SHA-256 {found}, where {sha256} is stated: it is damaged, or another "
+            "file; correct READY's SHA256 of it, or leave that empty"
+        )
+
+
 class _CheckedHandler(HTTPURLHandler):
     """Resumes what was cut off, and checks what it hands out; see the module."""
 

@@ -6,7 +6,7 @@
 `index` downloads what it needs by itself. What was cut off goes on from where it was. Where there
 is no network, get the files elsewhere by the addresses that --json prints, and put them into the
 folder. The licence is that of the weights as their publisher states it; what they were trained on
-may have terms of its own.
+may have terms of its own. For a network of your own, start from one of the yamls that --json names.
 """
 
 import argparse
@@ -58,6 +58,7 @@ def _record(network, folder: str) -> dict:
         "use": network.use,
         "here": network.is_here(folder),
         "folder": folder,
+        "config": str(network.config),
         "parts": {
             role: {
                 "network": part.kind,
