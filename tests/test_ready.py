@@ -202,6 +202,9 @@ def test_a_detector_by_its_zoo_name_alone(tmp_path):
         f"MODEL: {{DETECTOR: {{ZOO: {name}}}, CROP_REID: {{NAME: OSNet, WEIGHTS: crops.pth}}}}\n"
     )
     assert ready.find_ready(str(path)).detector.weights == get_checkpoint_url(name)
+    path.write_text(path.read_text().replace("retinanet_R_50", "retinanet_R_51"))
+    with pytest.raises(UserError, match="no config .*retinanet_R_51_FPN_3x.yaml'; one is .*R_50_"):
+        ready.find_ready(str(path))
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,27 @@ def fetch(network: ReadyNetwork, folder: str, *, thorough: bool = False) -> list
     return opts
 
 
+def fetch_into(cfg: CfgNode, config_file: str) -> None:
+    """Put the local files of a ready network into its config, for training and evaluation.
+
+    Args:
+        cfg: of ``config_file`` and command-line options; what these name instead stays.
+        config_file: a yaml with a READY part, or any other, of which nothing is done.
+
+    Raises:
+        UserError: as :func:`fetch`.
+    """
+    network = find_ready(config_file) if config_file else None
+    if network is None or not (network.use or network.detector.data or network.crop_reid.data):
+        return
+    parts = [(cfg.MODEL, network.detector)]
+    if cfg.SOLVER.STAGE != "detection":  # which does without the other part
+        parts.append((cfg.MODEL.CROP_REID, network.crop_reid))
+    for node, part in parts:
+        if part.file and node.WEIGHTS == part.weights:
+            node.WEIGHTS = get_file(part.file, models_folder())
+
+
 def _read(path: Path, name: str) -> ReadyNetwork:
     try:
         content = CfgNode.load_yaml_with_base(str(path))
@@ -170,7 +191,9 @@ def _read(path: Path, name: str) -> ReadyNetwork:
         zoo, crops = _node(model, "DETECTOR").get("ZOO", ""), _node(model, "CROP_REID")
         weights = model.get("WEIGHTS", "")
         if zoo and not weights:
-            weights = _zoo_weights(zoo)
+            from .zoo import zoo_weights  # which needs PyTorch
+
+            weights = zoo_weights(zoo)
         return ReadyNetwork(
             name,
             path,
@@ -192,13 +215,6 @@ def _node(content: dict, key: str) -> dict:
     if not isinstance(node, dict | None):
         raise TypeError(f"{key} is {node!r}, where keys with values are expected")
     return node or {}
-
-
-def _zoo_weights(name: str) -> str:
-    """The address of the weights that Detectron2's model zoo has for a config; "" if none."""
-    from .config import load_config
-
-    return load_config(name).MODEL.WEIGHTS if name else ""
 
 
 def _part(kind: str, weights: str, known: dict) -> Part:
