@@ -159,7 +159,7 @@ def _resnet_inside(state: dict) -> dict[str, str]:
 
 def _heads_of(names: list[str]) -> str:
     """ "roi_heads.embedding_head, rpn.head" for the names of any tensors in these."""
-    return ", ".join(sorted({".".join(n.split(".")[:-1][:2]) for n in names})) or "none"
+    return ", ".join(sorted({".".join(n.split(".")[:-1][:2]) or n for n in names})) or "none"
 
 
 def _resemblance(state: dict, name: str) -> str:
