@@ -1,5 +1,6 @@
 """Ready networks: what their yamls say, where their files are, and loading one by its name."""
 
+import hashlib
 import subprocess
 import sys
 from urllib.parse import urlsplit
@@ -163,3 +164,60 @@ def test_a_damaged_yaml(tmp_path):
         path.write_text(text)
         with pytest.raises(UserError, match=f"--model {path}: "):
             predictor.load_network(str(path))
+
+
+def test_paths_are_those_of_files_beside_the_yaml(published, parts, tmp_path, monkeypatch):
+    """The index of a yaml is searched from any folder."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    save_part(folder / "detector.pth", 5.0)
+    save_part(folder / "crops.pth", 6.0)
+    yaml = write_yaml(folder / "own.yaml", "detector.pth", "crops.pth")
+    network = predictor.load_network(str(yaml), device="cpu")
+    monkeypatch.chdir(folder)
+    assert predictor.load_network("own.yaml", device="cpu").fingerprint == network.fingerprint
+
+
+def test_what_is_stated_of_a_local_file_is_checked_too(published, parts, tmp_path):
+    content = save_part(tmp_path / "a.pth", 5.0)
+    sha256 = hashlib.sha256(content).hexdigest()
+    a = tmp_path / "a.pth"
+    yaml = write_yaml(tmp_path / "own.yaml", a, a, SHA256=sha256.upper())
+    predictor.load_network(str(yaml), device="cpu")
+    yaml = write_yaml(tmp_path / "own.yaml", a, a, SHA256="0" * 64)
+    with pytest.raises(UserError, match=f"{a} has SHA-256 {sha256}, where 0000.* is stated"):
+        predictor.load_network(str(yaml), device="cpu")
+
+
+def test_detectron2s_short_addresses_are_downloaded_and_checked_as_others():
+    part = ready.named_network("osnet-ain").detector
+    short = part._replace(weights=part.weights.replace(ready._ZOO_ADDRESS, "detectron2://"))
+    assert short.file == part.file and part.file.md5_start == "280758"
+
+
+def test_a_detector_by_its_zoo_name_alone(tmp_path):
+    path = tmp_path / "own.yaml"
+    name = "COCO-Detection/retinanet_R_50_FPN_3x.yaml"
+    path.write_text(
+        f"MODEL: {{DETECTOR: {{ZOO: {name}}}, CROP_REID: {{NAME: OSNet, WEIGHTS: crops.pth}}}}\n"
+    )
+    assert ready.find_ready(str(path)).detector.weights == get_checkpoint_url(name)
+    path.write_text(path.read_text().replace("retinanet_R_50", "retinanet_R_51"))
+    with pytest.raises(UserError, match="no config .*retinanet_R_51_FPN_3x.yaml'; one is .*R_50_"):
+        ready.find_ready(str(path))
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("MODEL: {WEIGHTS: [a, b]}", r"WEIGHTS is \['a', 'b'\], where a path or an address"),
+        ("READY: 3", "READY is 3, where keys with values are expected"),
+        ("MODEL: [1]", r"MODEL is \[1\], where keys"),
+        (b"\xff\xfe", "'utf-8' codec can't decode"),
+    ],
+)
+def test_a_yaml_that_is_none_is_one_line(tmp_path, text, told):
+    path = tmp_path / "own.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=f"--model {path}: {told}"):
+        ready.find_ready(str(path))

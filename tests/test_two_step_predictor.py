@@ -138,6 +138,19 @@ def test_the_fingerprint_is_of_what_crops_depend_on(folder, two_step, tmp_path, 
     assert (fingerprint == two_step.fingerprint) == (key == "BATCH")
 
 
+def test_the_fingerprint_is_of_the_class_that_is_searched(folder, two_step, tmp_path):
+    """An index of persons does not go on with the same detector's dogs."""
+    other = shutil.copytree(folder, tmp_path / "other")
+    text = (folder / "config.yaml").read_text()
+    (other / "config.yaml").write_text(text.replace("PERSON_CLASS: -1", "PERSON_CLASS: 0"))
+    fingerprint = load_network(str(other), device="cpu").fingerprint
+    assert fingerprint != two_step.fingerprint
+    (other / "config.yaml").write_text(text.replace("PERSON_CLASS: -1", "PERSON_CLASS: 16"))
+    assert load_network(str(other), device="cpu").fingerprint not in (
+        *(fingerprint, two_step.fingerprint),
+    )
+
+
 def test_the_fingerprint_is_of_its_weights(folder, two_step, tmp_path):
     other = shutil.copytree(folder, tmp_path / "other")
     checkpoint = torch.load(other / "model_final.pth")

@@ -76,6 +76,19 @@ def test_a_detector_of_the_model_zoo_is_taken(plain_detector, tmp_path):
     assert_same_state(model.detector.state_dict(), plain_detector)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("envelope", [True, False])
+def test_a_detector_that_torch_save_wrote_under_a_pickles_name(
+    plain_detector, tmp_path, zipped, envelope
+):
+    content = {"model": plain_detector} if envelope else plain_detector
+    path = tmp_path / "model_final.pkl"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    model = make_model("reid")
+    load(model, str(path))
+    assert_same_state(model.detector.state_dict(), plain_detector)
+
+
 def test_the_reid_stage_takes_the_detection_stage_s_checkpoint(tmp_path):
     trained, model = changed(make_model("detection")), make_model("reid")
     before = {k: v.clone() for k, v in model.reid.state_dict().items()}
@@ -254,6 +267,12 @@ def test_a_side_net_refuses_weights_of_another_depth(tmp_path):
 
 def one_line(excinfo):
     return "\n" not in str(excinfo.value)
+
+
+@pytest.mark.parametrize("scheme", ["file", "s3"])
+def test_an_address_of_no_known_kind(tmp_path, scheme):
+    with pytest.raises(UserError, match=f"{scheme}:///a.pth can't be had; name a path, or an"):
+        load(make_model("reid"), f"{scheme}:///a.pth")
 
 
 def test_missing_and_damaged_files(tmp_path):

@@ -5,6 +5,7 @@ import collections
 import functools
 import logging
 import os
+import pickle
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -89,6 +90,26 @@ def test_weights_are_taken_out_of_what_is_around_them(tmp_path, envelope, zipped
     expected = network.rename_published(made_up_state(OSNET))
     for name, value in network.state_dict().items():
         torch.testing.assert_close(value, expected[name].to(value.dtype), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["a.pkl", "a.bin", "a"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_files_name_says_nothing_of_its_writer(tmp_path, name, zipped):
+    """torch.save writes what it is told to, ".pkl" above all."""
+    state = made_up_state(OSNET)
+    network = build()
+    load_crop_weights(network, save(tmp_path / name, state, _use_new_zipfile_serialization=zipped))
+    assert torch.equal(network.fc[0].bias, state["fc.0.bias"].float())
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.pkl"])
+def test_a_pickle_of_arrays(tmp_path, name):
+    state = made_up_state(OSNET)
+    with open(tmp_path / name, "wb") as f:
+        pickle.dump({"state_dict": {n: value.numpy() for n, value in state.items()}}, f)
+    network = build()
+    load_crop_weights(network, str(tmp_path / name))
+    assert torch.equal(network.fc[0].bias, state["fc.0.bias"].float())
 
 
 def test_torchvisions_names_stay_as_they_are(tmp_path):
@@ -185,6 +206,27 @@ def test_a_missing_a_misshapen_and_a_surplus_tensor_are_refused(tmp_path):
     state["conv5.bn.running_var"], state["fc.3.weight"] = torch.ones(128), torch.ones(1)
     told = f"1 of its {len(state)} tensors have no place in OSNet:x0_25, fc.3.weight among them"
     refuses(network, save(tmp_path / "a.pth", state), told)
+
+
+@pytest.mark.parametrize(
+    "name, value, told",
+    [
+        ("fc.0.bias", torch.full((512,), torch.nan), "fc.0.bias has numbers that are not finite"),
+        ("fc.0.bias", torch.zeros(512, dtype=torch.int8), "fc.0.bias is of type int8, where"),
+        ("fc.0.bias", torch.zeros(512, dtype=torch.complex64), "fc.0.bias is of type complex64"),
+        # by what would be its name here, it stands for the batch norm's
+        ("conv2.0.IN.weight", torch.ones(64), "1 of its 568 tensors have the place of another"),
+    ],
+)
+def test_what_no_trained_weight_is_or_has_no_place_of_its_own_is_refused(
+    tmp_path, name, value, told
+):
+    refuses(build(), save(tmp_path / "a.pth", made_up_state(OSNET) | {name: value}), told)
+
+
+def test_torchscript_is_told(tmp_path):
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "a.pt")
+    refuses(build(), str(tmp_path / "a.pt"), "is a TorchScript program, which can't be read")
 
 
 def test_a_deeper_or_longer_network_is_no_start_of_a_shorter(tmp_path):

@@ -1,5 +1,6 @@
 """A two-step network by the one command: trained, resumed, evaluated, and put together."""
 
+import hashlib
 import json
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
+from fully_decoupled_ps.ready import MODELS_VARIABLE
 from tests.modeling.crop_networks import CROPS, TinyCrops
 from tests.small_run import SmallRun
 from tests.testing import CONFIGS, make_model
+from tests.utils.file_server import serving
 
 BASE = CONFIGS / "Base-TwoStep.yaml"
 DETECTOR = ("MODEL.DETECTOR.NAME", "NoResNet", "MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", 0)
@@ -83,6 +86,14 @@ def test_reduced_precision_and_the_pictures_of_an_evaluation(run):
             r"SIZE is \[0, 9\]; it must",
         ),
         ([*REID, "MODEL.WEIGHTS", "x", "MODEL.CROP_REID.PIXEL_STD", (1.0, 1.0, 0.0)], "PIXEL_STD"),
+        (
+            [*REID, "MODEL.WEIGHTS", "x", "MODEL.CROP_REID.PIXEL_STD", (0.229, 0.224, 0.225)],
+            r"pixels from 0 to 1; here they go from 0 to 255: set PIXEL_STD to \[58.395, 57.12, ",
+        ),
+        (
+            [*REID, "MODEL.WEIGHTS", "x", "MODEL.CROP_REID.SIZE", (25.6, 12)],
+            r"SIZE is \[25.6, 12\]; it must be whole",
+        ),
         ([*REID, "MODEL.WEIGHTS", "x", "MODEL.CROP_REID.BATCH", 0], "BATCH is 0; it must be 1"),
     ],
 )
@@ -151,6 +162,31 @@ def test_a_yaml_of_published_files_is_evaluated_as_a_whole(run, tmp_path):
     assert "search" in run.train(yaml, eval_only=True)
     run.train(yaml, DETECTOR, iterations=1)
     assert set(run.train(yaml, eval_only=True)) == {"detection"}
+
+
+def test_a_ready_networks_files_are_those_of_its_folder(run, tmp_path, monkeypatch):
+    """Downloaded once and checked, in evaluation and training as in search."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    torch.save(TinyCrops().state_dict(), tmp_path / "crops.pth")
+    torch.save({"model": {"detector.weight": torch.ones(1)}}, tmp_path / "detector.pth")
+    with serving() as server:
+        server.content = (tmp_path / "crops.pth").read_bytes()
+        sha256 = hashlib.sha256(server.content).hexdigest()
+        yaml = tmp_path / "pair.yaml"
+        yaml.write_text(
+            f"_BASE_: {BASE}\nMODEL:\n  WEIGHTS: {tmp_path / 'detector.pth'}\n"
+            "  DETECTOR: {NAME: NoResNet}\n"
+            f"  CROP_REID: {{NAME: TinyCrops, SIZE: [24, 12], WEIGHTS: '{server.url}'}}\n"
+            f"READY: {{USE: tests, CROP_REID: {{SHA256: {sha256}}}}}\n"
+        )
+        assert "search" in run.train(yaml, eval_only=True)
+        stage = ("SOLVER.STAGE", "reid", "MODEL.WEIGHTS", tmp_path / "detector.pth")
+        run.train(yaml, stage, iterations=1)
+        assert len(server.asked) == 1
+    (tmp_path / "models" / "weights.pth").write_bytes(b"another")
+    with pytest.raises(UserError, match=f"where {sha256} is stated: it is damaged, or another"):
+        run.train(yaml, [*stage, "OUTPUT_DIR", tmp_path / "other"], eval_only=True)
 
 
 def test_a_trained_network_needs_all_of_itself(tmp_path):

@@ -119,14 +119,15 @@ def test_a_file_that_is_shorter_by_now(server, folder):
     (folder / "weights.pth.part.json").write_text(json.dumps(begun))
     server.status = 416
 
-    def answer(request, **kwargs):
+    def answer(opener, request, **kwargs):
         if not request.has_header("Range"):
             server.status = 200
-        return urlopen(request, **kwargs)
+        return open_url(opener, request, **kwargs)
 
-    urlopen = download.urllib.request.urlopen
+    openers = download.urllib.request.OpenerDirector
+    open_url = openers.open
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(download.urllib.request, "urlopen", answer)
+        patch.setattr(openers, "open", answer)
         path = get_file(PublishedFile(server.url), str(folder))
     assert Path(path).read_bytes() == server.content
 
@@ -206,6 +207,63 @@ def test_a_file_put_there_by_hand(server, folder, caplog):
     assert (folder / "weights.pth").read_bytes() == b"by hand", "what the user put there stays"
     assert get_file(PublishedFile(server.url, sha256(b"by hand")), str(folder))
     assert server.asked == []
+
+
+def test_two_addresses_whose_files_have_one_name(server, folder):
+    """As "pytorch_model.bin" of any network on Hugging Face: each gets its own."""
+    first, second = (server.url.replace("/net/", f"/{owner}/") for owner in ("anna", "ben"))
+    server.content = b"Anna's"
+    path = get_file(PublishedFile(first), str(folder))
+    server.content = b"Ben's"
+    assert not download.is_there(PublishedFile(second), str(folder))
+    other = get_file(PublishedFile(second), str(folder))
+    for _ in range(2):
+        assert Path(path).read_bytes() == b"Anna's" and Path(other).read_bytes() == b"Ben's"
+        assert get_file(PublishedFile(first), str(folder)) == path
+        assert get_file(PublishedFile(second), str(folder)) == other
+    assert Path(other).name.endswith("-weights.pth") and len(server.asked) == 2
+    # a mirror of a file whose content is stated needs no other
+    assert get_file(PublishedFile(second, sha256(b"Anna's")), str(folder)) == path
+
+
+def test_the_name_to_put_it_there_by_is_the_one_looked_for(server, folder):
+    get_file(PublishedFile(server.url), str(folder))
+    file = PublishedFile("http://127.0.0.1:9/other/weights.pth")
+    name = refusal(file, folder).rpartition(" as ")[2]
+    assert name.endswith("-weights.pth")
+    (folder / name).write_bytes(b"by hand")
+    assert Path(get_file(file, str(folder))).read_bytes() == b"by hand"
+
+
+@pytest.mark.parametrize("path", ["", "/", "/net/", "/net/?name=a.pth", "/net/.."])
+def test_an_address_without_a_files_name(folder, path):
+    url = f"http://127.0.0.1:9{path}"
+    message = refusal(PublishedFile(url), folder)
+    assert message.startswith(f"{url} does not end in the name of a file")
+
+
+def test_letters_that_only_browsers_take(server, folder):
+    url = server.url.replace("weights.pth", "größe 1.pth#part")
+    path = get_file(PublishedFile(url), str(folder))
+    assert Path(path).name == "größe 1.pth"
+    assert server.asked[0][0] == "/net/gr%C3%B6%C3%9Fe%201.pth"
+
+
+@pytest.mark.parametrize("url", ["http://[::1/weights.pth", "http://127.0.0.1:port/weights.pth"])
+def test_an_address_that_is_none(folder, url):
+    assert refusal(PublishedFile(url), folder).startswith(f"{url} can't be downloaded: ")
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "ftp:/x", "http://u:secret@host:port"]
+)
+def test_the_environments_proxy_is_named(server, folder, monkeypatch, proxy):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    message = refusal(PublishedFile(server.url), folder)
+    assert "(through the proxy that the environment's http_proxy names); or get it" in message
+    assert "secret" not in message and server.asked == []
 
 
 def test_what_was_recorded_is_expected_ever_after(server, folder, caplog):

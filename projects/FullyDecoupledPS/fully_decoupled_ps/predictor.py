@@ -186,6 +186,8 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
         for part in key.split("."):
             value = value[part]
         digest.update(f"{key} {json.dumps(value, sort_keys=True)}".encode())
+    if cfg.MODEL.DETECTOR.PERSON_CLASS >= 0:  # an index of persons is not to get another class's
+        digest.update(f"MODEL.DETECTOR.PERSON_CLASS {cfg.MODEL.DETECTOR.PERSON_CLASS}".encode())
     return digest.hexdigest()
 
 

@@ -14,7 +14,7 @@ import yaml
 from fvcore.common.config import CfgNode
 
 from .errors import UserError
-from .utils.download import PublishedFile, get_file, is_there
+from .utils.download import PublishedFile, check_sha256, get_file, is_there
 
 # What `person-search index` takes where nothing is said: of the published re-id networks with an
 # address of their files, OSNet-AIN has the least to compute for a crop (1 GFLOP, a ResNet-50 has
@@ -29,6 +29,8 @@ _PACKAGE = Path(__file__).resolve().parent
 _CONFIGS = next(
     (f for f in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if f.is_dir()), _PACKAGE
 )
+# Detectron2's short form of an address, which its own configs have.
+_ZOO_SCHEME, _ZOO_ADDRESS = "detectron2://", "https://dl.fbaipublicfiles.com/detectron2/"
 # Detectron2's model zoo has the beginning of a file's MD5 in the file's name.
 _ZOO_FILE = re.compile(r"https://dl\.fbaipublicfiles\.com/detectron2/.*_([0-9a-f]{6})\.pkl")
 
@@ -46,10 +48,13 @@ class Part(NamedTuple):
     @property
     def file(self) -> PublishedFile | None:
         """What has to be downloaded; None for a local file."""
-        if not self.weights.startswith(("http://", "https://")):
+        address = self.weights
+        if address.startswith(_ZOO_SCHEME):
+            address = _ZOO_ADDRESS + address.removeprefix(_ZOO_SCHEME)
+        if not address.startswith(("http://", "https://")):
             return None
-        zoo = _ZOO_FILE.fullmatch(self.weights)
-        return PublishedFile(self.weights, self.sha256, zoo[1] if zoo else "")
+        zoo = _ZOO_FILE.fullmatch(address)
+        return PublishedFile(address, self.sha256, zoo[1] if zoo else "")
 
 
 class ReadyNetwork(NamedTuple):
@@ -130,6 +135,9 @@ def models_folder(folder: str = "") -> str:
 def fetch(network: ReadyNetwork, folder: str, *, thorough: bool = False) -> list[str]:
     """Config options with the local files of a network, which are downloaded if need be.
 
+    A path that is not absolute is that of a file beside the network's yaml, if there is one, so
+    that the same network is found from any folder.
+
     Args:
         folder: of :func:`models_folder`.
         thorough: check all of a file that was checked before, too.
@@ -144,25 +152,74 @@ def fetch(network: ReadyNetwork, folder: str, *, thorough: bool = False) -> list
     ):
         if part.file:
             opts += [key, get_file(part.file, folder, thorough=thorough)]
+            continue
+        beside = network.config.parent / part.weights
+        path = str(beside if beside.is_file() else part.weights)
+        if part.sha256 and os.path.isfile(path):
+            check_sha256(path, part.sha256)
+        opts += [key, path]
     return opts
+
+
+def fetch_into(cfg: CfgNode, config_file: str) -> None:
+    """Put the local files of a ready network into its config, for training and evaluation.
+
+    Args:
+        cfg: of ``config_file`` and command-line options; what these name instead stays.
+        config_file: a yaml with a READY part, or any other, of which nothing is done.
+
+    Raises:
+        UserError: as :func:`fetch`.
+    """
+    network = find_ready(config_file) if config_file else None
+    if network is None or not (network.use or network.detector.data or network.crop_reid.data):
+        return
+    parts = [(cfg.MODEL, network.detector)]
+    if cfg.SOLVER.STAGE != "detection":  # which does without the other part
+        parts.append((cfg.MODEL.CROP_REID, network.crop_reid))
+    for node, part in parts:
+        if part.file and node.WEIGHTS == part.weights:
+            node.WEIGHTS = get_file(part.file, models_folder())
 
 
 def _read(path: Path, name: str) -> ReadyNetwork:
     try:
         content = CfgNode.load_yaml_with_base(str(path))
-        model, ready = content.get("MODEL", {}), content.get("READY", {})
-        zoo, crops = model.get("DETECTOR", {}).get("ZOO", ""), model.get("CROP_REID", {})
+        if not isinstance(content, dict):
+            raise TypeError(f"it holds {content!r}, where keys with values are expected")
+        model, ready = _node(content, "MODEL"), _node(content, "READY")
+        zoo, crops = _node(model, "DETECTOR").get("ZOO", ""), _node(model, "CROP_REID")
+        weights = model.get("WEIGHTS", "")
+        if zoo and not weights:
+            from .zoo import zoo_weights  # which needs PyTorch
+
+            weights = zoo_weights(zoo)
         return ReadyNetwork(
             name,
             path,
             ready.get("USE", ""),
-            _part(zoo, model.get("WEIGHTS", ""), ready.get("DETECTOR", {})),
-            _part(crops.get("NAME", ""), crops.get("WEIGHTS", ""), ready.get("CROP_REID", {})),
+            _part(zoo, weights, _node(ready, "DETECTOR")),
+            _part(crops.get("NAME", ""), crops.get("WEIGHTS", ""), _node(ready, "CROP_REID")),
         )
-    except (OSError, yaml.YAMLError, AttributeError, TypeError, AssertionError) as error:
+    except (OSError, yaml.YAMLError, TypeError, ValueError, AssertionError) as error:
         raise UserError(f"--model {path}: {' '.join(str(error).split())}") from error
 
 
+def _node(content: dict, key: str) -> dict:
+    """A part of a yaml; empty if there is none.
+
+    Raises:
+        TypeError: if there is something else by that name.
+    """
+    node = content.get(key)
+    if not isinstance(node, dict | None):
+        raise TypeError(f"{key} is {node!r}, where keys with values are expected")
+    return node or {}
+
+
 def _part(kind: str, weights: str, known: dict) -> Part:
-    keys = {"BYTES": 0, "SHA256": "", "LICENCE": "", "DATA": ""}
-    return Part(kind, weights, *(known.get(key, default) for key, default in keys.items()))
+    if not isinstance(weights, str):
+        raise TypeError(f"WEIGHTS is {weights!r}, where a path or an address is expected")
+    sha256 = str(known.get("SHA256", "")).lower()  # some tools write capital letters
+    licence, data = known.get("LICENCE", ""), known.get("DATA", "")
+    return Part(kind, weights, known.get("BYTES", 0), sha256, licence, data)

@@ -14,6 +14,7 @@ from .engine.check_config import check_config
 from .engine.launch import launch
 from .engine.log_file import log_begun_after
 from .engine.trainer import Trainer
+from .ready import fetch_into
 from .utils.allocator import keep_large_buffers
 from .utils.files import tell_unwritable
 
@@ -32,6 +33,7 @@ def setup(args):
     # what the loaders count and find odd belongs into the log
     with log_begun_after(cfg.OUTPUT_DIR):
         cfg.MODEL.REID.NUM_IDS = check_config(cfg, eval_only=args.eval_only)
+        fetch_into(cfg, args.config_file)
     cfg.freeze()
     if cfg.MODEL.DEVICE == "cpu":
         keep_large_buffers()

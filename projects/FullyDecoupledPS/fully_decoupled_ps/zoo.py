@@ -46,15 +46,7 @@ def merge_zoo_config(cfg: CfgNode, name: str) -> None:
     Raises:
         UserError: if the zoo has no such config, or it is of no detector.
     """
-    if not is_in_zoo(name):
-        known = [p.relative_to(ZOO).as_posix() for p in ZOO.rglob("*") if p.suffix == ".yaml"]
-        close = difflib.get_close_matches(name, known, n=1)
-        close = close or ["COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml"]
-        raise UserError(
-            f"MODEL.DETECTOR.ZOO: Detectron2's model zoo has no config {name!r}; one is {close[0]}"
-        )
-    from detectron2 import model_zoo
-
+    _check_name(name)
     architecture, datasets = cfg.MODEL.META_ARCHITECTURE, cfg.DATASETS.clone()
     if name.endswith(".py"):
         trained_on = _merge_lazy_config(cfg, name)
@@ -68,13 +60,36 @@ def merge_zoo_config(cfg: CfgNode, name: str) -> None:
             )
         cfg.MODEL.DETECTOR.NAME = cfg.MODEL.META_ARCHITECTURE
         trained_on = cfg.DATASETS.TRAIN
-    try:
-        cfg.MODEL.WEIGHTS = model_zoo.get_checkpoint_url(name)
-    except RuntimeError:  # the zoo has no weights for it: they are what its config starts from
-        pass
+    # else they are what its config starts from
+    cfg.MODEL.WEIGHTS = zoo_weights(name) or cfg.MODEL.WEIGHTS
     cfg.MODEL.META_ARCHITECTURE, cfg.DATASETS = architecture, datasets
     cfg.MODEL.DETECTOR.ZOO = name
     cfg.MODEL.DETECTOR.PERSON_CLASS = person_class(trained_on)
+
+
+def zoo_weights(name: str) -> str:
+    """The address of the weights that the zoo has for a config; "" if it has none.
+
+    Raises:
+        UserError: if the zoo has no such config.
+    """
+    _check_name(name)
+    from detectron2 import model_zoo
+
+    try:
+        return model_zoo.get_checkpoint_url(name)
+    except RuntimeError:
+        return ""
+
+
+def _check_name(name: str) -> None:
+    if not is_in_zoo(name):
+        known = [p.relative_to(ZOO).as_posix() for p in ZOO.rglob("*") if p.suffix == ".yaml"]
+        close = difflib.get_close_matches(name, known, n=1)
+        close = close or ["COCO-Detection/faster_rcnn_R_50_FPN_3x.yaml"]
+        raise UserError(
+            f"MODEL.DETECTOR.ZOO: Detectron2's model zoo has no config {name!r}; one is {close[0]}"
+        )
 
 
 @contextmanager

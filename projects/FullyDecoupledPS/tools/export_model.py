@@ -24,6 +24,7 @@ from detectron2.modeling import build_model
 
 from fully_decoupled_ps import apply_stage, load_config
 from fully_decoupled_ps.checkpoint import load_parts
+from fully_decoupled_ps.config import find_config
 from fully_decoupled_ps.data import PersonSearchMapper, get_protocols
 from fully_decoupled_ps.engine.check_config import check_parts
 from fully_decoupled_ps.errors import UserError
@@ -37,6 +38,7 @@ from fully_decoupled_ps.export import (
     write_checked,
 )
 from fully_decoupled_ps.modeling import CoatPersonSearch, CoupledPersonSearch
+from fully_decoupled_ps.ready import fetch_into
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
 
@@ -71,6 +73,8 @@ def setup(args: argparse.Namespace):
     cfg.MODEL.DEVICE = "cpu"
     apply_stage(cfg, [*args.opts, "MODEL.DEVICE", "cpu"], eval_only=True)
     check_parts(cfg)
+    if args.config_file:
+        fetch_into(cfg, find_config(args.config_file))
     cfg.freeze()
     return cfg
 

@@ -117,6 +117,16 @@ def test_what_timm_has_not_or_not_so_is_refused(name, told):
         build(name)
 
 
+def test_another_mean_than_timms_is_told(caplog):
+    """Some of its networks have been trained with a mean and a deviation of one half."""
+    pytest.importorskip("timm")
+    build("timm:resnet18")
+    assert "PIXEL" not in caplog.text
+    build("timm:mixer_s32_224", (224, 224))
+    told = "timm trains mixer_s32_224 with PIXEL_{0} [127.5, 127.5, 127.5]; MODEL.CROP_REID.PIXEL_"
+    assert told.format("MEAN") in caplog.text and told.format("STD") in caplog.text
+
+
 def test_without_timm_one_line_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match=r"timm:resnet18 needs the package timm .*pip install timm"):

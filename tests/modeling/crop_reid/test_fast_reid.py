@@ -97,7 +97,10 @@ def published_features(state, x, variant):
         return batch_norm(f"{name}.W.1", conv(f"{name}.W.0", y)) + x
 
     x = F.relu(batch_norm("backbone.bn1", conv("backbone.conv1", x, stride=2, padding=3)))
-    x = F.max_pool2d(x, 3, stride=2, ceil_mode=True)
+    if "heads.bnneck.weight" in state:  # of version 0.1.1
+        x, neck = F.max_pool2d(x, 3, stride=2, padding=1), "heads.bnneck"
+    else:
+        x, neck = F.max_pool2d(x, 3, stride=2, ceil_mode=True), "heads.bottleneck.0"
     for layer, number in enumerate(BLOCKS, start=1):
         behind = NON_LOCAL.get(layer, (0, 0))[0] if not variant.startswith("bot") else 0
         for i in range(number):
@@ -111,15 +114,29 @@ def published_features(state, x, variant):
     else:
         power = state.get("heads.pool_layer.p", 3.0)
         pooled = x.clamp(min=1e-6).pow(power).mean(dim=(2, 3)).pow(1 / power)
-    return batch_norm("heads.bottleneck.0", pooled)
+    return batch_norm(neck, pooled)
+
+
+def of_version_0_1_1(state, variant):
+    """A file of fast-reid's model zoo: other names, and a trained power in AGW as in SBS."""
+    state = {n.replace("heads.bottleneck.0.", "heads.bnneck."): v for n, v in state.items()}
+    state["heads.classifier.weight"] = state.pop("heads.weight")
+    if not variant.startswith("bot"):
+        state["heads.pool_layer.p"] = torch.tensor([2.5], dtype=torch.float64)
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    pixels = {"pixel_mean": mean, "pixel_std": std}
+    return state | {name: torch.tensor(v).view(1, 3, 1, 1) for name, v in pixels.items()}
 
 
 VARIANTS = ["bot_R50", "bot_R50-ibn", "agw_R50", "agw_R50-ibn", "sbs_R50", "sbs_R50-ibn"]
 
 
+@pytest.mark.parametrize("is_older", [False, True])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_features_are_those_of_the_published_formulas(tmp_path, variant):
+def test_features_are_those_of_the_published_formulas(tmp_path, variant, is_older):
     state, network = published_state(variant), build(variant).double()
+    if is_older:
+        state = of_version_0_1_1(state, variant)
     torch.save({"model": state, "epoch": 3}, tmp_path / "a.pth")
     load_crop_weights(network, str(tmp_path / "a.pth"))
     for size in SIZES:
@@ -128,14 +145,22 @@ def test_features_are_those_of_the_published_formulas(tmp_path, variant):
             features = network(crops(size))
         assert features.shape == (2, network.feature_dim) == (2, 2048)
         torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
+    # a checkpoint of this project has one set of names, and gives the same
+    again = build(variant).double()
+    again.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again(crops(size)), features)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_names_are_the_published_ones(variant):
     """318 of the backbone and 5 of the neck; IBN-a has 2 more in each of 13 blocks, a non-local
-    block 6 + 2 + 5, and SBS its power.
+    block 6 + 2 + 5, and SBS its power. What no file has: how the stem pools, and AGW's power.
     """
     state = build(variant).state_dict()
+    del state["backbone.maxpool.pads_all_sides"]
+    if variant.startswith("agw"):
+        assert state.pop("heads.pool_layer.p").tolist() == [3.0]
     shapes = published_shapes(variant)
     del shapes["heads.weight"]
     assert {name: tuple(value.shape) for name, value in state.items()} == shapes
@@ -177,7 +202,7 @@ def test_crops_of_another_size_than_fast_reids_are_told(caplog):
 
 def test_resnet101():
     """layer3 has 17 blocks more, of 3 x 6 tensors, 9 of 23 with a non-local block behind."""
-    assert len(build("sbs_R101-ibn").state_dict()) == 318 + 17 * 18 + 5 + 30 * 2 + 11 * 13 + 1
+    assert len(build("sbs_R101-ibn").state_dict()) == 318 + 17 * 18 + 5 + 30 * 2 + 11 * 13 + 2
 
 
 def test_the_necks_bias_is_not_trained():

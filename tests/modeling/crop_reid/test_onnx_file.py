@@ -21,20 +21,32 @@ WEIGHT = np.random.RandomState(0).standard_normal((3, DIM)).astype(np.float32)
 
 
 def write(
-    path, batch="N", *, size=SIZE, kind="FLOAT", channels=3, outputs=1, rank=2, taken="", aside=""
+    path,
+    batch="N",
+    *,
+    size=SIZE,
+    kind="FLOAT",
+    channels=3,
+    outputs=1,
+    rank=2,
+    taken="",
+    aside="",
+    mixes=False,
 ):
     """A network whose feature is the mean colour of a crop, times a matrix."""
     kind, helper = getattr(onnx.TensorProto, kind), onnx.helper
     taken = getattr(onnx.TensorProto, taken) if taken else kind
     numpy_type = helper.tensor_dtype_to_np_dtype(kind)
-    weight = WEIGHT if channels == 3 else np.ones((channels, DIM), np.float32)
+    weight = WEIGHT if channels in (3, "C") else np.ones((channels, DIM), np.float32)
     nodes = [
         helper.make_node("Cast", ["crops"], ["pixels"], to=kind),
         helper.make_node("GlobalAveragePool", ["pixels"], ["means"]),
         helper.make_node("Flatten", ["means"], ["colours"]),
         helper.make_node("MatMul", ["colours", "weight"], ["vectors"]),
     ]
-    if rank == 2:
+    if mixes:  # divides by the sum over the crops
+        nodes.append(helper.make_node("Softmax", ["vectors"], ["features"], axis=0))
+    elif rank == 2:
         nodes.append(helper.make_node("Identity", ["vectors"], ["features"]))
     else:
         nodes.append(helper.make_node("Unsqueeze", ["vectors", "axes"], ["features"]))
@@ -139,6 +151,20 @@ def test_a_checkpoint_made_with_another_file_is_refused(tmp_path):
 def test_a_file_of_another_form_is_refused(tmp_path, made, told):
     with pytest.raises(UserError, match=rf"\A[^\n]*a.onnx [^\n]*{told}[^\n]*\Z"):
         build(write(tmp_path / "a.onnx", **made))
+
+
+@pytest.mark.parametrize("batch", ["N", 4])
+def test_a_network_exported_in_training_mode_is_refused(tmp_path, batch):
+    """Its batch norms take the statistics of whatever crops it sees together."""
+    path = write(tmp_path / "a.onnx", batch, mixes=True)
+    with pytest.raises(UserError, match="another feature beside other crops, as in training; exp"):
+        build(path)
+
+
+def test_a_file_of_any_number_of_channels(tmp_path):
+    """As an export has it where all dimensions are named."""
+    network = build(write(tmp_path / "a.onnx", size=("H", "W"), channels="C"))
+    assert network(torch.rand(2, 3, *SIZE)).shape == (2, DIM)
 
 
 @pytest.mark.parametrize("weights", ["", "random"])

@@ -115,6 +115,11 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
                 f"checkpoint {path} can't be downloaded: {error}; get the file in another way, and "
                 "name its path with MODEL.WEIGHTS"
             ) from error
+        except AssertionError as error:  # its base's word for an address of no known kind
+            raise UserError(
+                f"checkpoint {path} can't be downloaded; name a path, or an address of http://, "
+                "https:// or detectron2://"
+            ) from error
         self.training_data = rest.get("trainer", {}).get("training_data")
         return rest
 

@@ -33,7 +33,10 @@ def _fast_reid(state: dict) -> str:
     if any(name.startswith("backbone.NL_") for name in state):
         method = "sbs" if "heads.pool_layer.p" in state else "agw"
     ibn = "-ibn" if "backbone.layer1.0.bn1.IN.weight" in state else ""
-    return f"FastReID:{method}_R{depth}{ibn}"
+    name = f"FastReID:{method}_R{depth}{ibn}"
+    if method == "sbs" and "heads.bnneck.weight" in state:  # agw's power was trained too, then
+        name += f" or {name.replace('sbs', 'agw')}, as the file's name says"
+    return name
 
 
 def _osnet(state: dict) -> str:

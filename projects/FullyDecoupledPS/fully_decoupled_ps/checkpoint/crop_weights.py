@@ -80,7 +80,13 @@ def _fill(network, state: dict, weights: str) -> None:
     """Give a network a file's tensors; refuse a file of another network."""
     part = _resnet_inside(state)
     own = network.state_dict()
-    published = network.rename_published({n: state[old] for n, old in part.items()} or state)
+    read = {n: state[old] for n, old in part.items()} or state
+    published = network.rename_published(read)
+    if len(published) < len(read):
+        raise UserError(
+            f"{len(read) - len(published)} of its {len(read)} tensors have the place of another in "
+            f"{network.name}; {_resemblance(state, network.name)}"
+        )
     taken = {n: v for n, v in published.items() if n in own and v.shape == own[n].shape}
     expected = trained_names(network)
     missing = sorted(expected - taken.keys())
@@ -95,6 +101,7 @@ def _fill(network, state: dict, weights: str) -> None:
                 f"{len(names)} {fault.replace('NAME', network.name)}, {names[0]} among them; "
                 f"{_resemblance(state, network.name)}"
             )
+    _refuse_no_weights(taken, own)
     network.load_state_dict(taken, strict=False)
     if part:
         left += sorted(state.keys() - set(part.values()))
@@ -112,6 +119,25 @@ def _fill(network, state: dict, weights: str) -> None:
         len(left),
         _heads_of(left),
     )
+
+
+def _refuse_no_weights(taken: dict, own: dict) -> None:
+    """
+    Raises:
+        UserError: if a tensor is quantised, or has numbers that are none, and the network's not.
+    """
+    for name, value in taken.items():
+        if own[name].is_floating_point() and not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise UserError(
+                f"its {name} is of type {kind}, where floating-point numbers are expected; take a "
+                "file that is not quantised"
+            )
+        if own[name].isfinite().all() and not value.isfinite().all():
+            raise UserError(
+                f"its {name} has numbers that are not finite: its training has diverged, or the "
+                "file is damaged; take another"
+            )
 
 
 def _resnet_inside(state: dict) -> dict[str, str]:
@@ -133,7 +159,7 @@ def _resnet_inside(state: dict) -> dict[str, str]:
 
 def _heads_of(names: list[str]) -> str:
     """ "roi_heads.embedding_head, rpn.head" for the names of any tensors in these."""
-    return ", ".join(sorted({".".join(n.split(".")[:-1][:2]) for n in names})) or "none"
+    return ", ".join(sorted({".".join(n.split(".")[:-1][:2]) or n for n in names})) or "none"
 
 
 def _resemblance(state: dict, name: str) -> str:

@@ -1,10 +1,10 @@
 """Reading checkpoint files of every kind, without running anything that a file asks to run."""
 
 import argparse
-import os
 import pickle
 import re
 import types
+import zipfile
 from collections import Counter, OrderedDict, defaultdict
 
 import numpy as np
@@ -77,6 +77,8 @@ _TENSORS = {
     "torch.Size": torch.Size,
     "torch.device": torch.device,
 }
+# The first object in a file of torch.save before PyTorch 1.6, as pickle writes it.
+_TORCH_MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")
 # What torch.load takes in place of the module pickle.
 _tensor_pickle = types.ModuleType("tensor_pickle")
 _tensor_pickle.Unpickler = TensorUnpickler
@@ -109,16 +111,14 @@ def read_content(path: str):
     """What is in a file, as its writer put it there.
 
     Args:
-        path: a local file: a pickle called ``.pkl``, tensors called ``.safetensors``, or anything
+        path: a local file of any name: a pickle, tensors as safetensors writes them, or anything
             that ``torch.save`` wrote.
 
     Raises:
         UserError: if it can't be read, or asks to run something.
     """
-    end = os.path.splitext(path)[1]
-    read = {".pkl": _read_pickle, ".safetensors": _read_safetensors}.get(end, _read_torch)
     try:
-        return read(path)
+        return _reader(path)(path)
     except UserError:
         raise
     except RefusedGlobal as error:
@@ -129,6 +129,18 @@ def read_content(path: str):
         ) from error
     except Exception as error:  # a damaged file raises nearly anything
         raise unreadable(path, error) from error
+
+
+def _reader(path: str):
+    """By what the file begins with; names say little of it: many a ``.pkl`` is PyTorch's."""
+    with open(path, "rb") as f:
+        head = f.read(32)
+    if head.startswith(b"PK") or _TORCH_MAGIC in head:
+        return _read_torch
+    if head[8:9] == b"{":  # after the length of what follows
+        return _read_safetensors
+    is_pickle = head.startswith(b"\x80") or path.endswith(".pkl")  # protocols 0, 1 have no mark
+    return _read_pickle if is_pickle else _read_torch
 
 
 def unreadable(path: str, error: Exception) -> UserError:
@@ -146,6 +158,11 @@ def _read_pickle(path: str):
 
 
 def _read_torch(path: str):
+    if _is_torchscript(path):
+        raise UserError(
+            f"checkpoint {path} is a TorchScript program, which can't be read without running it; "
+            "take the weights that it was made of, or an ONNX file"
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -153,6 +170,13 @@ def _read_torch(path: str):
         return torch.load(
             path, map_location="cpu", weights_only=False, pickle_module=_tensor_pickle
         )
+
+
+def _is_torchscript(path: str) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.split("/")[1:] == ["constants.pkl"] for name in archive.namelist())
 
 
 def _read_safetensors(path: str) -> dict:
@@ -168,9 +192,10 @@ def _read_safetensors(path: str) -> dict:
 def _in_detectron2_s_form(path: str, content) -> dict:
     if not isinstance(content, dict):
         raise UserError(f"checkpoint {path} holds a {type(content).__name__}, no state dict")
-    if "model" in content and (not path.endswith(".pkl") or "__author__" in content):
+    is_torchs = any(isinstance(value, torch.Tensor) for value in content.values())
+    if "model" in content:
         checkpoint = content
-    elif path.endswith(".pkl"):  # of Detectron or Caffe2
+    elif path.endswith(".pkl") and not is_torchs:  # of Detectron or Caffe2
         blobs = content.get("blobs", content)
         weights = {k: v for k, v in blobs.items() if not str(k).endswith("_momentum")}
         checkpoint = {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}

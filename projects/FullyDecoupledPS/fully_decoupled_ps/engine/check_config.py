@@ -178,6 +178,14 @@ def _check_crops(cfg: CfgNode) -> None:
                 f"MODEL.CROP_REID.{key} is {list(values)}; it must be {number} numbers, each "
                 f"{least} or more"
             )
+    if not all(isinstance(length, int) for length in crop.SIZE):
+        raise UserError(f"MODEL.CROP_REID.SIZE is {list(crop.SIZE)}; it must be whole numbers")
+    if max(crop.PIXEL_STD) < 1:
+        mean, std = ([round(255 * v, 3) for v in crop[k]] for k in ("PIXEL_MEAN", "PIXEL_STD"))
+        raise UserError(
+            f"MODEL.CROP_REID.PIXEL_STD is {list(crop.PIXEL_STD)}, as of pixels from 0 to 1; here "
+            f"they go from 0 to 255: set PIXEL_STD to {std}, and PIXEL_MEAN to {mean}"
+        )
     if crop.BATCH < 1:
         raise UserError(f"MODEL.CROP_REID.BATCH is {crop.BATCH}; it must be 1 or more")
 

@@ -12,13 +12,17 @@ import http.client
 import json
 import logging
 import os
+import re
 import shutil
+import ssl
+import string
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
+from urllib.parse import quote, urlsplit
 
 from iopath.common.file_io import HTTPURLHandler, PathManager
 from tqdm import tqdm
@@ -44,13 +48,15 @@ class PublishedFile(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.url.split("?")[0].rpartition("/")[2]
+        path = re.sub(r"^\w+://[^/?#]*|[?#].*", "", self.url)
+        return path.rpartition("/")[2]
 
 
 def get_file(file: PublishedFile, folder: str, *, thorough: bool = False) -> str:
     """The path of a published file in ``folder``, which is downloaded if it is not there.
 
-    A file that was put there by hand is taken. The first time it is there, its SHA-256 is compared
+    A file that was put there by hand is taken, unless one of another address has that name and is
+    recorded: see :func:`local_path`. The first time it is there, its SHA-256 is compared
     with what its publisher states, and recorded. Later it is compared again if the file's size or
     time of change is another than then: reading a large file each time would take seconds.
 
@@ -65,7 +71,44 @@ def get_file(file: PublishedFile, folder: str, *, thorough: bool = False) -> str
 
 def is_there(file: PublishedFile, folder: str) -> bool:
     """Whether the whole file is in ``folder``; not whether it is the right one."""
-    return os.path.isfile(os.path.join(folder, file.name))
+    return os.path.isfile(local_path(file, folder))
+
+
+def local_path(file: PublishedFile, folder: str) -> str:
+    """Where a file is, or will be, in ``folder``: by its own name.
+
+    Hosts give many files one name, such as "pytorch_model.bin". Where that of another address is
+    recorded by it already, and not with the SHA-256 that is stated, the first digits of the
+    address's SHA-256 come before the name.
+
+    Raises:
+        UserError: if the address ends in no file's name.
+    """
+    if file.name in ("", ".", ".."):
+        raise UserError(
+            f"{file.url} does not end in the name of a file; name the address of the file itself, "
+            "or download it and name its path"
+        )
+    path = os.path.join(folder, file.name)
+    record = _read_json(f"{path}.json") or {}
+    is_same = record.get("url", file.url) == file.url
+    if is_same or (file.sha256 and record.get("sha256") == file.sha256):
+        return path
+    digits = hashlib.sha256(file.url.encode()).hexdigest()[:8]
+    return os.path.join(folder, f"{digits}-{file.name}")
+
+
+def check_sha256(path: str, sha256: str) -> None:
+    """
+    Raises:
+        UserError: if a file has another one.
+    """
+    found, _ = _digests(path)
+    if found != sha256:
+        raise UserError(
+            f"{path} has SHA-256 {found}, where {sha256} is stated: it is damaged, or another "
+            "file; correct READY's SHA256 of it, or leave that empty"
+        )
 
 
 class _CheckedHandler(HTTPURLHandler):
@@ -75,13 +118,15 @@ class _CheckedHandler(HTTPURLHandler):
         return ["http://", "https://"]
 
     def _get_local_path(self, path, force=False, cache_dir=None, file=None, thorough=False):
-        target = os.path.join(cache_dir, file.name)
-        if not os.path.isfile(target):
+        while not os.path.isfile(target := local_path(file, cache_dir)):
             try:
                 os.makedirs(cache_dir, exist_ok=True)
                 with _one_process(target):
-                    if not os.path.isfile(target):  # the other one had it
+                    # the other one may have had it, or another file of that name
+                    if target == local_path(file, cache_dir) and not os.path.isfile(target):
                         _download(file, target)
+                        _check(file, target, thorough=False)
+                        return target
             except OSError as error:
                 raise UserError(
                     f"{target} can't be written ({error.strerror or error}); make room, or name "
@@ -154,7 +199,7 @@ def _receive(file: PublishedFile, part: str) -> None:
     headers = {"User-Agent": "person-search"}
     if have:  # a server whose file is another by now sends all of it
         headers |= {"Range": f"bytes={have}-", "If-Range": begun["version"]}
-    with _open(urllib.request.Request(file.url, headers=headers)) as response:
+    with _open(file.url, headers) as response:
         if response.status != 206:
             have = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -179,11 +224,16 @@ def _receive(file: PublishedFile, part: str) -> None:
         raise _Interrupted("the server sends an empty file")
 
 
-def _open(request: urllib.request.Request):
+def _open(url: str, headers: dict[str, str]):
     try:
-        return urllib.request.urlopen(request, timeout=PATIENCE)
+        # spaces and letters that an address has only in a browser's line
+        request = urllib.request.Request(quote(url, safe=string.punctuation), headers=headers)
+        # not urlopen, which remembers the proxies of the first time
+        return urllib.request.build_opener().open(request, timeout=PATIENCE)
     except urllib.error.URLError:
         raise
+    except ValueError as error:  # of the address, or of a proxy's in the environment
+        raise urllib.error.URLError(str(error)) from error
     except OSError as error:  # while the answer's head is read
         raise _Interrupted(_reason(error)) from error
 
@@ -191,6 +241,11 @@ def _open(request: urllib.request.Request):
 def _reason(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return f"nothing has come for {PATIENCE:g} s"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"{error.verify_message}: the server, or a proxy before it, has a certificate that is "
+            "not trusted here (SSL_CERT_FILE names a file of those that are)"
+        )
     return error.strerror or str(error)
 
 
@@ -286,15 +341,26 @@ def _compare(
 
 
 def _failed(file: PublishedFile, target: str, reason: str) -> UserError:
-    folder, here = os.path.dirname(target), _size(target + PARTIAL)
+    folder, name = os.path.split(target)
+    here = _size(target + PARTIAL)
     kept = (
         f" ({here / MB:.0f} MB are here, and the same command goes on from there)" if here else ""
     )
     return UserError(
-        f"{file.url} can't be downloaded: {reason}{kept}; check the connection, or get it "
-        "in another way and put it "
-        f"into {folder} as {file.name}"
+        f"{file.url} can't be downloaded: {reason}{_by_proxy(file.url)}{kept}; check the "
+        f"connection, or get it in another way and put it into {folder} as {name}"
     )
+
+
+def _by_proxy(url: str) -> str:
+    """Which of the environment's proxies is asked; not its address, which may have a password."""
+    scheme = url.partition(":")[0]
+    with suppress(ValueError):
+        if scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(
+            urlsplit(url).netloc
+        ):
+            return f" (through the proxy that the environment's {scheme}_proxy names)"
+    return ""
 
 
 def _digests(path: str) -> tuple[str, str]:
@@ -316,8 +382,13 @@ def _read_json(path: str) -> dict | None:
     try:
         with open(path) as f:
             content = json.load(f)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
         return {}
+    except OSError as error:
+        raise UserError(
+            f"{path} can't be read ({error.strerror}), which says what its file was at first; "
+            "allow it, or name another folder with --models-dir"
+        ) from error
     return content if isinstance(content, dict) else {}

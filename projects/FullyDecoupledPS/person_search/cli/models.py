@@ -7,6 +7,7 @@
 is no internet, get the files on another machine, by the addresses that --json prints, and put them
 into the folder. The licence is that of the weights, as their publisher states it; the data that
 they were trained on may have terms of their own, and some of it was given out for research alone.
+For a network of your own, start from one of the yamls that --json names.
 """
 
 import argparse
@@ -58,6 +59,7 @@ def _record(network, folder: str) -> dict:
         "use": network.use,
         "here": network.is_here(folder),
         "folder": folder,
+        "config": str(network.config),
         "parts": {
             role: {
                 "network": part.kind,

@@ -19,6 +19,8 @@ LAYERS = {"50": (3, 4, 6, 3), "101": (3, 4, 23, 3)}
 # Of layer2 and layer3: a non-local block follows each of as many blocks at their ends.
 NON_LOCAL = {"50": (2, 3), "101": (2, 9)}
 GEM_POWER, GEM_MIN = 3.0, 1e-6
+# Of versions below 1.0.
+OLDER_NECK = "heads.bnneck."
 
 
 class HalfInstanceNorm(nn.Module):
@@ -56,16 +58,35 @@ class NonLocal(nn.Module):
         return x + self.W(self.theta(x) * context)
 
 
-class FastReIDResNet(ResNet):
-    """torchvision's ResNet as fast-reid changes it: up to its maps, of stride 16.
+class StemPool(nn.Module):
+    """The pooling behind the stem, which fast-reid has changed in November 2020.
 
-    The pooling behind the stem pads the picture's bottom and right only.
+    Before, it pads all four sides, as torchvision's does; since then the bottom and the right only.
+    The buffer ``pads_all_sides``, 0 or 1, is in the state, so that it stays with the weights.
     """
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("pads_all_sides", torch.tensor(0, dtype=torch.uint8))
+        self._options = {"ceil_mode": True}
+
+    def forward(self, x):
+        """(N, C, h, w) -> (N, C, about h / 2, about w / 2)."""
+        return F.max_pool2d(x, kernel_size=3, stride=2, **self._options)
+
+    def _load_from_state_dict(self, *args):
+        super()._load_from_state_dict(*args)
+        # in Python as well: an exported graph has no branches
+        self._options = {"padding": 1} if self.pads_all_sides else {"ceil_mode": True}
+
+
+class FastReIDResNet(ResNet):
+    """torchvision's ResNet as fast-reid changes it: up to its maps, of stride 16."""
 
     def __init__(self, depth: str, ibn: bool, non_local: bool):
         super().__init__(Bottleneck, list(LAYERS[depth]))
         del self.avgpool, self.fc
-        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True)
+        self.maxpool = StemPool()
         self.layer4[0].conv2.stride = self.layer4[0].downsample[0].stride = (1, 1)
         if ibn:
             for block in (*self.layer1, *self.layer2, *self.layer3):
@@ -97,7 +118,11 @@ class GeMPool(nn.Module):
 
     def __init__(self, trained: bool):
         super().__init__()
-        self.p = nn.Parameter(torch.full((1,), GEM_POWER)) if trained else GEM_POWER
+        self.is_trained, power = trained, torch.full((1,), GEM_POWER)
+        if trained:
+            self.p = nn.Parameter(power)
+        else:
+            self.register_buffer("p", power)
 
     def forward(self, x):
         """(N, C, h, w) -> (N, C, 1, 1)."""
@@ -143,10 +168,12 @@ class FastReID(CropNetwork):
       (MODEL.CROP_REID.SIZE has to say so).
 
     The feature is that behind the neck: 2048 numbers. Takes the files of fast-reid's model zoo of
-    these names, those of its older versions too (Apache 2.0; trained on Market-1501, DukeMTMC-reID
-    or MSMT17, as a file's name says, whose terms hold besides: they are for research, and
-    DukeMTMC-reID's authors have withdrawn it), and ImageNet's mean and deviation on RGB. Not
-    its ResNeSt (S50) and MGN.
+    these names, which are of its version 0.1.1, and those of its versions from 1.0 on. The older
+    ones are known by the neck's name: their stem pools otherwise (:class:`StemPool`), and the power
+    of their agw is trained, so that it can't be told from sbs. They are under the Apache 2.0
+    licence, and trained on Market-1501, DukeMTMC-reID or MSMT17, as a file's name says, whose terms
+    hold besides: they are for research, and DukeMTMC-reID's authors have withdrawn it. Crops are
+    RGB, with ImageNet's mean and deviation. Not its ResNeSt (S50) and MGN.
     """
 
     # the classifier by its names of all versions, with what a margin softmax keeps
@@ -203,5 +230,9 @@ class FastReID(CropNetwork):
                     f"it was trained with {name} {[round(v, 3) for v in published.tolist()]}, but "
                     f"MODEL.CROP_REID.{name.upper()} is {list(ours)}; set it to the former"
                 )
-        older = "heads.bnneck."  # of versions below 1.0
-        return {name.replace(older, "heads.bottleneck.0."): v for name, v in state.items()}
+        is_older = any(name.startswith(OLDER_NECK) for name in state)
+        told_by_names = {"backbone.maxpool.pads_all_sides": torch.tensor(is_older)}
+        if isinstance(self.heads.pool_layer, GeMPool) and not self.heads.pool_layer.is_trained:
+            told_by_names["heads.pool_layer.p"] = torch.full((1,), GEM_POWER)
+        renamed = {name.replace(OLDER_NECK, "heads.bottleneck.0."): v for name, v in state.items()}
+        return told_by_names | renamed

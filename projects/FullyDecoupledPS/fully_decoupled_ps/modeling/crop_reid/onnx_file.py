@@ -45,8 +45,10 @@ class OnnxNetwork(CropNetwork):
         self._session = _open_session(path)
         self._batch, self._type = self._check_form(size)
         self.register_buffer("sha256", torch.frombuffer(_digest(path), dtype=torch.uint8).clone())
+        crops = np.random.default_rng(0).standard_normal((self._batch or 2, 3, *size), np.float32)
         try:
-            features = self._run(np.zeros((self._batch or 2, 3, *size), np.float32))
+            features = self._run(crops)
+            beside_others = self._run(np.concatenate([crops[:1], 0 * crops[1:]]))
         except Exception as error:  # ONNX Runtime's are none of Python's
             told = f"{path} can't be run on crops of MODEL.CROP_REID.SIZE {size}"
             raise UserError(f"{told}: {_one_line(error)}") from error
@@ -54,6 +56,11 @@ class OnnxNetwork(CropNetwork):
             raise UserError(
                 f"{path} gives {' x '.join(map(str, features.shape))} for {self._batch or 2} "
                 "crops, where N x D is expected; it is no re-id network of one feature per crop"
+            )
+        if not np.allclose(features[0], beside_others[0], rtol=0.01, atol=0.01 * features.std()):
+            raise UserError(
+                f"{path} gives a crop another feature beside other crops, as in training; export "
+                "the network in evaluation mode"
             )
         self.feature_dim = features.shape[1]
 
@@ -89,8 +96,12 @@ class OnnxNetwork(CropNetwork):
         """N, or 0 for any, and the type of the input."""
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if inputs else []
-        fits = (len(inputs), len(outputs), len(shape), shape[1:2]) == (1, 1, 4, [3])
-        if not fits or inputs[0].type not in _TYPES:
+        fits = (len(inputs), len(outputs), len(shape)) == (1, 1, 4)
+        if (
+            not fits
+            or (isinstance(shape[1], int) and shape[1] != 3)
+            or inputs[0].type not in _TYPES
+        ):
             has = [
                 ", ".join(f"{v.name} {v.type} {v.shape}" for v in vs) for vs in (inputs, outputs)
             ]
