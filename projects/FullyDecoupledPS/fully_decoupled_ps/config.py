@@ -289,8 +289,14 @@ def load_config(config_file: str = "", opts: Sequence[str] = ()) -> CN:
 
 def _zoo_name(cfg: CN, config_file: str, opts: Sequence[str]) -> str:
     """The zoo's config that all other values are merged into; "" for none."""
-    if KEY_OF_ZOO in opts[::2]:
-        return opts[opts.index(KEY_OF_ZOO) + 1]
+    said = dict(zip(opts[::2], opts[1::2], strict=False)).get(KEY_OF_ZOO)
+    if said is not None:
+        if is_in_zoo(config_file) and said != config_file:
+            raise UserError(
+                f"--config-file {config_file} and {KEY_OF_ZOO} {said} are two detectors of the "
+                "model zoo; leave one of them out"
+            )
+        return said
     if is_in_zoo(config_file):
         return config_file
     if not config_file:
