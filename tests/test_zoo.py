@@ -13,7 +13,7 @@ from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, trained_with
 from fully_decoupled_ps.checkpoint.detector_classes import classes_in, keep_class
 from fully_decoupled_ps.checkpoint.trained_with import check_trained_with
 from fully_decoupled_ps.config import set_number_of_classes
-from fully_decoupled_ps.engine.check_config import _check_weights, check_parts
+from fully_decoupled_ps.engine.check_config import _check_weights, check_parts, tell_changes_of_zoo
 from fully_decoupled_ps.modeling.meta_arch import build_detector
 from tests.testing import CONFIGS, TINY, make_config, make_model
 
@@ -102,16 +102,19 @@ def test_two_detectors_of_the_zoo_are_one_too_many():
         load_config(FPN, ["MODEL.DETECTOR.ZOO", "COCO-Detection/retinanet_R_50_FPN_1x.yaml"])
 
 
-def test_what_the_config_changes_of_the_zoos_detector_is_told(caplog):
-    check_parts(zoo_config("SOLVER.MAX_ITER", 5, "MODEL.ROI_HEADS.NUM_CLASSES", 1))
+def test_what_the_config_changes_of_the_zoos_detector_is_told(caplog, tmp_path):
+    (tmp_path / "config.yaml").write_text(zoo_config().dump())
+    tell_changes_of_zoo(zoo_config("SOLVER.MAX_ITER", 5, "MODEL.ROI_HEADS.NUM_CLASSES", 1))
     assert not caplog.messages
-    check_parts(load_config("prw/faster_rcnn_fpn_R50.yaml", ["MODEL.DETECTOR.ZOO", FPN]))
+    tell_changes_of_zoo(load_config(str(tmp_path / "config.yaml")))  # in which tuples are lists
+    assert not caplog.messages
+    tell_changes_of_zoo(load_config("prw/faster_rcnn_fpn_R50.yaml", ["MODEL.DETECTOR.ZOO", FPN]))
     (told,) = caplog.messages
     assert "MODEL.RPN.POST_NMS_TOPK_TEST 300 (the zoo's is 1000)" in told
     assert "INPUT.FORMAT RGB (the zoo's is BGR)" in told
     caplog.clear()
     lazy = "COCO-Detection/fcos_R_50_FPN_1x.py"
-    check_parts(zoo_config("MODEL.FCOS.SCORE_THRESH_TEST", 0.9, zoo=lazy))
+    tell_changes_of_zoo(zoo_config("MODEL.FCOS.SCORE_THRESH_TEST", 0.9, zoo=lazy))
     (told,) = caplog.messages
     assert "No effect" in told and "MODEL.FCOS.SCORE_THRESH_TEST 0.9" in told
 

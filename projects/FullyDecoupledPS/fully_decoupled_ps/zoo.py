@@ -205,9 +205,13 @@ def _differences(key: str, value, zoo) -> list[str]:
     if isinstance(value, dict):
         names = [n for n in value if not any(part in n for part in OF_TRAINING)]
         return [c for n in names for c in _differences(f"{key}.{n}", value[n], zoo.get(n))]
-    if isinstance(value, tuple):
-        value, zoo = list(value), list(zoo)
+    value, zoo = as_lists(value), as_lists(zoo)
     return [] if value == zoo else [f"{key} {value} (the zoo's is {zoo})"]
+
+
+def as_lists(value):
+    """A config's value, in which a tuple and a list are the same."""
+    return [as_lists(x) for x in value] if isinstance(value, (list, tuple)) else value
 
 
 def _value(cfg: CfgNode, key: str):

@@ -24,6 +24,7 @@ from detectron2.modeling import build_model
 
 from fully_decoupled_ps import apply_stage, load_config
 from fully_decoupled_ps.checkpoint import load_parts
+from fully_decoupled_ps.checkpoint.trained_with import check_trained_with
 from fully_decoupled_ps.data import PersonSearchMapper, get_protocols
 from fully_decoupled_ps.engine.check_config import check_parts
 from fully_decoupled_ps.errors import UserError
@@ -71,6 +72,7 @@ def setup(args: argparse.Namespace):
     cfg.MODEL.DEVICE = "cpu"
     apply_stage(cfg, [*args.opts, "MODEL.DEVICE", "cpu"], eval_only=True)
     check_parts(cfg)
+    check_trained_with(cfg)
     cfg.freeze()
     return cfg
 

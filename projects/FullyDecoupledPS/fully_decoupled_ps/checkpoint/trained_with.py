@@ -15,7 +15,7 @@ from detectron2.config import CfgNode
 
 from ..config import KEY_OF_ZOO, is_two_step, load_config, run_config, value_in
 from ..errors import UserError
-from ..zoo import ZOO, is_detector, is_in_zoo
+from ..zoo import ZOO, as_lists, is_detector, is_in_zoo
 
 STRIDE = "MODEL.RESNETS.STRIDE_IN_1X1"
 KEYS = ("INPUT.FORMAT", "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD", STRIDE)
@@ -91,7 +91,7 @@ def _contradictions(cfg: CfgNode, known: dict[str, Any], keys: tuple[str, ...], 
             continue
         trained, said = known.get(key), value_in(cfg, key)
         if trained is not None and not _equal(trained, said):
-            yield key, _plain(trained), _plain(said)
+            yield key, as_lists(trained), as_lists(said)
 
 
 def _other_way(cfg: CfgNode, source: str) -> str:
@@ -181,7 +181,3 @@ def _equal(a, b) -> bool:
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
         return abs(a - b) < TOLERANCE
     return a == b
-
-
-def _plain(value):
-    return [_plain(x) for x in value] if isinstance(value, (list, tuple)) else value

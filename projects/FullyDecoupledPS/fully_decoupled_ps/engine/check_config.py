@@ -61,6 +61,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
     stage = cfg.SOLVER.STAGE
     trains_detector = stage in ("detection", "joint") and not eval_only
     check_trained_with(cfg, trains_detector=trains_detector)
+    tell_changes_of_zoo(cfg)
     if is_two_step(cfg):
         _tell_unused(cfg)
     precision_from_config(cfg)  # refuses a type that the device has not
@@ -154,12 +155,12 @@ def check_parts(cfg: CfgNode) -> None:
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
     if is_two_step(cfg):
         _check_crops(cfg)
-    if cfg.MODEL.DETECTOR.ZOO:
-        _tell_changes_of_zoo(cfg)
 
 
-def _tell_changes_of_zoo(cfg: CfgNode) -> None:
-    """Name what makes the detector another than the zoo's, or has no effect on it."""
+def tell_changes_of_zoo(cfg: CfgNode) -> None:
+    """Name what makes the detector another than the zoo's, if it is one, or has no effect on it."""
+    if not cfg.MODEL.DETECTOR.ZOO:
+        return
     changes = changed_of_zoo(cfg, load_config(opts=[KEY_OF_ZOO, cfg.MODEL.DETECTOR.ZOO]))
     if cfg.MODEL.DETECTOR.NAME == "LazyZooDetector":
         read = ("INPUT.", "MODEL.DETECTOR.", "MODEL.PIXEL_")
