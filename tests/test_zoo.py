@@ -1,16 +1,19 @@
 """Configs of Detectron2's model zoo, and what a checkpoint was trained with."""
 
+import hashlib
+
 import pytest
 import torch
 import yaml
 from detectron2 import model_zoo
+from detectron2.modeling import GeneralizedRCNN, build_model
 
 from fully_decoupled_ps import UserError, apply_stage, load_config
-from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
+from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, trained_with
 from fully_decoupled_ps.checkpoint.detector_classes import classes_in, keep_class
 from fully_decoupled_ps.checkpoint.trained_with import check_trained_with
 from fully_decoupled_ps.config import set_number_of_classes
-from fully_decoupled_ps.engine.check_config import check_parts
+from fully_decoupled_ps.engine.check_config import _check_weights, check_parts, tell_changes_of_zoo
 from fully_decoupled_ps.modeling.meta_arch import build_detector
 from tests.testing import CONFIGS, TINY, make_config, make_model
 
@@ -55,6 +58,12 @@ def test_it_is_taken_by_its_name_from_a_yaml_from_a_dump_and_from_the_command_li
         ("PascalVOC-Detection/faster_rcnn_R_50_C4.yaml", 14),
         ("COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x.yaml", 0),
         ("COCO-Detection/fcos_R_50_FPN_1x.py", 0),
+        ("COCO-InstanceSegmentation/mask_rcnn_R_50_C4_1x.py", 0),
+        (
+            "LVISv0.5-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml",
+            804,
+        ),  # baby, child, ..., person
+        ("LVISv1-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml", 792),
     ],
 )
 def test_the_class_of_persons_is_taken_from_the_data_it_was_trained_on(zoo, person):
@@ -67,13 +76,53 @@ def test_the_class_of_persons_is_taken_from_the_data_it_was_trained_on(zoo, pers
         ("COCO-Detection/faster_rcnn_R_50_FPN_2x.yaml", "faster_rcnn_R_50_FPN_3x.yaml"),
         ("COCO-Detection/rpn_R_50_FPN_1x.yaml", "ProposalNetwork"),
         ("COCO-Detection/fast_rcnn_R_50_FPN_1x.yaml", "no boxes by itself"),
-        ("COCO-PanopticSegmentation/panoptic_fpn_R_50_1x.yaml", "PanopticFPN"),
+        ("Misc/semantic_R_50_FPN_1x.yaml", "SemanticSegmentor"),
+        ("Misc/mmdet_mask_rcnn_R_50_FPN_1x.py", "MMDetDetector"),
+        ("Misc/torchvision_imagenet_R_50.py", "ClassificationNet"),
     ],
 )
 def test_what_is_no_detector_of_the_zoo_is_refused(zoo, named):
     with pytest.raises(UserError, match="MODEL.DETECTOR.ZOO") as error:
         zoo_config(zoo=zoo)
     assert named in str(error.value)
+
+
+@pytest.mark.parametrize("end", ["yaml", "py"])
+def test_of_a_panoptic_network_the_detector_is_taken(end):
+    with torch.device("meta"):
+        cfg = zoo_config(zoo=f"COCO-PanopticSegmentation/panoptic_fpn_R_50_1x.{end}")
+        cfg.MODEL.DEVICE = "meta"
+        detector = build_detector(cfg)
+    assert type(detector) is GeneralizedRCNN
+    assert "panoptic_fpn_R_50_1x" in cfg.MODEL.WEIGHTS
+
+
+def test_two_detectors_of_the_zoo_are_one_too_many():
+    with pytest.raises(UserError, match="two detectors"):
+        load_config(FPN, ["MODEL.DETECTOR.ZOO", "COCO-Detection/retinanet_R_50_FPN_1x.yaml"])
+
+
+def test_what_the_config_changes_of_the_zoos_detector_is_told(caplog, tmp_path):
+    (tmp_path / "config.yaml").write_text(zoo_config().dump())
+    tell_changes_of_zoo(zoo_config("SOLVER.MAX_ITER", 5, "MODEL.ROI_HEADS.NUM_CLASSES", 1))
+    assert not caplog.messages
+    tell_changes_of_zoo(load_config(str(tmp_path / "config.yaml")))  # in which tuples are lists
+    assert not caplog.messages
+    tell_changes_of_zoo(load_config("prw/faster_rcnn_fpn_R50.yaml", ["MODEL.DETECTOR.ZOO", FPN]))
+    (told,) = caplog.messages
+    assert "MODEL.RPN.POST_NMS_TOPK_TEST 300 (the zoo's is 1000)" in told
+    assert "INPUT.FORMAT RGB (the zoo's is BGR)" in told
+    caplog.clear()
+    lazy = "COCO-Detection/fcos_R_50_FPN_1x.py"
+    tell_changes_of_zoo(zoo_config("MODEL.FCOS.SCORE_THRESH_TEST", 0.9, zoo=lazy))
+    (told,) = caplog.messages
+    assert "No effect" in told and "MODEL.FCOS.SCORE_THRESH_TEST 0.9" in told
+
+
+def test_pixel_statistics_reach_the_detector_of_a_lazy_config():
+    cfg = zoo_config("MODEL.PIXEL_MEAN", [1, 2, 3], zoo="COCO-Detection/fcos_R_50_FPN_1x.py")
+    cfg.MODEL.DEVICE = "cpu"
+    assert build_detector(cfg).pixel_mean.flatten().tolist() == [1, 2, 3]
 
 
 def test_the_persons_of_a_detector_of_many_classes_must_be_named():
@@ -142,6 +191,92 @@ def test_the_shipped_base_config_contradicts_a_zoo_file():
     cfg = load_config("prw/faster_rcnn_fpn_R50.yaml", ["MODEL.WEIGHTS", FPN_URL])
     with pytest.raises(UserError, match="INPUT.FORMAT BGR"):
         check_trained_with(cfg)
+
+
+@pytest.mark.parametrize(
+    ("zoo", "key", "value", "both"),
+    [
+        (FPN, "MODEL.ANCHOR_GENERATOR.SIZES", [[16], [32], [64], [128], [256]], ("512", "16")),
+        (FPN, "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS", (20.0, 20.0, 10.0, 10.0), ("5.0", "20.0")),
+        (FPN, "MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIPool", ("ROIAlignV2", "ROIPool")),
+        (
+            "COCO-Detection/retinanet_R_50_FPN_1x.yaml",
+            *("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [[1.0, 2.0, 3.0]], ("0.5", "3.0")),
+        ),
+    ],
+)
+def test_boxes_of_a_trained_detector_keep_their_anchors_and_weights(zoo, key, value, both):
+    cfg = zoo_config(key, value, zoo=zoo)
+    with pytest.raises(UserError, match=key) as error:
+        check_trained_with(cfg)
+    assert all(text in str(error.value) for text in both)
+    check_trained_with(cfg, trains_detector=True)  # which may learn others
+    lazy = zoo_config(key, value, zoo="COCO-Detection/retinanet_R_50_FPN_1x.py")
+    check_trained_with(lazy)  # has its own
+
+
+def test_a_zoo_file_is_known_under_another_name(tmp_path, monkeypatch):
+    path = tmp_path / "persons.pkl"
+    path.write_bytes(b"weights")
+    digest = hashlib.md5(b"weights").hexdigest()[:6]
+    opts = ["MODEL.WEIGHTS", str(path)]
+    # by the zoo's config that is named
+    with pytest.raises(UserError, match="INPUT.FORMAT BGR .MODEL.DETECTOR.ZOO"):
+        check_trained_with(zoo_config(*opts, "INPUT.FORMAT", "RGB"))
+    # by the file itself
+    check_trained_with(load_config("prw/faster_rcnn_fpn_R50.yaml", opts))
+    monkeypatch.setattr(trained_with, "_zoo_configs", lambda: {f"model_final_{digest}.pkl": FPN})
+    with pytest.raises(UserError, match=f"INPUT.FORMAT BGR .{FPN}"):
+        check_trained_with(load_config("prw/faster_rcnn_fpn_R50.yaml", opts))
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [
+        (
+            "COCO-Detection/rpn_R_50_FPN_1x/137258492/model_final_02ce48.pkl",
+            "set INPUT.FORMAT to BGR",
+        ),
+        ("COCO-PanopticSegmentation/x/model_final_dbfeb4.pkl", "_1x.yaml for all its values"),
+    ],
+)
+def test_a_zoo_file_of_another_kind_contradicts_by_its_values(name, ends):
+    weights = ["MODEL.WEIGHTS", f"detectron2://{name}"]
+    with pytest.raises(UserError, match="INPUT.FORMAT") as error:
+        check_trained_with(load_config("prw/faster_rcnn_fpn_R50.yaml", weights))
+    assert str(error.value).endswith(ends)
+
+
+@pytest.mark.parametrize(
+    "weights", ["detectron2://ImageNetPretrained/torchvision/R-50.pkl", "w/resnet50-0676ba61.pth"]
+)
+def test_a_side_net_of_another_stride_is_told_which_weights_to_take(weights):
+    opts = ("SOLVER.STAGE", "reid", "MODEL.REID.SIDE_NET.WEIGHTS", weights)
+    with pytest.raises(UserError, match="MSRA/R-50.pkl.*detector") as error:
+        check_trained_with(zoo_config(*opts))
+    assert "set MODEL.RESNETS" not in str(error.value)  # which would spoil the detector
+    check_trained_with(zoo_config(*opts, "MODEL.REID.SIDE_NET.DEPTH", 34))  # without bottlenecks
+
+
+def test_stage_reid_needs_more_than_imagenet_weights(tmp_path):
+    cfg = zoo_config("SOLVER.STAGE", "reid", zoo="Misc/mask_rcnn_R_50_FPN_1x_cls_agnostic.yaml")
+    with pytest.raises(UserError, match="ImageNet weights, .*no weights for Misc/mask"):
+        _check_weights(cfg)
+
+
+def test_a_resnexts_side_net_is_a_resnext():
+    cfg = zoo_config(
+        "SOLVER.STAGE", "reid", zoo="COCO-Detection/faster_rcnn_X_101_32x8d_FPN_3x.yaml"
+    )
+    cfg.MODEL.DEVICE = "meta"
+    with torch.device("meta"):
+        network = build_model(cfg)
+    theirs, ours = network.detector.backbone.bottom_up.res4, network.reid.side_net.res4
+    convolutions = [
+        [m.weight.shape for m in layer.modules() if isinstance(m, torch.nn.Conv2d)]
+        for layer in (theirs, ours)
+    ]
+    assert convolutions[0] == convolutions[1]
 
 
 DETECTORS = {

@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -87,6 +88,16 @@ def test_a_detector_that_torch_save_wrote_under_a_pickles_name(
     model = make_model("reid")
     load(model, str(path))
     assert_same_state(model.detector.state_dict(), plain_detector)
+
+
+@pytest.mark.parametrize("key", ["model", "state_dict"])
+def test_a_detector_that_was_wrapped_when_it_was_saved_is_taken(key, plain_detector, tmp_path):
+    wrapped = {f"module.{name}": value for name, value in plain_detector.items()}
+    torch.save({key: wrapped}, tmp_path / "wrapped.pth")
+    for stage in ("detection", "reid"):
+        model = make_model(stage)
+        load(model, str(tmp_path / "wrapped.pth"))
+        assert_same_state(model.detector.state_dict(), plain_detector)
 
 
 def test_the_reid_stage_takes_the_detection_stage_s_checkpoint(tmp_path):
@@ -271,7 +282,7 @@ def one_line(excinfo):
 
 @pytest.mark.parametrize("scheme", ["file", "s3"])
 def test_an_address_of_no_known_kind(tmp_path, scheme):
-    with pytest.raises(UserError, match=f"{scheme}:///a.pth can't be had; name a path, or an"):
+    with pytest.raises(UserError, match=f"{scheme}:///a.pth can't be downloaded; name a path"):
         load(make_model("reid"), f"{scheme}:///a.pth")
 
 
@@ -301,6 +312,23 @@ def test_the_reid_stage_refuses_what_is_no_trained_detector(tmp_path):
         load(make_model("reid"), path)
     with pytest.raises(UserError, match="another architecture.*none of its weights"):
         load(make_model("reid"), save(tmp_path / "other.pth", {"conv.weight": torch.ones(3)}))
+
+
+def test_frozen_norms_do_not_hide_that_nothing_fits(plain_detector, tmp_path):
+    frozen = ("MODEL.RESNETS.NORM", "FrozenBN")
+    other = {f"net.{name}": value for name, value in plain_detector.items()}
+    with pytest.raises(UserError, match="another architecture.*none of its weights"):
+        load(make_model("detection", frozen), save(tmp_path / "other.pth", other))
+
+
+def test_a_caffe2_detector_of_other_classes_is_not_fine_tuned_at_random(tmp_path):
+    blobs = {
+        "cls_score_b": np.zeros(81, np.float32),
+        "conv1_w": np.zeros((64, 3, 7, 7), np.float32),
+    }
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps({"blobs": blobs}))
+    with pytest.raises(UserError, match="Caffe2.* with 80 classes.*has 1"):
+        load(make_model("detection"), str(tmp_path / "model.pkl"))
 
 
 def test_the_reid_stage_refuses_a_detector_of_another_architecture(plain_detector, tmp_path):

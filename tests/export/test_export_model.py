@@ -111,6 +111,19 @@ def test_whole_network(config, tmp_path):
         np.testing.assert_allclose(features, instances.reid_features.numpy(), atol=1e-5)
 
 
+def test_of_several_classes_persons_alone_are_exported(tmp_path):
+    classes = ("MODEL.ROI_HEADS.NUM_CLASSES", 3, "MODEL.DETECTOR.PERSON_CLASS", 1)
+    model = network(SYNTHETIC, (*UNCAPPED, *classes))
+    path = tmp_path / "whole.onnx"
+    write_checked(WholeNetwork(model), model, pictures(), path)
+    x = image(3, (101, 75))
+    found = model.detector([{"image": x}])[0]["instances"]
+    persons = (found.pred_classes == 1).sum()
+    assert 0 < persons < len(found)
+    boxes, _, features = onnxruntime.InferenceSession(str(path)).run(None, {"image": x.numpy()})
+    assert len(boxes) == len(features) == persons
+
+
 @pytest.fixture(scope="module")
 def synthetic():
     return network(SYNTHETIC)
@@ -215,6 +228,13 @@ def test_a_mistake_is_one_line(command, options, said, capsys, tmp_path):
     assert error.startswith("error: ") and error.count("\n") == 1
     assert re.search(said, error)
     assert not list((tmp_path / "out").glob("*.onnx"))
+
+
+def test_values_that_the_checkpoint_was_not_trained_with_are_refused(command, tmp_path, capsys):
+    cfg = make_config("reid", config_file=CONFIGS / SYNTHETIC)
+    (tmp_path / "config.yaml").write_text(cfg.dump())  # beside the checkpoint
+    assert command(opts=("INPUT.FORMAT", "BGR")) == 2
+    assert "was trained with INPUT.FORMAT RGB" in capsys.readouterr().err
 
 
 def test_architectures_without_one_of_the_files():

@@ -26,7 +26,7 @@ from tests.testing import (
 )
 
 CPU = torch.device("cpu")
-DETECTORS = ["faster_rcnn", "retinanet", "fcos", "coat"]
+DETECTORS = ["faster_rcnn", "faster_rcnn_fpn", "cascade_rcnn_fpn", "retinanet", "fcos", "coat"]
 
 
 # --- which type ------------------------------------------------------------------------------

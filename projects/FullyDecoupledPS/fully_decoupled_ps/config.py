@@ -291,11 +291,16 @@ def _zoo_name(cfg: CN, config_file: str, opts: Sequence[str]) -> str:
     """The zoo's config that all other values are merged into; "" for none.
 
     Raises:
-        UserError: if the yaml has a detector of its own, whose values would come after the zoo's.
+        UserError: if two detectors are named, whose values would be mixed.
     """
-    named = opts[opts.index(KEY_OF_ZOO) + 1] if KEY_OF_ZOO in opts[::2] else ""
+    named = dict(zip(opts[::2], opts[1::2], strict=False)).get(KEY_OF_ZOO, "")
+    if is_in_zoo(config_file) and named not in ("", config_file):
+        raise UserError(
+            f"--config-file {config_file} and {KEY_OF_ZOO} {named} are two detectors of the "
+            "model zoo; leave one of them out"
+        )
     if is_in_zoo(config_file):
-        return named or config_file
+        return config_file
     if not config_file:
         return named
     path = find_config(config_file)

@@ -33,7 +33,7 @@ from .data.images import (
     read_image,
     read_size,
 )
-from .engine.check_config import check_parts, check_test_numbers
+from .engine.check_config import check_parts, check_test_numbers, tell_changes_of_zoo
 from .errors import UserError
 from .modeling import IdentityMemory
 from .utils.files import replace_file
@@ -232,6 +232,8 @@ def load_network(
     if checkpoint:
         cfg.MODEL.WEIGHTS = str(checkpoint)
     check_trained_with(cfg)
+    if network is not None:  # a training has told of its own
+        tell_changes_of_zoo(cfg)
     cfg.freeze()
     model = build_model(cfg)
     load_parts(model, cfg)

@@ -24,6 +24,7 @@ from detectron2.modeling import build_model
 
 from fully_decoupled_ps import apply_stage, load_config
 from fully_decoupled_ps.checkpoint import load_parts
+from fully_decoupled_ps.checkpoint.trained_with import check_trained_with
 from fully_decoupled_ps.config import find_config
 from fully_decoupled_ps.data import PersonSearchMapper, get_protocols
 from fully_decoupled_ps.engine.check_config import check_parts
@@ -75,6 +76,7 @@ def setup(args: argparse.Namespace):
     check_parts(cfg)
     if args.config_file:
         fetch_into(cfg, find_config(args.config_file))
+    check_trained_with(cfg)
     cfg.freeze()
     return cfg
 

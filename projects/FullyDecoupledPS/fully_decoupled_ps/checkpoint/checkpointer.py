@@ -4,6 +4,7 @@ import os
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
+from fvcore.common.checkpoint import _strip_prefix_if_present
 from torch import nn
 
 from ..data.fingerprint import differences
@@ -17,6 +18,7 @@ from .reading import read_checkpoint
 
 DETECTOR = "detector."
 _LOOKUP_TABLE = ".lookup_table"
+STATISTICS = (".running_mean", ".running_var")
 
 
 class AtomicPathManager:
@@ -128,12 +130,15 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint):
         reid = getattr(self.model, "reid", None)
+        # of a network that was wrapped when it was saved; the base class does it too late for us
+        _strip_prefix_if_present(checkpoint["model"], "module.")
         if reid is not None and checkpoint.pop("matching_heuristics", False):
             checkpoint["model"] = self._align_with_detector(checkpoint)
         state = {current_name(name): value for name, value in checkpoint["model"].items()}
         if _is_plain_detector(state):
             state = {f"detector.{k}": v for k, v in state.items()}
         if hasattr(self.model, "detector"):
+            self._refuse_caffe2_classes(state)
             state = self._fit_classes(state)
         checkpoint["model"] = state
         if reid is not None:
@@ -168,12 +173,23 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
             )
             return state | {DETECTOR + k: v for k, v in keep_class(detector, own, kept).items()}
         raise UserError(
-            f"the checkpoint's detector has {given} classes, and the config's {wanted}; "
+            f"the checkpoint's detector has {given} class{'es' * (given > 1)}, and the config's "
+            f"{wanted}; "
             f"to use it as it is, set the detector's NUM_CLASSES (of MODEL.ROI_HEADS, RETINANET or "
             f"FCOS) to {given} and MODEL.DETECTOR.PERSON_CLASS to that of persons (0 in COCO)"
             + ("; to fine-tune it to persons alone, set the latter and SOLVER.STAGE detection")
             * (given > 1)
         )
+
+    def _refuse_caffe2_classes(self, state: dict) -> None:
+        """A detector of Detectron, under its own names, has its classes in another order."""
+        wanted, scores = num_classes(self.model.detector), state.get("cls_score_b")
+        if scores is not None and wanted not in (None, len(scores) - 1):
+            raise UserError(
+                f"the checkpoint is a detector of Detectron (Caffe2) with {len(scores) - 1} "
+                f"classes, and the config's has {wanted}; such a file can't be fine-tuned to one "
+                "of them: take one of Detectron2's model zoo, or set the detector's NUM_CLASSES"
+            )
 
     def _renew_memories(self, reid: nn.Module, checkpoint: dict) -> None:
         """Leave a checkpoint's memories out where their rows stand for other persons."""
@@ -204,7 +220,8 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
 
     def _refuse_misfit(self, state, incompatible) -> None:
         misfits = misfits_of(incompatible)
-        expected = trained_names(self.model)
+        # a frozen norm makes up the statistics that a file has not
+        expected = {n for n in trained_names(self.model) if not n.endswith(STATISTICS)}
         if expected and expected <= misfits:
             known = name_of_crop_network(state)
             raise UserError(

@@ -203,8 +203,9 @@ def _in_detectron2_s_form(path: str, content) -> dict:
         state = content["model_state"]
         weights = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
         checkpoint = {"model": weights, "__author__": "pycls", "matching_heuristics": True}
-    else:
-        checkpoint = {"model": content}
+    else:  # "state_dict" is other toolboxes' word
+        wrapped = content.get("state_dict")
+        checkpoint = {"model": wrapped if isinstance(wrapped, dict) else content}
     check_state_dict(path, checkpoint["model"])
     return checkpoint
 

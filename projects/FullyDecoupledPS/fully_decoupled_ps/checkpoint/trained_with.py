@@ -1,9 +1,11 @@
 """What a checkpoint was trained with, as far as it is known, and a config that contradicts it.
 
-Pixel statistics, the order of channels and the place of a bottleneck's stride are in no checkpoint:
-with others than it was trained with a network runs, and what it finds is wrong.
+Pixel statistics, the order of channels, the place of a bottleneck's stride and what boxes are
+relative to (anchors, the weights of regressions) are in no checkpoint: with others than it was
+trained with a network runs, and what it finds is wrong.
 """
 
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -11,79 +13,159 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from ..config import is_two_step, load_config, run_config, value_in
+from ..config import KEY_OF_ZOO, is_two_step, load_config, run_config, value_in
 from ..errors import UserError
-from ..zoo import ZOO, is_in_zoo
+from ..zoo import ZOO, as_lists, is_detector, is_in_zoo
 
 STRIDE = "MODEL.RESNETS.STRIDE_IN_1X1"
 KEYS = ("INPUT.FORMAT", "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD", STRIDE)
 
-# Detectron2's conversions of ImageNet weights, by their folder (its MODEL_ZOO.md).
+# What else a trained detector's boxes depend on; one that is trained further may be given others.
+ANCHORS = tuple(
+    f"MODEL.ANCHOR_GENERATOR.{key}" for key in ("NAME", "SIZES", "ASPECT_RATIOS", "OFFSET")
+)
+OF_A_RESNET = ("MODEL.RESNETS.RES5_DILATION", "MODEL.FPN.FUSE_TYPE")
+BOX_KEYS = {
+    "GeneralizedRCNN": (
+        *(*ANCHORS, *OF_A_RESNET, "MODEL.RPN.BBOX_REG_WEIGHTS"),
+        *("MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS", "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS"),
+        *("MODEL.ROI_BOX_HEAD.POOLER_TYPE", "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION"),
+    ),
+    "RetinaNet": (*ANCHORS, *OF_A_RESNET, "MODEL.RETINANET.BBOX_REG_WEIGHTS"),
+}
+BOX_KEYS["PersonRetinaNet"] = BOX_KEYS["RetinaNet"]
+
+# ImageNet weights of whom -> what they were trained with (Detectron2's MODEL_ZOO.md), and a file.
 IMAGENET = {
     "MSRA": ("BGR", (103.53, 116.28, 123.675), (1.0, 1.0, 1.0), True),
     "FAIR": ("BGR", (103.53, 116.28, 123.675), (57.375, 57.12, 58.395), False),
     "torchvision": ("RGB", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), False),
 }
-# Differences of pixel values that are none.
+STRIDE_FILES = {True: "MSRA/R-50.pkl", False: "torchvision/R-50.pkl"}
+# Detectron2's conversions by their folder, and torchvision's own files by their names.
+_CONVERTED = re.compile(r"ImageNetPretrained/(\w+)/")
+_TORCHVISION = re.compile(r"(?:wide_)?resne(?:x)?t\w*-[0-9a-f]{8}\.pth")
+# The zoo has the beginning of a file's MD5 in its name.
+_MD5 = re.compile(r"_([0-9a-f]{6})\.pkl$")
+# Differences of numbers that are none.
 TOLERANCE = 0.05
 
 
-def check_trained_with(cfg: CfgNode) -> None:
+def check_trained_with(cfg: CfgNode, *, trains_detector: bool = False) -> None:
     """
     Args:
         cfg: after :func:`apply_stage`, or of a trained network.
+        trains_detector: whether the detector is trained further, and so may be given other anchors.
 
     Raises:
         UserError: if the file of ``MODEL.WEIGHTS`` or ``MODEL.REID.SIDE_NET.WEIGHTS`` is known to
-            have been trained with another value of :data:`KEYS`; names both.
+            have been trained with another value of :data:`KEYS` or, of a detector that is used as
+            it is, :data:`BOX_KEYS`; names both.
     """
-    _compare(cfg, "MODEL.WEIGHTS", cfg.MODEL.WEIGHTS, KEYS)
-    if cfg.SOLVER.STAGE != "detection" and not is_two_step(cfg):
-        # what it is given comes from the detector's first layers
-        side_net = cfg.MODEL.REID.SIDE_NET.WEIGHTS
-        _compare(cfg, "MODEL.REID.SIDE_NET.WEIGHTS", side_net, (STRIDE,))
-
-
-def _compare(cfg: CfgNode, name: str, weights: str, keys: tuple[str, ...]) -> None:
+    weights = cfg.MODEL.WEIGHTS
+    source, known = known_values(weights, cfg.MODEL.DETECTOR.ZOO)
+    box_keys = () if trains_detector else BOX_KEYS.get(cfg.MODEL.DETECTOR.NAME, ())
+    for key, trained, said in _contradictions(cfg, known, (*KEYS, *box_keys)):
+        raise UserError(
+            f"MODEL.WEIGHTS {weights} was trained with {key} {trained} ({source}), but the "
+            f"config says {said}; set {key} to {trained}" + _other_way(cfg, source)
+        )
+    if cfg.SOLVER.STAGE == "detection" or is_two_step(cfg):
+        return
+    # what the side-net is given comes from the detector's first layers
+    side_net = cfg.MODEL.REID.SIDE_NET
+    weights, depth = side_net.WEIGHTS, side_net.DEPTH or cfg.MODEL.RESNETS.DEPTH
     source, known = known_values(weights)
+    for key, trained, said in _contradictions(cfg, known, (STRIDE,), depth):
+        raise UserError(
+            f"MODEL.REID.SIDE_NET.WEIGHTS {weights} was trained with {key} {trained} ({source}), "
+            f"but the detector's is {said}; name weights of the same, such as "
+            f"detectron2://ImageNetPretrained/{STRIDE_FILES[said]} for a ResNet-50, or say "
+            '"detector" (a copy of the detector\'s own layers)'
+        )
+
+
+def _contradictions(cfg: CfgNode, known: dict[str, Any], keys: tuple[str, ...], depth: int = 0):
     for key in keys:
-        if key == STRIDE and cfg.MODEL.RESNETS.DEPTH < 50:  # no bottlenecks
+        if key == STRIDE and (depth or cfg.MODEL.RESNETS.DEPTH) < 50:  # no bottlenecks
             continue
         trained, said = known.get(key), value_in(cfg, key)
         if trained is not None and not _equal(trained, said):
-            fix = f"set {key} to {_text(trained)}"
-            if name != "MODEL.WEIGHTS":  # the key is the detector's, too
-                fix = f"name a file that was trained with {_text(said)}, or say detector"
-            elif is_in_zoo(source):
-                fix += f", or MODEL.DETECTOR.ZOO {source} for all its values"
-            raise UserError(
-                f"{name} {weights} was trained with {key} {_text(trained)} ({source}), but the "
-                f"config says {_text(said)}; {fix}"
-            )
+            yield key, as_lists(trained), as_lists(said)
 
 
-def known_values(weights: str) -> tuple[str, dict[str, Any]]:
-    """Where it is known from, and the values of :data:`KEYS` that a file was trained with."""
-    run = run_config(weights)
-    if run:
-        beside = str(Path(weights).with_name("config.yaml"))
-        return beside, {key: value_in(run, key) for key in KEYS}
-    if name := _zoo_configs().get(weights.rsplit("/", 1)[-1]):
-        cfg = load_config(name)
-        return name, {key: value_in(cfg, key) for key in KEYS}
-    family = re.search(r"ImageNetPretrained/(\w+)/", weights)
-    if family and family[1] in IMAGENET:
-        return f"ImageNet weights of {family[1]}", dict(zip(KEYS, IMAGENET[family[1]], strict=True))
+def _other_way(cfg: CfgNode, source: str) -> str:
+    if source.startswith(KEY_OF_ZOO):
+        return ", or put the config.yaml that the file was trained with beside it"
+    if is_in_zoo(source) and is_detector(source) and cfg.MODEL.DETECTOR.ZOO != source:
+        return f", or {KEY_OF_ZOO} {source} for all its values"
+    return ""
+
+
+def known_values(weights: str, zoo: str = "") -> tuple[str, dict[str, Any]]:
+    """Where it is known from, and the config's values that a file was trained with, by their keys.
+
+    Args:
+        weights: a path or an address.
+        zoo: the config of the model zoo that a file is of of which nothing else is known.
+    """
+    if run := run_config(weights):
+        return str(Path(weights).with_name("config.yaml")), _values(run)
+    if name := _zoo_config_of(weights):
+        return name, _values_of_zoo(name)
+    if family := _imagenet_family(weights):
+        return f"ImageNet weights of {family}", dict(zip(KEYS, IMAGENET[family], strict=True))
+    if weights and zoo:
+        return f"{KEY_OF_ZOO} {zoo}", _values_of_zoo(zoo)
     return "", {}
+
+
+def is_imagenet_file(weights: str) -> bool:
+    """Whether a file is known as one of ImageNet weights, which holds no detector."""
+    return bool(_imagenet_family(weights))
+
+
+def _imagenet_family(weights: str) -> str:
+    converted = _CONVERTED.search(weights)
+    if converted and converted[1] in IMAGENET:
+        return converted[1]
+    return "torchvision" if _TORCHVISION.search(weights) else ""
+
+
+def _values(config: dict) -> dict[str, Any]:
+    keys = {*KEYS, *(key for keys in BOX_KEYS.values() for key in keys)}
+    return {key: value_in(config, key) for key in keys}
+
+
+def _values_of_zoo(name: str) -> dict[str, Any]:
+    from detectron2 import model_zoo
+
+    if name.endswith(".py"):  # its anchors are no values of keys
+        cfg = load_config(name)
+        return {key: value_in(cfg, key) for key in KEYS}
+    return _values(model_zoo.get_config(name))
+
+
+def _zoo_config_of(weights: str) -> str:
+    """The zoo's config of one of its files, whatever a copy of it is called; "" for others."""
+    configs = _zoo_configs()
+    if name := configs.get(weights.rsplit("/", 1)[-1]):
+        return name
+    if not weights.endswith(".pkl") or "://" in weights or not Path(weights).is_file():
+        return ""
+    with open(weights, "rb") as file:
+        start = hashlib.file_digest(file, "md5").hexdigest()[:6]
+    by_md5 = {m[1]: name for file, name in configs.items() if (m := _MD5.search(file))}
+    return by_md5.get(start, "")
 
 
 @cache
 def _zoo_configs() -> dict[str, str]:
-    """File name of the zoo's weights -> its config."""
+    """File name of the zoo's weights -> its config, a yaml where there is one."""
     from detectron2 import model_zoo
 
     configs = {}
-    for path in ZOO.rglob("*.yaml"):
+    for path in [*ZOO.rglob("*.py"), *ZOO.rglob("*.yaml")]:
         name = path.relative_to(ZOO).as_posix()
         try:
             url = model_zoo.get_checkpoint_url(name)
@@ -95,10 +177,7 @@ def _zoo_configs() -> dict[str, str]:
 
 def _equal(a, b) -> bool:
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        pairs = zip(a, b, strict=False)
-        return len(a) == len(b) and all(abs(x - y) < TOLERANCE for x, y in pairs)
+        return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return abs(a - b) < TOLERANCE
     return a == b
-
-
-def _text(value) -> str:
-    return str(list(value)) if isinstance(value, (list, tuple)) else str(value)

@@ -14,8 +14,8 @@ from detectron2.modeling import (
 )
 from detectron2.utils import comm
 
-from ..checkpoint.trained_with import check_trained_with
-from ..config import add_fully_decoupled_ps_config, is_two_step, value_in
+from ..checkpoint.trained_with import check_trained_with, is_imagenet_file
+from ..config import KEY_OF_ZOO, add_fully_decoupled_ps_config, is_two_step, load_config, value_in
 from ..data import (
     SAMPLERS,
     UNREADABLE_IMAGES,
@@ -32,7 +32,7 @@ from ..modeling import (
     SIDE_FUSION_REGISTRY,
 )
 from ..modeling.precision import precision_from_config
-from ..zoo import DETECTORS
+from ..zoo import DETECTORS, changed_of_zoo
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,10 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
     _check_device(cfg)
     check_parts(cfg)
     check_test_numbers(cfg)
-    check_trained_with(cfg)
+    stage = cfg.SOLVER.STAGE
+    trains_detector = stage in ("detection", "joint") and not eval_only
+    check_trained_with(cfg, trains_detector=trains_detector)
+    tell_changes_of_zoo(cfg)
     if is_two_step(cfg):
         _tell_unused(cfg)
     precision_from_config(cfg)  # refuses a type that the device has not
@@ -154,6 +157,27 @@ def check_parts(cfg: CfgNode) -> None:
         _check_crops(cfg)
 
 
+def tell_changes_of_zoo(cfg: CfgNode) -> None:
+    """Name what makes the detector another than the zoo's, if it is one, or has no effect on it."""
+    if not cfg.MODEL.DETECTOR.ZOO:
+        return
+    changes = changed_of_zoo(cfg, load_config(opts=[KEY_OF_ZOO, cfg.MODEL.DETECTOR.ZOO]))
+    if cfg.MODEL.DETECTOR.NAME == "LazyZooDetector":
+        read = ("INPUT.", "MODEL.DETECTOR.", "MODEL.PIXEL_")
+        unread = [change for change in changes if not change.startswith(read)]
+        changes = [change for change in changes if change not in unread]
+        if unread:
+            logger.warning(
+                "No effect on the detector of %s, a lazy config with values of its own, has %s",
+                *(cfg.MODEL.DETECTOR.ZOO, ", ".join(unread)),
+            )
+    if changes:
+        logger.warning(
+            "The detector is not quite that of %s, because the config says %s",
+            *(cfg.MODEL.DETECTOR.ZOO, ", ".join(changes)),
+        )
+
+
 def _check_crops(cfg: CfgNode) -> None:
     stage, crop = cfg.SOLVER.STAGE, cfg.MODEL.CROP_REID
     if stage not in ("detection", "reid"):
@@ -246,6 +270,13 @@ def _check_weights(cfg: CfgNode) -> None:
             'or say "random"'
         )
     if cfg.MODEL.WEIGHTS:
+        if stage in ("reid", "hybrid") and is_imagenet_file(cfg.MODEL.WEIGHTS):
+            zoo = cfg.MODEL.DETECTOR.ZOO
+            raise UserError(
+                f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} are ImageNet weights, without a detector, but "
+                f"stage {stage} starts from a trained one; name its checkpoint, or train stage "
+                "detection first" + f" (the model zoo has no weights for {zoo})" * bool(zoo)
+            )
         return
     if stage in ("reid", "hybrid"):
         raise UserError(

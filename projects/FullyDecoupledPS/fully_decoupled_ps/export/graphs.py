@@ -121,6 +121,7 @@ class WholeNetwork(nn.Module):
                 "detector), the JSON beside them says how to cut"
             )
         self.detector = model.detector
+        self.person_class = _class_to_keep(model)
         self.reid = model.reid
         self.feature_tap = model.feature_tap
         self.eval()
@@ -134,10 +135,9 @@ class WholeNetwork(nn.Module):
             tuple: (R, 4) boxes in pixels of the image, (R,) scores and (R, D) features.
         """
         with self.feature_tap.record() as maps:
-            instances = self.detector([{"image": image}])[0]["instances"]
-        boxes = instances.pred_boxes.tensor
+            boxes, scores = _find_persons(self.detector, image, self.person_class)
         rois = F.pad(boxes, (1, 0))  # all in image 0
-        return boxes, instances.scores, _embed(self.reid, maps, rois)
+        return boxes, scores, _embed(self.reid, maps, rois)
 
     @staticmethod
     def example(image: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -162,17 +162,12 @@ class DetectorPath(nn.Module):
         super().__init__()
         _check_is_two_step(model)
         self.detector = model.detector
-        self.person_class = model.person_class if num_classes(model.detector) != 1 else -1
+        self.person_class = _class_to_keep(model)
         self.eval()
 
     def forward(self, image):
         """(3, H, W), 0 to 255 -> (R, 4) boxes in pixels of the image, and (R,) scores."""
-        found = self.detector([{"image": image}])[0]["instances"]
-        boxes, scores = found.pred_boxes.tensor, found.scores
-        if self.person_class >= 0:
-            rows = (found.pred_classes == self.person_class).nonzero()[:, 0]
-            boxes, scores = boxes[rows], scores[rows]
-        return boxes, scores
+        return _find_persons(self.detector, image, self.person_class)
 
     @staticmethod
     def example(image: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -232,6 +227,21 @@ def traceable():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def _class_to_keep(model) -> int:
+    """The class of persons; -1 if the detector has no other."""
+    return model.person_class if num_classes(model.detector) != 1 else -1
+
+
+def _find_persons(detector: nn.Module, image, person_class: int) -> tuple[torch.Tensor, ...]:
+    """(R, 4) boxes in pixels of the image, and (R,) scores, of the persons alone."""
+    found = detector([{"image": image}])[0]["instances"]
+    boxes, scores = found.pred_boxes.tensor, found.scores
+    if person_class >= 0:
+        rows = (found.pred_classes == person_class).nonzero()[:, 0]
+        boxes, scores = boxes[rows], scores[rows]
+    return boxes, scores
 
 
 def _check_has_reid(model) -> None:

@@ -29,7 +29,9 @@ class FeatureTap:
         if len(resnets) != 1:
             raise UserError(
                 f"{type(detector).__name__} has {len(resnets)} ResNets; the re-id side-net is "
-                "parallel to the one ResNet of a detector (see MODEL.BACKBONE.NAME)"
+                "parallel to the one ResNet of a detector; change MODEL.BACKBONE.NAME or "
+                "MODEL.DETECTOR.ZOO, or take MODEL.META_ARCHITECTURE TwoStepPersonSearch, which "
+                "takes any detector"
             )
         self.bottom_up = resnets[0]
 

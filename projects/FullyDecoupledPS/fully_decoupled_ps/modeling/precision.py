@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from detectron2.layers import ROIAlign
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
+from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.proposal_generator.rpn import StandardRPNHead
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from torch import nn
@@ -88,15 +89,17 @@ def keep_boxes_in_float32(network: nn.Module) -> None:
     x = 1000, boxes would be off by up to 2 pixels, and float16 would be by 1/4.
     """
     for module in network.modules():
-        if isinstance(module, ROIAlign):
-            module.register_forward_pre_hook(_cast_map)
+        # ROIPooler collects what the levels of a pyramid give in the type of its maps
+        if isinstance(module, (ROIAlign, ROIPooler)):
+            module.register_forward_pre_hook(_cast_maps)
         elif isinstance(module, PREDICTORS):
             module.register_forward_hook(_cast_predictions)
 
 
-def _cast_map(module: nn.Module, inputs: tuple) -> tuple:
-    maps, *rois = inputs
-    return (maps.float(), *rois)
+def _cast_maps(module: nn.Module, inputs: tuple) -> tuple:
+    maps, *boxes = inputs
+    cast = [x.float() for x in maps] if isinstance(maps, list) else maps.float()
+    return (cast, *boxes)
 
 
 def _cast_predictions(module: nn.Module, inputs: tuple, output):

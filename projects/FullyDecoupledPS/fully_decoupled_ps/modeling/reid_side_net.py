@@ -106,8 +106,10 @@ class ResNetSideNet(SideNet):
     def from_config(cls, cfg, detector_shapes: dict[str, ShapeSpec]):
         side_net, resnet = cfg.MODEL.REID.SIDE_NET, cfg.MODEL.RESNETS
         depth = side_net.DEPTH or resnet.DEPTH
-        # another depth has the standard width; the detector's own has the detector's width
-        width = resnet.RES2_OUT_CHANNELS if depth == resnet.DEPTH else 0
+        # another depth has the standard width; the detector's own has the detector's width, groups
+        is_homogeneous = depth == resnet.DEPTH
+        width = resnet.RES2_OUT_CHANNELS if is_homogeneous else 0
+        groups = (resnet.NUM_GROUPS, resnet.WIDTH_PER_GROUP) if is_homogeneous else (1, 64)
         channels = {i: stage_channels(depth, i, width) for i in (2, 3, 4, 5)}
         given, wanted = detector_shapes["res2"].channels, channels[2]
         side_ada = nn.Identity() if given == wanted else conv_side_ada(given, wanted)
@@ -120,6 +122,8 @@ class ResNetSideNet(SideNet):
                 stride=stride,
                 stride_in_1x1=resnet.STRIDE_IN_1X1,
                 res2_channels=width,
+                num_groups=groups[0],
+                width_per_group=groups[1],
             )
             for stage, stride in ((3, 2), (4, 2), (5, 1))
         )

@@ -38,6 +38,8 @@ def build_stage(
     stride_in_1x1: bool = False,
     res2_channels: int = 0,
     in_channels: int = 0,
+    num_groups: int = 1,
+    width_per_group: int = 64,
 ) -> nn.Sequential:
     """One stage of a ResNet.
 
@@ -49,6 +51,7 @@ def build_stage(
         stride_in_1x1: whether a bottleneck's stride is in its first 1 x 1 convolution.
         res2_channels: see :func:`stage_channels`.
         in_channels: 0: the output channels of the stage before.
+        num_groups, width_per_group: of the bottlenecks of a ResNeXt, the latter at conv2.
 
     Returns:
         nn.Sequential: with the parameter names of Detectron2's own ``res<stage>``.
@@ -57,7 +60,11 @@ def build_stage(
     num_blocks = BLOCKS_PER_STAGE[depth][stage - 2]
     kwargs = {"norm": norm, "stride_per_block": [stride] + [1] * (num_blocks - 1)}
     if depth >= 50:
-        kwargs.update(bottleneck_channels=out_channels // 4, stride_in_1x1=stride_in_1x1)
+        bottleneck = out_channels // 4
+        if num_groups > 1:
+            bottleneck = num_groups * width_per_group * 2 ** (stage - 2)
+            kwargs["num_groups"] = num_groups
+        kwargs.update(bottleneck_channels=bottleneck, stride_in_1x1=stride_in_1x1)
     blocks = ResNet.make_stage(
         BottleneckBlock if depth >= 50 else BasicBlock,
         num_blocks,
