@@ -110,6 +110,19 @@ def test_the_fingerprint_of_given_weights_stays_what_it_was(config, stage, expec
     assert fingerprint(cfg, model) == expected
 
 
+def test_the_class_of_persons_is_in_the_fingerprint_of_a_detector_that_has_others():
+    def of(classes, person):
+        opts = ["MODEL.ROI_HEADS.NUM_CLASSES", classes, "MODEL.DETECTOR.PERSON_CLASS", person]
+        cfg = make_config("reid", [*TINY, *opts, "MODEL.REID.NUM_IDS", 4])
+        model = build_model(cfg)
+        for value in model.state_dict().values():
+            value.fill_(value.numel())
+        return fingerprint(cfg, model)
+
+    assert of(3, 0) != of(3, 1)
+    assert of(1, -1) == of(1, 0)
+
+
 def test_mistakes(run_folder, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="--model nowhere: no such file or folder; name the output"):
         load_network("nowhere")

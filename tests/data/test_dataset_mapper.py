@@ -44,6 +44,14 @@ def cfg():
     return cfg
 
 
+def test_masks_and_keypoints_are_not_asked_for(cfg, frame):
+    cfg.MODEL.KEYPOINT_ON = cfg.MODEL.MASK_ON = True
+    cfg.DATASETS.TRAIN = ("of_boxes_alone",)  # whose metadata name no keypoints
+    assert set(PersonSearchMapper(cfg, True)(frame)["instances"].get_fields()) == {
+        *("gt_boxes", "gt_classes", "gt_person_ids")
+    }
+
+
 def test_training(cfg, frame):
     mapped = PersonSearchMapper(cfg, True)(frame)
     assert mapped["image"].shape == (3, 50, 100) and mapped["image"].dtype == torch.uint8

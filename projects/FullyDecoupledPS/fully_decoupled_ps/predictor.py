@@ -36,6 +36,7 @@ from .data.images import (
 from .engine.check_config import check_parts, check_test_numbers, tell_changes_of_zoo
 from .errors import UserError
 from .modeling import IdentityMemory
+from .modeling.meta_arch import num_classes
 from .utils.files import replace_file
 
 __all__ = [
@@ -165,7 +166,7 @@ class Predictor:
 
 
 def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
-    """SHA-256 of the weights and of the config values that features depend on.
+    """SHA-256 of the weights and of the config values that features depend on, and whose they are.
 
     The identity memory is left out: it takes part in training only.
     """
@@ -186,8 +187,9 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
         for part in key.split("."):
             value = value[part]
         digest.update(f"{key} {json.dumps(value, sort_keys=True)}".encode())
-    if cfg.MODEL.DETECTOR.PERSON_CLASS >= 0:  # an index of persons is not to get another class's
-        digest.update(f"MODEL.DETECTOR.PERSON_CLASS {cfg.MODEL.DETECTOR.PERSON_CLASS}".encode())
+    if model.person_class >= 0 and num_classes(model.detector) != 1:
+        # or an index of another class's detections would be gone on with
+        digest.update(f"MODEL.DETECTOR.PERSON_CLASS {model.person_class}".encode())
     return digest.hexdigest()
 
 

@@ -51,11 +51,12 @@ _MD5 = re.compile(r"_([0-9a-f]{6})\.pkl$")
 TOLERANCE = 0.05
 
 
-def check_trained_with(cfg: CfgNode, *, trains_detector: bool = False) -> None:
+def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
     """
     Args:
         cfg: after :func:`apply_stage`, or of a trained network.
-        trains_detector: whether the detector is trained further, and so may be given other anchors.
+        in_training: whether it is what a training starts from; then a detector that is trained
+            further may be given other anchors, and a new side-net has weights of its own.
 
     Raises:
         UserError: if the file of ``MODEL.WEIGHTS`` or ``MODEL.REID.SIDE_NET.WEIGHTS`` is known to
@@ -64,13 +65,14 @@ def check_trained_with(cfg: CfgNode, *, trains_detector: bool = False) -> None:
     """
     weights = cfg.MODEL.WEIGHTS
     source, known = known_values(weights, cfg.MODEL.DETECTOR.ZOO)
+    trains_detector = in_training and cfg.SOLVER.STAGE in ("detection", "joint")
     box_keys = () if trains_detector else BOX_KEYS.get(cfg.MODEL.DETECTOR.NAME, ())
     for key, trained, said in _contradictions(cfg, known, (*KEYS, *box_keys)):
         raise UserError(
             f"MODEL.WEIGHTS {weights} was trained with {key} {trained} ({source}), but the "
             f"config says {said}; set {key} to {trained}" + _other_way(cfg, source)
         )
-    if cfg.SOLVER.STAGE == "detection" or is_two_step(cfg):
+    if not in_training or cfg.SOLVER.STAGE == "detection" or is_two_step(cfg):
         return
     # what the side-net is given comes from the detector's first layers
     side_net = cfg.MODEL.REID.SIDE_NET

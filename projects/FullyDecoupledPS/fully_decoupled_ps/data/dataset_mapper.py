@@ -71,7 +71,10 @@ class PersonSearchMapper(DatasetMapper):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
-        arguments = super().from_config(cfg, is_train)
+        boxes_alone = cfg.clone()  # of a zoo's detector of keypoints as well, whose data has none
+        boxes_alone.defrost()
+        boxes_alone.MODEL.MASK_ON = boxes_alone.MODEL.KEYPOINT_ON = False
+        arguments = super().from_config(boxes_alone, is_train)
         keep_original = needs_original(cfg)
         if keep_original and is_train:
             arguments["augmentations"] = [

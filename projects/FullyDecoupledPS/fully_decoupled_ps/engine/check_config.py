@@ -58,9 +58,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
     _check_device(cfg)
     check_parts(cfg)
     check_test_numbers(cfg)
-    stage = cfg.SOLVER.STAGE
-    trains_detector = stage in ("detection", "joint") and not eval_only
-    check_trained_with(cfg, trains_detector=trains_detector)
+    check_trained_with(cfg, in_training=not eval_only)
     tell_changes_of_zoo(cfg)
     if is_two_step(cfg):
         _tell_unused(cfg)
