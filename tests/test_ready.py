@@ -221,3 +221,17 @@ def test_a_yaml_that_is_none_is_one_line(tmp_path, text, told):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UserError, match=f"--model {path}: {told}"):
         ready.find_ready(str(path))
+
+
+def test_without_a_network_all_that_is_missing_is_named_at_once(published, tmp_path):
+    published.status = 503
+    with pytest.raises(UserError) as error:
+        predictor.load_network("tiny")
+    base, folder = published.url.rpartition("/")[0], tmp_path / "models"
+    message = str(error.value)
+    assert "\n" not in message and f"put it into {folder} as detector.pth; and " in message
+    assert message.endswith(f"; and {base}/crops.pth as crops.pth, which is not there either")
+    folder.mkdir(exist_ok=True)
+    save_part(folder / "crops.pth", 3.0)
+    with pytest.raises(UserError, match="as detector.pth$"):
+        predictor.load_network("tiny")

@@ -193,6 +193,15 @@ def test_a_yaml_of_published_files_is_a_network(yaml, tmp_path, caplog):
     assert trained.fingerprint == network.fingerprint
 
 
+def test_a_network_of_imagenet_is_told(yaml, tmp_path, caplog):
+    load_network(str(yaml), device="cpu")
+    assert "ImageNet" not in caplog.text
+    state = TinyCrops().state_dict() | {"classifier.weight": torch.zeros(1000, 8)}
+    torch.save(state, tmp_path / "crops.pth")
+    load_network(str(yaml), device="cpu")
+    assert "crops.pth was trained on ImageNet, as its 1000 classes say, and not to" in caplog.text
+
+
 def test_a_part_that_is_missing_is_named(yaml, folder, tmp_path):
     text = yaml.read_text()
     yaml.write_text(text.replace(str(tmp_path / "crops.pth"), "random"))

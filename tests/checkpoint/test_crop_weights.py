@@ -183,6 +183,18 @@ def test_the_resnet_in_a_network_whose_backbone_is_all_of_it(tmp_path, caplog, p
     assert "torchvision:resnet18 takes the ResNet in it" in caplog.text
 
 
+@pytest.mark.parametrize("name, classifier", [("torchvision:resnet18", "fc"), ("OSNet:x0_25", "")])
+def test_imagenets_classes_are_known(tmp_path, name, classifier):
+    if classifier:
+        state = resnet()
+    else:
+        state = made_up_state(osnet_shapes((16, 64, 96, 128), num_ids=1000))
+    assert load_crop_weights(build(name), save(tmp_path / "a.pth", state))
+    weight = f"{classifier or 'classifier'}.weight"
+    state[weight] = state[weight][:751]
+    assert not load_crop_weights(build(name), save(tmp_path / "b.pth", state))
+
+
 def test_random_weights_are_told(caplog):
     load_crop_weights(build(), "random")
     assert "OSNet:x0_25 starts from random weights, as MODEL.CROP_REID.WEIGHTS says" in caplog.text

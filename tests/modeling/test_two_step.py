@@ -12,7 +12,9 @@ from PIL import Image
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.engine.solver import build_optimizer
 from fully_decoupled_ps.modeling import TwoStepPersonSearch
+from fully_decoupled_ps.modeling.crop_reid import CropNetwork
 from fully_decoupled_ps.modeling.crop_reid.cutting import cut_out, pixel_boxes
+from fully_decoupled_ps.modeling.crop_reid.fast_reid import FastReID
 from tests.modeling.crop_networks import CROPS, NoResNet
 from tests.testing import CONFIGS, TINY, make_config, training_input
 from tests.tiny_run import picture
@@ -90,15 +92,18 @@ def test_boxes_become_whole_pixels_in_the_picture(box, expected):
 
 @pytest.mark.parametrize("box", [(10, 20, 30, 60), (0, 0, 100, 80), (40, 3, 41, 4), (5, 5, 8, 70)])
 @pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
-def test_a_crop_is_pillows(box, kind):
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_crop_is_pillows(box, kind, interpolation):
     pixels = original(0, (80, 100))
-    ours = cut_out(
-        torch.from_numpy(pixels).permute(2, 0, 1).to(kind), torch.tensor([box]), (24, 12)
-    )
-    crop = np.asarray(Image.fromarray(pixels).crop(box).resize((12, 24), Image.BILINEAR))
+    picture = torch.from_numpy(pixels).permute(2, 0, 1).to(kind)
+    ours = cut_out(picture, torch.tensor([box]), (24, 12), interpolation)
+    filters = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
+    crop = Image.fromarray(pixels).crop(box).resize((12, 24), filters[interpolation])
+    crop = np.asarray(crop)
     assert ours.shape == (1, 3, 24, 12) and ours.dtype == kind
     difference = ours[0].permute(1, 2, 0).float() - torch.tensor(crop.astype(np.float32))
-    assert difference.abs().max() <= 1  # grey level
+    # grey levels; between its two passes Pillow rounds and clips, which a cubic shows more
+    assert difference.abs().max() <= (1 if interpolation == "bilinear" else 1.5)
 
 
 # --- inference -------------------------------------------------------------------------------
@@ -138,6 +143,17 @@ def test_the_order_of_channels_and_the_mirror_image(swap, flip):
     assert (features - other).abs().max() > 5e-3
     other = by_hand(model, x["pixels"], boxes, swap, not flip)
     assert (features - other).abs().max() > 5e-3
+
+
+def test_crops_are_resized_as_the_networks_training_did(monkeypatch):
+    """fast-reid's with a bicubic filter, others' with a bilinear one."""
+    assert CropNetwork.interpolation == "bilinear" and FastReID.interpolation == "bicubic"
+    model, x = build(), frame(0)
+    (bilinear,) = model([x])
+    monkeypatch.setattr(type(model.reid.network), "interpolation", "bicubic")
+    (bicubic,) = model([x])
+    difference = bicubic["instances"].reid_features - bilinear["instances"].reid_features
+    assert 1e-4 < difference.abs().max() < 0.5
 
 
 def test_a_box_has_the_same_feature_as_query_and_as_detection():

@@ -262,7 +262,7 @@ def test_the_environments_proxy_is_named(server, folder, monkeypatch, proxy):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", proxy)
     message = refusal(PublishedFile(server.url), folder)
-    assert "(through the proxy that the environment's http_proxy names); check the connection" in message
+    assert "(through the proxy that the environment's http_proxy names); check the" in message
     assert "secret" not in message and server.asked == []
 
 

@@ -14,7 +14,14 @@ import yaml
 from fvcore.common.config import CfgNode
 
 from .errors import UserError
-from .utils.download import PublishedFile, check_sha256, get_file, is_there
+from .utils.download import (
+    DownloadError,
+    PublishedFile,
+    check_sha256,
+    get_file,
+    is_there,
+    local_path,
+)
 
 # What `person-search index` takes where nothing is said: of the published re-id networks with an
 # address of their files, OSNet-AIN has the least to compute for a crop (1 GFLOP, a ResNet-50 has
@@ -151,7 +158,10 @@ def fetch(network: ReadyNetwork, folder: str, *, thorough: bool = False) -> list
         ("MODEL.CROP_REID.WEIGHTS", network.crop_reid),
     ):
         if part.file:
-            opts += [key, get_file(part.file, folder, thorough=thorough)]
+            try:
+                opts += [key, get_file(part.file, folder, thorough=thorough)]
+            except DownloadError as error:
+                raise DownloadError(f"{error}{_others(network, part, folder)}") from error
             continue
         beside = network.config.parent / part.weights
         path = str(beside if beside.is_file() else part.weights)
@@ -159,6 +169,13 @@ def fetch(network: ReadyNetwork, folder: str, *, thorough: bool = False) -> list
             check_sha256(path, part.sha256)
         opts += [key, path]
     return opts
+
+
+def _others(network: ReadyNetwork, part: Part, folder: str) -> str:
+    """What else is missing where a part is, so that all of it can be got elsewhere at once."""
+    others = [file for file in network.files() if file != part.file and not is_there(file, folder)]
+    names = (f"{file.url} as {os.path.basename(local_path(file, folder))}" for file in others)
+    return "".join(f"; and {name}, which is not there either" for name in names)
 
 
 def fetch_into(cfg: CfgNode, config_file: str) -> None:

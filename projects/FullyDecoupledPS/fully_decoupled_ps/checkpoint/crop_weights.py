@@ -17,12 +17,13 @@ logger = logging.getLogger(__name__)
 _ENVELOPES = ("state_dict", "model_state_dict", "model")
 # Before all names of a network that was trained inside another module.
 _PREFIXES = ("module.", "model.", "_orig_mod.")
+IMAGENET_CLASSES = 1000
 # Where a person-search network or a detector has the tensors of torchvision's ResNet.
 _BACKBONE = r"backbone\.(?:body\.)?((?:conv1|bn1|layer\d\.\d+)\..*)"
 _HEADS = ("roi_heads.reid_head.", "roi_heads.box_head.")  # the first that is there has layer4
 
 
-def load_crop_weights(network, weights: str) -> None:
+def load_crop_weights(network, weights: str) -> bool:
     """Load a published file into a network for crops, by the file's own names.
 
     Files of torchvision, torchreid, fast-reid and timm are taken, and what training has written of
@@ -33,19 +34,23 @@ def load_crop_weights(network, weights: str) -> None:
         network: a :class:`~fully_decoupled_ps.modeling.crop_reid.CropNetwork`.
         weights: the path or URL of a file, or "random" for weights to be trained from nothing.
 
+    Returns:
+        bool: whether the file's classifier has ImageNet's number of classes: it is a start of
+        training, and no re-id network.
+
     Raises:
         UserError: if nothing is said, the file can't be read, a tensor of the network is not in it,
             or a tensor in it that is needed has no place in the network.
     """
     if network.is_file:
-        return
+        return False
     if weights == "random":
         logger.warning(
             "%s starts from random weights, as MODEL.CROP_REID.WEIGHTS says: its features mean "
             "nothing until it is trained",
             network.name,
         )
-        return
+        return False
     if not weights:
         raise UserError(
             f"MODEL.CROP_REID.WEIGHTS is empty; name a published file of {network.name} (path or "
@@ -53,7 +58,7 @@ def load_crop_weights(network, weights: str) -> None:
         )
     try:
         path = PathManager.get_local_path(weights)
-        _fill(network, _unwrap(path, read_content(path)), weights)
+        return _fill(network, _unwrap(path, read_content(path)), weights)
     except (OSError, UserError) as error:
         raise UserError(f"MODEL.CROP_REID.WEIGHTS {weights}: {error}") from error
 
@@ -76,7 +81,7 @@ def _common_prefix(state: dict) -> str:
     return next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), "")
 
 
-def _fill(network, state: dict, weights: str) -> None:
+def _fill(network, state: dict, weights: str) -> bool:
     """Give a network a file's tensors; refuse a file of another network."""
     part = _resnet_inside(state)
     own = network.state_dict()
@@ -119,6 +124,8 @@ def _fill(network, state: dict, weights: str) -> None:
         len(left),
         _heads_of(left),
     )
+    classifiers = [published[n] for n in left if n in published and n.endswith(".weight")]
+    return any(weight.dim() == 2 and len(weight) == IMAGENET_CLASSES for weight in classifiers)
 
 
 def _refuse_no_weights(taken: dict, own: dict) -> None:

@@ -57,12 +57,18 @@ def load_parts(model: nn.Module, cfg: CfgNode) -> None:
             f"{weights} holds a detector only, and MODEL.CROP_REID.WEIGHTS is {crop_weights!r}; "
             "name a published file of the network for crops there, or train stage reid first"
         )
-    _load_crop_weights(model, cfg)
+    if _load_crop_weights(model, cfg):
+        logger.warning(
+            "%s was trained on ImageNet, as its 1000 classes say, and not to tell persons apart: "
+            "what is similar to it is often another person; take a re-id network, or train stage "
+            "reid",
+            crop_weights,
+        )
     logger.info(
         "The network is put together from published files, as they are: detector %s, crops %s (%s)",
         *(weights, crop_weights, cfg.MODEL.CROP_REID.NAME),
     )
 
 
-def _load_crop_weights(model: nn.Module, cfg: CfgNode) -> None:
-    load_crop_weights(model.reid.network, cfg.MODEL.CROP_REID.WEIGHTS)
+def _load_crop_weights(model: nn.Module, cfg: CfgNode) -> bool:
+    return load_crop_weights(model.reid.network, cfg.MODEL.CROP_REID.WEIGHTS)

@@ -40,7 +40,11 @@ def describe(cfg, graph, exported: Exported, file_name: str) -> dict:
         "inputs": _with_meanings(exported.inputs),
         "outputs": _with_meanings(exported.outputs),
         **_feature_dim(exported),
-        **(_crops(cfg) if isinstance(graph, CropPath) else _image(cfg)),
+        **(
+            _crops(cfg, graph.reid.network.interpolation)
+            if isinstance(graph, CropPath)
+            else _image(cfg)
+        ),
         # The detector's own, lower or equal, is in the file.
         "search_score_threshold": cfg.TEST.SEARCH.SCORE_THRESH,
         "exporter": exported.exporter,
@@ -75,7 +79,7 @@ def _image(cfg) -> dict:
     }
 
 
-def _crops(cfg) -> dict:
+def _crops(cfg, interpolation: str) -> dict:
     crop = cfg.MODEL.CROP_REID
     return {
         "crops": {
@@ -85,7 +89,7 @@ def _crops(cfg) -> dict:
             "cutting": {
                 "rule": "of the picture at its original resolution, not of the detector's input: "
                 "round the box's edges to whole pixels, clip them to the picture, keep at least "
-                "one pixel; resize to height x width, bilinear with antialias as Pillow's",
+                f"one pixel; resize to height x width, {interpolation} with antialias as Pillow's",
                 "height": crop.SIZE[0],
                 "width": crop.SIZE[1],
             },

@@ -15,7 +15,7 @@ from ..modeling import (
     FullyDecoupledPersonSearch,
     TwoStepPersonSearch,
 )
-from ..modeling.crop_reid.cutting import cut_out, pixel_boxes
+from ..modeling.crop_reid.cutting import pixel_boxes
 from ..modeling.feature_tap import FeatureTap
 from ..modeling.meta_arch import num_classes
 
@@ -205,7 +205,7 @@ class CropPath(nn.Module):
 
     def cut(self, image: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """(N, 3, h, w) crops of an image at its original resolution, as the network cuts them."""
-        return cut_out(image, pixel_boxes(boxes, *image.shape[1:]), self.reid.size)
+        return self.reid.cut(image, pixel_boxes(boxes, *image.shape[1:]))
 
     def example(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         height, width = image.shape[-2:]

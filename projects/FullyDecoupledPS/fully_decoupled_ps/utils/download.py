@@ -39,6 +39,10 @@ _CHUNK = 1 << 20
 MB = 1_000_000
 
 
+class DownloadError(UserError):
+    """A file that could not be downloaded, and is not here."""
+
+
 class PublishedFile(NamedTuple):
     """A file on the web, and what its publisher says of its content."""
 
@@ -64,7 +68,8 @@ def get_file(file: PublishedFile, folder: str, *, thorough: bool = False) -> str
         thorough: compare in any case.
 
     Raises:
-        UserError: one line, if it can't be had, or is not what was stated or recorded.
+        DownloadError: one line, if it can't be had.
+        UserError: one line, if it is not what was stated or recorded.
     """
     return _manager.get_local_path(file.url, cache_dir=folder, file=file, thorough=thorough)
 
@@ -340,13 +345,13 @@ def _compare(
     raise UserError(f"{file.name} of {file.url} has {said}: it is damaged, or another file; {mend}")
 
 
-def _failed(file: PublishedFile, target: str, reason: str) -> UserError:
+def _failed(file: PublishedFile, target: str, reason: str) -> DownloadError:
     folder, name = os.path.split(target)
     here = _size(target + PARTIAL)
     kept = (
         f" ({here / MB:.0f} MB are here, and the same command goes on from there)" if here else ""
     )
-    return UserError(
+    return DownloadError(
         f"{file.url} can't be downloaded: {reason}{_by_proxy(file.url)}{kept}; check the "
         f"connection, or get it in another way and put it into {folder} as {name}"
     )

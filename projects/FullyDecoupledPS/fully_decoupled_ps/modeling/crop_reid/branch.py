@@ -86,7 +86,7 @@ class CropReIDBranch(TrainableReID):
             )
             rows.append(place + sum(numbers))
             numbers.append(len(different))
-            crops.append(cut_out(picture, different, self.size))
+            crops.append(self.cut(picture, different))
         parts = [
             self.embed_crops(part.to(self.pixel_mean.device))
             for part in torch.cat(crops).split(self.batch_size)
@@ -94,6 +94,10 @@ class CropReIDBranch(TrainableReID):
         ]
         features = torch.cat([self.pixel_mean.new_zeros(0, self.feature_dim), *parts])
         return tuple(features[row.to(features.device)] for row in rows)
+
+    def cut(self, picture: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """(3, H, W), (N, 4) of :func:`pixel_boxes` -> (N, 3, h, w), as the network takes them."""
+        return cut_out(picture, boxes, self.size, self.network.interpolation)
 
     def embed_crops(self, crops: torch.Tensor) -> torch.Tensor:
         """(N, 3, h, w), N > 0, 0 to 255, channels in INPUT.FORMAT -> (N, D) L2-normalised."""
@@ -110,7 +114,7 @@ class CropReIDBranch(TrainableReID):
 
     def embed_all(self, source, boxes: list[Boxes], counts: list[int]) -> torch.Tensor:
         crops = [
-            cut_out(picture, pixel_boxes(own.tensor, *picture.shape[1:]), self.size)
+            self.cut(picture, pixel_boxes(own.tensor, *picture.shape[1:]))
             for picture, own in zip(source, boxes, strict=True)
         ]
         crops = torch.cat(crops).to(self.pixel_mean.device)

@@ -30,6 +30,7 @@ class CropNetwork(nn.Module):
     Attributes:
         feature_dim: D, length of a feature.
         name: ``MODEL.CROP_REID.NAME``, by which messages call it.
+        interpolation: "bilinear" or "bicubic": how its training resized crops.
         left_out: regular expression; the names, in published files, of what inference does without,
             such as a classifier. Anything else that has no place in the network is an error.
         is_file: whether the network is the file of ``MODEL.CROP_REID.WEIGHTS`` itself, so that
@@ -38,6 +39,7 @@ class CropNetwork(nn.Module):
 
     feature_dim: int
     name = ""
+    interpolation = "bilinear"
     left_out = r"classifier\..*"
     is_file = False
 

@@ -173,9 +173,11 @@ class FastReID(CropNetwork):
     of their agw is trained, so that it can't be told from sbs. They are under the Apache 2.0
     licence, and trained on Market-1501, DukeMTMC-reID or MSMT17, as a file's name says, whose terms
     hold besides: they are for research, and DukeMTMC-reID's authors have withdrawn it. Crops are
-    RGB, with ImageNet's mean and deviation. Not its ResNeSt (S50) and MGN.
+    resized with a bicubic filter, RGB, with ImageNet's mean and deviation. Not its ResNeSt (S50)
+    and MGN.
     """
 
+    interpolation = "bicubic"
     # the classifier by its names of all versions, with what a margin softmax keeps
     left_out = r"heads\.(weight|classifier\..*|cls_layer\..*)|pixel_(mean|std)"
 
