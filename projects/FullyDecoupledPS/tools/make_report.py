@@ -44,8 +44,8 @@ def choose(folder: Path, pattern: str, wanted: str | None, option: str) -> Path:
     if len(found) == 1:
         return found[0]
     there = ", ".join(path.name for path in sorted(folder.glob(pattern))) or "nothing"
-    mend = f"name one with {option}" if there != "nothing" else "run train_net.py --eval-only first"
-    raise UserError(f"{folder}: {wanted or 'one'} is wanted of {pattern}, there is {there}: {mend}")
+    fix = f"name one with {option}" if there != "nothing" else "run train_net.py --eval-only first"
+    raise UserError(f"{folder}: {wanted or 'one'} is wanted of {pattern}, there is {there}: {fix}")
 
 
 def existing(path: Path) -> Path | None:

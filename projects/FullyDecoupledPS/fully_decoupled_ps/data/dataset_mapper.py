@@ -92,7 +92,7 @@ class PersonSearchMapper(DatasetMapper):
         except ImageError as e:
             if self.unreadable_images == SKIP:
                 return None if self.is_train else self._blank(dataset_dict)
-            raise _unusable(dataset_dict, e.reason, e.mend) from e
+            raise _unusable(dataset_dict, e.reason, e.fix) from e
         mapped = copy.deepcopy(dataset_dict)
         try:
             utils.check_image_size(mapped, image)
@@ -152,9 +152,9 @@ class PersonSearchMapper(DatasetMapper):
             dataset_dict["ignore_regions"] = moved[moved.nonempty()].tensor
 
 
-def _unusable(dataset_dict: dict[str, Any], reason: str, mend: str) -> UserError:
+def _unusable(dataset_dict: dict[str, Any], reason: str, fix: str) -> UserError:
     return UserError(
-        f"image '{dataset_dict['file_name']}' cannot be used ({' '.join(reason.split())}); {mend}, "
+        f"image '{dataset_dict['file_name']}' cannot be used ({' '.join(reason.split())}); {fix}, "
         "or correct its entry in the dataset"
     )
 

@@ -26,12 +26,12 @@ class DepthError(UserError):
 
     Attributes:
         reason: in a few words.
-        mend: what to do about it.
+        fix: what to do about it.
     """
 
-    def __init__(self, reason: str, mend: str = _ONE_SCALE):
-        self.reason, self.mend = reason, mend
-        super().__init__(f"{reason}; {mend}")
+    def __init__(self, reason: str, fix: str = _ONE_SCALE):
+        self.reason, self.fix = reason, fix
+        super().__init__(f"{reason}; {fix}")
 
 
 def to_rgb(image: Image.Image) -> tuple[np.ndarray, str]:

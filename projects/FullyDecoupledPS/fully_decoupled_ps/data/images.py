@@ -46,15 +46,15 @@ class ImageError(UserError):
 
     Attributes:
         reason: in a few words.
-        mend: what to do about it; of several ways all but the last, "or name another".
+        fix: what to do about it; of several ways all but the last, "or name another".
         is_missing: whether there is no such file.
     """
 
     def __init__(
-        self, path: Path, reason: str, mend: str = "restore the file", is_missing: bool = False
+        self, path: Path, reason: str, fix: str = "restore the file", is_missing: bool = False
     ):
-        self.reason, self.mend, self.is_missing = reason, mend, is_missing
-        super().__init__(f"picture {path} can't be read ({reason}); {mend}, or name another")
+        self.reason, self.fix, self.is_missing = reason, fix, is_missing
+        super().__init__(f"picture {path} can't be read ({reason}); {fix}, or name another")
 
 
 class LoadedImage(NamedTuple):
@@ -120,10 +120,10 @@ def _telling_faults(path: Path) -> Iterator[None]:
     except ImageError:
         raise
     except FileNotFoundError as error:
-        mend = "put it there, name the folder that holds it"
-        raise ImageError(path, "there is no such file", mend, is_missing=True) from error
+        fix = "put it there, name the folder that holds it"
+        raise ImageError(path, "there is no such file", fix, is_missing=True) from error
     except DepthError as error:
-        raise ImageError(path, error.reason, error.mend) from error
+        raise ImageError(path, error.reason, error.fix) from error
     except Image.DecompressionBombError as error:
         raise ImageError(path, f"{error}", "save it with fewer pixels") from error
     except UnidentifiedImageError as error:
@@ -137,9 +137,9 @@ def _open(path: Path) -> BinaryIO:
     """The file; opening a pipe or a device might never end."""
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
-        raise ImageError(path, "it is a folder", mend="move it away")
+        raise ImageError(path, "it is a folder", fix="move it away")
     if not stat.S_ISREG(mode):
-        raise ImageError(path, "it is a pipe, a socket or a device", mend="move it away")
+        raise ImageError(path, "it is a pipe, a socket or a device", fix="move it away")
     return open(path, "rb")
 
 
@@ -164,8 +164,8 @@ def _open_heif(file: BinaryIO, path: Path) -> Image.Image:
     try:
         from pillow_heif import register_heif_opener
     except ImportError as error:
-        mend = "install what reads it: pip install pillow-heif"
-        raise ImageError(path, "it is a HEIC picture, which Pillow does not read", mend) from error
+        fix = "install what reads it: pip install pillow-heif"
+        raise ImageError(path, "it is a HEIC picture, which Pillow does not read", fix) from error
     register_heif_opener()
     file.seek(0)
     return Image.open(file)

@@ -339,10 +339,10 @@ def _compare(
     if remove:
         for name in (path, f"{path}.json"):
             os.remove(name)
-    mend = remove or f"remove it ({path}) if you did not change it, and it is downloaded again"
+    fix = remove or f"remove it ({path}) if you did not change it, and it is downloaded again"
     if recorded:
-        mend += f"; remove {path}.json as well if its publisher has renewed it"
-    raise UserError(f"{file.name} of {file.url} has {said}: it is damaged, or another file; {mend}")
+        fix += f"; remove {path}.json as well if its publisher has renewed it"
+    raise UserError(f"{file.name} of {file.url} has {said}: it is damaged, or another file; {fix}")
 
 
 def _failed(file: PublishedFile, target: str, reason: str) -> DownloadError:

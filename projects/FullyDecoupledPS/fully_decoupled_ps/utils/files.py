@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 from ..errors import UserError
 
 PARTIAL = ".part"
-_MEND = "free space or correct the permissions, or choose another place"
-_MEND_TRAINING = (
+_FIX = "free space or correct the permissions, or choose another place"
+_FIX_TRAINING = (
     "free space or correct the permissions, or set OUTPUT_DIR to another disk, and go on with "
     "--resume"
 )
@@ -53,13 +53,13 @@ def replace_file(path: str | os.PathLike, content: bytes) -> None:
     Raises:
         UserError: if it can't be written (disk full, no permission); nothing has changed.
     """
-    with tell_unwritable(path, _MEND), atomic_write(path, "wb") as f:
+    with tell_unwritable(path, _FIX), atomic_write(path, "wb") as f:
         f.write(content)
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
     """:func:`replace_file` with JSON; its folder is made if there is none."""
-    with tell_unwritable(path, _MEND):
+    with tell_unwritable(path, _FIX):
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
 
@@ -100,17 +100,17 @@ def os_error_in(error: BaseException | None) -> OSError | None:
 
 
 def unwritable(
-    path: str | os.PathLike, error: BaseException, mend: str = _MEND_TRAINING
+    path: str | os.PathLike, error: BaseException, fix: str = _FIX_TRAINING
 ) -> UserError:
     """
     Args:
         path: of a file or folder.
         error: what writing it raised, or what was raised because of that.
-        mend: what the user can do.
+        fix: what the user can do.
     """
     cause = os_error_in(error)
     reason = cause.strerror if cause and cause.strerror else " ".join(str(error).split())
-    return UserError(f"{os.fspath(path)} can't be written: {reason}; {mend}")
+    return UserError(f"{os.fspath(path)} can't be written: {reason}; {fix}")
 
 
 def give_up_writing(path: str, close: Callable[[], object], error: OSError) -> NoReturn:
@@ -130,9 +130,9 @@ def give_up_writing(path: str, close: Callable[[], object], error: OSError) -> N
 
 
 @contextmanager
-def tell_unwritable(path: str | os.PathLike, mend: str = _MEND_TRAINING) -> Iterator[None]:
+def tell_unwritable(path: str | os.PathLike, fix: str = _FIX_TRAINING) -> Iterator[None]:
     """Turn the OSError of a write into the one line of :func:`unwritable`."""
     try:
         yield
     except OSError as error:
-        raise unwritable(path, error, mend) from error
+        raise unwritable(path, error, fix) from error

@@ -100,7 +100,7 @@ def image_size(path: str, where: str) -> tuple[int, int]:
                 "pictures.missing", "pictures that are not there",
             ) from e  # fmt: skip
         raise EntryFault(
-            f"{where}: image '{path}' is unreadable ({e.reason}); {e.mend}, or take its entry out",
+            f"{where}: image '{path}' is unreadable ({e.reason}); {e.fix}, or take its entry out",
             "pictures.unreadable", "pictures that can't be read",
         ) from e  # fmt: skip
 
