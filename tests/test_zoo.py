@@ -1,7 +1,9 @@
 """Configs of Detectron2's model zoo, and what a checkpoint was trained with."""
 
 import hashlib
+import sys
 
+import detectron2
 import pytest
 import torch
 import yaml
@@ -279,6 +281,16 @@ def test_a_resnexts_side_net_is_a_resnext():
         for layer in (theirs, ours)
     ]
     assert convolutions[0] == convolutions[1]
+
+
+def test_without_pkg_resources_only_the_zoo_is_missing(monkeypatch, caplog):
+    monkeypatch.delattr(detectron2, "model_zoo")
+    monkeypatch.setitem(sys.modules, "detectron2.model_zoo", None)  # its import fails
+    monkeypatch.setattr(trained_with, "_zoo_configs", trained_with._zoo_configs.__wrapped__)
+    check_trained_with(load_config("prw/faster_rcnn_R50.yaml", ["MODEL.WEIGHTS", "a.pth"]))
+    assert "setuptools<81" in caplog.text
+    with pytest.raises(UserError, match="setuptools<81"):
+        zoo_config()
 
 
 DETECTORS = {

@@ -187,9 +187,10 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
         for part in key.split("."):
             value = value[part]
         digest.update(f"{key} {json.dumps(value, sort_keys=True)}".encode())
-    if model.person_class >= 0 and num_classes(model.detector) != 1:
+    person_class = cfg.MODEL.DETECTOR.PERSON_CLASS
+    if person_class >= 0 and num_classes(getattr(model, "detector", None)) != 1:
         # or an index of another class's detections would be gone on with
-        digest.update(f"MODEL.DETECTOR.PERSON_CLASS {model.person_class}".encode())
+        digest.update(f"MODEL.DETECTOR.PERSON_CLASS {person_class}".encode())
     return digest.hexdigest()
 
 

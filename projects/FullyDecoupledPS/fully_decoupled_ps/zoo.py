@@ -49,6 +49,22 @@ OF_TRAINING = ("_TRAIN", "LOSS", "BETA", "_PER_IMAGE", "FRACTION", "IOU", "LABEL
 OF_TRAINING += ("PROPOSAL_APPEND_GT", "BOUNDARY_THRESH", "PRIOR_PROB", "RADIUS", "TRAIN_ON")
 
 
+def import_model_zoo():
+    """Detectron2's module ``model_zoo``.
+
+    Raises:
+        UserError: if it can't be imported.
+    """
+    try:
+        from detectron2 import model_zoo
+    except ImportError as error:
+        raise UserError(
+            f"Detectron2's model zoo can't be imported ({error}); its main branch needs "
+            "pkg_resources: pip install 'setuptools<81'"
+        ) from error
+    return model_zoo
+
+
 def is_in_zoo(name: str) -> bool:
     """Whether Detectron2's model zoo has a config of this name."""
     path = ZOO / name
@@ -105,10 +121,8 @@ def zoo_weights(name: str) -> str:
         UserError: if the zoo has no such config.
     """
     _check_name(name)
-    from detectron2 import model_zoo
-
     try:
-        return model_zoo.get_checkpoint_url(name)
+        return import_model_zoo().get_checkpoint_url(name)
     except RuntimeError:
         return ""
 
@@ -155,8 +169,7 @@ def person_class(datasets: Sequence[str]) -> int:
 
 def _merge_lazy_config(cfg: CfgNode, name: str) -> Sequence[str]:
     """What the rest of the network has to know of a lazy config; returns its datasets."""
-    from detectron2 import model_zoo
-
+    model_zoo = import_model_zoo()
     lazy = model_zoo.get_config(name)
     kind = _class_of(lazy.model)
     if not issubclass(kind, (GeneralizedRCNN, DenseDetector)):
@@ -183,8 +196,7 @@ def _merge_lazy_config(cfg: CfgNode, name: str) -> Sequence[str]:
 @META_ARCH_REGISTRY.register()
 def LazyZooDetector(cfg: CfgNode):  # noqa: N802 (a name in the registry, as those of classes)
     """The detector of the lazy config that ``MODEL.DETECTOR.ZOO`` names, without other heads."""
-    from detectron2 import model_zoo
-
+    model_zoo = import_model_zoo()
     model = model_zoo.get_config(cfg.MODEL.DETECTOR.ZOO).model
     if issubclass(_class_of(model), PanopticFPN):
         model._target_ = "detectron2.modeling.GeneralizedRCNN"

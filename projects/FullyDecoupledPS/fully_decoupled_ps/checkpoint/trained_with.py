@@ -6,6 +6,7 @@ trained with a network runs, and what it finds is wrong.
 """
 
 import hashlib
+import logging
 import re
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,9 @@ from detectron2.config import CfgNode
 
 from ..config import KEY_OF_ZOO, is_two_step, load_config, run_config, value_in
 from ..errors import UserError
-from ..zoo import ZOO, as_lists, is_detector, is_in_zoo
+from ..zoo import ZOO, as_lists, import_model_zoo, is_detector, is_in_zoo
+
+logger = logging.getLogger(__name__)
 
 STRIDE = "MODEL.RESNETS.STRIDE_IN_1X1"
 KEYS = ("INPUT.FORMAT", "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD", STRIDE)
@@ -140,12 +143,10 @@ def _values(config: dict) -> dict[str, Any]:
 
 
 def _values_of_zoo(name: str) -> dict[str, Any]:
-    from detectron2 import model_zoo
-
     if name.endswith(".py"):  # its anchors are no values of keys
         cfg = load_config(name)
         return {key: value_in(cfg, key) for key in KEYS}
-    return _values(model_zoo.get_config(name))
+    return _values(import_model_zoo().get_config(name))
 
 
 def _zoo_config_of(weights: str) -> str:
@@ -164,8 +165,11 @@ def _zoo_config_of(weights: str) -> str:
 @cache
 def _zoo_configs() -> dict[str, str]:
     """File name of the zoo's weights -> its config, a yaml where there is one."""
-    from detectron2 import model_zoo
-
+    try:
+        model_zoo = import_model_zoo()
+    except UserError as error:  # whoever does not use the zoo can do without
+        logger.warning("The zoo's files are not known by their names: %s", error)
+        return {}
     configs = {}
     for path in [*ZOO.rglob("*.py"), *ZOO.rglob("*.yaml")]:
         name = path.relative_to(ZOO).as_posix()
