@@ -179,16 +179,6 @@ def test_a_config_that_contradicts_a_checkpoint_is_refused(key, value, both, sou
     assert weights in str(error.value)
 
 
-def test_a_side_net_is_given_weights_of_the_detectors_stride():
-    weights = "detectron2://ImageNetPretrained/torchvision/R-50.pkl"
-    with pytest.raises(UserError, match="SIDE_NET.WEIGHTS.*STRIDE_IN_1X1 False.*or say .detector"):
-        check_trained_with(
-            zoo_config("SOLVER.STAGE", "reid", "MODEL.REID.SIDE_NET.WEIGHTS", weights)
-        )
-    weights = "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
-    check_trained_with(zoo_config("SOLVER.STAGE", "reid", "MODEL.REID.SIDE_NET.WEIGHTS", weights))
-
-
 def test_the_shipped_base_config_contradicts_a_zoo_file():
     cfg = load_config("prw/faster_rcnn_fpn_R50.yaml", ["MODEL.WEIGHTS", FPN_URL])
     with pytest.raises(UserError, match="INPUT.FORMAT BGR"):
