@@ -43,18 +43,23 @@ def environment():
     }
 
 
-def run_setup(venv, *variables, failing=""):
-    """Run ``make setup``; its exit status and what was called of the build's tool."""
+def run_make(target, venv, *variables, failing=""):
+    """Run a target of make in an environment of stand-ins; what it did, and all that it called."""
     calls = venv / "bin" / "calls"
     calls.unlink(missing_ok=True)
     done = subprocess.run(
-        ["make", "setup", f"VENV={venv}", *variables],
+        ["make", target, f"VENV={venv}", *variables],
         cwd=ROOT,
         env={**environment(), "FAILING": failing},
         capture_output=True,
         text=True,
     )
-    lines = calls.read_text().splitlines() if calls.exists() else []
+    return done, calls.read_text().splitlines() if calls.exists() else []
+
+
+def run_setup(venv, *variables, failing=""):
+    """Run ``make setup``; its exit status and what was called of the build's tool."""
+    done, lines = run_make("setup", venv, *variables, failing=failing)
     return done.returncode, [line for line in lines if "build_detectron2.py" in line]
 
 
@@ -113,15 +118,7 @@ def test_a_users_opencv_gets_no_second_one_beside_it(venv):
 
 def run_try(venv, *variables, failing=""):
     """Run ``make try``; its exit status, its output, and what of person-search was called."""
-    calls = venv / "bin" / "calls"
-    done = subprocess.run(
-        ["make", "try", f"VENV={venv}", *variables],
-        cwd=ROOT,
-        env={**environment(), "FAILING": failing},
-        capture_output=True,
-        text=True,
-    )
-    lines = calls.read_text().splitlines() if calls.exists() else []
+    done, lines = run_make("try", venv, *variables, failing=failing)
     commands = [line.partition("cli.main ")[2] for line in lines if "person_search" in line]
     return done.returncode, done.stdout, commands, lines
 
