@@ -13,7 +13,7 @@ from detectron2.config import get_cfg
 from detectron2.modeling import META_ARCH_REGISTRY
 
 from .errors import UserError
-from .zoo import ZOO, is_in_zoo, merge_zoo_config
+from .zoo import ZOO, is_in_zoo, merge_zoo_config, value_in
 
 _PACKAGE = Path(__file__).resolve().parent
 # The shipped configs: setup.py puts them into the installed package; in a checkout they are beside.
@@ -459,13 +459,6 @@ def set_number_of_classes(cfg: CN, number: int) -> None:
 
 def _has_one_class(run: dict) -> bool:
     return all(value_in(run, f"MODEL.{node}.NUM_CLASSES") == 1 for node in CLASS_NODES)
-
-
-def value_in(content: dict, key: str):
-    """``content["A"]["B"]`` for "A.B"; None if there is no such key."""
-    for part in key.split("."):
-        content = content.get(part) if isinstance(content, dict) else None
-    return content
 
 
 def run_config(checkpoint: str) -> dict:

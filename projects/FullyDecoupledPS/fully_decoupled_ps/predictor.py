@@ -22,7 +22,7 @@ from torch import nn
 from . import ready
 from .checkpoint import earlier_name, load_parts
 from .checkpoint.trained_with import check_trained_with
-from .config import last_checkpoint, load_config
+from .config import last_checkpoint, load_config, value_in
 from .data import videos
 from .data.dataset_mapper import as_tensor, needs_original
 from .data.images import (
@@ -183,10 +183,7 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     for key in FINGERPRINT_KEYS + CROP_FINGERPRINT_KEYS * needs_original(cfg):
-        value = cfg
-        for part in key.split("."):
-            value = value[part]
-        digest.update(f"{key} {json.dumps(value, sort_keys=True)}".encode())
+        digest.update(f"{key} {json.dumps(value_in(cfg, key), sort_keys=True)}".encode())
     person_class = cfg.MODEL.DETECTOR.PERSON_CLASS
     if person_class >= 0 and num_classes(getattr(model, "detector", None)) != 1:
         # or an index of another class's detections would be gone on with

@@ -224,7 +224,7 @@ def changed_of_zoo(cfg: CfgNode, zoo: CfgNode) -> list[str]:
     """
     changes = []
     for key in OF_THE_DETECTOR:
-        changes += _differences(key, _value(cfg, key), _value(zoo, key))
+        changes += _differences(key, value_in(cfg, key), value_in(zoo, key))
     return changes
 
 
@@ -241,10 +241,11 @@ def as_lists(value):
     return [as_lists(x) for x in value] if isinstance(value, (list, tuple)) else value
 
 
-def _value(cfg: CfgNode, key: str):
+def value_in(content: dict, key: str):
+    """``content["A"]["B"]`` for "A.B"; None if there is no such key."""
     for part in key.split("."):
-        cfg = cfg[part]
-    return cfg
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
 
 
 def _heads(model: DictConfig) -> DictConfig:
