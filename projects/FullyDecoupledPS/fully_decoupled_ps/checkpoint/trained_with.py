@@ -112,7 +112,7 @@ def known_values(weights: str, zoo: str = "") -> tuple[str, dict[str, Any]]:
 
     Args:
         weights: a path or an address.
-        zoo: the config of the model zoo that a file is of of which nothing else is known.
+        zoo: the config of the model zoo that is assumed where nothing else is known of the file.
     """
     if run := run_config(weights):
         return str(Path(weights).with_name("config.yaml")), _values(run)
