@@ -4,21 +4,16 @@ SQLite's commit is the shard's commit: it says which rows of the feature file co
 cameras are stored as :func:`encode_name` writes them.
 """
 
-import json
-import sqlite3
 from collections.abc import Sequence
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 
 from fully_decoupled_ps.utils.names import decode_name, encode_name
 
-from .disk import explain_disk_errors
+from .database import AMONG, Database, ids_value
 from .records import Counts, Filters, Frame, NewFrame, Person, Source, SourceState
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sources (
     source_id INTEGER PRIMARY KEY AUTOINCREMENT,
     path TEXT NOT NULL UNIQUE,
@@ -60,90 +55,16 @@ FRAME_COLUMNS = (
 )
 FRAMES = "frames JOIN sources USING (source_id)"
 PERSONS = f"persons JOIN {FRAMES.replace('frames', 'frames USING (frame_id)', 1)}"
-# Any number of ids as one value, :func:`_ids`; SQLite limits the number of values of a statement.
-AMONG = "IN (SELECT value FROM json_each(?))"
-# Seconds to wait for a reader or a commit to end.
-BUSY_TIMEOUT = 30.0
 
 
-class Records:
+class Records(Database):
     """A connection to a shard's records. Ids are the shard's own."""
 
-    def __init__(self, path: Path):
-        """
-        Args:
-            path: of the SQLite file; made if there is none.
-
-        Raises:
-            UserError: if it is no such file, or damaged.
-        """
-        self.path = path
-        with self._errors():
-            self._db = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
-            )
-            self._db.execute("PRAGMA foreign_keys = ON")
-            # what is deleted is overwritten
-            self._db.execute("PRAGMA secure_delete = ON")
-            self._db.execute("PRAGMA synchronous = FULL")
-            if not self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-                # "if not exists": another process may be about to do the same
-                self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
-
-    def close(self) -> None:
-        self._db.close()
-
-    def _errors(self):
-        return explain_disk_errors(self.path)
-
-    def _all(self, sql: str, values: Sequence = ()) -> list[tuple]:
-        with self._errors():
-            return self._db.execute(sql, values).fetchall()
-
-    def _run(self, sql: str, values: Sequence = ()) -> None:
-        with self._errors():
-            self._db.execute(sql, values)
+    schema = SCHEMA
 
     def _rows(self, sql: str, values: Sequence = ()) -> np.ndarray:
         """Numbers of rows of the feature file, int64."""
         return np.array(self._all(sql, values), dtype=np.int64).reshape(-1)
-
-    # transactions
-
-    @contextmanager
-    def snapshot(self):
-        """A context in which everything that is read belongs to the same commit."""
-        self._run("BEGIN")
-        try:
-            yield
-        finally:
-            self._run("COMMIT")
-
-    def begin(self) -> None:
-        """Start a transaction, if none is under way."""
-        if not self._db.in_transaction:
-            self._run("BEGIN IMMEDIATE")
-
-    def commit(self) -> None:
-        if self._db.in_transaction:
-            self._run("COMMIT")
-
-    def rollback(self) -> None:
-        if self._db.in_transaction:
-            self._run("ROLLBACK")
-
-    def vacuum(self) -> None:
-        """Rewrite the file without its unused pages."""
-        self._run("VACUUM")
-
-    # state: named values
-
-    def get(self, key: str, default=None):
-        found = self._all("SELECT value FROM state WHERE key = ?", (key,))
-        return json.loads(found[0][0]) if found else default
-
-    def set(self, key: str, value) -> None:
-        self._run("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, json.dumps(value)))
 
     # reading
 
@@ -183,7 +104,7 @@ class Records:
         rows = self._all(
             f"SELECT person_id, x0, y0, x1, y1, score, {FRAME_COLUMNS} FROM {PERSONS} "
             f"WHERE person_id {AMONG}",
-            _ids(person_ids),
+            ids_value(person_ids),
         )
         return {row[0]: Person(row[0], _frame(row[6:]), row[1:5], row[5]) for row in rows}
 
@@ -194,12 +115,14 @@ class Records:
     def feature_rows(self, person_ids: Sequence[int]) -> dict[int, int]:
         """Row of the feature file by person; those that are not there are left out."""
         sql = f"SELECT person_id, feature_row FROM persons WHERE person_id {AMONG}"
-        return dict(self._all(sql, _ids(person_ids)))
+        return dict(self._all(sql, ids_value(person_ids)))
 
     def at_rows(self, rows: Sequence[int]) -> dict[int, tuple[int, float]]:
         """Person and score by row of the feature file."""
         sql = f"SELECT feature_row, person_id, score FROM persons WHERE feature_row {AMONG}"
-        return {row: (person_id, score) for row, person_id, score in self._all(sql, _ids(rows))}
+        return {
+            row: (person_id, score) for row, person_id, score in self._all(sql, ids_value(rows))
+        }
 
     def rows_passing(self, filters: Filters) -> np.ndarray:
         """Rows of the feature file of the persons that pass; not sorted."""
@@ -249,7 +172,7 @@ class Records:
         self._run("DELETE FROM sources WHERE path = ?", (encode_name(path),))
 
     def remove_persons(self, person_ids: Sequence[int]) -> None:
-        self._run(f"DELETE FROM persons WHERE person_id {AMONG}", _ids(person_ids))
+        self._run(f"DELETE FROM persons WHERE person_id {AMONG}", ids_value(person_ids))
 
     def add_frame(self, path: str, frame: NewFrame, rows: Sequence[int]) -> None:
         """Add a frame of a known file, its persons at ``rows`` of the feature file."""
@@ -287,10 +210,6 @@ class Records:
         )
         self._run("DROP TABLE moved")
         self._run("DELETE FROM free_rows")
-
-
-def _ids(ids: Sequence[int]) -> tuple[str]:
-    return (json.dumps([int(i) for i in ids]),)
 
 
 def _frame(row: tuple) -> Frame:
