@@ -330,11 +330,12 @@ class ProjectFile(Database):
         if kind not in KINDS:
             raise ValueError(kind)
         with self.transaction():
-            self._run(
-                "INSERT OR IGNORE INTO decisions (token, time, made_by, kind, payload) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (token, time.time(), by, kind, json.dumps(payload)),
-            )
+            if not self.decisions(token):
+                self._run(
+                    "INSERT INTO decisions (token, time, made_by, kind, payload) "
+                    "VALUES (?, ?, ?, ?, ?)",
+                    (token, time.time(), by, kind, json.dumps(payload)),
+                )
         return self.decisions(token)[0]
 
     def decisions(self, token: str | None = None) -> list[Decision]:
