@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from person_search.label.tracking import Detections, duplicates, track
+from person_search.label.detections import Detections
+from person_search.label.tracking import duplicates, track
 
 pytest.importorskip("trackers")
 
@@ -22,7 +23,8 @@ def walker(frames, x, step, feature, score=0.9, size=(20, 50)):
 def detections(*persons):
     rows = sorted((row for person in persons for row in person), key=lambda row: row[0])
     frames, boxes, scores, features = zip(*rows)
-    return Detections(*map(np.array, (frames, boxes, scores, features)))
+    border = np.zeros((len(frames), 4), bool)
+    return Detections(*map(np.array, (frames, boxes, scores, features, border)))
 
 
 def tracklets(*persons, fps=FPS):
@@ -90,5 +92,5 @@ def test_a_walker_is_followed_at_one_frame_a_second():
 
 @pytest.mark.parametrize("times", [[], [0.0]])
 def test_a_recording_without_anybody(times):
-    nobody = Detections(np.zeros(0, int), np.zeros((0, 4)), np.zeros(0), np.zeros((0, 8)))
+    nobody = detections(walker([0], 0, 0, A)).take(np.zeros(0, int))
     assert track(nobody, np.array(times), 0.5) == []

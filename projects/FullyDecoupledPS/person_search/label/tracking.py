@@ -5,13 +5,12 @@ cut where the appearance changes (:mod:`.cutting`): a tracklet of two persons ca
 from one of one person, while a passage in two pieces costs a single decision.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ..errors import UserError
 from .boxes import by_frame, pairwise_iou
-from .cutting import cut_tracklets
+from .cutting import cut_and_join
+from .detections import Detections
 
 # Seconds for which somebody may be out of sight within a tracklet.
 MAX_GAP = 1.0
@@ -20,22 +19,13 @@ MAX_PERIOD = 2.0
 # With frames this far apart, a single detection of a high score is a tracklet too: who walks by
 # quickly is seen once.
 SINGLES_PERIOD = 0.5
+# With frames less far apart, a tracklet has detections of a high score for this many seconds, and
+# so many of them: shorter ones are false alarms, or somebody at the border.
+MIN_SECONDS, MIN_SURE = 0.4, 3
 # Of a track's place as it is expected and of a detection.
 MIN_IOU = 0.1
 # A detection of one frame that shares so much with a better one is the same person again.
 DUPLICATE_IOU = 0.7
-
-
-class Detections(NamedTuple):
-    """The N detections of a recording, by frame."""
-
-    frames: np.ndarray  # (N,) int, ascending: indices into the recording's frames
-    boxes: np.ndarray  # (N, 4) x0, y0, x1, y1 in pixels
-    scores: np.ndarray  # (N,) 0 to 1
-    features: np.ndarray  # (N, D) L2-normalised
-
-    def take(self, rows: np.ndarray) -> "Detections":
-        return Detections(*(part[rows] for part in self))
 
 
 def check_library() -> None:
@@ -66,12 +56,15 @@ def track(found: Detections, times: np.ndarray, score_thresh: float) -> list[np.
     kept = found.take(rows)
     period = float(np.median(np.diff(times))) if len(times) > 1 else np.inf
     linked = _link(kept, times, period, score_thresh) if period <= MAX_PERIOD else []
-    tracklets = cut_tracklets(linked, kept, times, score_thresh)
+    tracklets = cut_and_join(linked, kept, times, score_thresh)
     if period > SINGLES_PERIOD:
         free = np.ones(len(rows), dtype=bool)
         free[np.concatenate([np.zeros(0, int), *linked])] = False
         singles = np.flatnonzero(free & (kept.scores >= score_thresh))
         tracklets += list(singles[:, None])
+    else:
+        least = max(MIN_SURE, round(MIN_SECONDS / period))
+        tracklets = [t for t in tracklets if (kept.scores[t] >= score_thresh).sum() >= least]
     return sorted((rows[tracklet] for tracklet in tracklets), key=lambda t: tuple(t[:1]))
 
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from ..index import Frame, PersonIndex
 from .boxes import covered
+from .detections import Detections, find_at_border
 from .recordings import FoundRecording
 from .records import NewRecording, NewTracklet
-from .tracking import MAX_GAP, Detections, track
+from .tracking import MAX_GAP, track
 from .views import choose_views, cut_crop, read_wanted, view_worths
 
 # Features that are read at once.
@@ -31,7 +32,7 @@ def make_recording(
         return None
     found = read_detections(frames, index)
     tracks = track(found, np.array(times), score_thresh)
-    worths = view_worths(found, frames)
+    worths = view_worths(found)
     views = [choose_views(np.array(times)[found.frames[rows]], worths[rows]) for rows in tracks]
     crops = _cut_crops([rows[chosen] for rows, chosen in zip(tracks, views)], found, frames)
     tracklets = [
@@ -74,11 +75,14 @@ def read_detections(frames: list[Frame], index: PersonIndex) -> Detections:
     features = [np.zeros((0, index.info.dim), np.float16)]
     for start in range(0, len(ids), CHUNK):
         features.append(index.features(ids[start : start + CHUNK]).astype(np.float16))
+    boxes = np.array([p.box for _, p in persons], dtype=float).reshape(-1, 4)
+    sizes = np.array([(p.frame.width, p.frame.height) for _, p in persons]).reshape(-1, 2)
     return Detections(
         frames=np.array([i for i, _ in persons], dtype=int),
-        boxes=np.array([p.box for _, p in persons], dtype=float).reshape(-1, 4),
+        boxes=boxes,
         scores=np.array([p.score for _, p in persons], dtype=float),
         features=np.concatenate(features),
+        at_border=find_at_border(boxes, sizes),
     )
 
 

@@ -11,7 +11,7 @@ from fully_decoupled_ps.predictor import read_image, videos
 from ..errors import UserError, translated
 from ..index import Frame
 from .boxes import areas, by_frame, hidden
-from .tracking import Detections
+from .detections import Detections
 
 MAX_VIEWS = 6
 # Pixels; a smaller person is not enlarged.
@@ -19,24 +19,17 @@ CROP_HEIGHT = 192
 JPEG_QUALITY = 88
 # Shares of a box's width and height that are shown around it.
 MARGIN_X, MARGIN_Y = 0.2, 0.08
-# A box this near to the frame's border, as a share of its size, is taken to be cut by it.
-BORDER = 0.01
 # What is left of a view's worth if the border cuts it.
 CUT_WORTH = 0.3
 
 
-def view_worths(found: Detections, frames: list[Frame]) -> np.ndarray:
+def view_worths(found: Detections) -> np.ndarray:
     """(N,) how good a crop each detection would give, above 0."""
-    sizes = np.array([(frames[i].width, frames[i].height) for i in found.frames], float)
-    sizes = sizes.reshape(-1, 2)
-    margin = BORDER * sizes
-    is_cut = (found.boxes[:, :2] < margin).any(axis=1)
-    is_cut |= (found.boxes[:, 2:] > sizes - margin).any(axis=1)
-    free = np.ones(len(is_cut))
+    visible = np.ones(len(found.scores))
     for rows in by_frame(found.frames):
-        free[rows] -= hidden(found.boxes[rows])
-    height = np.sqrt(areas(found.boxes))
-    return found.scores * height * np.where(is_cut, CUT_WORTH, 1) * (0.02 + free) + 1e-6
+        visible[rows] -= hidden(found.boxes[rows])
+    is_whole = np.where(found.at_border.any(axis=1), CUT_WORTH, 1)
+    return found.scores * np.sqrt(areas(found.boxes)) * is_whole * (0.02 + visible) + 1e-6
 
 
 def choose_views(seconds: np.ndarray, worths: np.ndarray) -> list[int]:
