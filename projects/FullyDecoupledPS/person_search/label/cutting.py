@@ -18,6 +18,8 @@ from .detections import Detections
 WINDOW = 1.0
 # Seconds that a track may go on without a clear view of the person.
 MAX_UNCLEAR = 1.0
+# Between frames further apart somebody else can come to be where the person was.
+QUIET_SECONDS = 0.3
 # A box of which another, nearer one covers so much shows the other person as well.
 HIDDEN = 0.35
 # Of similarities within tracks: the share below which a change is surprising in itself.
@@ -72,8 +74,9 @@ class Track:
         norms = np.linalg.norm(before, axis=1) * np.linalg.norm(behind, axis=1)
         # at each place between two consecutive clear detections
         self.similarities = (before * behind).sum(axis=1) / np.maximum(norms, 1e-9)
-        # whether there is anything in between: unclear detections, or frames without one
-        self.is_suspicious = np.diff(found.frames[clear]) > 1
+        # whether there is nothing in between: no unclear detections, or frames without one
+        self.is_next = np.diff(found.frames[clear]) == 1
+        self.is_suspicious = ~self.is_next | (np.diff(seconds) > QUIET_SECONDS)
         self.is_long = np.diff(seconds) > MAX_UNCLEAR
         if len(clear):
             self.feature = merge_features(features)
@@ -135,7 +138,7 @@ def find_clear(found: Detections, score_thresh: float) -> np.ndarray:
 def learn_limits(tracks: list[Track]) -> Limits:
     """From the similarities within the tracks of a recording and between simultaneous ones."""
     tracks = [track for track in tracks if track.num_features]
-    within = np.concatenate([np.zeros(0), *(t.similarities[~t.is_suspicious] for t in tracks)])
+    within = np.concatenate([np.zeros(0), *(t.similarities[t.is_next] for t in tracks)])
     if not len(within):
         return Limits(-1.0, -1.0, np.inf)
     quiet = float(np.quantile(within, SURPRISING))
