@@ -37,8 +37,8 @@ SERVE = [
     # its server, whose routes, answers and limits the page adds to
     *("fastapi>=0.165", "starlette>=1.10", "uvicorn>=0.54"),
 ]
-# Tracking people for `person-search label`. trackers has ByteTrack under Apache-2.0 and is well kept;
-# supervision has given its own away to it, and boxmot is under AGPL-3.0, which doesn't fit.
+# Tracking people for `person-search label`: trackers has ByteTrack under Apache-2.0 and is well
+# kept; supervision has given its own away to it, and boxmot is under AGPL-3.0, which doesn't fit.
 LABEL = [
     "trackers>=2.6",  # with time stamps; needs NumPy 2, so that "dev" has it not: see env-oldest
     "supervision>=0.26.1",  # the detections that trackers takes
