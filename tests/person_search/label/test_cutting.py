@@ -136,18 +136,18 @@ def test_the_most_similar_are_joined_first():
 
 
 def test_two_persons_in_one_track_are_told_apart_by_those_seen_beside_them():
-    """A track that changes from one to the other, of six tracks of two persons each time."""
+    """A track that changes from one to the other, among many of both."""
     frames, angles, boxes, tracks = [], [], [], []
     for pair in range(12):
         for who in range(2):
             is_mixed = (pair, who) == (6, 0)
             tracks.append(np.arange(12) + len(frames))
-            frames += range(20 * pair, 20 * pair + 12)
+            frames += range(40 * pair, 40 * pair + 12)
             angles += [90 * who] * 6 + [90 * (who + is_mixed)] * 6
             boxes += [moved(40 + 100 * who)] * 12
     order = np.argsort(frames, kind="stable")
     place = np.argsort(order)
     found = made(angles, frames, boxes).take(order)
-    result = cut_and_join([place[t] for t in tracks], found, np.arange(300) / 5, 0.5)
+    result = cut_and_join([place[t] for t in tracks], found, np.arange(480) / 5, 0.5)
     assert len(result) == 25
     assert all(len(set(found.features[rows, 0].round(3))) == 1 for rows in result)
