@@ -1,0 +1,258 @@
+"""Who walks where and when at a synthetic site: everything but the drawing of its videos."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+
+from ...errors import UserError
+from .camera import CAMERAS
+from .identity import Identity, sample_identities
+from .placement import PlacedClutter, Stage, place_clutter
+from .walks import Walk, sample_walk, to_ground
+
+SPLITS = ("train", "test")
+START = datetime(2024, 6, 3, 9, tzinfo=timezone.utc)  # of the first frames
+MOST_AT_ONCE = 8  # persons in a camera's view
+_MIN_CAMERAS = 2  # that see a person
+_PASSAGES = (5, 8)  # of a person: from, and less than
+_APART = 0.4  # metres between two persons, and between a person and a thing
+_GAP, _WAY = 2.0, 4.0  # seconds between a person's passages of one camera, and of two
+_COMPANY = 0.35  # share of the passages at which somebody else walks alongside
+_CLUTTER = 4
+_ATTEMPTS = 200
+_SEED = 1_000_003  # added to the spec's: other people and other places than the benchmark's
+
+
+@dataclass(frozen=True)
+class SiteSpec:
+    """The size of a synthetic site; two equal specs give the same frames.
+
+    The first half of the ``minutes`` is the training split, the second half the test split.
+    """
+
+    cameras: int = 3
+    minutes: int = 20
+    fps: int = 5
+    train_ids: int = 40
+    test_ids: int = 40
+    width: int = 480
+    height: int = 270
+    seed: int = 0
+
+    def __post_init__(self):
+        ranges = {
+            "cameras": (_MIN_CAMERAS, len(CAMERAS)), "minutes": (1, 24 * 60), "fps": (2, 30),
+            "train_ids": (2, 10**4), "test_ids": (2, 10**4), "height": (64, 2160),
+            "seed": (0, 2**32 - 1),
+        }  # fmt: skip
+        for field, (least, most) in ranges.items():
+            if not least <= getattr(self, field) <= most:
+                raise UserError(
+                    f"{field} is {getattr(self, field)}; it must be from {least} to {most}"
+                )
+        even = self.width % 2 == self.height % 2 == 0
+        if not (even and self.height <= self.width <= 4 * self.height):
+            raise UserError(
+                f"the frame size is {self.width}x{self.height}; both must be even, and the width "
+                "between one and four times the height"
+            )
+
+    @property
+    def frames(self) -> int:
+        """Of one video."""
+        return self.minutes * 30 * self.fps
+
+    @property
+    def aspect(self) -> float:
+        return self.width / self.height
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A person's way through a camera's view, from frame ``start`` of the split's video on."""
+
+    pid: int
+    person: Identity
+    start: int
+    walk: Walk
+    arms: str
+    lean: float
+    light: float
+
+    @property
+    def end(self) -> int:
+        """The frame after the last one."""
+        return self.start + len(self.walk)
+
+
+@dataclass(frozen=True)
+class VideoPlan:
+    """What one camera sees in one split. ``first_frame`` is counted from the site's start."""
+
+    split: str
+    camera: int  # into CAMERAS
+    first_frame: int
+    passages: tuple[Passage, ...]
+    clutter: tuple[PlacedClutter, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the camera, and of the video."""
+        return CAMERAS[self.camera].name
+
+    def start(self, spec: SiteSpec) -> datetime:
+        """When the first frame is taken."""
+        return START + timedelta(seconds=self.first_frame / spec.fps)
+
+
+def site_seed(spec: SiteSpec) -> int:
+    return spec.seed + _SEED
+
+
+def site_clutter(spec: SiteSpec, camera: int) -> tuple[PlacedClutter, ...]:
+    """The things that stand in a camera's view all the time."""
+    rng = np.random.default_rng([site_seed(spec), 61, camera])
+    stage = Stage(spec.aspect)
+    for _ in range(_CLUTTER):
+        place_clutter(stage, CAMERAS[camera], rng)
+    return stage.clutter
+
+
+class _Schedule:
+    """One split being filled: accepts the passages that are possible."""
+
+    def __init__(self, spec: SiteSpec):
+        self.spec = spec
+        self.by_camera: dict[int, list[Passage]] = defaultdict(list)
+        self.by_person: dict[int, list[tuple[int, Passage]]] = defaultdict(list)
+        self.things = {
+            camera: [to_ground(CAMERAS[camera], c.foot, spec.aspect) for c in clutter]
+            for camera in range(spec.cameras)
+            for clutter in [site_clutter(spec, camera)]
+        }
+
+    def try_add(self, camera: int, passage: Passage) -> bool:
+        if not (self._is_free(camera, passage) and self._is_clear(camera, passage)):
+            return False
+        self.by_camera[camera].append(passage)
+        self.by_person[passage.pid].append((camera, passage))
+        return True
+
+    def _is_free(self, camera: int, new: Passage) -> bool:
+        """Whether the person can be there: after, and before, all their other passages."""
+        for other_camera, other in self.by_person[new.pid]:
+            gap = (_GAP if other_camera == camera else _WAY) * self.spec.fps
+            if new.start < other.end + gap and other.start < new.end + gap:
+                return False
+        return True
+
+    def _is_clear(self, camera: int, new: Passage) -> bool:
+        """Whether there is room in the view, and nobody and nothing stands in the way."""
+        crowd = np.ones(len(new.walk), dtype=int)
+        for thing in self.things[camera]:
+            if np.hypot(*(new.walk.ground - thing).T).min() < _APART:
+                return False
+        for other in self.by_camera[camera]:
+            first, last = max(new.start, other.start), min(new.end, other.end)
+            if first >= last:
+                continue
+            crowd[first - new.start : last - new.start] += 1
+            mine = new.walk.ground[first - new.start : last - new.start]
+            theirs = other.walk.ground[first - other.start : last - other.start]
+            if np.hypot(*(mine - theirs).T).min() < _APART:
+                return False
+        return bool(crowd.max() <= MOST_AT_ONCE)
+
+
+class _Director:
+    """Sends the people of one split through the cameras."""
+
+    def __init__(self, spec: SiteSpec, people: dict[int, Identity], rng: np.random.Generator):
+        self.spec, self.people, self.rng = spec, people, rng
+        self.schedule = _Schedule(spec)
+
+    def run(self) -> _Schedule:
+        tours = {pid: self._tour() for pid in self.people}
+        for turn in range(max(map(len, tours.values()))):
+            for pid in self.rng.permutation(list(tours)).tolist():
+                # who went along with somebody has made this passage already
+                if len(self.schedule.by_person[pid]) <= turn < len(tours[pid]):
+                    self._send(pid, tours[pid][turn], in_company=turn >= _MIN_CAMERAS)
+        return self.schedule
+
+    def _tour(self) -> list[int]:
+        """Cameras: two or three different ones first, then these again in any order."""
+        number = min(int(self.rng.integers(_MIN_CAMERAS, 4)), self.spec.cameras)
+        seen_by = self.rng.choice(self.spec.cameras, number, replace=False)
+        more = self.rng.choice(seen_by, self.rng.integers(*_PASSAGES) - number)
+        return [int(camera) for camera in (*seen_by, *more)]
+
+    def _send(self, pid: int, camera: int, in_company: bool) -> None:
+        spec, person = self.spec, self.people[pid]
+        for _ in range(_ATTEMPTS):
+            walk = sample_walk(CAMERAS[camera], person, spec.aspect, spec.fps, self.rng)
+            latest = spec.frames - len(walk)
+            if latest < 0:
+                continue
+            passage = self._passage(pid, int(self.rng.integers(latest + 1)), walk)
+            if self.schedule.try_add(camera, passage):
+                if in_company and self.rng.random() < _COMPANY:
+                    self._accompany(camera, passage)
+                return
+
+    def _accompany(self, camera: int, passage: Passage) -> None:
+        others = [pid for pid in self.people if pid != passage.pid]
+        pid = int(self.rng.choice(others))
+        if len(self.schedule.by_person[pid]) < _PASSAGES[1] - 1:
+            metres = self.rng.uniform(0.6, 0.85) * self.rng.choice([-1, 1])
+            walk = passage.walk.beside(metres)
+            self.schedule.try_add(camera, self._passage(pid, passage.start, walk))
+
+    def _passage(self, pid: int, start: int, walk: Walk) -> Passage:
+        arms = ("swing", "phone", "pockets", "carry")[
+            self.rng.choice(4, p=[0.55, 0.15, 0.15, 0.15])
+        ]
+        lean, light = float(self.rng.normal(0, 0.03)), float(self.rng.uniform(0.85, 1.1))
+        return Passage(pid, self.people[pid], start, walk, arms, lean, light)
+
+
+def make_site_plan(spec: SiteSpec) -> list[VideoPlan]:
+    """The videos of a site, those of the training split first.
+
+    Raises:
+        UserError: the time is too short for everybody to be seen by two cameras.
+    """
+    number = spec.train_ids + spec.test_ids
+    people = sample_identities(number, site_seed(spec))
+    # With gaps: ids without one look as if each video had been numbered anew.
+    pids = np.random.default_rng([site_seed(spec), 63]).choice(10 * number, number, replace=False)
+    numbered = [(int(pid) + 1, person) for pid, person in zip(pids, people)]
+    cast = {"train": numbered[: spec.train_ids], "test": numbered[spec.train_ids :]}
+    videos = []
+    for part, split in enumerate(SPLITS):
+        rng = np.random.default_rng([site_seed(spec), 62, part])
+        schedule = _Director(spec, dict(cast[split]), rng).run()
+        _check_seen(schedule, split, len(cast[split]), spec)
+        videos += [
+            VideoPlan(
+                split,
+                camera,
+                part * spec.frames,
+                tuple(sorted(schedule.by_camera[camera], key=lambda p: (p.start, p.pid))),
+                site_clutter(spec, camera),
+            )
+            for camera in range(spec.cameras)
+        ]
+    return videos
+
+
+def _check_seen(schedule: _Schedule, split: str, number: int, spec: SiteSpec) -> None:
+    seen = [len({camera for camera, _ in there}) for there in schedule.by_person.values()]
+    lacking = number - sum(cameras >= _MIN_CAMERAS for cameras in seen)
+    if lacking:
+        raise UserError(
+            f"minutes is {spec.minutes}, too few for {number} {split} ids: {lacking} of them are "
+            f"seen by fewer than {_MIN_CAMERAS} cameras; use more minutes or fewer ids"
+        )
