@@ -46,8 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="[site] %(message)s", stream=sys.stdout)
     make_synthetic_site(output, SiteSpec(**options), workers=workers)
     logger.info(
-        "each video says when it starts (its creation time), so that index and label need neither "
-        "--start nor --time-pattern; person-search convert mot %s --ids shared reads the ground truth",
+        "each video holds the time of its start (creation time): no --start or --time-pattern is "
+        "needed; the ground truth is read by: person-search convert mot %s --ids shared",
         output / "train",
     )
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import NoReturn
 
 import numpy as np
 
@@ -89,11 +90,10 @@ class Passage:
 
 @dataclass(frozen=True)
 class VideoPlan:
-    """What one camera sees in one split. ``first_frame`` is counted from the site's start."""
+    """What one camera sees in one split; ``camera`` is an index into CAMERAS."""
 
     split: str
-    camera: int  # into CAMERAS
-    first_frame: int
+    camera: int
     passages: tuple[Passage, ...]
     clutter: tuple[PlacedClutter, ...]
 
@@ -102,9 +102,15 @@ class VideoPlan:
         """Of the camera, and of the video."""
         return CAMERAS[self.camera].name
 
-    def start(self, spec: SiteSpec) -> datetime:
-        """When the first frame is taken."""
-        return START + timedelta(seconds=self.first_frame / spec.fps)
+
+def first_frame(spec: SiteSpec, split: str) -> int:
+    """The number of a split's first frame, counted from the site's start."""
+    return SPLITS.index(split) * spec.frames
+
+
+def start_time(spec: SiteSpec, split: str) -> datetime:
+    """When the first frame of a split is taken, by all cameras."""
+    return START + timedelta(seconds=first_frame(spec, split) / spec.fps)
 
 
 def site_seed(spec: SiteSpec) -> int:
@@ -169,8 +175,8 @@ class _Schedule:
 class _Director:
     """Sends the people of one split through the cameras."""
 
-    def __init__(self, spec: SiteSpec, people: dict[int, Identity], rng: np.random.Generator):
-        self.spec, self.people, self.rng = spec, people, rng
+    def __init__(self, spec: SiteSpec, split: str, people: dict[int, Identity], rng):
+        self.spec, self.split, self.people, self.rng = spec, split, people, rng
         self.schedule = _Schedule(spec)
 
     def run(self) -> _Schedule:
@@ -179,7 +185,9 @@ class _Director:
             for pid in self.rng.permutation(list(tours)).tolist():
                 # who went along with somebody has made this passage already
                 if len(self.schedule.by_person[pid]) <= turn < len(tours[pid]):
-                    self._send(pid, tours[pid][turn], in_company=turn >= _MIN_CAMERAS)
+                    optional = turn >= _MIN_CAMERAS
+                    if not self._send(pid, tours[pid][turn], optional) and not optional:
+                        self._refuse()
         return self.schedule
 
     def _tour(self) -> list[int]:
@@ -189,7 +197,15 @@ class _Director:
         more = self.rng.choice(seen_by, self.rng.integers(*_PASSAGES) - number)
         return [int(camera) for camera in (*seen_by, *more)]
 
-    def _send(self, pid: int, camera: int, in_company: bool) -> None:
+    def _refuse(self) -> NoReturn:
+        raise UserError(
+            f"minutes is {self.spec.minutes}, too few for {len(self.people)} {self.split} ids: no "
+            f"time is left for each of them to pass {_MIN_CAMERAS} cameras; use more minutes or "
+            "fewer ids"
+        )
+
+    def _send(self, pid: int, camera: int, in_company: bool) -> bool:
+        """Plan a passage; returns whether there was time and room for it."""
         spec, person = self.spec, self.people[pid]
         for _ in range(_ATTEMPTS):
             walk = sample_walk(CAMERAS[camera], person, spec.aspect, spec.fps, self.rng)
@@ -200,7 +216,8 @@ class _Director:
             if self.schedule.try_add(camera, passage):
                 if in_company and self.rng.random() < _COMPANY:
                     self._accompany(camera, passage)
-                return
+                return True
+        return False
 
     def _accompany(self, camera: int, passage: Passage) -> None:
         others = [pid for pid in self.people if pid != passage.pid]
@@ -233,26 +250,14 @@ def make_site_plan(spec: SiteSpec) -> list[VideoPlan]:
     videos = []
     for part, split in enumerate(SPLITS):
         rng = np.random.default_rng([site_seed(spec), 62, part])
-        schedule = _Director(spec, dict(cast[split]), rng).run()
-        _check_seen(schedule, split, len(cast[split]), spec)
+        schedule = _Director(spec, split, dict(cast[split]), rng).run()
         videos += [
             VideoPlan(
                 split,
                 camera,
-                part * spec.frames,
                 tuple(sorted(schedule.by_camera[camera], key=lambda p: (p.start, p.pid))),
                 site_clutter(spec, camera),
             )
             for camera in range(spec.cameras)
         ]
     return videos
-
-
-def _check_seen(schedule: _Schedule, split: str, number: int, spec: SiteSpec) -> None:
-    seen = [len({camera for camera, _ in there}) for there in schedule.by_person.values()]
-    lacking = number - sum(cameras >= _MIN_CAMERAS for cameras in seen)
-    if lacking:
-        raise UserError(
-            f"minutes is {spec.minutes}, too few for {number} {split} ids: {lacking} of them are "
-            f"seen by fewer than {_MIN_CAMERAS} cameras; use more minutes or fewer ids"
-        )

@@ -9,7 +9,7 @@ from .camera import CAMERAS, expose
 from .canvas import paste_figure
 from .figure import Pose, draw_figure
 from .scene import background, draw_clutter, draw_shadow
-from .site import Passage, SiteSpec, VideoPlan, site_seed
+from .site import Passage, SiteSpec, VideoPlan, first_frame, site_seed
 from .walks import to_image
 
 MIN_INSIDE = 0.25  # share of a person that must be inside the frame to get a box
@@ -22,8 +22,9 @@ class _SlowLight:
     white balance, tones) drifts from frame to frame, and the noise is each frame's own.
     """
 
-    def __init__(self, seed: int, camera: int, seconds: float, frame: int):
-        state, self._share = divmod(seconds / _DRIFT_SECONDS, 1.0)
+    def __init__(self, seed: int, camera: int, fps: int, frame: int):
+        """``frame``: counted from the site's start."""
+        state, self._share = divmod(frame / fps / _DRIFT_SECONDS, 1.0)
         self._before, self._after = (
             np.random.default_rng([seed, 71, camera, int(state) + i]) for i in (0, 1)
         )
@@ -72,8 +73,7 @@ def _draw_frame(plan: VideoPlan, spec: SiteSpec, present: list[Passage], frame: 
             extents.append(_draw_person(image, nearest, thing, frame, foot, scale, camera))
         else:
             _draw_thing(image, nearest, thing, foot, scale)
-    seconds = (plan.first_frame + frame) / spec.fps
-    light = _SlowLight(seed, index, seconds, plan.first_frame + frame)
+    light = _SlowLight(seed, index, spec.fps, first_frame(spec, plan.split) + frame)
     return expose(image, camera, light), _rows(extents, nearest)
 
 

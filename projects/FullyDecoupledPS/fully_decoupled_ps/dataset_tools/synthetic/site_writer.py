@@ -16,7 +16,7 @@ import numpy as np
 from ...utils.files import PARTIAL, tell_unwritable
 from ...utils.progress import with_progress
 from .manifest import is_finished, write_bytes, write_manifest
-from .site import SiteSpec, VideoPlan, make_site_plan
+from .site import SPLITS, SiteSpec, VideoPlan, make_site_plan, start_time
 from .site_frames import draw_frames
 
 MANIFEST = "site.json"
@@ -33,7 +33,7 @@ def _write_video(path: Path, plan: VideoPlan, spec: SiteSpec) -> list[np.ndarray
     rows = []
     with tell_unwritable(path, _FIX):
         with av.open(partial_path, "w", format="mp4") as output:
-            output.metadata["creation_time"] = _text(plan.start(spec))
+            output.metadata["creation_time"] = _text(start_time(spec, plan.split))
             stream = output.add_stream(codec, rate=spec.fps, options=_QUALITY[codec])
             stream.width, stream.height, stream.pix_fmt = spec.width, spec.height, "yuv420p"
             stream.codec_context.thread_count = 1  # whose number would change the bytes
@@ -89,12 +89,12 @@ def make_synthetic_site(root, spec: SiteSpec, workers: int = 1) -> Path:
         UserError: the folder holds something else or can't be written, or the time is too short.
     """
     root = Path(root)
-    plans = make_site_plan(spec)
-    starts = {f"{p.split}/{p.name}/{p.name}.mp4": _text(p.start(spec)) for p in plans}
+    starts = {split: _text(start_time(spec, split)) for split in SPLITS}
     manifest = {"version": _VERSION, "spec": asdict(spec), "starts": starts}
     if is_finished(root, MANIFEST, manifest):
         logger.info("%s holds this site already", root)
         return root
+    plans = make_site_plan(spec)
     with tell_unwritable(root, _FIX):
         root.mkdir(parents=True, exist_ok=True)
     write_manifest(root, MANIFEST, manifest, finished=False)
