@@ -18,7 +18,8 @@ from fully_decoupled_ps.dataset_tools.synthetic import SiteSpec, make_synthetic_
 from fully_decoupled_ps.dataset_tools.synthetic import site_writer as writer
 from fully_decoupled_ps.dataset_tools.synthetic.camera import CAMERAS
 from fully_decoupled_ps.dataset_tools.synthetic.identity import sample_identities
-from fully_decoupled_ps.dataset_tools.synthetic.site import START, VideoPlan, make_site_plan
+from fully_decoupled_ps.dataset_tools.synthetic.site import VideoPlan, make_site_plan
+from fully_decoupled_ps.dataset_tools.synthetic.site_spec import START
 from fully_decoupled_ps.dataset_tools.synthetic.walks import to_image
 from fully_decoupled_ps.errors import UserError
 from person_search.media.files import MediaFile, PathReader
@@ -28,6 +29,9 @@ from ..run_command import run_command
 SPEC = SiteSpec(2, 2, 4, 4, 4, width=112, height=64, seed=3)
 
 
+LARGER = SiteSpec(3, 6, 5, 12, 12)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     return make_synthetic_site(tmp_path_factory.mktemp("site") / "a", SPEC)
@@ -35,7 +39,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_site_plan(SiteSpec(3, 10, 5, 20, 20))
+    return make_site_plan(LARGER)
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +72,10 @@ def by_person(plan, split):
 class TestPlan:
     def test_the_halves_have_different_people_as_many_as_asked(self, plan):
         train, test = by_person(plan, "train"), by_person(plan, "test")
-        assert len(train) == len(test) == 20
+        assert len(train) == len(test) == 12
         assert not set(train) & set(test)
         looks = {passage.person for video in plan for passage in video.passages}
-        assert len(looks) == 40
+        assert len(looks) == 24
 
     def test_they_are_others_than_the_benchmarks(self, plan):
         looks = {passage.person.key for video in plan for passage in video.passages}
@@ -88,7 +92,7 @@ class TestPlan:
 
     def test_a_view_is_never_crowded_and_mostly_has_somebody(self, plan):
         for video in plan:
-            there = np.zeros(SiteSpec(minutes=10).frames, int)
+            there = np.zeros(LARGER.frames, int)
             for passage in video.passages:
                 assert 0 <= passage.start and passage.end <= len(there)
                 there[passage.start : passage.end] += 1

@@ -1,7 +1,7 @@
 """A synthetic person-search benchmark in PRW's layout, and a synthetic site as videos."""
 
 from .plan import PRESETS, SyntheticSpec
-from .site import SiteSpec
+from .site_spec import SiteSpec
 from .site_writer import make_synthetic_site
 from .writer import make_synthetic_dataset
 

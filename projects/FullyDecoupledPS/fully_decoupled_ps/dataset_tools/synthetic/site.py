@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from typing import NoReturn
 
 import numpy as np
@@ -11,63 +10,16 @@ from ...errors import UserError
 from .camera import CAMERAS
 from .identity import Identity, sample_identities
 from .placement import PlacedClutter, Stage, place_clutter
+from .site_spec import MIN_CAMERAS, SPLITS, SiteSpec, site_seed
 from .walks import Walk, sample_walk, to_ground
 
-SPLITS = ("train", "test")
-START = datetime(2024, 6, 3, 9, tzinfo=timezone.utc)  # of the first frames
 MOST_AT_ONCE = 8  # persons in a camera's view
-_MIN_CAMERAS = 2  # that see a person
 _PASSAGES = (5, 8)  # of a person: from, and less than
 _APART = 0.4  # metres between two persons, and between a person and a thing
 _GAP, _WAY = 2.0, 4.0  # seconds between a person's passages of one camera, and of two
 _COMPANY = 0.35  # share of the passages at which somebody else walks alongside
 _CLUTTER = 4
 _ATTEMPTS = 200
-_SEED = 1_000_003  # added to the spec's: other people and other places than the benchmark's
-
-
-@dataclass(frozen=True)
-class SiteSpec:
-    """The size of a synthetic site; two equal specs give the same frames.
-
-    The first half of the ``minutes`` is the training split, the second half the test split.
-    """
-
-    cameras: int = 3
-    minutes: int = 20
-    fps: int = 5
-    train_ids: int = 40
-    test_ids: int = 40
-    width: int = 480
-    height: int = 270
-    seed: int = 0
-
-    def __post_init__(self):
-        ranges = {
-            "cameras": (_MIN_CAMERAS, len(CAMERAS)), "minutes": (1, 24 * 60), "fps": (2, 30),
-            "train_ids": (2, 10**4), "test_ids": (2, 10**4), "height": (64, 2160),
-            "seed": (0, 2**32 - 1),
-        }  # fmt: skip
-        for field, (least, most) in ranges.items():
-            if not least <= getattr(self, field) <= most:
-                raise UserError(
-                    f"{field} is {getattr(self, field)}; it must be from {least} to {most}"
-                )
-        even = self.width % 2 == self.height % 2 == 0
-        if not (even and self.height <= self.width <= 4 * self.height):
-            raise UserError(
-                f"the frame size is {self.width}x{self.height}; both must be even, and the width "
-                "between one and four times the height"
-            )
-
-    @property
-    def frames(self) -> int:
-        """Of one video."""
-        return self.minutes * 30 * self.fps
-
-    @property
-    def aspect(self) -> float:
-        return self.width / self.height
 
 
 @dataclass(frozen=True)
@@ -101,20 +53,6 @@ class VideoPlan:
     def name(self) -> str:
         """Of the camera, and of the video."""
         return CAMERAS[self.camera].name
-
-
-def first_frame(spec: SiteSpec, split: str) -> int:
-    """The number of a split's first frame, counted from the site's start."""
-    return SPLITS.index(split) * spec.frames
-
-
-def start_time(spec: SiteSpec, split: str) -> datetime:
-    """When the first frame of a split is taken, by all cameras."""
-    return START + timedelta(seconds=first_frame(spec, split) / spec.fps)
-
-
-def site_seed(spec: SiteSpec) -> int:
-    return spec.seed + _SEED
 
 
 def site_clutter(spec: SiteSpec, camera: int) -> tuple[PlacedClutter, ...]:
@@ -185,14 +123,14 @@ class _Director:
             for pid in self.rng.permutation(list(tours)).tolist():
                 # who went along with somebody has made this passage already
                 if len(self.schedule.by_person[pid]) <= turn < len(tours[pid]):
-                    optional = turn >= _MIN_CAMERAS
+                    optional = turn >= MIN_CAMERAS
                     if not self._send(pid, tours[pid][turn], optional) and not optional:
                         self._refuse()
         return self.schedule
 
     def _tour(self) -> list[int]:
         """Cameras: two or three different ones first, then these again in any order."""
-        number = min(int(self.rng.integers(_MIN_CAMERAS, 4)), self.spec.cameras)
+        number = min(int(self.rng.integers(MIN_CAMERAS, 4)), self.spec.cameras)
         seen_by = self.rng.choice(self.spec.cameras, number, replace=False)
         more = self.rng.choice(seen_by, self.rng.integers(*_PASSAGES) - number)
         return [int(camera) for camera in (*seen_by, *more)]
@@ -200,7 +138,7 @@ class _Director:
     def _refuse(self) -> NoReturn:
         raise UserError(
             f"minutes is {self.spec.minutes}, too few for {len(self.people)} {self.split} ids: no "
-            f"time is left for each of them to pass {_MIN_CAMERAS} cameras; use more minutes or "
+            f"time is left for each of them to pass {MIN_CAMERAS} cameras; use more minutes or "
             "fewer ids"
         )
 

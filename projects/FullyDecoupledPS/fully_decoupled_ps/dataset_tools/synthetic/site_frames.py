@@ -9,7 +9,8 @@ from .camera import CAMERAS, expose
 from .canvas import paste_figure
 from .figure import Pose, draw_figure
 from .scene import background, draw_clutter, draw_shadow
-from .site import Passage, SiteSpec, VideoPlan, first_frame, site_seed
+from .site import Passage, VideoPlan
+from .site_spec import SiteSpec, first_frame, site_seed
 from .walks import to_image
 
 MIN_INSIDE = 0.25  # share of a person that must be inside the frame to get a box

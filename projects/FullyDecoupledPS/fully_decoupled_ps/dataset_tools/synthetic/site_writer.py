@@ -16,8 +16,9 @@ import numpy as np
 from ...utils.files import PARTIAL, tell_unwritable
 from ...utils.progress import with_progress
 from .manifest import is_finished, write_bytes, write_manifest
-from .site import SPLITS, SiteSpec, VideoPlan, make_site_plan, start_time
+from .site import VideoPlan, make_site_plan
 from .site_frames import draw_frames
+from .site_spec import SPLITS, SiteSpec, start_time
 
 MANIFEST = "site.json"
 _VERSION = 1  # of the drawing; a folder made by another version is not reused
@@ -101,6 +102,7 @@ def make_synthetic_site(root, spec: SiteSpec, workers: int = 1) -> Path:
     todo = [plan for plan in plans if not _truth(root, plan).exists()]
     if len(todo) < len(plans):
         logger.info("%d of %d videos are there already", len(plans) - len(todo), len(plans))
+    logger.info("drawing %d videos of %d frames", len(todo), spec.frames)
     write = partial(_write_sequence, root, spec)
     # Not forked: see writer.py.
     spawn = multiprocessing.get_context("spawn")
@@ -108,9 +110,13 @@ def make_synthetic_site(root, spec: SiteSpec, workers: int = 1) -> Path:
         done = pool.imap_unordered(write, todo) if pool else map(write, todo)
         for _ in with_progress(done, "drawing videos", len(todo)):
             pass
+        if pool:  # not ended by force, so that they release what they share
+            pool.close()
+            pool.join()
     write_manifest(root, MANIFEST, manifest, finished=True)
     logger.info(
-        "%s: %d videos of %d frames, %d training and %d test ids",
+        "%s: %d videos of %d frames, %d training and %d test ids, %d passages",
         root, len(plans), spec.frames, spec.train_ids, spec.test_ids,
+        sum(len(plan.passages) for plan in plans),
     )  # fmt: skip
     return root
