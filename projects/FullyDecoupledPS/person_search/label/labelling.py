@@ -277,7 +277,6 @@ def _read_facts(project: ProjectFile) -> Facts:
     recordings = {r.recording_id: r for r in project.recordings()}
     pairs = usable(
         project.simultaneous(),
-        {t.tracklet_id: t.camera for t in tracklets},
         {t.tracklet_id: recordings[t.recording_id] for t in tracklets},
         project.overlaps(),
     )

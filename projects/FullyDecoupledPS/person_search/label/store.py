@@ -277,7 +277,7 @@ class ProjectFile(Database):
         features = np.frombuffer(b"".join(row[2] for row in rows), dtype=np.float16)
         ids = np.array([row[0] for row in rows], dtype=np.int64)
         numbers = np.array([row[1] for row in rows], dtype=np.int64)
-        return ids, numbers, features.reshape(len(rows), -1).astype(np.float32)
+        return ids, numbers, features.reshape(len(rows), -1 if rows else 0).astype(np.float32)
 
     def views(self, tracklet_id: int) -> list[View]:
         rows = self._all(
