@@ -83,14 +83,11 @@ class Asking:
         answered = np.array([self._columns[e] for e in examples]).reshape(-1, together.shape[1])
         answers = np.array([example.is_same for example in examples], dtype=float)
         together = together[:: len(together) // MAX_FREE + 1]
-        parts = [
-            (answered, answers, np.ones(len(answers))),
-            *(
-                (free, value, FREE_COUNT / max(len(free), 1))
-                for free, value in zip(self._free, (1, 0))
-            ),
-            (together, 0, TOGETHER_COUNT),
-        ]
+        same, different = self._free
+        parts = [(answered, answers, np.ones(len(answers)))]
+        parts += [(same, 1.0, FREE_COUNT / max(len(same), 1))]
+        parts += [(different, 0.0, FREE_COUNT / max(len(different), 1))]
+        parts += [(together, 0.0, TOGETHER_COUNT)]
         columns = np.concatenate([part[0] for part in parts])
         labels, counts = (
             np.concatenate([np.broadcast_to(part[i], len(part[0])) for part in parts])
