@@ -236,6 +236,11 @@ class ProjectFile(Database):
         sql = f"SELECT {BOX_COLUMNS} FROM boxes WHERE frame_id {AMONG} ORDER BY box_id"
         return [_box(row) for row in self._all(sql, ids_value(frame_ids))]
 
+    def frame_of_box(self, box_id: int) -> int | None:
+        """The frame of a box that was found; None: there is no such box."""
+        found = self._all("SELECT frame_id FROM boxes WHERE box_id = ?", (box_id,))
+        return found[0][0] if found else None
+
     def boxes_of_tracklet(self, tracklet_id: int) -> list[Box]:
         """In the order of time."""
         sql = f"SELECT {BOX_COLUMNS} FROM boxes WHERE tracklet_id = ? ORDER BY box_id"
@@ -272,7 +277,7 @@ class ProjectFile(Database):
         features = np.frombuffer(b"".join(row[2] for row in rows), dtype=np.float16)
         ids = np.array([row[0] for row in rows], dtype=np.int64)
         numbers = np.array([row[1] for row in rows], dtype=np.int64)
-        return ids, numbers, features.reshape(len(rows), -1).astype(np.float32)
+        return ids, numbers, features.reshape(len(rows), -1 if rows else 0).astype(np.float32)
 
     def views(self, tracklet_id: int) -> list[View]:
         rows = self._all(
