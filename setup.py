@@ -37,6 +37,12 @@ SERVE = [
     # its server, whose routes, answers and limits the page adds to
     *("fastapi>=0.165", "starlette>=1.10", "uvicorn>=0.54"),
 ]
+# Tracking people for `person-search label`. trackers has ByteTrack under Apache-2.0 and is well
+# kept; supervision has given its own away to it, and boxmot is under AGPL-3.0, which doesn't fit.
+LABEL = [
+    "trackers>=2.6",  # with time stamps; needs NumPy 2, so that "dev" has it not: see env-oldest
+    "supervision>=0.26.1",  # the detections that trackers takes
+]
 TEST = [
     "pytest>=8",
     "pytest-xdist>=3.6.1",  # the tests in two processes, which takes a bit more than half the time
@@ -120,5 +126,6 @@ setup(
         # an embedding map by UMAP in place of t-SNE (tools/visualize.py embedding --method umap)
         "umap": ["umap-learn>=0.5"],
         "serve": SERVE,
+        "label": LABEL,
     },
 )

@@ -2,10 +2,14 @@
 
 import argparse
 
-from fully_decoupled_ps.utils.arguments import number
+from fully_decoupled_ps.utils.arguments import number, whole_number
 
 from ..index import Filters
 from ..search.filters import make_filters
+
+# Frames per second: from one in 11 days to what the fastest cameras record.
+MIN_FPS, MAX_FPS = 1e-6, 1000
+MAX_WORKERS = 1000
 
 
 def add_index_argument(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +47,45 @@ def add_models_dir_argument(parser: argparse.ArgumentParser) -> None:
         help="where the files of ready networks are, or are downloaded to (default: the "
         "environment variable PERSON_SEARCH_MODELS, else person-search/models in "
         "$XDG_CACHE_HOME or ~/.cache)",
+    )
+
+
+def add_naming_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a file's path, or the user, says of its camera and time."""
+    parser.add_argument(
+        "--camera-pattern",
+        metavar="REGEX",
+        help=r"searched in a file's path; its group (?P<camera>...) is the camera, such as "
+        r"'(?P<camera>c\d+)s' for c1s1_000151.jpg (default: the name of the file's folder)",
+    )
+    parser.add_argument(
+        "--time-pattern",
+        metavar="REGEX",
+        help="searched in a file's path; groups year, month, day, hour, minute, second are local "
+        "time, or a group seconds counts from --start (default: of a video the creation time in "
+        "it, or the last change less its duration; of a picture the last change)",
+    )
+    parser.add_argument(
+        "--start",
+        metavar="TIME",
+        help="time of each file's first frame, or what the group seconds counts from, as "
+        "2024-05-31 or 2024-05-31T18:30",
+    )
+
+
+def add_work_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much is done at once."""
+    parser.add_argument(
+        "--batch-size",
+        type=whole_number(1),
+        default=4,
+        help="frames that the network runs on at once",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole_number(0, MAX_WORKERS),
+        default=2,
+        help="processes that read files (default 2)",
     )
 
 

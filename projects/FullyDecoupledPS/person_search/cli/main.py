@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "query": ".query",
     "serve": ".serve",
     "forget": ".forget",
+    "label": ".label",
     "models": ".models",
     "check-dataset": "fully_decoupled_ps.dataset_tools.check_dataset",
     "convert": "fully_decoupled_ps.dataset_tools.convert",
