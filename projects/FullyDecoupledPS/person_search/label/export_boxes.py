@@ -30,7 +30,7 @@ class _Person(NamedTuple):
 def annotate(
     boxes: Sequence[LabelledBox], size: tuple[int, int], ids: Mapping[int, int], counts: Counter
 ) -> list[Annotation]:
-    """Annotations as :func:`.json_file.write_sets` takes them: ``bbox``, ``person_id``, ``iscrowd``.
+    """Annotations as the project's JSON has them: ``bbox``, ``person_id``, perhaps ``iscrowd``.
 
     Everybody has a box, so that no detector learns a person as background: with -1 where it is not
     known who it is. What may be a person becomes a region that counts neither for nor against a

@@ -16,8 +16,8 @@ def known_persons(labelling: Labelling) -> list[int]:
 
     - with two tracklets or more, since somebody answered "same" of them;
     - with one tracklet, if it was answered "different" of each of the ``NEAREST`` most similar
-      other persons (or of all that were ever likely, if they are fewer). Those who are different
-      anyway, being seen at the same time, do not count.
+      other persons (of all, if they are fewer). Those who are different anyway, being seen at the
+      same time, do not count.
     """
     persons = labelling.groups()
     person_of = {unit: group.person_id for group in persons for unit in group.units}
@@ -40,6 +40,6 @@ def known_persons(labelling: Labelling) -> list[int]:
                 compared.add(person_of[other])
                 if len(compared) > NEAREST:
                     break
-        return True
+        return len(compared) > 1
 
     return sorted(g.person_id for g in persons if len(g.units) > 1 or is_told_apart(g.units[0]))
