@@ -1,9 +1,11 @@
 """A project of two cameras with videos of their own, whose boxes are known by heart."""
 
+import io
 import os
 from fractions import Fraction
 
 import numpy as np
+from PIL import Image
 
 from person_search.label.records import NewRecording, NewTracklet, ProjectInfo
 from person_search.label.store import FILE_NAME, ProjectFile
@@ -75,6 +77,13 @@ def video_rows(path):
     ]
 
 
+def crop(comment):
+    """A white JPEG file of the size that a person of 20 x 60 pixels with some surroundings has."""
+    with io.BytesIO() as file:
+        Image.new("RGB", (28, 70), "white").save(file, "JPEG", comment=comment)
+        return file.getvalue()
+
+
 def tracklet(number, seconds):
     seconds = np.array(seconds)
     boxes = np.array([box_of(number, s) for s in seconds.tolist()])
@@ -83,5 +92,5 @@ def tracklet(number, seconds):
     rows = (0, len(seconds) - 1)
     features = np.random.default_rng(number).standard_normal((2, 4))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    crops = tuple(b"crop %d of tracklet %d" % (i, number) for i in range(2))
+    crops = tuple(crop(b"crop %d of tracklet %d" % (i, number)) for i in range(2))
     return NewTracklet(seconds, boxes, np.where(between, 0, 0.9), between, rows, features, crops)

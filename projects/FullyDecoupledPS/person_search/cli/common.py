@@ -8,10 +8,11 @@ from ..index import Filters
 from ..search.filters import make_filters
 
 
-def add_index_argument(parser: argparse.ArgumentParser) -> None:
+def add_index_argument(parser, required: bool = True) -> None:
+    """``parser``: or a group of its arguments."""
     parser.add_argument(
         "--index",
-        required=True,
+        required=required,
         metavar="DIR",
         help="folder of the index, or milvus://HOST:PORT/COLLECTION",
     )

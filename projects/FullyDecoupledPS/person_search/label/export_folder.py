@@ -39,7 +39,7 @@ class ExportFolder:
         """
         self.folder = folder.absolute()
         self.images = self.folder / IMAGES
-        self._project_id = project_id(project)
+        self._project_id = _make_project_id(project)
         self._check()
         with tell_unwritable(folder, "free space, or name another folder with --output"):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -73,27 +73,19 @@ class ExportFolder:
     def write_marker(self, content: dict[str, Any]) -> None:
         write_json(self.folder / MARKER, {"project": self._project_id, **content})
 
-    @translated()
     def begin(self) -> None:
         """Remove an earlier export's lists: from here on there is a whole new one or none."""
-        with tell_unwritable(self.folder, "correct the permissions"):
-            for name in SETS:
-                (self.folder / name).unlink(missing_ok=True)
-
-    @translated()
-    def remove(self) -> None:
-        """Remove what was exported; the folder and what else is in it stay."""
-        self.begin()
-        with tell_unwritable(self.folder, "correct the permissions"):
-            if self.images.is_dir():
-                shutil.rmtree(self.images)
-            (self.folder / MARKER).unlink(missing_ok=True)
+        _remove_sets(self.folder)
 
 
-def project_id(project: ProjectFile) -> str:
-    """A name that no other project has."""
+def project_id(project: ProjectFile) -> str | None:
+    """A name that no other project has; None: it was never exported."""
+    return project.get("project_id")
+
+
+def _make_project_id(project: ProjectFile) -> str:
     with project.transaction():
-        found = project.get("project_id")
+        found = project_id(project)
         if found is None:
             found = uuid.uuid4().hex
             project.set("project_id", found)
@@ -101,10 +93,25 @@ def project_id(project: ProjectFile) -> str:
 
 
 def exports_of(project: ProjectFile) -> list[Path]:
-    """The folders that the project was ever exported to and that still hold an export of it."""
-    folders = [Path(decode_name(name)) for name in project.get("exports", [])]
-    known = project.get("project_id")
-    return [folder for folder in folders if read_marker(folder).get("project") == known]
+    """The folders that the project was ever exported to, whatever they hold now."""
+    return [Path(decode_name(name)) for name in project.get("exports", [])]
+
+
+@translated()
+def remove_export(folder: Path) -> None:
+    """Remove what was exported; the folder and what else is in it stay."""
+    _remove_sets(folder)
+    with tell_unwritable(folder, "correct the permissions"):
+        if (folder / IMAGES).is_dir():
+            shutil.rmtree(folder / IMAGES)
+        (folder / MARKER).unlink(missing_ok=True)
+
+
+@translated()
+def _remove_sets(folder: Path) -> None:
+    with tell_unwritable(folder, "correct the permissions"):
+        for name in SETS:
+            (folder / name).unlink(missing_ok=True)
 
 
 def read_marker(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The pictures of an export: frames of videos as JPEG files, picture files as they are."""
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,12 @@ def picture_name(frame: Frame, camera_id: int) -> str:
     """Inside the folder of pictures; of each frame of a project another one."""
     ending = ".jpg" if frame.pts is not None else Path(frame.path).suffix.lower()
     return f"c{camera_id}_{frame.frame_id:06d}{ending}"
+
+
+def frame_of_picture(name: str) -> int | None:
+    """The id of the frame that :func:`picture_name` named; None: it named none."""
+    match = re.fullmatch(r"c\d+_(\d+)\..+", name)
+    return int(match[1]) if match else None
 
 
 @translated()
