@@ -51,12 +51,21 @@ class Exported(NamedTuple):
     image_root: Path
 
 
-@translated()
 def export_project(
     project_folder: str | Path,
     folder: str | Path | None = None,
     options: ExportOptions = DEFAULTS,
 ) -> Exported:
+    """What :func:`make_export` wrote."""
+    return make_export(project_folder, folder, options)[0]
+
+
+@translated()
+def make_export(
+    project_folder: str | Path,
+    folder: str | Path | None = None,
+    options: ExportOptions = DEFAULTS,
+) -> tuple[Exported, bool]:
     """Write what is labelled so far, in the format of datasets/README.md.
 
     An earlier export of the project in the folder is replaced: its lists at once, its pictures
@@ -65,6 +74,9 @@ def export_project(
     Args:
         project_folder: of the project.
         folder: for the export; None: ``export`` in the project's.
+
+    Returns:
+        tuple: what was written, and whether all recordings could be read for it.
 
     Raises:
         UserError: if there is no project, too little is labelled, or the folder can't be written
@@ -75,20 +87,22 @@ def export_project(
         labelling = Labelling(project)
         _tell_state(labelling)
         persons = known_persons(labelling)
-        sets = _choose_sets(labelling, persons, options)
+        sets, is_whole = _choose_sets(labelling, persons, options)
         target.begin()
-        _write_pictures(sets, target.images)
+        is_whole &= _write_pictures(sets, target.images)
         numbers, converted = _finish(sets, persons, options)
         cameras = {number: name for name, number in camera_ids(project).items()}
         target.write_marker({"options": options._asdict(), "cameras": cameras, "persons": numbers})
         write_sets(target.folder, converted, target.images)
     _tell(target, converted)
     test = target.folder / "test.json" if options.test_share else None
-    return Exported(target.folder / "train.json", test, target.images)
+    return Exported(target.folder / "train.json", test, target.images), is_whole
 
 
-def _choose_sets(labelling: Labelling, persons: list[int], options: ExportOptions) -> list[Dicts]:
-    """Training and test frames with ids that are indices into ``persons``."""
+def _choose_sets(
+    labelling: Labelling, persons: list[int], options: ExportOptions
+) -> tuple[list[Dicts], bool]:
+    """Training and test frames with ids that are indices into ``persons``; whether of all files."""
     if not persons:
         raise UserError(
             f"--project {labelling.project.path.parent}: nobody is known yet, so that nothing can "
@@ -98,16 +112,18 @@ def _choose_sets(labelling: Labelling, persons: list[int], options: ExportOption
     project = labelling.project
     frames, is_timed = timed_frames(project)
     ids = {person: i for i, person in enumerate(persons)}
-    dicts = labelled_dicts(labelling, without_missing(frames), ids, camera_ids(project))
+    there = without_missing(frames)
+    dicts = labelled_dicts(labelling, there, ids, camera_ids(project))
     for a in (a for d in dicts for a in d["annotations"]):
         a["known_as"] = a["person_id"]  # whatever becomes of it
     sets = split_in_time(dicts, is_timed, options.test_share)
     for_test = round(options.frames * options.test_share)
-    return [choose(own, n) for own, n in zip(sets, (options.frames - for_test, for_test))]
+    chosen = [choose(own, n) for own, n in zip(sets, (options.frames - for_test, for_test))]
+    return chosen, len(there) == len(frames)
 
 
-def _write_pictures(sets: list[Dicts], folder: Path) -> None:
-    """Frames that have no picture are left out of the sets, and told."""
+def _write_pictures(sets: list[Dicts], folder: Path) -> bool:
+    """Frames that have no picture are left out of the sets, and told; returns if there are none."""
     names = {d["frame"]: d["file_name"] for own in sets for d in own}
     failed = write_pictures(names, folder)
     for own in sets:
@@ -116,6 +132,7 @@ def _write_pictures(sets: list[Dicts], folder: Path) -> None:
             d["file_name"] = str(folder / d["file_name"])
     for reason, count in Counter(failed.values()).items():
         logger.warning("%d chosen frame(s) are left out: %s", count, reason)
+    return not failed
 
 
 def _finish(

@@ -44,9 +44,7 @@ class ExportFolder:
         with tell_unwritable(folder, "free space, or name another folder with --output"):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = WriterLock(self.folder)
-        # before anything is in it: who forgets a person looks into all of these
-        with project.transaction():
-            project.set("exports", sorted({*project.get("exports", []), encode_name(str(self))}))
+        note_export(project, self.folder)  # before anything is in it
         if not (self.folder / MARKER).exists():
             self.write_marker({})
 
@@ -90,6 +88,16 @@ def _make_project_id(project: ProjectFile) -> str:
             found = uuid.uuid4().hex
             project.set("project_id", found)
     return found
+
+
+def note_export(project: ProjectFile, folder: Path) -> None:
+    """Remember a folder, so that what it shows of somebody who is forgotten can be found.
+
+    Call it for an export that was moved, too.
+    """
+    with project.transaction():
+        known = project.get("exports", [])
+        project.set("exports", sorted({*known, encode_name(str(folder.absolute()))}))
 
 
 def exports_of(project: ProjectFile) -> list[Path]:
