@@ -123,14 +123,15 @@ def _choose_sets(
 
 
 def _write_pictures(sets: list[Dicts], folder: Path) -> bool:
-    """Frames that have no picture are left out of the sets, and told; returns if there are none."""
+    """Frames that have no picture are left out of the sets, and told; returns whether all could be read."""
     names = {d["frame"]: d["file_name"] for own in sets for d in own}
-    failed = write_pictures(names, folder)
+    failed, copies = write_pictures(names, folder)
+    left_out = failed | copies
     for own in sets:
-        own[:] = [d for d in own if d["frame"] not in failed]
+        own[:] = [d for d in own if d["frame"] not in left_out]
         for d in own:
             d["file_name"] = str(folder / d["file_name"])
-    for reason, count in Counter(failed.values()).items():
+    for reason, count in Counter(left_out.values()).items():
         logger.warning("%d chosen frame(s) are left out: %s", count, reason)
     return not failed
 

@@ -33,7 +33,9 @@ def frame_of_picture(name: str) -> int | None:
 
 
 @translated()
-def write_pictures(names: Mapping[Frame, str], folder: Path) -> dict[Frame, str]:
+def write_pictures(
+    names: Mapping[Frame, str], folder: Path
+) -> tuple[dict[Frame, str], dict[Frame, str]]:
     """Write the pictures of frames; other pictures in the folder are removed.
 
     A picture that is there already is left: each appears under its name once it is whole.
@@ -43,8 +45,8 @@ def write_pictures(names: Mapping[Frame, str], folder: Path) -> dict[Frame, str]
         folder: made if there is none.
 
     Returns:
-        dict: of the frames that have no picture, why: the recording can't be read, has changed, or
-        has the same picture twice.
+        tuple: of the frames that have no picture, why: since the recording can't be read or has
+        changed, and since their picture is that of another.
 
     Raises:
         UserError: if the folder can't be written.
@@ -58,7 +60,7 @@ def write_pictures(names: Mapping[Frame, str], folder: Path) -> dict[Frame, str]
         missing = {frame: folder / name for frame, name in names.items()}
         missing = {frame: path for frame, path in missing.items() if not path.exists()}
         failed = dict(_write_missing(missing))
-    return failed | _copies({f: folder / n for f, n in names.items() if f not in failed})
+    return failed, _remove_copies({f: folder / n for f, n in names.items() if f not in failed})
 
 
 def _write_missing(missing: Mapping[Frame, Path]) -> Iterator[tuple[Frame, str]]:
@@ -105,7 +107,7 @@ def _extract(file: str, wanted: Mapping[Frame, Path]) -> Iterator[tuple[Frame, s
     yield from ((frame, reason) for frame in left.values())
 
 
-def _copies(pictures: Mapping[Frame, Path]) -> dict[Frame, str]:
+def _remove_copies(pictures: Mapping[Frame, Path]) -> dict[Frame, str]:
     """Frames whose picture is that of an earlier one: somebody would be found in a copy."""
     seen: set[bytes] = set()
     copies = {}
