@@ -123,7 +123,7 @@ def _choose_sets(
 
 
 def _write_pictures(sets: list[Dicts], folder: Path) -> bool:
-    """Frames that have no picture are left out of the sets, and told; returns whether all could be read."""
+    """Frames without a picture are left out of the sets, and told; returns if all could be read."""
     names = {d["frame"]: d["file_name"] for own in sets for d in own}
     failed, copies = write_pictures(names, folder)
     left_out = failed | copies
