@@ -65,5 +65,7 @@ def export(args: argparse.Namespace) -> int:
                 *(path, exported.image_root, name, sheet),
             )
     if exported.test_json is not None:
-        logger.info("  person-search train %s --output output/my-site", args.project)
+        logger.info(
+            "  person-search train %s --test %s --image-root %s --output output/my-site", *exported
+        )
     return 0 if is_whole else 1

@@ -191,7 +191,8 @@ def _tell_state(labelling: Labelling) -> None:
 
 def _tell(target: ExportFolder, converted: list[ConvertedSet]) -> None:
     """What was written, and what is missing in it, in words."""
-    logger.info("%s", tabulate(count_boxes(converted[::-1]), headers="keys"))
+    for row in tabulate(count_boxes(converted[::-1]), headers="keys").splitlines():
+        logger.info("%s", row)
     for one in converted[::-1]:
         for reason, count in sorted(one.info["left_out_or_changed"].items()):
             if count:
