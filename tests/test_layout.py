@@ -43,10 +43,14 @@ FORBIDDEN = {
     "search": {"label", "web", "cli"},
     "web": {"label", "cli"},
 }
-# What the application sees of the research package. It names dataset_tools' two commands too, in a
-# table of subcommands, and imports them no other way.
+# What the application sees of the research package. An export of labels is split and written as
+# converted data sets are, so that there is one rule and one format, and its boxes are those that
+# `check-dataset` lets pass. It names dataset_tools' two commands too, in a table of subcommands,
+# and imports them no other way.
 DOOR = re.compile(
-    rf"{PACKAGE}\.(predictor|ready|visualization|errors|utils\.(files|names|arguments))(\.|$)"
+    rf"{PACKAGE}\.(predictor|ready|visualization|errors"
+    r"|utils\.(files|names|arguments|progress)"
+    r"|dataset_tools\.(conversion\.(assemble|json_file|split)|inspection\.boxes))(\.|$)"
 )
 PURE_LIBRARIES = {"numpy", "torch", "sklearn"}
 DATASET_NAME = re.compile(r"prw|cuhk|sysu", re.IGNORECASE)

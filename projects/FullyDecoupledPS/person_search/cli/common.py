@@ -12,10 +12,11 @@ MIN_FPS, MAX_FPS = 1e-6, 1000
 MAX_WORKERS = 1000
 
 
-def add_index_argument(parser: argparse.ArgumentParser) -> None:
+def add_index_argument(parser, required: bool = True) -> None:
+    """``parser``: or a group of its arguments."""
     parser.add_argument(
         "--index",
-        required=True,
+        required=required,
         metavar="DIR",
         help="folder of the index, or milvus://HOST:PORT/COLLECTION",
     )

@@ -10,7 +10,7 @@ from .boxes import BoxEdits, LabelledBox, labelled_boxes
 from .checks import check, check_payload
 from .groups import Group, person_of
 from .identities import ABOUT_BOXES, PAIRS, Facts, Identities
-from .links import usable
+from .links import Link, usable
 from .records import UNDO, Box, Decision
 from .store import ProjectFile
 from .units import Unit, standing, undone
@@ -171,6 +171,11 @@ class Labelling:
                 raise UserError(f"{self.unit(unit).name} was said to be no person")
             groups = self._identities.groups
             return _group(groups.members[groups.root[unit]])
+
+    def link(self, a: int, b: int) -> Link | None:
+        """Why the persons of two units are different; None: they need not be, or are one."""
+        with self._lock:
+            return self._identities.groups.link(self.unit(a).unit, self.unit(b).unit)
 
     # boxes
 
