@@ -6,12 +6,12 @@ import signal
 from fully_decoupled_ps.engine.trainer import Trainer
 from fully_decoupled_ps.site_training import stages
 from person_search.cli.main import main
+from tests.modeling import crop_networks  # noqa: F401 - registers the networks of tests
 
 
 def train_until(output, stage, iteration, *args):
-    """``person-search train`` until an iteration of a stage, or the ``iteration``-th evaluation."""
+    """``person-search train`` until an iteration of a stage, or until a first evaluation ends."""
     run_step, test = Trainer.run_step, stages.SiteTrainer.test
-    evaluations = 0
 
     def step(self):
         # not the steps that are tried in a folder of their own
@@ -20,12 +20,10 @@ def train_until(output, stage, iteration, *args):
         run_step(self)
 
     def evaluate(cfg, model):
-        nonlocal evaluations
         results = test(cfg, model)
-        if stage == "evaluation" and evaluations == iteration:
+        if stage == "evaluation" and results:  # of no test set at the end of a stage
             os.kill(os.getpid(), signal.SIGKILL)
-        evaluations += 1
         return results
 
-    Trainer.run_step, stages.SiteTrainer.test = step, evaluate
+    Trainer.run_step, stages.SiteTrainer.test = step, staticmethod(evaluate)
     main(list(map(str, args)))

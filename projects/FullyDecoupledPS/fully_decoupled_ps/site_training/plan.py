@@ -178,8 +178,8 @@ class Planner:
         if kept != whole:
             why = f"the {'least' if kept > whole else 'most'}; {why} would be {whole}"
         iterations = self._set_solver(stage, "MAX_ITER", kept, why)
-        drop = max(1, round(DROP[stage] * iterations))
-        self._set_solver(stage, "STEPS", (drop,), "to a tenth; the share is the paper's")
+        drops = (round(DROP[stage] * iterations),) if iterations > 2 else ()
+        self._set_solver(stage, "STEPS", drops, "to a tenth; the share is the paper's")
         warmup = min(MAX_WARMUP, math.ceil(frames / batch), iterations // 10)
         self._set_solver(stage, "WARMUP_ITERS", warmup, "iterations in which the rate rises")
         period = max(1, round(SECONDS_BETWEEN_CHECKPOINTS / seconds))

@@ -127,11 +127,12 @@ def _make_plan(job: Job, data: SiteData, detector: str) -> Plan:
 
 def _do_steps(job: Job, state: State) -> None:
     config = state.plan.config
-    of_test = [text for pair in pairs_of(job.opts) if pair[0].startswith("TEST.") for text in pair]
+    # the start is evaluated as it is; how, is the same before and after
+    how = [pair for pair in pairs_of(job.opts) if pair[0].startswith(("TEST.", "DATALOADER."))]
+    of_test = [text for pair in how for text in pair]
     tuned = os.path.join(job.folder, DETECTION) if DETECTION in state.plan.stages else None
 
     def before():
-        # the network as it is, but judged as the new one
         evaluate(job, job.start.cfg.dump(), _before(job), job.start.weights, of_test)
 
     def reid():

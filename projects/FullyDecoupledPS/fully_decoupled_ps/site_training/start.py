@@ -71,6 +71,8 @@ def find_start(location: str, models_dir: str = "") -> Start:
             "and a re-id part, such as a run of stage reid or a ready network"
         )
     cfg.MODEL.REID.NUM_IDS = 0  # taken from the data
+    # what it was trained on may have had more CPUs
+    cfg.DATALOADER.NUM_WORKERS = min(cfg.DATALOADER.NUM_WORKERS, os.cpu_count() or 1)
     return Start(location, cfg, checkpoint)
 
 
