@@ -138,3 +138,13 @@ def test_a_batch_that_is_said_and_does_not_fit_is_refused():
 def test_regions_to_ignore_are_known_to_a_detector_that_is_tuned():
     heads = yaml.safe_load(plan().config)["MODEL"]["ROI_HEADS"]["NAME"]
     assert heads == "PersonStandardROIHeads"
+
+
+def test_a_schedule_without_steps_gets_none():
+    cfg = make_config("detection", config_file="synthetic/faster_rcnn_R18.yaml")
+    planner = Planner(cfg, TRAIN, [], "cpu")
+    planned = planner.plan("auto", lambda stage, cfg, batch: (batch, 1.0))
+    assert cfg.SOLVER.LR_SCHEDULER_NAME == "WarmupCosineLR"
+    assert "rate drops after" not in {what for _, what, _, _ in planned.rows}
+    # AdamW's rate for 8 is 0.0003
+    assert solver(planned, "detection")["BASE_LR"] == pytest.approx(0.0003 / 4)

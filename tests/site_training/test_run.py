@@ -107,8 +107,14 @@ def test_the_same_again_does_nothing_again(site, trained, monkeypatch, caplog):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"detector": "freeze"}, "another detector: tune, and now freeze"),
-        ({"opts": [*QUICK, *OFTEN, "SEED", "7"]}, "another options: .*, and now .* SEED 7"),
+        (
+            {"detector": "freeze"},
+            r"another choice of --detector \(tune\) than this command has \(freeze\)",
+        ),
+        (
+            {"opts": [*QUICK, *OFTEN, "SEED", "7"]},
+            "another set of KEY VALUE .* than this command has .* SEED 7",
+        ),
     ],
 )
 def test_another_request_in_the_same_folder_is_refused(site, trained, change, message):
@@ -119,13 +125,15 @@ def test_another_request_in_the_same_folder_is_refused(site, trained, change, me
 def test_another_start_or_data_set_is_refused(site, trained, tmp_path):
     start = write_ready(tmp_path)
     torch.save({"model": {"detector.weight": torch.zeros(1)}}, tmp_path / "detector.pth")
-    with pytest.raises(UserError, match="another start: tiny.yaml .* and now tiny.yaml"):
+    with pytest.raises(
+        UserError, match="another start .tiny.yaml .* than this command has .tiny.yaml"
+    ):
         train_for_site(replace(site.request, start=str(start)))
     content = json.loads((site.root / "site" / "train.json").read_text())
     del content["annotations"][2]
     changed = site.root / "site" / "changed.json"
     changed.write_text(json.dumps(content))
-    with pytest.raises(UserError, match="another training set: .* 24 boxes, .* now .* 23 boxes"):
+    with pytest.raises(UserError, match="another training set .* 24 boxes, .* than .* 23 boxes"):
         train_for_site(replace(site.request, train_json=str(changed)))
 
 

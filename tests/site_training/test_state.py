@@ -6,7 +6,7 @@ from fully_decoupled_ps import UserError
 from fully_decoupled_ps.site_training.plan import Plan
 from fully_decoupled_ps.site_training.state import State
 
-REQUEST = {"training set": "10 frames (ab)", "options": "none"}
+REQUEST = {"training set": "10 frames (ab)", "set of KEY VALUE": "none"}
 PLAN = Plan(["reid"], "SEED: 1\n", [["reid", "batch", "5", "the paper's"]], {"reid": 3.5})
 
 
@@ -29,9 +29,9 @@ def test_it_is_read_again(tmp_path):
 def test_another_request_is_refused_with_what_differs(tmp_path):
     State(str(tmp_path), REQUEST).begin(PLAN)
     message = refused(tmp_path, {**REQUEST, "training set": "12 frames (cd)"})
-    assert "another training set: 10 frames (ab), and now 12 frames (cd)" in message
-    assert "another options: none, and now SEED 2" in refused(
-        tmp_path, {**REQUEST, "options": "SEED 2"}
+    assert "another training set (10 frames (ab)) than this command has (12 frames (cd))" in message
+    assert "another set of KEY VALUE (none) than this command has (SEED 2)" in refused(
+        tmp_path, {**REQUEST, "set of KEY VALUE": "SEED 2"}
     )
 
 

@@ -33,7 +33,7 @@ def compare(before: Path, after: Path) -> list[Comparison]:
     rows = _compare_detection(dataset, before, after)
     for protocol in dataset.protocols:
         files = [load_queries(folder / f"queries_{protocol}.json") for folder in (before, after)]
-        rows += _compare_search(protocol, *(file["queries"] for file in files))
+        rows += compare_search(protocol, *(file["queries"] for file in files))
     return rows
 
 
@@ -59,9 +59,20 @@ def _found(dataset: SearchDataset, truth, folder: Path) -> np.ndarray:
     return found
 
 
-def _compare_search(
+def compare_search(
     protocol: str, before: Sequence[Record], after: Sequence[Record]
 ) -> list[Comparison]:
+    """
+    Args:
+        before, after: queries, as the evaluator writes them.
+
+    Returns:
+        mAP and top-1; nothing if no query counts.
+
+    Raises:
+        UserError: they are different queries.
+    """
+
     def key(query: Record) -> tuple:
         return query["query_id"], query["image_id"], query["person_id"], query["num_gt"]
 

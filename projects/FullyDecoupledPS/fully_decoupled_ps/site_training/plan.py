@@ -63,7 +63,8 @@ class Plan:
         stages: those to be trained, in order.
         config: of both stages as text; what differs in stage ``reid`` is in its ``SOLVER.REID``.
         rows: (stage, what, value, reason) of all that was chosen.
-        seconds: what takes how long, estimated: each stage, "evaluation" of the test set once.
+        seconds: what takes how long, estimated: each stage, and "before" and "after", the
+            evaluations.
     """
 
     stages: list[str]
@@ -73,11 +74,6 @@ class Plan:
 
     def table(self) -> str:
         return tabulate(self.rows, ["stage", "what", "value", "why"], disable_numparse=True)
-
-    @property
-    def total_seconds(self) -> float:
-        """Of all that is estimated; the test set is evaluated before and after."""
-        return sum(self.seconds.values()) + self.seconds.get("evaluation", 0.0)
 
 
 class Planner:
@@ -179,7 +175,8 @@ class Planner:
             why = f"the {'least' if kept > whole else 'most'}; {why} would be {whole}"
         iterations = self._set_solver(stage, "MAX_ITER", kept, why)
         drops = (round(DROP[stage] * iterations),) if iterations > 2 else ()
-        self._set_solver(stage, "STEPS", drops, "to a tenth; the share is the paper's")
+        if self.cfg.SOLVER.LR_SCHEDULER_NAME.endswith("MultiStepLR"):  # others have no steps
+            self._set_solver(stage, "STEPS", drops, "to a tenth; the share is the paper's")
         warmup = min(MAX_WARMUP, math.ceil(frames / batch), iterations // 10)
         self._set_solver(stage, "WARMUP_ITERS", warmup, "iterations in which the rate rises")
         period = max(1, round(SECONDS_BETWEEN_CHECKPOINTS / seconds))

@@ -99,8 +99,8 @@ def train_for_site(request: SiteRequest) -> SiteOutcome:
             {
                 **data.identity,
                 "start": start.identity,
-                "detector": request.detector,
-                "options": " ".join(request.opts) or "none",
+                "choice of --detector": request.detector,
+                "set of KEY VALUE": " ".join(request.opts) or "none",
             },
         )
         with tell_unwritable(output):
@@ -121,7 +121,8 @@ def _make_plan(job: Job, data: SiteData, detector: str) -> Plan:
         return try_batch(job, stage, cfg, batch)
 
     plan = Planner(job.start.cfg, data.train, job.opts, job.device).plan(detector, attempt)
-    plan.seconds["evaluation"] = seconds_per_test_frame(job) * data.test.frames
+    evaluation = seconds_per_test_frame(job) * data.test.frames
+    plan.seconds = {BEFORE: evaluation, **plan.seconds, AFTER: evaluation}
     return plan
 
 
@@ -187,10 +188,12 @@ def _tell_plan(plan: Plan, device: str, done: Sequence[str]) -> None:
     logger.info("Chosen for this data on this machine; KEY VALUE changes it:")
     for line in plan.table().splitlines():
         logger.info("  %s", line)
-    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in plan.seconds.items())
-    logger.info("This takes about %s on %s (%s)", duration(plan.total_seconds), device, parts)
     if done:
         logger.info("Done already: %s", ", ".join(done))
+    left = {name: seconds for name, seconds in plan.seconds.items() if name not in done}
+    if left:
+        parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in left.items())
+        logger.info("This takes about %s on %s (%s)", duration(sum(left.values())), device, parts)
 
 
 def _conclude(job: Job, state: State) -> SiteOutcome:

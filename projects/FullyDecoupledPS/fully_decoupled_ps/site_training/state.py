@@ -44,8 +44,8 @@ class State:
             begun_with = content["request"].get(title)
             if begun_with != value:
                 raise UserError(
-                    f"--output {folder} holds a training of another {title}: {begun_with}, and "
-                    f"now {value}; go on with the former, or name another --output"
+                    f"--output {folder} was begun with another {title} ({begun_with}) than this "
+                    f"command has ({value}); go on with the former, or name another --output"
                 )
         self.plan, self.done = Plan(**content["plan"]), content["done"]
 

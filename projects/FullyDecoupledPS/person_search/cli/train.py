@@ -108,6 +108,9 @@ def run(args: argparse.Namespace) -> int:
     lock = WriterLock(output)
     try:
         return _train(args, output)
+    except KeyboardInterrupt:
+        logger.info("The same command goes on from here")
+        raise
     finally:
         lock.release()
 
