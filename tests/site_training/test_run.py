@@ -109,11 +109,11 @@ def test_the_same_again_does_nothing_again(site, trained, monkeypatch, caplog):
     [
         (
             {"detector": "freeze"},
-            r"another choice of --detector \(tune\) than this command has \(freeze\)",
+            r"another choice of --detector .tune. than .* .freeze.",
         ),
         (
             {"opts": [*QUICK, *OFTEN, "SEED", "7"]},
-            "another set of KEY VALUE .* than this command has .* SEED 7",
+            "another set of KEY VALUE .* than .* SEED 7",
         ),
     ],
 )
@@ -125,9 +125,7 @@ def test_another_request_in_the_same_folder_is_refused(site, trained, change, me
 def test_another_start_or_data_set_is_refused(site, trained, tmp_path):
     start = write_ready(tmp_path)
     torch.save({"model": {"detector.weight": torch.zeros(1)}}, tmp_path / "detector.pth")
-    with pytest.raises(
-        UserError, match="another start .tiny.yaml .* than this command has .tiny.yaml"
-    ):
+    with pytest.raises(UserError, match="another start .tiny.yaml .* than .* .tiny.yaml"):
         train_for_site(replace(site.request, start=str(start)))
     content = json.loads((site.root / "site" / "train.json").read_text())
     del content["annotations"][2]
