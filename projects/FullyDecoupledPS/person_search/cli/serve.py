@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f'the search page needs the package gradio ({error}): pip install "gradio>=6.31,<7"'
         ) from error
-    from ..web.server import bind, serve
+    from ..web.listening import bind
+    from ..web.server import serve
     from ..web.service import SearchService
 
     with open_index(args.index) as index, bind(args.host, args.port) as bound:
