@@ -253,6 +253,11 @@ class ProjectFile(Database):
         sql = f"SELECT {BOX_COLUMNS} FROM boxes WHERE frame_id {AMONG} ORDER BY box_id"
         return [_box(row) for row in self._all(sql, ids_value(frame_ids))]
 
+    def frame_of_box(self, box_id: int) -> int | None:
+        """The frame of a box that was found; None: there is no such box."""
+        found = self._all("SELECT frame_id FROM boxes WHERE box_id = ?", (box_id,))
+        return found[0][0] if found else None
+
     def boxes_of_tracklet(self, tracklet_id: int) -> list[Box]:
         """In the order of time."""
         sql = f"SELECT {BOX_COLUMNS} FROM boxes WHERE tracklet_id = ? ORDER BY box_id"
