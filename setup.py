@@ -80,6 +80,7 @@ setup(
     package_data={
         "fully_decoupled_ps.configs": ["*.yaml", "*/*.yaml"],
         "fully_decoupled_ps.visualization": ["templates/*"],
+        "person_search.label.web": ["templates/*"],
         "person_search.search": ["templates/*"],
         "person_search.web": ["templates/*"],
     },

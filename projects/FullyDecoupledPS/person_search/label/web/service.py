@@ -11,9 +11,12 @@ from fully_decoupled_ps.visualization import visualizer
 from ...errors import UserError
 from ...index import Frame
 from ...web.pictures import FRAME_WIDTH, read_indexed
-from ..labelling import Group, LabelledBox, Labelling, Unit
+from ..boxes import LabelledBox
+from ..groups import Group
+from ..labelling import Labelling
 from ..records import View
 from ..store import ProjectFile
+from ..units import Unit, undone
 
 PERSONS_PER_PAGE = 24
 DECISIONS_PER_PAGE = 50
@@ -105,7 +108,9 @@ class LabelService:
         unit = self.labelling.unit(unit_id)
         with self._project() as project:
             views = project.views(unit.tracklet.tracklet_id)
-        return Passage(unit, tuple(v for v in views if unit.first_view <= v.number <= unit.last_view))
+        return Passage(
+            unit, tuple(v for v in views if unit.first_view <= v.number <= unit.last_view)
+        )
 
     def side(self, unit_id: int, units: Sequence[int]) -> Side:
         """A person in a question.
@@ -176,8 +181,14 @@ class LabelService:
         )
 
     def history(self, number: int) -> Page:
-        """A page of decisions, the newest first, each with whether it holds."""
-        return cut_page(self.labelling.decisions(), number, DECISIONS_PER_PAGE)
+        """A page of decisions, the newest first: (decision, whether it holds, or was undone).
+
+        One may neither hold nor be undone: it contradicts others, or a later one made it void.
+        """
+        log = self.labelling.decisions()
+        gone = undone(decision for decision, _ in log)
+        page = cut_page(log, number, DECISIONS_PER_PAGE)
+        return page._replace(items=tuple((d, holds, d.number in gone) for d, holds in page.items))
 
 
 def _spread(items: Sequence, count: int) -> tuple:
