@@ -1,6 +1,7 @@
 """Who is who, as the log of decisions says: a pure function of the log, and applied one by one."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from .groups import Groups
 from .links import Link, links_of_parts
@@ -20,6 +21,15 @@ from .records import (
 )
 from .units import Units, split_units, standing
 
+
+class Example(NamedTuple):
+    """An answer, and the two persons that it was about as they were then."""
+
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    is_same: bool
+
+
 ABOUT_BOXES = (MOVE_BOX, REMOVE_BOX, ADD_BOX)
 PAIRS = (SAME, DIFFERENT, UNSURE)
 
@@ -33,6 +43,7 @@ class Facts:
             simultaneous: those that prove two persons.
         """
         self.tracklets = tracklets
+        self.pairs = list(simultaneous)
         self.pairs_of: dict[int, list[Simultaneous]] = {}
         self._links: dict[int, dict[int, Link]] = {}
         for pair in simultaneous:
@@ -74,6 +85,7 @@ class Identities:
         self.holding: set[int] = set()
         self.no_persons: dict[int, int] = {}  # unit -> the decision that says so
         self.box_decisions: list[Decision] = []
+        self.examples: list[Example] = []
         log = standing(decisions)
         self.units, refused = split_units(facts.tracklets, log)
         self.groups = Groups(self.units.by_id, facts.links(self.units))
@@ -110,6 +122,7 @@ class Identities:
         elif kind in PAIRS:
             a, b = payload["a"], payload["b"]
             if self._counts(a, number, kind) and self._counts(b, number, kind):
+                self._add_example(kind, a, b)
                 self._settle(decision, self.why_not(kind, a, b), kind, a, b)
         elif self._counts(payload["unit"], number, kind):
             if kind == NOT_PERSON:
@@ -128,6 +141,12 @@ class Identities:
             for a, b in pairs:
                 self._settle(decision, self.why_not(kind, a, b), kind, a, b)
         self.holding.add(number)
+
+    def _add_example(self, kind: str, a: int, b: int) -> None:
+        groups = self.groups
+        if kind != UNSURE and not groups.is_same(a, b) and groups.link(a, b) is None:
+            sides = (tuple(groups.members[groups.root[unit]]) for unit in (a, b))
+            self.examples.append(Example(*sides, kind == SAME))
 
     def _settle(self, decision: Decision, reason: str | None, kind: str, a: int, b: int) -> None:
         if reason:

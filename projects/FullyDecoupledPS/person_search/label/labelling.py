@@ -57,7 +57,7 @@ class Labelling:
             self._facts = _read_facts(project)
             self._log = project.decisions()
             self._tokens = {d.token: d for d in self._log}
-            self._asking = Asking(project, target_recall)
+            self._asking = Asking(project, self._facts)
             self._replay()
 
     def _replay(self) -> None:
@@ -66,7 +66,7 @@ class Labelling:
 
     def _changed(self) -> None:
         self._edits = BoxEdits(self._identities.box_decisions)
-        self._asking.update(self._identities)
+        self._asking.update(self._identities, {d.number: d.payload for d in self._log})
         self._question: Question | None | bool = False  # False: not looked for yet
 
     # decisions
@@ -260,7 +260,7 @@ class Labelling:
 
     def progress(self) -> Progress:
         with self._lock:
-            recall, left = self._asking.estimate()
+            recall, left = self._asking.estimate(self.target_recall)
             groups, none = self._identities.groups, self._identities.no_persons
             return Progress(
                 decisions=len(standing(self._log)),
