@@ -235,6 +235,23 @@ class ProjectFile(Database):
         )
         return [_frame(row) for row in rows]
 
+    def frames_around(self, frame_id: int, count: int) -> list[Frame]:
+        """A frame and up to ``count`` before and behind it in its recording, in the order of time.
+
+        Frames that may not be shown are left out, such as the frame itself.
+        """
+        place = "(SELECT time, frame_id FROM frames WHERE frame_id = ?)"
+        found = []
+        for comparison, order, limit in ((">", "", count), ("<=", "DESC", count + 1)):
+            found += self._all(
+                f"""SELECT {FRAME_COLUMNS} FROM {FRAMES}
+                WHERE recording_id = (SELECT recording_id FROM frames WHERE frame_id = ?)
+                AND NOT is_withheld AND (time, frame_id) {comparison} {place}
+                ORDER BY time {order}, frame_id {order} LIMIT ?""",
+                (frame_id, frame_id, limit),
+            )
+        return sorted(map(_frame, found), key=lambda frame: (frame.time, frame.frame_id))
+
     def boxes_of_frames(self, frame_ids: Sequence[int]) -> list[Box]:
         """As they were found; decisions about boxes are not applied."""
         sql = f"SELECT {BOX_COLUMNS} FROM boxes WHERE frame_id {AMONG} ORDER BY box_id"
