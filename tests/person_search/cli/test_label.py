@@ -166,7 +166,7 @@ def test_ctrl_c_stops_it_and_the_same_command_goes_on(media, label, tmp_path, mo
     with monkeypatch.context() as patched:
         patched.setattr(ColourNetwork, "run", press_ctrl_c)
         # no page, though it was asked for
-        assert run("label", media, "--project", tmp_path / "p", "--workers", 0) == 130
+        assert run("label", media, "--project", tmp_path / "p", "--workers", 0, "--port", 0) == 130
     assert "the same command goes on from here" in caplog.text
     assert label(media) == 0
     assert "2 recordings added" in caplog.text

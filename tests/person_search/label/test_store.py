@@ -88,6 +88,20 @@ def test_a_project_without_anybody(project):
     assert project.tracklets() == project.simultaneous() == [] and project.neighbors() == {}
 
 
+def test_the_frames_around_one_are_of_its_recording_and_may_be_shown(project):
+    for path in ("/videos/a.mp4", "/videos/b.mp4"):
+        project.add_recording(new_recording(path, frames=6))
+
+    def around(frame_id, count):
+        return [frame.frame_id for frame in project.frames_around(frame_id, count)]
+
+    assert around(9, 1) == [8, 9, 10] and around(9, 9) == [7, 8, 9, 10, 11, 12]
+    assert around(7, 1) == [7, 8] and around(12, 2) == [10, 11, 12]
+    assert around(99, 5) == []
+    project._run("UPDATE frames SET is_withheld = 1 WHERE frame_id IN (8, 9)")
+    assert around(9, 1) == [7, 10]
+
+
 def test_a_recording_that_fails_halfway_leaves_nothing(project):
     broken = new_recording()._replace(others=[(99, (0, 0, 1, 1), 0.5)])
     with pytest.raises(IndexError):

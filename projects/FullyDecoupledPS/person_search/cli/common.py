@@ -10,12 +10,14 @@ from ..search.filters import make_filters
 # Frames per second: from one in 11 days to what the fastest cameras record.
 MIN_FPS, MAX_FPS = 1e-6, 1000
 MAX_WORKERS = 1000
+DEFAULT_PORT = 7860
 
 
-def add_index_argument(parser: argparse.ArgumentParser) -> None:
+def add_index_argument(parser, required: bool = True) -> None:
+    """``parser``: or a group of its arguments."""
     parser.add_argument(
         "--index",
-        required=True,
+        required=required,
         metavar="DIR",
         help="folder of the index, or milvus://HOST:PORT/COLLECTION",
     )
@@ -87,6 +89,29 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
         default=2,
         help="processes that read files (default 2)",
     )
+
+
+def add_page_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("page")
+    group.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to serve at (default 127.0.0.1: this machine alone); there is no login",
+    )
+    group.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="host name in the browser's address where it is another, such as a proxy's; may be "
+        "given several times",
+    )
+    group.add_argument(
+        "--port",
+        type=whole_number(0, 65535),
+        default=DEFAULT_PORT,
+        help=f"default {DEFAULT_PORT}; 0: any that is free",
+    )
+    group.add_argument("--open", action="store_true", help="open a browser")
 
 
 def add_filter_arguments(parser: argparse.ArgumentParser) -> None:

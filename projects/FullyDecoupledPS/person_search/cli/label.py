@@ -27,8 +27,10 @@ from .common import (
     MIN_FPS,
     add_model_arguments,
     add_naming_arguments,
+    add_page_arguments,
     add_work_arguments,
 )
+from .label_export import add_export_arguments, check_export_arguments, export
 from .telling import nothing_read, tell_assumed, tell_unread
 
 HELP = "label who is who in your own recordings, to train a network for them"
@@ -48,8 +50,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--project", required=True, metavar="DIR", help="folder of the project; made if it is new"
     )
-    parser.add_argument("--export", action="store_true", help="write the data set; no page")
     parser.add_argument("--no-page", action="store_true", help="only add the recordings")
+    parser.add_argument(
+        "--recall",
+        type=number(0.5, 0.999),
+        default=0.95,
+        metavar="R",
+        help="the page counts the decisions that are left until R of the pairs of tracklets of one "
+        "person are found (default: 0.95)",
+    )
     add_model_arguments(
         parser, "the one that the project was made with; for a new one " + DEFAULT_NETWORK
     )
@@ -77,9 +86,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "may be repeated, and is remembered",
     )
     add_work_arguments(parser)
+    add_export_arguments(parser)
+    add_page_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    check_export_arguments(args)
+    has_page = not (args.export or args.no_page)
+    if has_page:
+        from ..label.web.serving import check_page
+
+        check_page(args.host, args.port)  # before detection, which takes hours
     if args.paths:
         status = _add(args)
         if status > 1:
@@ -88,13 +105,18 @@ def run(args: argparse.Namespace) -> int:
         status = 0
         _set_overlaps(args)
     if args.export:
-        from ..label.export import export_project
-
-        export_project(args.project)
-    elif not args.no_page:
+        return max(status, export(args))
+    if has_page:
         from ..label.web.serving import serve_labelling
 
-        serve_labelling(args.project)
+        serve_labelling(
+            args.project,
+            args.host,
+            args.port,
+            browser=args.open,
+            names=args.name,
+            target_recall=args.recall,
+        )
     return status
 
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..index import merge_features
-from .boxes import by_frame, hidden
 from .detections import Detections
+from .overlap import by_frame, hidden
 
 # Seconds before and behind a place that are compared.
 WINDOW = 1.0

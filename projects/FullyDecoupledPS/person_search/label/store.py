@@ -235,10 +235,32 @@ class ProjectFile(Database):
         )
         return [_frame(row) for row in rows]
 
+    def frames_around(self, frame_id: int, count: int) -> list[Frame]:
+        """A frame and up to ``count`` before and behind it in its recording, in the order of time.
+
+        Frames that may not be shown are left out, such as the frame itself.
+        """
+        place = "(SELECT time, frame_id FROM frames WHERE frame_id = ?)"
+        found = []
+        for comparison, order, limit in ((">", "", count), ("<=", "DESC", count + 1)):
+            found += self._all(
+                f"""SELECT {FRAME_COLUMNS} FROM {FRAMES}
+                WHERE recording_id = (SELECT recording_id FROM frames WHERE frame_id = ?)
+                AND NOT is_withheld AND (time, frame_id) {comparison} {place}
+                ORDER BY time {order}, frame_id {order} LIMIT ?""",
+                (frame_id, frame_id, limit),
+            )
+        return sorted(map(_frame, found), key=lambda frame: (frame.time, frame.frame_id))
+
     def boxes_of_frames(self, frame_ids: Sequence[int]) -> list[Box]:
         """As they were found; decisions about boxes are not applied."""
         sql = f"SELECT {BOX_COLUMNS} FROM boxes WHERE frame_id {AMONG} ORDER BY box_id"
         return [_box(row) for row in self._all(sql, ids_value(frame_ids))]
+
+    def frame_of_box(self, box_id: int) -> int | None:
+        """The frame of a box that was found; None: there is no such box."""
+        found = self._all("SELECT frame_id FROM boxes WHERE box_id = ?", (box_id,))
+        return found[0][0] if found else None
 
     def boxes_of_tracklet(self, tracklet_id: int) -> list[Box]:
         """In the order of time."""
@@ -276,8 +298,7 @@ class ProjectFile(Database):
         features = np.frombuffer(b"".join(row[2] for row in rows), dtype=np.float16)
         ids = np.array([row[0] for row in rows], dtype=np.int64)
         numbers = np.array([row[1] for row in rows], dtype=np.int64)
-        dim = len(features) // max(len(rows), 1)
-        return ids, numbers, features.reshape(len(rows), dim).astype(np.float32)
+        return ids, numbers, features.reshape(len(rows), -1 if rows else 0).astype(np.float32)
 
     def views(self, tracklet_id: int) -> list[View]:
         rows = self._all(

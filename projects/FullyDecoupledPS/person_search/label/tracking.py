@@ -8,9 +8,9 @@ from one of one person, while a passage in two pieces costs a single decision.
 import numpy as np
 
 from ..errors import UserError
-from .boxes import by_frame, pairwise_iou
 from .cutting import cut_and_join
 from .detections import Detections
+from .overlap import by_frame, pairwise_iou
 
 # Seconds for which somebody may be out of sight within a tracklet.
 MAX_GAP = 1.0

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ..index import Frame, PersonIndex
-from .boxes import covered
 from .detections import Detections, find_at_border
+from .overlap import covered
 from .recordings import FoundRecording
 from .records import NewRecording, NewTracklet
 from .tracking import MAX_GAP, track

@@ -10,8 +10,8 @@ from fully_decoupled_ps.predictor import read_image, videos
 
 from ..errors import UserError, translated
 from ..index import Frame
-from .boxes import areas, by_frame, hidden
 from .detections import Detections
+from .overlap import areas, by_frame, hidden
 
 MAX_VIEWS = 6
 # Pixels; a smaller person is not enlarged.
