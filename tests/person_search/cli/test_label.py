@@ -3,14 +3,15 @@
 import os
 import signal
 import sys
-import types
 
 import pytest
 
 from fully_decoupled_ps.ready import DEFAULT_NETWORK
 from person_search import network
+from person_search.cli import label as label_command
 from person_search.label.building import locked_project
 from person_search.label.store import open_project
+from person_search.label.web import serving
 from tests.person_search.label.coloured_people import (
     ColourNetwork,
     save_pictures,
@@ -173,13 +174,15 @@ def test_ctrl_c_stops_it_and_the_same_command_goes_on(media, label, tmp_path, mo
 
 
 def test_the_page_and_the_export_come_after_the_recordings(media, label, tmp_path, monkeypatch):
-    calls = []
-    for name, function in (("export", "export_project"), ("web.serving", "serve_labelling")):
-        module = types.ModuleType(name)
-        setattr(module, function, lambda *args, name=name: calls.append((name, *args)))
-        monkeypatch.setitem(sys.modules, f"person_search.label.{name}", module)
-    project = str(tmp_path / "p")
+    calls, project = [], str(tmp_path / "p")
+
+    def note(name):
+        # the project is there, and free
+        return lambda *args, **kwargs: calls.append((name, open_project(project).close())) or 0
+
+    monkeypatch.setattr(label_command, "export", note("export"))
+    monkeypatch.setattr(serving, "serve_labelling", note("page"))
     assert label(media, page="--export") == 0
     assert label(page="--export") == 0
-    assert run("label", "--project", project) == 0
-    assert calls == [("export", project), ("export", project), ("web.serving", project)]
+    assert run("label", "--project", project, "--port", 0) == 0
+    assert [name for name, _ in calls] == ["export", "export", "page"]
