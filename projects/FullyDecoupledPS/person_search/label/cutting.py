@@ -16,8 +16,9 @@ from .overlap import by_frame, hidden
 
 # Seconds before and behind a place that are compared.
 WINDOW = 1.0
-# Seconds that a track may go on without a clear view of the person.
-MAX_UNCLEAR = 1.0
+# Seconds that a track may go on without a clear view of the person, and at its ends, where nothing
+# behind says that it is still the same person.
+MAX_UNCLEAR, MAX_UNCLEAR_END = 0.6, 0.3
 # Between frames further apart somebody else can come to be where the person was.
 QUIET_SECONDS = 0.3
 # A box of which another, nearer one covers so much shows the other person as well.
@@ -60,7 +61,8 @@ class Track:
         if len(clear):
             seconds = times[found.frames[rows]]
             first, last = times[found.frames[clear[[0, -1]]]]
-            rows = rows[(seconds >= first - MAX_UNCLEAR) & (seconds <= last + MAX_UNCLEAR)]
+            is_near = (seconds >= first - MAX_UNCLEAR_END) & (seconds <= last + MAX_UNCLEAR_END)
+            rows = rows[is_near]
         self.rows, self.clear = rows, clear
         self.first, self.last = found.frames[rows[0]], found.frames[rows[-1]]
         self.num_features = len(clear)
