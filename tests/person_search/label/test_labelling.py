@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from person_search.errors import UserError
-from person_search.label.boxes import NO_PERSON, NOBODY, PERSON, UNCERTAIN
 from person_search.label.identities import Facts, Identities
+from person_search.label.labelled import NO_PERSON, NOBODY, PERSON, UNCERTAIN
 from person_search.label.labelling import Labelling
 from person_search.label.records import (
     ADD_BOX,
