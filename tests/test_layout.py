@@ -37,10 +37,11 @@ FORBIDDEN = {
     "utils": {"data", "modeling", "evaluation", "engine", "visualization", "dataset_tools"},
     "visualization": {"modeling", "engine", "dataset_tools", "export"},
     # of the application
-    "index": {"media", "search", "web", "cli", "network"},
-    "media": {"search", "web", "cli"},
-    "search": {"web", "cli"},
-    "web": {"cli"},
+    "index": {"media", "search", "web", "cli", "network", "label"},
+    "media": {"search", "web", "cli", "label"},
+    "search": {"web", "cli", "label"},
+    "web": {"cli", "label"},
+    "label": {"cli"},
 }
 # What the application sees of the research package. It names dataset_tools' two commands too, in a
 # table of subcommands, and imports them no other way.

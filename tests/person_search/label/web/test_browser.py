@@ -121,6 +121,11 @@ def log(folder):
         return [(d.kind, d.payload) for d in project.decisions()]
 
 
+def join(labelling, *units):
+    for a, b in zip(units, units[1:]):
+        labelling.decide(f"{a:016x}{b:016x}", "same", {"a": a, "b": b})
+
+
 def test_a_question_is_shown_with_its_keys(visit, any_width):
     visitor = visit(size=any_width)
     assert visitor.fits()
@@ -133,6 +138,21 @@ def test_a_question_is_shown_with_its_keys(visit, any_width):
     assert [text.split()[-1] for text in keys] == list("sdunmzxfp")
     assert "0 decisions made, 9 persons of 9 tracklets" in page.inner_text(".lb-progress")
     assert "camera yard <2>" in page.inner_text("main")
+
+
+def test_both_rows_of_large_groups_are_seen_at_once(visit, labelling, any_width):
+    join(labelling, 1, 4, 7)
+    join(labelling, 2, 5, 8)
+    visitor = visit("/compare?a=1&b=2", any_width)
+    assert visitor.page.locator(".lb-others .lb-crop").count() == 2 * 2 * 2
+    tools = visitor.page.locator(".lb-tools").bounding_box()
+    # a telephone has no room for the lower row's further tracklets
+    which = ".lb-crop img" if any_width == DESKTOP else ".lb-first .lb-crop img"
+    for picture in visitor.page.locator(which).all():
+        place = picture.bounding_box()
+        assert place["y"] + place["height"] <= tools["y"]
+        assert place["x"] + place["width"] <= any_width["width"]
+    assert visitor.fits()
 
 
 def test_questions_are_answered(visit, folder, any_width):
@@ -209,11 +229,6 @@ def test_all_questions_are_answered_until_none_is_left(visit, labelling):
     assert [group.units for group in labelling.groups()] == [(1, 4, 7), (2, 5, 8), (3, 6, 9)]
     visitor.decide("z")
     assert visitor.page.inner_text("h1") == "Are these one person?"
-
-
-def join(labelling, *units):
-    for number, (a, b) in enumerate(zip(units, units[1:])):
-        labelling.decide(f"{number:032x}", "same", {"a": a, "b": b})
 
 
 def test_a_person_s_tracklets_are_seen_and_one_is_taken_out(visit, labelling, folder, any_width):
@@ -296,9 +311,10 @@ class TestFrames:
         visitor.page.wait_for_selector(".lb-box[data-unit='1']:focus")
         assert visitor.fits()
         visitor.press(".")
-        visitor.page.wait_for_url("**/frames/3")
+        visitor.page.wait_for_url("**/frames/3?unit=1")
+        visitor.page.wait_for_selector("[data-marked]:focus")
         visitor.press(",")
-        visitor.page.wait_for_url("**/frames/2")
+        visitor.page.wait_for_url("**/frames/2?unit=1")
         visitor.page.wait_for_selector("[data-marked]:focus")
         visitor.press("p")
         visitor.page.wait_for_url("**/person?unit=1")
@@ -334,6 +350,16 @@ class TestFrames:
         assert visitor.page.locator(".lb-changed").count() == 0
         visitor.decide("z")
         assert self.boxes(labelling)[number] == (x0, y0, x1, y1)
+
+    def test_one_box_is_changed_at_a_time(self, visit, labelling):
+        visitor = self.open(visit)
+        first = visitor.marked()
+        visitor.press("ArrowRight", "a")
+        assert visitor.page.locator("[data-id=new]").count() == 0
+        visitor.press("Tab", "ArrowRight")
+        assert "not saved" in visitor.page.inner_text("#problem")
+        changed = visitor.page.locator(".lb-changed")
+        assert changed.count() == 1 and changed.get_attribute("data-item") == first
 
     def test_a_box_is_removed(self, visit, labelling, folder):
         visitor = self.open(visit)
