@@ -170,6 +170,10 @@ class ProjectFile(Database):
             self._add_boxes(
                 (frame_ids[frame], None, *box, score, 0) for frame, box, score in new.others
             )
+            self.add_simultaneous(
+                Simultaneous(ids[a], ids[b], first, last, True)
+                for a, b, first, last in new.simultaneous
+            )
         return ids
 
     def _add_frame(self, recording_id: int, frame: tuple) -> int:
@@ -294,7 +298,7 @@ class ProjectFile(Database):
         features = np.frombuffer(b"".join(row[2] for row in rows), dtype=np.float16)
         ids = np.array([row[0] for row in rows], dtype=np.int64)
         numbers = np.array([row[1] for row in rows], dtype=np.int64)
-        return ids, numbers, features.reshape(len(rows), -1).astype(np.float32)
+        return ids, numbers, features.reshape(len(rows), -1 if rows else 0).astype(np.float32)
 
     def views(self, tracklet_id: int) -> list[View]:
         rows = self._all(
@@ -323,6 +327,11 @@ class ProjectFile(Database):
 
     def add_simultaneous(self, pairs: Iterable[Simultaneous]) -> None:
         self._run_many("INSERT OR REPLACE INTO simultaneous VALUES (?, ?, ?, ?, ?)", list(pairs))
+
+    def set_between_cameras(self, pairs: Iterable[Simultaneous]) -> None:
+        """Have these pairs of two cameras, and no others; within a transaction."""
+        self._run("DELETE FROM simultaneous WHERE NOT is_one_camera")
+        self.add_simultaneous(pairs)
 
     def neighbors(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """By tracklet: ids (K,) int64 of the most similar ones, similarities (K,) descending."""

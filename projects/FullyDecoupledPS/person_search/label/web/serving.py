@@ -10,6 +10,27 @@ from ..labelling import TARGET_RECALL, Labelling
 from ..store import open_project
 
 
+def check_page(host: str, port: int) -> None:
+    """Whether a page can be served.
+
+    Raises:
+        UserError: if the port is in use, or a package is missing.
+    """
+    bind, _ = _listening()
+    bind(host, port).close()
+
+
+def _listening():
+    try:
+        from ...web.listening import bind, serve_until_stopped
+    except ImportError as error:
+        raise UserError(
+            f'the page needs the package {error.name}: pip install "starlette>=1.10" '
+            '"uvicorn>=0.54"'
+        ) from error
+    return bind, serve_until_stopped
+
+
 def serve_labelling(
     folder: str | Path,
     host: str = "127.0.0.1",
@@ -33,13 +54,7 @@ def serve_labelling(
         UserError: if there is no project, another process writes to it, the port is in use, or a
             package is missing.
     """
-    try:
-        from ...web.listening import bind, serve_until_stopped
-    except ImportError as error:
-        raise UserError(
-            f'the page needs the package {error.name}: pip install "starlette>=1.10" '
-            '"uvicorn>=0.54"'
-        ) from error
+    bind, serve_until_stopped = _listening()
     from .app import make_app
     from .service import LabelService
 
