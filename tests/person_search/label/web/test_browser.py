@@ -109,8 +109,8 @@ def visit(window, serve):
     yield open_page
     for page in pages:
         page.close()
-    # what is refused, and a picture that is gone, is told in the page
-    expected = ("400 (Bad Request)", "404 (Not Found)")
+    # what is refused, what is gone, and what fails is told in the page
+    expected = ("400 (Bad Request)", "404 (Not Found)", "500 (Internal Server Error)")
     assert [c for c in complaints if not any(text in c for text in expected)] == []
     assert [r for r in requests if not r.startswith((serve, "data:"))] == []
 
@@ -214,6 +214,17 @@ def test_what_contradicts_is_refused_in_words(visit, folder):
     assert log(folder) == [] and visitor.said() == ""
     visitor.decide("d")
     assert visitor.page.locator("#problem").is_hidden()
+
+
+def test_a_failure_of_the_server_is_told_and_does_not_block(visit, folder, monkeypatch):
+    visitor = visit()
+    with monkeypatch.context() as patched:
+        patched.setattr("person_search.label.web.app.views", None)
+        visitor.decide("d")
+        assert "Saved. The server says 500" in visitor.page.inner_text("#problem")
+    visitor.decide("z")
+    assert visitor.page.locator("#problem").is_hidden()
+    assert len(log(folder)) == 2
 
 
 def test_all_questions_are_answered_until_none_is_left(visit, labelling):
