@@ -107,6 +107,26 @@ def test_crops_features_and_boxes_are_gone_from_the_files(labelled):
     assert persons(labelled) == {frozenset(pair) for pair in PAIRS if pair != (2, 6)}
 
 
+def test_uncertain_detections_where_they_are_go_too(tmp_path):
+    """The first covers most of bert's box in second 3 of the door, the second is elsewhere."""
+    x0, y0, x1, y1 = box_of(2, 3)
+    others = [("door", 3, (x0, y0, x1, y1 - 10), 0.2), ("door", 3, (120.0, 10.0, 140.0, 80.0), 0.2)]
+    folder = make_site(tmp_path, others=others)
+    decide(folder, *same((2, 6)))
+    forget_persons(folder, [2])
+    project = open_project(folder)
+    left = [b.box for b in project.boxes_of_frames([frame_of(project, "door", 3)])]
+    pages = project._all("PRAGMA freelist_count")
+    project.close()
+    assert left == [box_of(1, 3), others[1][2]]
+    assert pages == [(0,)]  # nothing unused is left in the file
+
+
+def frame_of(project, camera, second):
+    ids = [f.frame_id for f in project.frames(range(1, 100)) if f.camera == camera]
+    return ids[second]
+
+
 def test_the_index_forgets_the_detections_and_keeps_them_out(labelled):
     """5 seconds of the door, 3 of the yard, of which the second each time is interpolated."""
     done = forget_persons(labelled, [2])
