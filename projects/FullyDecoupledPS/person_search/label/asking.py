@@ -1,11 +1,12 @@
 """What to ask next, and how far the work is: both from the probability that persons are one."""
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 
-from . import calibration
-from .candidates import NEIGHBORS, Candidates
+from . import calibration, progress
+from .candidates import NEIGHBORS, Candidates, distinct_pairs
 from .features import UnitFeatures
 from .identities import Example, Facts, Identities
 from .store import ProjectFile
@@ -15,6 +16,16 @@ MAX_EXAMPLES = 2000
 # Free examples of each kind, and how much all of a kind count: as much as so many answers.
 MAX_FREE = 500
 FREE_COUNT = 8.0
+# The number of decisions that are left is estimated anew after so many decisions per unit.
+REFRESH = 0.005
+
+
+# How much each candidate counts that is known to be two persons.
+TOGETHER_COUNT = 0.2
+# Answers that the probabilities have to agree with in number.
+RECENT = 200
+# A pair this probable is asked before all others, so that most of the work is done early.
+PROBABLE = 0.5
 
 
 class Asking:
@@ -26,7 +37,8 @@ class Asking:
         self._free = self._free_examples(facts)
         self._columns: dict[Example, np.ndarray] = {}
         self._holding: set[int] = set()
-        self._weights: np.ndarray | None = None
+        self._left = (-math.inf, 0)  # decisions made when estimated, and left then
+        self._fitted: np.ndarray | None = None
 
     def update(self, identities: Identities, payloads: dict[int, dict]) -> None:
         """Follow a change.
@@ -38,9 +50,11 @@ class Asking:
         self._holding = set(identities.holding)
         touched = {u for number in changed for u in _units_of(payloads[number])}
         self._identities = identities
-        self._learn(identities.examples[-MAX_EXAMPLES:])
         self._candidates.update(identities, touched)
-        self._probabilities = self._of_rows()
+        columns = self._columns_of_rows()
+        is_open = self._candidates.is_open
+        self._learn(identities.examples[-MAX_EXAMPLES:], columns[~is_open])
+        self._probabilities = calibration.probability(columns, self._weights) * is_open
 
     # learning
 
@@ -58,19 +72,30 @@ class Asking:
             _columns_of_units(np.einsum("nd,nd->n", a, b), is_one),
         )
 
-    def _learn(self, examples: list[Example]) -> None:
+    def _learn(self, examples: list[Example], together: np.ndarray) -> None:
+        """
+        Args:
+            together: (N, F) candidates that were seen at one time, and so are two persons.
+        """
         new = [example for example in examples if example not in self._columns]
         if new:
             self._columns.update(zip(new, self._columns_of(new)))
+        answered = np.array([self._columns[e] for e in examples]).reshape(-1, together.shape[1])
+        answers = np.array([example.is_same for example in examples], dtype=float)
+        together = together[:: len(together) // MAX_FREE + 1]
         same, different = self._free
-        parts = [same, different, *(self._columns[example][None] for example in examples)]
-        answers = [np.ones(len(same)), np.zeros(len(different))]
-        answers.append(np.array([example.is_same for example in examples], dtype=float))
-        counts = [np.full(len(free), FREE_COUNT / max(len(free), 1)) for free in self._free]
-        counts.append(np.ones(len(examples)))
-        self._weights = calibration.fit(
-            np.concatenate(parts), np.concatenate(answers), np.concatenate(counts), self._weights
+        parts = [(answered, answers, np.ones(len(answers)))]
+        parts += [(same, 1.0, FREE_COUNT / max(len(same), 1))]
+        parts += [(different, 0.0, FREE_COUNT / max(len(different), 1))]
+        parts += [(together, 0.0, TOGETHER_COUNT)]
+        columns = np.concatenate([part[0] for part in parts])
+        labels, counts = (
+            np.concatenate([np.broadcast_to(part[i], len(part[0])) for part in parts])
+            for i in (1, 2)
         )
+        self._fitted = calibration.fit(columns, labels, counts, self._fitted)
+        self._weights = self._fitted.copy()
+        self._weights[0] += calibration.shift(answered[-RECENT:], answers[-RECENT:], self._fitted)
 
     def _columns_of(self, examples: list[Example]) -> np.ndarray:
         """(N, F) of pairs of persons as they were when they were answered."""
@@ -88,20 +113,17 @@ class Asking:
         product = sizes[0] * sizes[1]
         return calibration.design(
             np.einsum("nd,nd->n", *sums) / product,
-            _growth(*sizes),
+            *sizes,
             np.einsum("nd,nd->n", *cameras) / product,
         )
 
-    def _of_rows(self) -> np.ndarray:
-        """(R,) probability of each pair."""
+    def _columns_of_rows(self) -> np.ndarray:
+        """(R, F) of each pair of candidates."""
         found = self._candidates
         a, b = found.rows.T
         sizes = found.sizes[a], found.sizes[b]
         one_camera = np.einsum("nd,nd->n", found.cameras[a], found.cameras[b])
-        columns = calibration.design(
-            found.similarities, _growth(*sizes), one_camera / (sizes[0] * sizes[1])
-        )
-        return calibration.probability(columns, self._weights)
+        return calibration.design(found.similarities, *sizes, one_camera / (sizes[0] * sizes[1]))
 
     # asking
 
@@ -109,7 +131,11 @@ class Asking:
         """The question from which most pairs are to be expected, as the fields of a Question."""
         found, groups = self._candidates, self._identities.groups
         pairs = found.sizes[found.rows].prod(axis=1)
-        gains = self._probabilities * pairs
+        probability = self._probabilities
+        gains = probability * np.sqrt(pairs)
+        is_probable = probability >= PROBABLE
+        if is_probable.any():
+            gains = probability * pairs * is_probable
         while len(gains) and gains.max() > 0:
             row = int(np.argmax(gains))
             a, b = (found.roots[slot] for slot in found.rows[row])
@@ -134,11 +160,15 @@ class Asking:
     def estimate(self, target: float) -> tuple[float, int]:
         """Recall of pairs of units, and decisions that are left to the target."""
         found = self._candidates
-        pairs = found.sizes[found.rows].prod(axis=1)
-        joined = float((found.sizes * (found.sizes - 1)).sum() / 2)
-        missing = float((self._probabilities * pairs).sum())
-        recall = joined / (joined + missing) if joined + missing else 1.0
-        return recall, 0 if recall >= target else len(pairs)
+        state = found.rows, self._probabilities, found.sizes
+        recall = progress.recall(*state)
+        if recall >= target:
+            return recall, 0
+        counted, left = self._left
+        if abs(len(self._holding) - counted) > len(self._identities.units.by_id) * REFRESH:
+            counted, left = len(self._holding), progress.decisions_left(*state, target)
+            self._left = counted, left
+        return recall, max(left - (len(self._holding) - counted), 1)
 
 
 def _similar_pairs(project: ProjectFile) -> np.ndarray:
@@ -149,18 +179,12 @@ def _similar_pairs(project: ProjectFile) -> np.ndarray:
     ]
     if not found:
         return np.zeros((0, 2), dtype=np.int64)
-    pairs = np.sort(np.concatenate(found), axis=1)
-    limit = int(pairs.max()) + 1
-    return np.stack(np.divmod(np.unique(pairs[:, 0] * limit + pairs[:, 1]), limit), axis=1)
-
-
-def _growth(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """0 of two single units, towards 1 of two persons of many."""
-    return 1 - (1 / a + 1 / b) / 2
+    return distinct_pairs(np.concatenate(found))
 
 
 def _columns_of_units(similarities: np.ndarray, one_camera: np.ndarray) -> np.ndarray:
-    return calibration.design(similarities, np.zeros(len(similarities)), one_camera)
+    single = np.ones(len(similarities))
+    return calibration.design(similarities, single, single, one_camera)
 
 
 def _units_of(payload: dict) -> Iterable[int]:

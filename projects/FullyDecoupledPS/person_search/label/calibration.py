@@ -6,17 +6,20 @@ import numpy as np
 PRECISION = 0.05
 STEPS = 25
 LARGEST_STEP = 5.0
+LARGEST_SHIFT = 3.0
 
 
-def design(x: np.ndarray, growth: np.ndarray, one_camera: np.ndarray) -> np.ndarray:
-    """(N, 5) float: what the logit is linear in.
+def design(x: np.ndarray, a: np.ndarray, b: np.ndarray, one_camera: np.ndarray) -> np.ndarray:
+    """(N, 7) float: what the logit is linear in. The larger two persons, the more x tells.
 
     Args:
         x: (N,) mean similarity of the units of the two persons.
-        growth: (N,) 0 of two single units, towards 1 of two large persons.
+        a, b: (N,) numbers of their units.
         one_camera: (N,) 0..1, the share of the pairs of units that are from one camera.
     """
-    return np.stack([np.ones_like(x), x, growth, x * growth, one_camera], axis=1)
+    small, large = np.log(np.minimum(a, b)), np.log(np.maximum(a, b))
+    ones = np.ones_like(x)
+    return np.stack([ones, x, small, x * small, large, x * large, one_camera], axis=1)
 
 
 def fit(
@@ -52,4 +55,26 @@ def fit(
 
 def probability(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(N,) 0..1"""
-    return 1 / (1 + np.exp(-np.clip(columns @ weights, -30, 30)))
+    return _sigmoid(columns @ weights)
+
+
+def shift(columns: np.ndarray, answers: np.ndarray, weights: np.ndarray) -> float:
+    """What to add to the first weight so that as many of these are expected to be one as were.
+
+    Of the last answers: the next questions are like them, and less like all those before. One
+    answer more of each kind is counted, so that few answers move little.
+    """
+    logits = np.concatenate([columns @ weights, [0.0, 0.0]])
+    wanted = answers.sum() + 1.0
+    low, high = -LARGEST_SHIFT, LARGEST_SHIFT
+    for _ in range(30):
+        middle = (low + high) / 2
+        if _sigmoid(logits + middle).sum() < wanted:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))

@@ -6,11 +6,21 @@ import numpy as np
 
 from .features import UnitFeatures
 from .identities import Identities
+from .links import Link
 
 # Pairs that are kept of a person, by similarity.
 NEIGHBORS = 30
 # Rows of features that are multiplied at once.
 CHUNK = 4096
+
+
+def distinct_pairs(pairs: np.ndarray) -> np.ndarray:
+    """(R, 2) each pair once, the smaller number first."""
+    pairs = np.sort(pairs, axis=1).astype(np.int64)
+    limit = int(pairs.max(initial=0)) + 1
+    keys = np.sort(pairs[:, 0] * limit + pairs[:, 1])
+    keys = keys[np.diff(keys, prepend=-1) > 0]
+    return np.stack(np.divmod(keys, limit), axis=1)
 
 
 class Candidates:
@@ -34,6 +44,8 @@ class Candidates:
         self.cameras = np.zeros((0, len(features.cameras)), dtype=np.float32)
         self.sizes = np.zeros(0, dtype=np.float32)
         self.rows = np.zeros((0, 2), dtype=np.int32)
+        # False: they were seen together, so they are two persons
+        self.is_open = np.zeros(0, dtype=bool)
         self.similarities = np.zeros(0, dtype=np.float32)
 
     def update(self, identities: Identities, touched: Iterable[int] = ()) -> None:
@@ -67,7 +79,8 @@ class Candidates:
                 if is_out[one]:
                     unit = self.members[self.roots[other]][0]
                     partners.setdefault(self.members[self.roots[one]][0], set()).add(unit)
-        self.rows, self.similarities = self.rows[~touching], self.similarities[~touching]
+        for name in ("rows", "similarities", "is_open"):
+            setattr(self, name, getattr(self, name)[~touching])
         for root in gone:
             slot = self.slots.pop(root)
             self.roots[slot] = None
@@ -108,16 +121,17 @@ class Candidates:
 
     def _pairs_of_slots(self, identities: Identities) -> np.ndarray:
         """(R, 2) slots of the pairs of tracklets, with all parts of those that were split."""
-        units, root = identities.units, identities.groups.root
-        if units.parts:
-            parts = {t: units.parts.get(t, [t]) for t in np.unique(self._pairs).tolist()}
-            pairs = [(i, j) for a, b in self._pairs.tolist() for i in parts[a] for j in parts[b]]
-        else:
-            pairs = self._pairs.tolist()
-        slot = {unit: self.slots.get(r, -1) for unit, r in root.items()}
-        found = np.array([(slot.get(a, -1), slot.get(b, -1)) for a, b in pairs], dtype=np.int32)
-        found = found.reshape(-1, 2)
-        return found[(found >= 0).all(axis=1)]
+        parts, root = identities.units.parts, identities.groups.root
+        slot_of = np.full(int(self._pairs.max(initial=0)) + 1, -1, dtype=np.int32)
+        for tracklet in np.flatnonzero(np.bincount(self._pairs.ravel())).tolist():
+            slot_of[tracklet] = self.slots.get(root.get(tracklet), -1)
+        found = [slot_of[self._pairs]]
+        is_split = np.isin(self._pairs, list(parts)).any(axis=1)
+        for a, b in self._pairs[is_split].tolist():
+            slots = [[self.slots.get(root[u], -1) for u in parts.get(t, [t])] for t in (a, b)]
+            found.append(np.array([(i, j) for i in slots[0] for j in slots[1]], dtype=np.int32))
+        rows = np.concatenate(found)
+        return rows[(rows >= 0).all(axis=1)]
 
     def _find_rows(
         self, added: list[int], partners: dict[int, set[int]], identities: Identities
@@ -132,7 +146,10 @@ class Candidates:
             scores[np.arange(len(some)), slots] = -np.inf
             count = min(NEIGHBORS, scores.shape[1])
             best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-            pairs += zip(np.repeat(slots, count).tolist(), best.ravel().tolist())
+            is_there = np.take_along_axis(scores, best, axis=1) > -np.inf
+            pairs += zip(
+                np.repeat(slots, count)[is_there.ravel()].tolist(), best[is_there].tolist()
+            )
         for root in added:
             units = {u for unit in self.members[root] for u in partners.get(unit, ())}
             roots = {root_of[u] for u in units if u in root_of}
@@ -141,19 +158,15 @@ class Candidates:
 
     def _add_rows(self, rows: np.ndarray, identities: Identities) -> None:
         """Add the pairs that may be asked, each once."""
-        rows = np.sort(rows[rows[:, 0] != rows[:, 1]], axis=1)
-        keys = np.unique(rows[:, 0].astype(np.int64) * len(self.roots) + rows[:, 1])
-        rows = np.stack(np.divmod(keys, max(len(self.roots), 1)), axis=1).astype(np.int32)
-        links, roots = identities.groups.links, self.roots
-        nothing: dict = {}
-        is_open = [
-            roots[a] is not None
-            and roots[b] is not None
-            and roots[b] not in links.get(roots[a], nothing)
-            for a, b in rows.tolist()
-        ]
-        rows = rows[np.array(is_open, dtype=bool)]
+        rows = distinct_pairs(rows[rows[:, 0] != rows[:, 1]]).astype(np.int32)
+        nothing: dict[int, Link] = {}
+        links = [identities.groups.links.get(root, nothing) for root in self.roots]
+        found = [links[a].get(self.roots[b]) for a, b in rows.tolist()]
+        is_open = np.array([link is None for link in found], dtype=bool)
+        is_told = np.array([link is not None and link.number is not None for link in found], bool)
+        rows, is_open = rows[~is_told], is_open[~is_told]
         self.rows = np.concatenate([self.rows, rows])
+        self.is_open = np.concatenate([self.is_open, is_open])
         self.similarities = np.concatenate([self.similarities, self._similarity(rows)])
 
     def _similarity(self, rows: np.ndarray) -> np.ndarray:

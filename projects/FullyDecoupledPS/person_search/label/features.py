@@ -32,29 +32,32 @@ class UnitFeatures:
         # of each tracklet, the place of its camera among them
         self.camera_of = {t.tracklet_id: numbers[t.camera] for t in tracklets}
         self.dim = self._views.shape[1]
-        self._camera_means = self._means(ids, starts)
+        self._rows = {tracklet: row for row, tracklet in enumerate(self._first_row)}
+        means = normalized(np.add.reduceat(self._views, starts)) if len(starts) else self._views
+        cameras = [self.camera_of[i] for i in self._rows]
+        self._camera_means = self._common(means, np.array(cameras, dtype=np.int64))
+        self._whole = normalized(means - self._camera_means[cameras])  # (N, D) of tracklets
 
-    def _means(self, ids: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    def _common(self, means: np.ndarray, cameras: np.ndarray) -> np.ndarray:
         """(cameras, D)"""
-        means = np.zeros((len(self.cameras), self.dim), dtype=np.float32)
-        if not len(starts):
-            return means
-        of_tracklets = normalized(np.add.reduceat(self._views, starts))
-        cameras = np.array([self.camera_of[i] for i in ids[starts].tolist()])
-        for camera in range(len(means)):
-            some = of_tracklets[cameras == camera]
-            means[camera] = some.sum(axis=0) / (len(some) + SHRINKAGE)
-        return means
+        common = np.zeros((len(self.cameras), self.dim), dtype=np.float32)
+        for camera in range(len(common)):
+            some = means[cameras == camera]
+            common[camera] = some.sum(axis=0) / (len(some) + SHRINKAGE)
+        return common
 
     def of_units(self, units: Iterable[Unit]) -> np.ndarray:
         """(N, D) float32, L2-normalised."""
-        return self._of_ranges(
-            [(u.tracklet.tracklet_id, u.first_view, u.last_view + 1) for u in units]
-        )
+        units = list(units)
+        found = self.of_tracklets(u.tracklet.tracklet_id for u in units)
+        ranges = [(u.tracklet.tracklet_id, u.first_view, u.last_view + 1) for u in units]
+        parts = [i for i, (t, first, end) in enumerate(ranges) if end - first < self._counts[t]]
+        found[parts] = self._of_ranges([ranges[i] for i in parts])
+        return found
 
     def of_tracklets(self, ids: Iterable[int]) -> np.ndarray:
         """(N, D) of whole ones."""
-        return self._of_ranges([(i, 0, self._counts[i]) for i in ids])
+        return self._whole[[self._rows[i] for i in ids]]
 
     def _of_ranges(self, ranges: list[tuple[int, int, int]]) -> np.ndarray:
         if not ranges:

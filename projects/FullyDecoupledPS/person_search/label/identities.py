@@ -1,5 +1,6 @@
 """Who is who, as the log of decisions says: a pure function of the log, and applied one by one."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -44,21 +45,18 @@ class Facts:
         """
         self.tracklets = tracklets
         self.pairs = list(simultaneous)
-        self.pairs_of: dict[int, list[Simultaneous]] = {}
-        self._links: dict[int, dict[int, Link]] = {}
-        for pair in simultaneous:
-            self.pairs_of.setdefault(pair.a, []).append(pair)
-            self.pairs_of.setdefault(pair.b, []).append(pair)
-            _add(self._links, Link(pair.a, pair.b, None, pair.first, pair.is_one_camera))
+        self._links: dict[int, dict[int, Link]] = defaultdict(dict)
+        for a, b, first, _, is_one_camera in self.pairs:
+            self._links[a][b] = self._links[b][a] = Link(a, b, None, first, is_one_camera)
 
     def links(self, units: Units) -> dict[int, dict[int, Link]]:
         """Of all units, both ways: those seen together, and the parts beside each other."""
         links = {unit: dict(others) for unit, others in self._links.items()}
         for tracklet in units.parts:
-            for other in links.pop(tracklet, {}):
+            for other in links.pop(tracklet, ()):
                 del links[other][tracklet]
-        for tracklet in units.parts:
-            for pair in self.pairs_of.get(tracklet, ()):
+        for pair in self.pairs if units.parts else ():
+            if pair.a in units.parts or pair.b in units.parts:
                 for link in links_of_parts(pair, units):
                     _add(links, link)
         for boundary in units.boundaries():

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from ..errors import UserError
 from .asking import Asking
 from .boxes import BoxEdits, LabelledBox, labelled_boxes
+from .checks import check, check_payload
 from .groups import Group, person_of
 from .identities import ABOUT_BOXES, PAIRS, Facts, Identities
 from .links import Link, usable
-from .payloads import check_payload
-from .records import ADD_BOX, DETACH, MOVE_BOX, REMOVE_BOX, SPLIT, UNDO, Box, Decision
+from .records import UNDO, Box, Decision
 from .store import ProjectFile
 from .units import Unit, standing, undone
 
@@ -88,7 +88,7 @@ class Labelling:
             if token in self._tokens:
                 return self._tokens[token]
             payload = check_payload(kind, payload)
-            self._check(kind, payload)
+            check(kind, payload, self.project, self._log, self._identities, self._edits)
             decision = self.project.decide(token, by, kind, payload)
             self._tokens[token] = decision
             self._log.append(decision)
@@ -133,61 +133,6 @@ class Labelling:
         with self._lock:
             return list(self._identities.contradictions)
 
-    def _check(self, kind: str, payload: dict[str, Any]) -> None:
-        identities = self._identities
-        if kind == UNDO:
-            number, known = payload["number"], {d.number for d in self._log}
-            if number not in known - undone(self._log):
-                said = "was undone already" if number in known else "was never made"
-                raise UserError(f"decision {number} {said}; reload the list of decisions")
-        elif kind in ABOUT_BOXES:
-            self._check_box(kind, payload)
-        elif kind in PAIRS:
-            a, b = (self.unit(payload[key]).unit for key in "ab")
-            if a == b:
-                raise UserError(f"{kind}: a and b are both {a}; a decision is about two units")
-            if reason := identities.why_not(kind, a, b):
-                raise UserError(f"{reason}; undo that first if it is wrong")
-        else:
-            unit = self.unit(payload["unit"]).unit
-            if kind == SPLIT:
-                if reason := identities.units.why_no_split(unit, payload["view"]):
-                    raise UserError(reason)
-            elif kind == DETACH:
-                self._check_detach(unit, payload["rest"])
-
-    def _check_detach(self, unit: int, rest: Sequence[int]) -> None:
-        others = set(self.group_of(unit).units) - {unit}
-        if set(rest) != others:
-            raise UserError(
-                f"{self.unit(unit).name} is together with units {sorted(others)}, not with "
-                f"{sorted(rest)}; look at the person again"
-            )
-
-    def _check_box(self, kind: str, payload: dict[str, Any]) -> None:
-        if kind in (MOVE_BOX, REMOVE_BOX):
-            box_id = payload["box_id"]
-            frame_id = self._frame_of_box(box_id)
-            if frame_id is None or box_id in self._edits.removed:
-                raise UserError(f"{kind}: there is no box {box_id} (any more); reload the frame")
-        else:
-            frame_id = payload["frame_id"]
-        frames = self.project.frames([frame_id])
-        if not frames:
-            raise UserError(f"{kind}: there is no frame {frame_id} (any more)")
-        if kind == ADD_BOX and payload["unit"] is not None:
-            unit = self.unit(payload["unit"])
-            if not self.is_person(unit.unit):
-                raise UserError(f"{kind}: {unit.name} was said to be no person; undo that first")
-        if kind != REMOVE_BOX:
-            _check_inside(kind, payload["box"], frames[0].width, frames[0].height)
-
-    def _frame_of_box(self, box_id: int) -> int | None:
-        if box_id < 0:
-            added = self._edits.added_box(box_id)
-            return added and added.payload["frame_id"]
-        return self.project.frame_of_box(box_id)
-
     # who is who
 
     def units(self) -> list[Unit]:
@@ -202,10 +147,7 @@ class Labelling:
             UserError: if there is none (any more).
         """
         with self._lock:
-            found = self._identities.units.by_id.get(unit)
-        if found is None:
-            raise UserError(f"there is no unit {unit} (any more); a decision may have been undone")
-        return found
+            return self._identities.units.get(unit)
 
     def is_person(self, unit: int) -> bool:
         """Whether nobody said that it is none."""
@@ -282,17 +224,10 @@ def _read_facts(project: ProjectFile) -> Facts:
     recordings = {r.recording_id: r for r in project.recordings()}
     pairs = usable(
         project.simultaneous(),
-        {t.tracklet_id: t.camera for t in tracklets},
         {t.tracklet_id: recordings[t.recording_id] for t in tracklets},
         project.overlaps(),
     )
     return Facts(tracklets, pairs)
-
-
-def _check_inside(kind: str, box: Sequence[float], width: int, height: int) -> None:
-    x0, y0, x1, y1 = box
-    if not (0 <= x0 and 0 <= y0 and x1 <= width and y1 <= height):
-        raise UserError(f"{kind}: box {list(box)} is not inside the frame, {width} x {height}")
 
 
 def _group(units: Sequence[int]) -> Group:

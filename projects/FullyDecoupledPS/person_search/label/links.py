@@ -34,7 +34,6 @@ class Link(NamedTuple):
 
 def usable(
     pairs: Iterable[Simultaneous],
-    camera_of: dict[int, str],
     recordings: dict[int, Recording],
     overlaps: set[frozenset[str]],
 ) -> list[Simultaneous]:
@@ -44,21 +43,19 @@ def usable(
     overlap; for longer than their clocks may differ.
 
     Args:
-        camera_of: by tracklet.
         recordings: by tracklet.
     """
 
+    timed = {tracklet for tracklet, recording in recordings.items() if recording.is_timed}
+
     def proves(pair: Simultaneous) -> bool:
-        if pair.a not in camera_of or pair.b not in camera_of:
+        if pair.a not in recordings or pair.b not in recordings:
             return False
         if pair.is_one_camera:
             return True
-        return (
-            recordings[pair.a].is_timed
-            and recordings[pair.b].is_timed
-            and frozenset((camera_of[pair.a], camera_of[pair.b])) not in overlaps
-            and pair.last - pair.first > CLOCK_TOLERANCE
-        )
+        cameras = {recordings[pair.a].camera, recordings[pair.b].camera}
+        is_long = pair.last - pair.first > CLOCK_TOLERANCE
+        return is_long and {pair.a, pair.b} <= timed and cameras not in overlaps
 
     return [pair for pair in pairs if proves(pair)]
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ..errors import UserError
 from .records import SPLIT, UNDO, Decision, Tracklet
 
 
@@ -67,6 +68,15 @@ class Units:
         # unit -> number of the last decision that split it
         self.split_at: dict[int, int] = {}
         self._numbers: dict[int, int] = {}
+
+    def get(self, unit: int) -> Unit:
+        """
+        Raises:
+            UserError: if there is none (any more).
+        """
+        if unit not in self.by_id:
+            raise UserError(f"there is no unit {unit} (any more); a decision may have been undone")
+        return self.by_id[unit]
 
     def why_no_split(self, unit: int, view: int) -> str | None:
         """Why a unit can't be split before a view; None: it can."""
