@@ -10,8 +10,8 @@ from PIL import Image
 from person_search.cli.main import main
 from person_search.errors import UserError
 from person_search.index import IndexInfo, NewFrame, Source, open_index
-from person_search.label.crop_paint import crop_window, paint_over
-from person_search.label.export import ExportOptions, export_project
+from person_search.label.crop_paint import paint_over
+from person_search.label.export import ExportOptions, export_project, note_moved
 from person_search.label.forgetting import forget_persons
 from person_search.label.labelling import Labelling
 from person_search.label.records import (
@@ -24,6 +24,7 @@ from person_search.label.records import (
     UNSURE,
 )
 from person_search.label.store import open_project
+from person_search.label.views import crop_window
 
 from .small_site import SECONDS, SIZE, START, box_of, crop, make_site
 from .test_export import PAIRS, boxes_by_place, decide, frame_ids, read, same
@@ -165,6 +166,14 @@ def test_an_export_elsewhere_is_told_and_left(labelled, tmp_path, caplog):
     assert main(["forget", "--project", str(labelled), "--person", "2"]) == 1
     assert f"The export in {tmp_path / 'mine'} shows them" in caplog.text
     assert exported.train_json.exists() and str(others.parent) not in caplog.text
+
+
+def test_an_export_that_was_moved_is_told_too(labelled, tmp_path, caplog):
+    note_moved(labelled, tmp_path / "kept")
+    exported = export_project(labelled, tmp_path / "new")
+    exported.image_root.parent.rename(tmp_path / "kept")
+    assert main(["forget", "--project", str(labelled), "--person", "2"]) == 1
+    assert f"The export in {tmp_path / 'kept'} shows them" in caplog.text
 
 
 def test_moved_and_drawn_boxes_go_with_the_person(labelled):
