@@ -157,7 +157,9 @@ def test_what_was_killed_anywhere_goes_on_to_the_same_network(site, trained, tmp
         assert process.exitcode == -signal.SIGKILL, stage
     assert json.loads((output / "site.json").read_text())["done"] == ["before", "detection", "reid"]
     finished = train_for_site(replace(request, output=str(output)))
-    for stage in ("detection", "reid"):
+    for stage, done in (("detection", 1), ("reid", 2)):
+        log = (output / stage / "log.txt").read_text()
+        assert f"stage {stage} goes on after iteration {done}" in log
         whole, pieces = weights(site.root / "trained" / stage), weights(output / stage)
         assert all(torch.equal(value, pieces[name]) for name, value in whole.items())
     assert finished.table == trained.table
