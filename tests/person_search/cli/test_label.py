@@ -174,12 +174,15 @@ def test_ctrl_c_stops_it_and_the_same_command_goes_on(media, label, tmp_path, mo
 
 def test_the_page_and_the_export_come_after_the_recordings(media, label, tmp_path, monkeypatch):
     calls = []
-    for name, function in (("export", "export_project"), ("web.serving", "serve_labelling")):
-        module = types.ModuleType(name)
-        setattr(module, function, lambda *args, name=name: calls.append((name, *args)))
-        monkeypatch.setitem(sys.modules, f"person_search.label.{name}", module)
+    page = types.ModuleType("serving")
+    page.check_page = lambda host, port: None
+    page.serve_labelling = lambda project, *args, **options: calls.append(("page", project))
+    monkeypatch.setitem(sys.modules, "person_search.label.web.serving", page)
+    monkeypatch.setattr(
+        "person_search.cli.label.export", lambda args: calls.append(("export", args.project)) or 0
+    )
     project = str(tmp_path / "p")
     assert label(media, page="--export") == 0
     assert label(page="--export") == 0
     assert run("label", "--project", project) == 0
-    assert calls == [("export", project), ("export", project), ("web.serving", project)]
+    assert calls == [("export", project), ("export", project), ("page", project)]
