@@ -1,5 +1,7 @@
 """``person-search label``: what it adds, what it says of it, and what it refuses."""
 
+import os
+import signal
 import sys
 import types
 
@@ -151,6 +153,23 @@ def test_the_projects_network_is_the_default(media, label, loaded, monkeypatch):
     assert label(media, "--model", "some") == 0
     assert label(media) == 0
     assert [asked[0] for asked in loaded] == ["some", str(media)]
+
+
+def test_ctrl_c_stops_it_and_the_same_command_goes_on(media, label, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    find = ColourNetwork.run
+
+    def press_ctrl_c(self, inputs):
+        os.kill(os.getpid(), signal.SIGINT)
+        return find(self, inputs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ColourNetwork, "run", press_ctrl_c)
+        # no page, though it was asked for
+        assert run("label", media, "--project", tmp_path / "p", "--workers", 0) == 130
+    assert "the same command goes on from here" in caplog.text
+    assert label(media) == 0
+    assert "2 recordings added" in caplog.text
 
 
 def test_the_page_and_the_export_come_after_the_recordings(media, label, tmp_path, monkeypatch):

@@ -155,6 +155,7 @@ def project(site, tmp_path, monkeypatch):
 
     module = ModuleType("person_search.label.export")
     module.export_project = export_project
+    module.note_moved = lambda project_folder, to: None
     monkeypatch.setitem(sys.modules, "person_search.label", ModuleType("person_search.label"))
     monkeypatch.setitem(sys.modules, "person_search.label.export", module)
     return folder

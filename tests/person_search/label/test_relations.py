@@ -18,6 +18,7 @@ def test_before_two_cameras_at_once():
         tracklet(3, "b", 8.5, 30),  # with 1 for 1.5 s only: the clocks may differ by 2 s
         tracklet(4, "a", 0, 10),  # of camera a, as 1
         tracklet(5, "c", 12, 20),
+        tracklet(6, "a", 13, 14),  # with 2, 3 and 5, but too short to say
     ]
     found = {(p.a, p.b): (p.first, p.last) for p in between_cameras(tracklets, set())}
     assert found == {(1, 2): (5, 10), (2, 4): (5, 10), (2, 5): (12, 20), (3, 5): (12, 20)}

@@ -172,9 +172,10 @@ def _export(project: str, output: Path) -> tuple[str, str, str]:
     import filecmp
     import shutil
 
-    from ..label.export import export_project
+    from ..label.export import export_project, note_moved
 
     kept, new = output / EXPORT, output / f"{EXPORT}.new"
+    note_moved(project, kept)
     shutil.rmtree(new, ignore_errors=True)
     paths = [os.path.abspath(path) for path in export_project(project, str(new))]
 

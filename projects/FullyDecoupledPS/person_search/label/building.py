@@ -21,7 +21,7 @@ from .recordings import FoundRecording
 from .records import ProjectInfo
 from .relations import update_relations
 from .store import FILE_NAME, ProjectFile
-from .tracklets import make_recording
+from .tracklets import PASSES, make_recording
 
 logger = logging.getLogger(__name__)
 
@@ -139,11 +139,34 @@ def _track(
     score_thresh: float,
     report: BuildingReport,
 ) -> None:
-    known = {recording.path: recording for recording in project.recordings()}
-    new = []
+    new = _choose_new(project, recordings, report)
+    total = PASSES * sum(len(index.find_frames(file.path)) for r in new for file in r.files)
+    with tqdm(total=total, unit="frame", desc="Tracking", disable=not total) as progress:
+        for recording in new:
+            try:
+                made = make_recording(recording, index, score_thresh, progress.update)
+            except UserError as error:
+                report.failed[recording.path] = str(error)
+                continue
+            if made is not None:
+                project.add_recording(made)
+                report.added.append(recording.path)
+
+
+def _choose_new(
+    project: ProjectFile, recordings: Sequence[FoundRecording], report: BuildingReport
+) -> list[FoundRecording]:
+    """Those to add; the others are counted in the report."""
+    known, new = {recording.path: recording for recording in project.recordings()}, []
     for recording in recordings:
         old = known.get(recording.path)
-        if old is None:
+        growing = [file.path for file in recording.files if _has_changed(file)]
+        if growing:
+            report.failed[recording.path] = (
+                f"{growing[0]} was written to meanwhile; run the same command again when it is "
+                "complete"
+            )
+        elif old is None:
             new.append(recording)
         elif old.content != recording.content:
             report.changed[recording.path] = "its files, or their times, have changed"
@@ -153,22 +176,7 @@ def _track(
             )
         else:
             report.unchanged += 1
-    for recording in tqdm(new, unit="recording", desc="Tracking", disable=not new):
-        growing = [f.path for f in recording.files if _has_changed(f)]
-        if growing:
-            report.failed[recording.path] = (
-                f"{growing[0]} was written to meanwhile; run the same command again when it is "
-                "complete"
-            )
-            continue
-        try:
-            made = make_recording(recording, index, score_thresh)
-        except UserError as error:
-            report.failed[recording.path] = str(error)
-            continue
-        if made is not None:
-            project.add_recording(made)
-            report.added.append(recording.path)
+    return new
 
 
 def _has_changed(file: MediaFile) -> bool:

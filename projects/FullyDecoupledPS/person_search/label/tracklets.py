@@ -1,6 +1,7 @@
 """One recording of an index: its detections, tracked, with crops, ready for a project."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from .records import NewRecording, NewTracklet
 from .tracking import MAX_GAP, track
 from .views import choose_views, cut_crop, read_wanted, view_worths
 
+# Times that a recording's frames are gone through: their detections, and their pictures.
+PASSES = 2
 # Features that are read at once.
 CHUNK = 10_000
 # Two boxes of a frame are of two persons for certain if this share of the smaller is in the other,
@@ -20,9 +23,18 @@ APART, TOGETHER = 0.3, 0.7
 
 
 def make_recording(
-    recording: FoundRecording, index: PersonIndex, score_thresh: float
+    recording: FoundRecording,
+    index: PersonIndex,
+    score_thresh: float,
+    tell: Callable[[int], object] = int,
 ) -> NewRecording | None:
     """Track a recording; None if the index has no frame of it.
+
+    Args:
+        recording: all of whose files were indexed.
+        index: of detections of all scores.
+        score_thresh: from this score on a detection can begin a tracklet.
+        tell: called with numbers of frames, which add up to :data:`PASSES` times their number.
 
     Raises:
         UserError: if its pictures can't be read, or are not those that were indexed.
@@ -30,14 +42,15 @@ def make_recording(
     frames, times = read_index_frames(recording, index)
     if not frames:
         return None
-    found = read_detections(frames, index)
+    found = read_detections(frames, index, tell)
     tracks = track(found, np.array(times), score_thresh)
     worths = view_worths(found)
     views = [choose_views(np.array(times)[found.frames[rows]], worths[rows]) for rows in tracks]
-    crops = _cut_crops([rows[chosen] for rows, chosen in zip(tracks, views)], found, frames)
+    chosen = [rows[numbers] for rows, numbers in zip(tracks, views)]
+    crops = _cut_crops(chosen, found, frames, tell)
     tracklets = [
-        new_tracklet(rows, chosen, found, times, tuple(crops[row] for row in rows[chosen]))
-        for rows, chosen in zip(tracks, views)
+        new_tracklet(rows, numbers, found, times, tuple(crops[row] for row in rows[numbers]))
+        for rows, numbers in zip(tracks, views)
     ]
     others = np.ones(len(found.frames), dtype=bool)
     others[np.concatenate([np.zeros(0, int), *tracks])] = False
@@ -68,9 +81,14 @@ def read_index_frames(
     return frames, times
 
 
-def read_detections(frames: list[Frame], index: PersonIndex) -> Detections:
+def read_detections(
+    frames: list[Frame], index: PersonIndex, tell: Callable[[int], object] = int
+) -> Detections:
     """All detections in some frames; features are of half precision, as the index has them."""
-    persons = [(i, p) for i, frame in enumerate(frames) for p in index.persons(frame.frame_id)]
+    persons = []
+    for i, frame in enumerate(frames):
+        persons += [(i, person) for person in index.persons(frame.frame_id)]
+        tell(1)
     ids = [person.person_id for _, person in persons]
     features = [np.zeros((0, index.info.dim), np.float16)]
     for start in range(0, len(ids), CHUNK):
@@ -86,17 +104,23 @@ def read_detections(frames: list[Frame], index: PersonIndex) -> Detections:
     )
 
 
-def _cut_crops(views: list[np.ndarray], found: Detections, frames: list[Frame]) -> dict[int, bytes]:
+def _cut_crops(
+    views: list[np.ndarray],
+    found: Detections,
+    frames: list[Frame],
+    tell: Callable[[int], object],
+) -> dict[int, bytes]:
     """JPEG files of some detections, by row, in one pass over the recording."""
     rows_of: dict[int, list[int]] = {}
     for row in np.concatenate([np.zeros(0, int), *views]).tolist():
         rows_of.setdefault(int(found.frames[row]), []).append(row)
-    wanted = {i: frames[i] for i in sorted(rows_of)}
-    return {
-        row: cut_crop(image, found.boxes[row])
-        for i, image in read_wanted(wanted)
-        for row in rows_of[i]
-    }
+    crops, done = {}, 0
+    for i, image in read_wanted({i: frames[i] for i in sorted(rows_of)}):
+        crops.update({row: cut_crop(image, found.boxes[row]) for row in rows_of[i]})
+        tell(i - done)
+        done = i
+    tell(len(frames) - done)
+    return crops
 
 
 def new_tracklet(
