@@ -116,7 +116,7 @@ document.addEventListener('keydown', (event) => {
   if (isBlocked(box)) return;
   const step = Math.max(1, Math.round(size()[0] / 400));
   const [dx, dy] = way.map((value) => value * step);
-  if (event.shiftKey) resize(box, way, 0, 0), resize(box, [Math.abs(way[0]), Math.abs(way[1])], dx, dy);
+  if (event.shiftKey) resize(box, way.map(Math.abs), dx, dy);
   else move(box, dx, dy);
   tell(`${box.getAttribute('aria-label')}.`);
 }, true);
