@@ -35,7 +35,7 @@ MILVUS = [
 PAGE = ["starlette>=1.10", "uvicorn>=0.54"]
 # The page of `person-search serve`: its fields, its events, and their way to the browser.
 SERVE = ["gradio>=6.31,<7", "fastapi>=0.165", *PAGE]
-# Tracking people for `person-search label`. trackers has ByteTrack under Apache-2.0 and is well
+# Tracking people for `person-search label`: trackers has ByteTrack under Apache-2.0 and is well
 # kept; supervision has given its own away to it, and boxmot is under AGPL-3.0, which doesn't fit.
 LABEL = [
     "trackers>=2.6",  # with time stamps; needs NumPy 2, so that "dev" has it not: see env-oldest

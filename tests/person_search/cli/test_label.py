@@ -3,14 +3,15 @@
 import os
 import signal
 import sys
-import types
 
 import pytest
 
 from fully_decoupled_ps.ready import DEFAULT_NETWORK
 from person_search import network
+from person_search.cli import label as label_command
 from person_search.label.building import locked_project
 from person_search.label.store import open_project
+from person_search.label.web import serving
 from tests.person_search.label.coloured_people import (
     ColourNetwork,
     save_pictures,
@@ -166,23 +167,22 @@ def test_ctrl_c_stops_it_and_the_same_command_goes_on(media, label, tmp_path, mo
     with monkeypatch.context() as patched:
         patched.setattr(ColourNetwork, "run", press_ctrl_c)
         # no page, though it was asked for
-        assert run("label", media, "--project", tmp_path / "p", "--workers", 0) == 130
+        assert run("label", media, "--project", tmp_path / "p", "--workers", 0, "--port", 0) == 130
     assert "the same command goes on from here" in caplog.text
     assert label(media) == 0
     assert "2 recordings added" in caplog.text
 
 
 def test_the_page_and_the_export_come_after_the_recordings(media, label, tmp_path, monkeypatch):
-    calls = []
-    page = types.ModuleType("serving")
-    page.check_page = lambda host, port: None
-    page.serve_labelling = lambda project, *args, **options: calls.append(("page", project))
-    monkeypatch.setitem(sys.modules, "person_search.label.web.serving", page)
-    monkeypatch.setattr(
-        "person_search.cli.label.export", lambda args: calls.append(("export", args.project)) or 0
-    )
-    project = str(tmp_path / "p")
+    calls, project = [], str(tmp_path / "p")
+
+    def note(name):
+        # the project is there, and free
+        return lambda *args, **kwargs: calls.append((name, open_project(project).close())) or 0
+
+    monkeypatch.setattr(label_command, "export", note("export"))
+    monkeypatch.setattr(serving, "serve_labelling", note("page"))
     assert label(media, page="--export") == 0
     assert label(page="--export") == 0
-    assert run("label", "--project", project) == 0
-    assert calls == [("export", project), ("export", project), ("page", project)]
+    assert run("label", "--project", project, "--port", 0) == 0
+    assert [name for name, _ in calls] == ["export", "export", "page"]
