@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.predictor import load_network
@@ -157,7 +158,9 @@ def test_what_was_killed_anywhere_goes_on_to_the_same_network(site, trained, tmp
         assert process.exitcode == -signal.SIGKILL, stage
     assert json.loads((output / "site.json").read_text())["done"] == ["before", "detection", "reid"]
     finished = train_for_site(replace(request, output=str(output)))
-    for stage in ("detection", "reid"):
+    for stage, done in (("detection", 1), ("reid", 2)):
+        log = (output / stage / "log.txt").read_text()
+        assert f"stage {stage} goes on after iteration {done}" in log
         whole, pieces = weights(site.root / "trained" / stage), weights(output / stage)
         assert all(torch.equal(value, pieces[name]) for name, value in whole.items())
     assert finished.table == trained.table
@@ -187,6 +190,20 @@ def test_a_run_is_trained_further_from_its_own_weights(site, tmp_path):
     train_for_site(frozen)
     assert not (tmp_path / "more" / "detection").exists()
     assert torch.equal(weights(tmp_path / "more" / "reid")[name], after[name])
+
+
+def test_the_start_is_evaluated_as_it_is(site, trained, tmp_path):
+    """But for how figures are made; and so is the time for it estimated."""
+    changed = ["INPUT.MIN_SIZE_TEST", "48", "TEST.SEARCH.SCORE_THRESH", "0.75"]
+    opts = [*site.request.opts, *changed]
+    request = replace(site.request, output=str(tmp_path / "out"), detector="freeze", opts=opts)
+    train_for_site(request)
+    for folder, size in (("before", 64), (".", 48)):
+        config = yaml.safe_load((tmp_path / "out" / folder / "reid" / "config.yaml").read_text())
+        assert config["INPUT"]["MIN_SIZE_TEST"] == size
+        assert config["TEST"]["SEARCH"]["SCORE_THRESH"] == 0.75
+    state = json.loads((tmp_path / "out" / "site.json").read_text())
+    assert list(state["plan"]["seconds"]) == ["before", "reid", "after"]
 
 
 # --- memory -----------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 import json
 import os
+import shlex
 import shutil
-import sys
-from types import ModuleType, SimpleNamespace
+from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,10 @@ from fully_decoupled_ps.site_training import outcome
 from fully_decoupled_ps.site_training.comparison import compare_figures
 from person_search.index import open_index
 from person_search.index.locking import WriterLock
+from person_search.label.labelling import Labelling
+from person_search.label.records import SAME
+from person_search.label.store import open_project
+from tests.person_search.label.small_site import make_site
 from tests.site_training.site import QUICK, write_ready, write_site
 
 from .command import index_args, run
@@ -141,48 +146,42 @@ def test_two_at_once_in_one_folder_are_refused(site, tmp_path, capsys):
 # --- projects of `person-search label` ----------------------------------------------------------
 
 
+def say_same(folder, *pairs):
+    """Decide that two tracklets are one person."""
+    with closing(open_project(folder)) as project:
+        labelling = Labelling(project)
+        for a, b in pairs:
+            labelling.decide(f"{a} and {b}", SAME, {"a": a, "b": b})
+
+
 @pytest.fixture
-def project(site, tmp_path, monkeypatch):
-    """A folder that is known as a project, and an export that copies the data sets of the site."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    (folder / "project.sqlite").touch()
-
-    def export_project(project_folder, to):
-        assert str(project_folder) == str(folder)
-        shutil.copytree(site.root / "site", to)
-        return os.path.join(to, "train.json"), os.path.join(to, "test.json"), to
-
-    module = ModuleType("person_search.label.export")
-    module.export_project = export_project
-    monkeypatch.setitem(sys.modules, "person_search.label", ModuleType("person_search.label"))
-    monkeypatch.setitem(sys.modules, "person_search.label.export", module)
+def project(tmp_path):
+    """Of four persons in two cameras, two of them in the first half of the time."""
+    folder = make_site(tmp_path)
+    say_same(folder, (1, 5), (2, 6), (3, 7))
     return folder
 
 
-def test_a_project_is_exported_once_and_trained_on(site, project, tmp_path, caplog):
-    output = tmp_path / "out"
-    args = ("train", project, "--output", output, "--start", site.start, *CPU, *QUICK)
-    assert run(*args) == 0
-    assert sorted(os.listdir(output / "data")) == ["test", "test.json", "train", "train.json"]
-    assert run(*args) == 0  # and again, of what was exported
-    assert not (output / "data.new").exists()
-    assert "Done already" in caplog.text
-
-
-def test_a_project_that_has_grown_is_refused_with_both_ways_to_go_on(
-    site, project, tmp_path, capsys, monkeypatch
+def test_a_project_is_exported_and_trained_on_until_it_has_grown(
+    site, project, tmp_path, capsys, caplog
 ):
     output = tmp_path / "out"
     args = ("train", project, "--output", output, "--start", site.start, *CPU, *QUICK)
-    shutil.copytree(_finished(site), output)
-    shutil.copytree(site.root / "site", output / "data")
-    (output / "data" / "train.json").write_text("{}")
+    assert run(*args) == 0
+    assert "queries of" in capsys.readouterr().out
+    exported = (output / "data" / "train.json").read_text()
+    assert run(*args) == 0  # and again, of what was exported
+    assert "Done already" in caplog.text
+    say_same(project, (4, 8))
     assert run(*args) == 2
     line = error_line(capsys)
     assert f"{project} has changed" in line
-    assert f"train {output}/data/train.json --test {output}/data/test.json" in line
-    assert (output / "data" / "train.json").read_text() == "{}"
+    assert not (output / "data.new").exists()
+    assert (output / "data" / "train.json").read_text() == exported
+    # and as the line says
+    words = shlex.split(line.partition("person-search ")[2])
+    assert words[:2] == ["train", f"{output}/data/train.json"]
+    assert run(*words, "--start", site.start, *CPU, *QUICK) == 0
 
 
 def test_a_project_has_its_own_test_set(site, project, tmp_path, capsys):

@@ -34,22 +34,23 @@ def pair(a: int, b: int) -> dict[str, int]:
 
 
 def make_project(
-    folder: Path, features: list[np.ndarray], simultaneous=(), cameras: int = 1
+    path: Path, features: list[np.ndarray], simultaneous=(), cameras: int = 1, folder: str = ""
 ) -> ProjectFile:
     """A tracklet for each item of ``features``, (V, D) of its views, one in each camera in turn.
 
     Tracklet i (from 1) is seen in frames 0 to 2V - 2 of its camera, a frame a second; its views
     are the even frames. All neighbours of all are stored.
     """
-    project = ProjectFile(folder / FILE_NAME)
+    project = ProjectFile(path / FILE_NAME)
     project.set_info(ProjectInfo("f" * 64, features[0].shape[1], "model", "", 1.0))
     for camera in range(cameras):
         some = features[camera::cameras]
-        frames = [(f"/{camera}.mp4", i, None, float(i), float(i), 640, 480) for i in range(20)]
+        video = f"{folder}/{camera}.mp4"
+        frames = [(video, i, None, float(i), float(i), 640, 480) for i in range(20)]
         new = [_new_tracklet(views) for views in some]
         others = [(1, (600.0, 400.0, 620.0, 440.0), 0.25)]
         project.add_recording(
-            NewRecording(f"/{camera}.mp4", f"camera {camera}", "", True, frames, new, others)
+            NewRecording(video, f"camera {camera}", "", True, frames, new, others)
         )
     project.add_simultaneous([Simultaneous(*one) for one in simultaneous])
     ids = np.array([t.tracklet_id for t in project.tracklets()])

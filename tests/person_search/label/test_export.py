@@ -13,6 +13,7 @@ from fully_decoupled_ps.data.datasets.person_search_json import (
 )
 from fully_decoupled_ps.dataset_tools.inspection import inspect_dataset
 from person_search.errors import UserError
+from person_search.index import IndexInfo, Source, open_index
 from person_search.label.export import ExportOptions, export_project
 from person_search.label.labelling import Labelling, Progress
 from person_search.label.records import (
@@ -300,6 +301,31 @@ def add_pictures(tmp_path, folder):
     )
     project.add_recording(new)
     project.close()
+
+
+def test_a_picture_that_was_replaced_by_one_of_its_size_is_left_out(tmp_path, caplog):
+    folder = make_site(tmp_path)
+    add_pictures(tmp_path, folder)
+    decide(folder, *same((1, 9), (2, 6)))
+    path = tmp_path / "gate" / "0.png"
+    with open_index(str(folder / "index"), create=IndexInfo("f" * 64, 4, "")) as index:
+        with index.writer() as writer:
+            size = path.stat().st_size
+            writer.begin(Source(str(path), size + 1, 1, "{}", "gate", START))
+            writer.finish(str(path))
+            writer.commit()
+    content = read(export_project(folder, options=ExportOptions(test_share=0)).train_json)
+    assert [i["id"] for i in content["images"] if i["camera_id"] == 2] == ["c2_000042"]
+    assert f"{path} is not as it was" in caplog.text
+
+
+def test_pictures_of_a_camera_pattern_are_a_recording_by_another_path(tmp_path):
+    folder = make_site(tmp_path)
+    project = open_project(folder)
+    project._run("UPDATE recordings SET path = path || '#' || camera")
+    project.close()
+    decide(folder, *same((1, 5), (2, 6)))
+    assert len(export_all(folder)[1]["images"]) == 24
 
 
 def test_a_recording_that_is_gone_is_left_out_and_told(labelled, tmp_path, caplog):

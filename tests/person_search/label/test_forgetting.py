@@ -10,8 +10,8 @@ from PIL import Image
 from person_search.cli.main import main
 from person_search.errors import UserError
 from person_search.index import IndexInfo, NewFrame, Source, open_index
-from person_search.label.crop_paint import crop_window, paint_over
-from person_search.label.export import ExportOptions, export_project
+from person_search.label.crop_paint import paint_over
+from person_search.label.export import ExportOptions, export_project, note_moved
 from person_search.label.forgetting import forget_persons
 from person_search.label.labelling import Labelling
 from person_search.label.records import (
@@ -24,6 +24,7 @@ from person_search.label.records import (
     UNSURE,
 )
 from person_search.label.store import open_project
+from person_search.label.views import crop_window
 
 from .small_site import SECONDS, SIZE, START, box_of, crop, make_site
 from .test_export import PAIRS, boxes_by_place, decide, frame_ids, read, same
@@ -107,6 +108,26 @@ def test_crops_features_and_boxes_are_gone_from_the_files(labelled):
     assert persons(labelled) == {frozenset(pair) for pair in PAIRS if pair != (2, 6)}
 
 
+def test_uncertain_detections_where_they_are_go_too(tmp_path):
+    """The first covers most of bert's box in second 3 of the door, the second is elsewhere."""
+    x0, y0, x1, y1 = box_of(2, 3)
+    others = [("door", 3, (x0, y0, x1, y1 - 10), 0.2), ("door", 3, (120.0, 10.0, 140.0, 80.0), 0.2)]
+    folder = make_site(tmp_path, others=others)
+    decide(folder, *same((2, 6)))
+    forget_persons(folder, [2])
+    project = open_project(folder)
+    left = [b.box for b in project.boxes_of_frames([frame_of(project, "door", 3)])]
+    pages = project._all("PRAGMA freelist_count")
+    project.close()
+    assert left == [box_of(1, 3), others[1][2]]
+    assert pages == [(0,)]  # nothing unused is left in the file
+
+
+def frame_of(project, camera, second):
+    ids = [f.frame_id for f in project.frames(range(1, 100)) if f.camera == camera]
+    return ids[second]
+
+
 def test_the_index_forgets_the_detections_and_keeps_them_out(labelled):
     """5 seconds of the door, 3 of the yard, of which the second each time is interpolated."""
     done = forget_persons(labelled, [2])
@@ -145,6 +166,14 @@ def test_an_export_elsewhere_is_told_and_left(labelled, tmp_path, caplog):
     assert main(["forget", "--project", str(labelled), "--person", "2"]) == 1
     assert f"The export in {tmp_path / 'mine'} shows them" in caplog.text
     assert exported.train_json.exists() and str(others.parent) not in caplog.text
+
+
+def test_an_export_that_was_moved_is_told_too(labelled, tmp_path, caplog):
+    note_moved(labelled, tmp_path / "kept")
+    exported = export_project(labelled, tmp_path / "new")
+    exported.image_root.parent.rename(tmp_path / "kept")
+    assert main(["forget", "--project", str(labelled), "--person", "2"]) == 1
+    assert f"The export in {tmp_path / 'kept'} shows them" in caplog.text
 
 
 def test_moved_and_drawn_boxes_go_with_the_person(labelled):

@@ -42,6 +42,13 @@ def test_sameness_is_transitive_and_difference_holds_between_persons():
     assert found.why_not(SAME, 1, 3) is None and found.why_not(DIFFERENT, 5, 4) is None
 
 
+def test_a_joined_person_is_different_from_all_that_its_two_were():
+    found = state((DIFFERENT, pair(1, 2)), (DIFFERENT, pair(3, 4)), (SAME, pair(1, 3)))
+    for unit in (1, 3):
+        assert found.groups.link(unit, 2).number == found.groups.link(2, unit).number == 1
+        assert found.groups.link(unit, 4).number == found.groups.link(4, unit).number == 2
+
+
 def test_two_that_were_seen_together_are_never_one():
     together = Simultaneous(1, 2, 1000.0, 1010.0, True)
     found = state((SAME, pair(1, 3)), (SAME, pair(3, 2)), simultaneous=[together])

@@ -72,11 +72,7 @@ def compare_search(
     Raises:
         UserError: they are different queries.
     """
-
-    def key(query: Record) -> tuple:
-        return query["query_id"], query["image_id"], query["person_id"], query["num_gt"]
-
-    if list(map(key, before)) != list(map(key, after)):
+    if list(map(_key, before)) != list(map(_key, after)):
         raise UserError(
             f"the queries of protocol {protocol} were others before the training than after it; "
             "have the pictures changed? Train again, in another --output"
@@ -86,20 +82,21 @@ def compare_search(
         for pair in zip(before, after, strict=True)
         if pair[0]["num_gt"] or protocol not in SKIP_WITHOUT_GROUND_TRUTH
     ]
-    title = TITLES.get(protocol, protocol)
     if not counted:
         return []
-    persons = np.array([query["person_id"] for query, _ in counted])
+    title, both = TITLES.get(protocol, protocol), list(zip(*counted, strict=True))
+    persons = np.array([query["person_id"] for query in both[0]])
     over = f"{len(counted)} queries of {len(np.unique(persons))} persons"
-    aps = [np.array([100 * q["ap"] for q in queries]) for queries in zip(*counted, strict=True)]
-    firsts = [
-        np.array([100.0 * (q["first_hit_rank"] == 1) for q in queries])
-        for queries in zip(*counted, strict=True)
-    ]
+    aps = [np.array([100 * q["ap"] for q in queries]) for queries in both]
+    firsts = [np.array([100.0 * (q["first_hit_rank"] == 1) for q in queries]) for queries in both]
     return [
         compare_means(f"search mAP, {title}", over, persons, *aps),
         compare_means(f"search top-1, {title}", over, persons, *firsts),
     ]
+
+
+def _key(query: Record) -> tuple:
+    return query["query_id"], query["image_id"], query["person_id"], query["num_gt"]
 
 
 def table(rows: Sequence[Comparison]) -> str:

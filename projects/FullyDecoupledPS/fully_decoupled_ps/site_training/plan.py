@@ -210,6 +210,6 @@ class Planner:
 
     def _tell(self, stage: str, what: str, value: Any, why: str) -> None:
         if isinstance(value, (tuple, list)):
-            value = ", ".join(map(str, value))
+            value = ", ".join(map(str, value)) or "never"
         text = f"{value:g}" if isinstance(value, float) else str(value)
         self.rows.append([stage, what, text, why])

@@ -121,20 +121,26 @@ def _make_plan(job: Job, data: SiteData, detector: str) -> Plan:
         return try_batch(job, stage, cfg, batch)
 
     plan = Planner(job.start.cfg, data.train, job.opts, job.device).plan(detector, attempt)
-    evaluation = seconds_per_test_frame(job) * data.test.frames
-    plan.seconds = {BEFORE: evaluation, **plan.seconds, AFTER: evaluation}
+    before, after = (
+        data.test.frames * seconds_per_test_frame(job, config, opts)
+        for config, opts in ((job.start.cfg.dump(), _of_test(job)), (plan.config, job.opts))
+    )
+    plan.seconds = {BEFORE: before, **plan.seconds, AFTER: after}
     return plan
+
+
+def _of_test(job: Job) -> list[str]:
+    """The options that hold for the start too, which is evaluated as it is: those of how."""
+    how = [pair for pair in pairs_of(job.opts) if pair[0].startswith(("TEST.", "DATALOADER."))]
+    return [text for pair in how for text in pair]
 
 
 def _do_steps(job: Job, state: State) -> None:
     config = state.plan.config
-    # the start is evaluated as it is; how, is the same before and after
-    how = [pair for pair in pairs_of(job.opts) if pair[0].startswith(("TEST.", "DATALOADER."))]
-    of_test = [text for pair in how for text in pair]
     tuned = os.path.join(job.folder, DETECTION) if DETECTION in state.plan.stages else None
 
     def before():
-        evaluate(job, job.start.cfg.dump(), _before(job), job.start.weights, of_test)
+        evaluate(job, job.start.cfg.dump(), _before(job), job.start.weights, _of_test(job))
 
     def reid():
         weights = weights_of_stage_reid(job.start, tuned)

@@ -203,10 +203,15 @@ def _seconds_per_step(job: Job, stage: str, cfg: CfgNode, batch: int) -> float:
     return seconds
 
 
-def seconds_per_test_frame(job: Job) -> float:
-    """Of the start, on the first frames of the test set."""
+def seconds_per_test_frame(job: Job, config: str, opts: list[str]) -> float:
+    """With the start's weights, on the first frames of the test set.
+
+    Args:
+        config, opts: as of :func:`evaluate`.
+    """
+    trial = Job(job.folder, job.start, opts, job.device)
     with tempfile.TemporaryDirectory() as folder, quiet_console(logging.ERROR):
-        cfg = job.setup(REID, job.start.cfg.dump(), folder, job.start.weights, test=True)
+        cfg = trial.setup(REID, config, folder, job.start.weights, test=True)
         model = SiteTrainer.build_model(cfg).eval()
         load_parts(model, cfg)
         frames = 0

@@ -13,7 +13,8 @@ logger = logging.getLogger(__name__)
 
 def forget_of_project(args: argparse.Namespace) -> int:
     """Returns the exit status."""
-    from ..label.forgetting import INDEX_FOLDER, forget_persons
+    from ..label.building import INDEX_FOLDER
+    from ..label.forgetting import forget_persons
     from ..label.store import open_project
 
     if args.frame or args.images or args.undo:

@@ -170,11 +170,13 @@ def _data_sets(args: argparse.Namespace, output: Path) -> tuple[str, str, str | 
 def _export(project: str, output: Path) -> tuple[str, str, str]:
     """A project's data sets, exported when a training is begun; later they must still be those."""
     import filecmp
+    import shlex
     import shutil
 
-    from ..label.export import export_project
+    from ..label.export import export_project, note_moved
 
     kept, new = output / EXPORT, output / f"{EXPORT}.new"
+    note_moved(project, kept)
     shutil.rmtree(new, ignore_errors=True)
     paths = [os.path.abspath(path) for path in export_project(project, str(new))]
 
@@ -192,9 +194,10 @@ def _export(project: str, output: Path) -> tuple[str, str, str]:
     )
     shutil.rmtree(new)
     if not is_same:
+        sets = ("--test", old[1], "--image-root", old[2], "--output", str(output))
+        former = shlex.join(["person-search", "train", old[0], *sets])
         raise UserError(
             f"{project} has changed since the training in {output} was begun; name another "
-            f"--output to train on what it holds now, or go on with what it held: person-search "
-            f"train {old[0]} --test {old[1]} --image-root {old[2]} --output {output}"
+            f"--output to train on what it holds now, or go on with what it held: {former}"
         )
     return tuple(old)

@@ -64,9 +64,14 @@ class Asking:
         several = [t for t in facts.tracklets if len(t.view_times) > 1]
         some = [several[i] for i in rng.permutation(len(several))[:MAX_FREE]]
         before, after = self._features.halves(some)
-        pairs = [facts.pairs[i] for i in rng.permutation(len(facts.pairs))[:MAX_FREE]]
+        pairs = [facts.pairs[i][:2] for i in rng.permutation(len(facts.pairs))[:MAX_FREE]]
+        if not pairs and facts.tracklets:
+            # any two: of many persons, nearly all of these pairs are different
+            ids = np.array([t.tracklet_id for t in facts.tracklets])
+            pairs = [pair for pair in rng.choice(ids, (MAX_FREE, 2)).tolist() if len(set(pair)) > 1]
         a, b = (self._features.of_tracklets([pair[side] for pair in pairs]) for side in (0, 1))
-        is_one = np.array([float(pair.is_one_camera) for pair in pairs])
+        cameras = self._features.camera_of
+        is_one = np.array([float(cameras[a] == cameras[b]) for a, b in pairs])
         return (
             _columns_of_units(np.einsum("nd,nd->n", before, after), np.ones(len(some))),
             _columns_of_units(np.einsum("nd,nd->n", a, b), is_one),
@@ -131,11 +136,10 @@ class Asking:
         """The question from which most pairs are to be expected, as the fields of a Question."""
         found, groups = self._candidates, self._identities.groups
         pairs = found.sizes[found.rows].prod(axis=1)
-        probability = self._probabilities
-        gains = probability * np.sqrt(pairs)
-        is_probable = probability >= PROBABLE
+        gains = self._probabilities * pairs
+        is_probable = self._probabilities >= PROBABLE
         if is_probable.any():
-            gains = probability * pairs * is_probable
+            gains *= is_probable
         while len(gains) and gains.max() > 0:
             row = int(np.argmax(gains))
             a, b = (found.roots[slot] for slot in found.rows[row])

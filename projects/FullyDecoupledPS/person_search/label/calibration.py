@@ -3,23 +3,22 @@
 import numpy as np
 
 # Of the regularisation, on the weights of columns of about unit size.
-PRECISION = 0.05
+PRECISION = 0.3
 STEPS = 25
 LARGEST_STEP = 5.0
 LARGEST_SHIFT = 3.0
 
 
 def design(x: np.ndarray, a: np.ndarray, b: np.ndarray, one_camera: np.ndarray) -> np.ndarray:
-    """(N, 7) float: what the logit is linear in. The larger two persons, the more x tells.
+    """(N, 5) float: what the logit is linear in. The larger a person is, the more x tells.
 
     Args:
         x: (N,) mean similarity of the units of the two persons.
         a, b: (N,) numbers of their units.
         one_camera: (N,) 0..1, the share of the pairs of units that are from one camera.
     """
-    small, large = np.log(np.minimum(a, b)), np.log(np.maximum(a, b))
-    ones = np.ones_like(x)
-    return np.stack([ones, x, small, x * small, large, x * large, one_camera], axis=1)
+    large = np.log(np.maximum(a, b))
+    return np.stack([np.ones_like(x), x, large, x * large, one_camera], axis=1)
 
 
 def fit(

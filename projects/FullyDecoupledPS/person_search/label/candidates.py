@@ -12,6 +12,8 @@ from .links import Link
 NEIGHBORS = 30
 # Rows of features that are multiplied at once.
 CHUNK = 4096
+# Persons that are compared with all at once.
+ROOTS_AT_ONCE = 256
 
 
 def distinct_pairs(pairs: np.ndarray) -> np.ndarray:
@@ -62,11 +64,13 @@ class Candidates:
         partners = self._remove(gone)
         self.members = now
         self._fill(added, identities)
+        known = np.zeros((0, 2), dtype=np.int32)
         if self._pairs is not None:
-            self._add_rows(self._pairs_of_slots(identities), identities)
-            self._pairs = None
+            known, self._pairs = self._pairs_of_slots(identities), None
             added = [root for root in added if len(now[root]) > 1]
-        self._find_rows(added, partners, identities)
+        found = self._similar(added) + self._paired(added, partners, identities)
+        found = np.array(found, dtype=np.int32).reshape(-1, 2)
+        self._add_rows(np.concatenate([known, found]), identities)
 
     def _remove(self, gone: list[int]) -> dict[int, set[int]]:
         """Take out persons; by unit of theirs, a unit of each one that it was paired with."""
@@ -133,28 +137,30 @@ class Candidates:
         rows = np.concatenate(found)
         return rows[(rows >= 0).all(axis=1)]
 
-    def _find_rows(
-        self, added: list[int], partners: dict[int, set[int]], identities: Identities
-    ) -> None:
-        """Pair persons with the most similar ones, and with those their units were paired with."""
-        root_of, pairs = identities.groups.root, []
-        for start in range(0, len(added), 256):
-            some = added[start : start + 256]
-            slots = np.array([self.slots[root] for root in some])
+    def _similar(self, added: list[int]) -> list[tuple[int, int]]:
+        """Slots of each person and of the most similar ones."""
+        pairs: list[tuple[int, int]] = []
+        for start in range(0, len(added), ROOTS_AT_ONCE):
+            slots = np.array([self.slots[root] for root in added[start : start + ROOTS_AT_ONCE]])
             scores = self.sums[slots] @ self.sums.T / np.maximum(self.sizes, 1)
             scores[:, self.sizes == 0] = -np.inf
-            scores[np.arange(len(some)), slots] = -np.inf
+            scores[np.arange(len(slots)), slots] = -np.inf
             count = min(NEIGHBORS, scores.shape[1])
             best = np.argpartition(-scores, count - 1, axis=1)[:, :count]
-            is_there = np.take_along_axis(scores, best, axis=1) > -np.inf
-            pairs += zip(
-                np.repeat(slots, count)[is_there.ravel()].tolist(), best[is_there].tolist()
-            )
+            rows, places = np.nonzero(np.take_along_axis(scores, best, axis=1) > -np.inf)
+            pairs += zip(slots[rows].tolist(), best[rows, places].tolist())
+        return pairs
+
+    def _paired(
+        self, added: list[int], partners: dict[int, set[int]], identities: Identities
+    ) -> list[tuple[int, int]]:
+        """Slots of each person and of those that its units were paired with before."""
+        root_of, pairs = identities.groups.root, []
         for root in added:
             units = {u for unit in self.members[root] for u in partners.get(unit, ())}
             roots = {root_of[u] for u in units if u in root_of}
             pairs += [(self.slots[root], self.slots[r]) for r in roots if r in self.slots]
-        self._add_rows(np.array(pairs, dtype=np.int32).reshape(-1, 2), identities)
+        return pairs
 
     def _add_rows(self, rows: np.ndarray, identities: Identities) -> None:
         """Add the pairs that may be asked, each once."""

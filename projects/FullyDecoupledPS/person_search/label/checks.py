@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import UserError
-from .boxes import BoxEdits
 from .identities import ABOUT_BOXES, PAIRS, Identities
+from .labelled import BoxEdits
 from .records import (
     ADD_BOX,
     DETACH,

@@ -1,31 +1,13 @@
 """Painting over somebody in the crop of somebody else."""
 
 import io
-import math
 from collections.abc import Iterable, Sequence
 
 from PIL import Image, ImageDraw
 
-JPEG_QUALITY = 88
-# Shares of a box's width and height that a crop shows around it.
-MARGIN_X, MARGIN_Y = 0.2, 0.08
+from .views import JPEG_QUALITY, crop_window
+
 GREY = (128, 128, 128)
-
-
-def crop_window(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The part of a frame that the crop of a box shows: left, top, right, bottom.
-
-    Args:
-        box: x0, y0, x1, y1 in pixels of the frame.
-        size: width and height of the frame.
-    """
-    x0, y0, x1, y1 = box
-    width, height = size
-    dx, dy = MARGIN_X * (x1 - x0), MARGIN_Y * (y1 - y0)
-    left = min(max(math.floor(x0 - dx), 0), width - 1)
-    top = min(max(math.floor(y0 - dy), 0), height - 1)
-    right = max(min(math.ceil(x1 + dx), width), left + 1)
-    return left, top, right, max(min(math.ceil(y1 + dy), height), top + 1)
 
 
 def paint_over(
@@ -33,7 +15,7 @@ def paint_over(
 ) -> bytes | None:
     """
     Args:
-        jpeg: the crop of a box, of the window that :func:`crop_window` gives.
+        jpeg: the crop of a box, as :func:`.views.cut_crop` made it.
         box: x0, y0, x1, y1 in pixels of the frame.
         others: boxes to be painted grey.
         size: width and height of the frame.

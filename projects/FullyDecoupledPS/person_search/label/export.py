@@ -13,8 +13,10 @@ from fully_decoupled_ps.dataset_tools.conversion.assemble import count_boxes
 from fully_decoupled_ps.dataset_tools.conversion.json_file import ConvertedSet, write_sets
 from fully_decoupled_ps.dataset_tools.conversion.split import QUERY_RULE, draw_queries
 
-from ..errors import UserError, translated
-from .export_folder import ExportFolder
+from ..errors import NoIndexError, UserError, translated
+from ..index import open_index
+from .building import INDEX_FOLDER
+from .export_folder import ExportFolder, note_export
 from .export_frames import Dicts, camera_ids, labelled_dicts, timed_frames, without_missing
 from .export_ids import known_persons
 from .export_pictures import write_pictures
@@ -28,7 +30,7 @@ from .export_sets import (
     unlabel_useless,
 )
 from .labelling import Labelling
-from .store import open_project
+from .store import ProjectFile, open_project
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,12 @@ class Exported(NamedTuple):
     train_json: Path
     test_json: Path | None
     image_root: Path
+
+
+def note_moved(project_folder: str | Path, folder: str | Path) -> None:
+    """Say where an export will be moved to, so that forgetting a person looks there, too."""
+    with closing(open_project(project_folder)) as project:
+        note_export(project, Path(folder))
 
 
 def export_project(
@@ -89,7 +97,7 @@ def make_export(
         persons = known_persons(labelling)
         sets, is_whole = _choose_sets(labelling, persons, options)
         target.begin()
-        is_whole &= _write_pictures(sets, target.images)
+        is_whole &= _write_pictures(sets, target.images, _file_sizes(project))
         numbers, converted = _finish(sets, persons, options)
         cameras = {number: name for name, number in camera_ids(project).items()}
         target.write_marker({"options": options._asdict(), "cameras": cameras, "persons": numbers})
@@ -122,10 +130,19 @@ def _choose_sets(
     return chosen, len(there) == len(frames)
 
 
-def _write_pictures(sets: list[Dicts], folder: Path) -> bool:
+def _file_sizes(project: ProjectFile) -> dict[str, int]:
+    """Bytes that the files had when they were read, where the project's index knows it."""
+    try:
+        with open_index(str(project.path.parent / INDEX_FOLDER)) as index:
+            return {source.path: source.size for source in index.sources().values()}
+    except NoIndexError:
+        return {}
+
+
+def _write_pictures(sets: list[Dicts], folder: Path, sizes: Mapping[str, int]) -> bool:
     """Frames without a picture are left out of the sets, and told; returns if all could be read."""
     names = {d["frame"]: d["file_name"] for own in sets for d in own}
-    failed, copies = write_pictures(names, folder)
+    failed, copies = write_pictures(names, folder, sizes)
     left_out = failed | copies
     for own in sets:
         own[:] = [d for d in own if d["frame"] not in left_out]

@@ -9,7 +9,7 @@ from torchvision.ops import box_iou
 
 from fully_decoupled_ps.dataset_tools.inspection.boxes import DUPLICATE_IOU, MIN_HEIGHT, MIN_WIDTH
 
-from .boxes import NO_PERSON, UNCERTAIN, LabelledBox
+from .labelled import NO_PERSON, UNCERTAIN, LabelledBox
 from .records import Xyxy
 
 Annotation = dict[str, Any]

@@ -34,9 +34,10 @@ def timed_frames(project: ProjectFile) -> tuple[list[Frame], dict[Frame, bool]]:
     Returns:
         tuple: the frames by time, and of each whether its time can be compared with other cameras'.
     """
-    recordings = {r.path: r for r in project.recordings()}
+    recordings = {r.recording_id: r for r in project.recordings()}
+    recording_ids = project.recording_ids()
     frames = _without_repetitions(project.frames())
-    recording = [recordings.get(f.path) or recordings[os.path.dirname(f.path)] for f in frames]
+    recording = [recordings[recording_ids[f.frame_id]] for f in frames]
     # times that were guessed may be the same for two recordings of a camera
     sequences = [r.camera if r.is_timed else r.recording_id for r in recording]
     kept = thin_out(zip(sequences, (f.time for f in frames)))

@@ -34,7 +34,7 @@ def frame_of_picture(name: str) -> int | None:
 
 @translated()
 def write_pictures(
-    names: Mapping[Frame, str], folder: Path
+    names: Mapping[Frame, str], folder: Path, sizes: Mapping[str, int]
 ) -> tuple[dict[Frame, str], dict[Frame, str]]:
     """Write the pictures of frames; other pictures in the folder are removed.
 
@@ -43,6 +43,7 @@ def write_pictures(
     Args:
         names: the file's name of each frame.
         folder: made if there is none.
+        sizes: bytes that picture files had when their persons were detected, where it is known.
 
     Returns:
         tuple: of the frames that have no picture, why: since the recording can't be read or has
@@ -59,22 +60,24 @@ def write_pictures(
                 path.unlink()
         missing = {frame: folder / name for frame, name in names.items()}
         missing = {frame: path for frame, path in missing.items() if not path.exists()}
-        failed = dict(_write_missing(missing))
+        failed = dict(_write_missing(missing, sizes))
     return failed, _remove_copies({f: folder / n for f, n in names.items() if f not in failed})
 
 
-def _write_missing(missing: Mapping[Frame, Path]) -> Iterator[tuple[Frame, str]]:
+def _write_missing(
+    missing: Mapping[Frame, Path], sizes: Mapping[str, int]
+) -> Iterator[tuple[Frame, str]]:
     by_file: dict[str, dict[Frame, Path]] = defaultdict(dict)
     for frame, path in missing.items():
         by_file[frame.path][frame] = path
     for file, wanted in with_progress(by_file.items(), "writing pictures, recording"):
         if next(iter(wanted)).pts is None:
-            yield from _copy(wanted)
+            yield from _copy(wanted, sizes)
         else:
             yield from _extract(file, wanted)
 
 
-def _copy(wanted: Mapping[Frame, Path]) -> Iterator[tuple[Frame, str]]:
+def _copy(wanted: Mapping[Frame, Path], sizes: Mapping[str, int]) -> Iterator[tuple[Frame, str]]:
     for frame, path in wanted.items():
         try:
             content = Path(frame.path).read_bytes()
@@ -82,7 +85,8 @@ def _copy(wanted: Mapping[Frame, Path]) -> Iterator[tuple[Frame, str]]:
         except (OSError, errors.UserError) as error:
             yield frame, f"{frame.path} can't be read ({error})"
             continue
-        if size != (frame.width, frame.height):
+        is_as_long = len(content) == sizes.get(frame.path, len(content))
+        if size != (frame.width, frame.height) or not is_as_long:
             yield frame, f"{frame.path} {CHANGED}"
             continue
         with atomic_write(path, "wb", sync=False) as f:

@@ -12,6 +12,7 @@ from ..index import Frame, PersonIndex, Tombstone, open_index
 from ..index.locking import WriterLock
 from ..index.tombstones import is_forgotten
 from ..search.forgetting import Target, make_tombstones
+from .building import INDEX_FOLDER
 from .crop_paint import paint_over
 from .export_folder import IMAGES, exports_of, project_id, read_marker, remove_export
 from .export_pictures import frame_of_picture
@@ -23,7 +24,6 @@ from .store import FILE_NAME, open_project
 
 # Seconds before and after a tracklet in which the person may be there, not yet detected.
 MARGIN = 1.0
-INDEX_FOLDER = "index"
 
 # Of each frame that shows somebody, where: boxes x0, y0, x1, y1.
 Places = dict[Frame, list[tuple[float, ...]]]

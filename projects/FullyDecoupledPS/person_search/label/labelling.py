@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from ..errors import UserError
 from .asking import Asking
-from .boxes import BoxEdits, LabelledBox, labelled_boxes
 from .checks import check, check_payload
 from .groups import Group, person_of
 from .identities import ABOUT_BOXES, PAIRS, Facts, Identities
+from .labelled import BoxEdits, LabelledBox, labelled_boxes
 from .links import Link, usable
 from .records import UNDO, Box, Decision
 from .store import ProjectFile

@@ -252,6 +252,10 @@ class ProjectFile(Database):
             )
         return sorted(map(_frame, found), key=lambda frame: (frame.time, frame.frame_id))
 
+    def recording_ids(self) -> dict[int, int]:
+        """The recording of each frame, by their ids."""
+        return dict(self._all("SELECT frame_id, recording_id FROM frames"))
+
     def boxes_of_frames(self, frame_ids: Sequence[int]) -> list[Box]:
         """As they were found; decisions about boxes are not applied."""
         sql = f"SELECT {BOX_COLUMNS} FROM boxes WHERE frame_id {AMONG} ORDER BY box_id"

@@ -1,7 +1,8 @@
 """The best crops of a tracklet, as it is shown and compared."""
 
 import io
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -52,6 +53,22 @@ def choose_views(seconds: np.ndarray, worths: np.ndarray) -> list[int]:
     return chosen
 
 
+def crop_window(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of a frame that the crop of a box shows: left, top, right, bottom.
+
+    Args:
+        box: x0, y0, x1, y1 in pixels of the frame.
+        size: width and height of the frame.
+    """
+    x0, y0, x1, y1 = box
+    width, height = size
+    dx, dy = MARGIN_X * (x1 - x0), MARGIN_Y * (y1 - y0)
+    left = min(max(math.floor(x0 - dx), 0), width - 1)
+    top = min(max(math.floor(y0 - dy), 0), height - 1)
+    right = max(min(math.ceil(x1 + dx), width), left + 1)
+    return left, top, right, max(min(math.ceil(y1 + dy), height), top + 1)
+
+
 def cut_crop(image: np.ndarray, box: np.ndarray) -> bytes:
     """A JPEG file of a person and a bit around.
 
@@ -59,13 +76,9 @@ def cut_crop(image: np.ndarray, box: np.ndarray) -> bytes:
         image: (H, W, 3) RGB uint8.
         box: x0, y0, x1, y1 in its pixels.
     """
-    x0, y0, x1, y1 = box
-    dx, dy = MARGIN_X * (x1 - x0), MARGIN_Y * (y1 - y0)
     height, width = image.shape[:2]
-    left, top = int(max(np.floor(x0 - dx), 0)), int(max(np.floor(y0 - dy), 0))
-    left, top = min(left, width - 1), min(top, height - 1)
-    right, bottom = int(min(np.ceil(x1 + dx), width)), int(min(np.ceil(y1 + dy), height))
-    crop = Image.fromarray(image[top : max(bottom, top + 1), left : max(right, left + 1)])
+    left, top, right, bottom = crop_window(box, (width, height))
+    crop = Image.fromarray(image[top:bottom, left:right])
     if crop.height > CROP_HEIGHT:
         crop = crop.resize((max(round(crop.width * CROP_HEIGHT / crop.height), 1), CROP_HEIGHT))
     with io.BytesIO() as file:

@@ -1,6 +1,6 @@
 """A person who labels and knows the truth, and what comes of it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from person_search.label.labelling import Labelling, Question
 from person_search.label.records import DIFFERENT, NOT_PERSON, SAME, SPLIT
 
-from .labelling_data import NOBODY, Truth
+from .labelling_truth import INEXACT, NOBODY, Truth
 
 
 class Quality(NamedTuple):
@@ -64,24 +64,33 @@ class Labeller:
 def quality(labelling: Labelling, truth: Truth) -> Quality:
     """Pairs of one person in the truth, and pairs of one person as labelled.
 
-    Of boxes, those of all tracklets count; a box that is labelled as nobody's is in no pair, and
-    one of nobody that is labelled as a person's makes wrong pairs.
+    A box is labelled if its unit is a person that some decision is about; the others are in no
+    pair, so those of their identities are not found. Wrong are pairs of two identities, and of
+    somebody with nobody. Inexact boxes are left out.
     """
-    person_of = {u: group.person_id for group in labelling.groups() for u in group.units}
+    decided = {
+        decision.payload.get(key)
+        for decision, holds in labelling.decisions()
+        for key in ("a", "b", "unit")
+        if holds
+    }
+    person_of = {unit: group.person_id for group in labelling.groups() for unit in group.units}
     labels, identities, unit_labels, unit_identities = [], [], [], []
-    by_tracklet: dict[int, list] = {}
+    by_tracklet = defaultdict(list)
     for unit in labelling.units():
-        by_tracklet.setdefault(unit.tracklet.tracklet_id, []).append(unit)
+        by_tracklet[unit.tracklet.tracklet_id].append(unit)
     for tracklet_id, units in by_tracklet.items():
         times, who = truth.boxes[tracklet_id]
         labelled = np.full(len(who), NOBODY)
         for unit in units:
             inside = (times >= unit.start) & (times <= unit.end)
-            labelled[inside] = person_of.get(unit.unit, NOBODY)
+            if unit.unit in decided:
+                labelled[inside] = person_of.get(unit.unit, NOBODY)
             unit_labels.append(person_of.get(unit.unit, NOBODY))
-            unit_identities.append(Counter(who[inside].tolist()).most_common(1)[0][0])
-        labels.append(labelled)
-        identities.append(who)
+            exact = who[inside & (who != INEXACT)].tolist()
+            unit_identities.append(Counter(exact or [NOBODY]).most_common(1)[0][0])
+        labels.append(labelled[who != INEXACT])
+        identities.append(who[who != INEXACT])
     return Quality(
         *pairwise(np.concatenate(labels), np.concatenate(identities)),
         *pairwise(np.array(unit_labels), np.array(unit_identities)),

@@ -1,5 +1,6 @@
 """A made-up labelling project, and its truth."""
 
+from argparse import Namespace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,25 +10,19 @@ from person_search.label.links import CLOCK_TOLERANCE
 from person_search.label.records import NewRecording, NewTracklet, ProjectInfo, Simultaneous
 from person_search.label.store import FILE_NAME, ProjectFile
 
-NOBODY = -1
+from .labelling_truth import NOBODY, Truth
+
 SECONDS = 7200  # of each camera's recording, with a frame a second
 LENGTH = 12  # frames of a tracklet
 VIEWS = (0, 2, 4, 7, 9, 11)
 NEIGHBORS = 50
 
 
-class Truth(NamedTuple):
-    """Who is in the boxes and views of each tracklet; NOBODY in those of nobody."""
-
-    boxes: dict[int, tuple[np.ndarray, np.ndarray]]  # (N,) times, (N,) identities
-    views: dict[int, list[int]]
-
-
 class Crowd(NamedTuple):
     """How persons look: lengths of what is added to a person's own direction of length 1."""
 
     of_camera: float = 0.5  # of a person in a camera
-    of_tracklet: float = 0.75
+    of_tracklet: float = 1.3
     of_view: float = 0.5
     common: float = 0.7  # of all persons in a camera
     quality: float = 0.35  # tracklets differ: sigma of the logarithm of their own part
@@ -79,17 +74,17 @@ def draw_crowd(rng, tracklets: int, persons: int, cameras: int, impure: float, n
     return boxes, camera, start
 
 
-def make_project(folder: Path, args, crowd: Crowd | None = None) -> tuple[ProjectFile, Truth]:
+def make_project(folder: Path, args: Namespace) -> tuple[ProjectFile, Truth]:
     """Write a project without pictures.
 
     Args:
-        args: tracklets, persons, cameras, impure, nobody, dim, seed.
+        args: tracklets, persons, cameras, impure, nobody, noise, dim, seed.
     """
     rng = np.random.default_rng(args.seed)
     boxes, camera, start = draw_crowd(
         rng, args.tracklets, args.persons, args.cameras, args.impure, args.nobody
     )
-    features = make_features(rng, crowd or Crowd(), boxes[:, VIEWS], camera, args.dim)
+    features = make_features(rng, Crowd(of_tracklet=args.noise), boxes[:, VIEWS], camera, args.dim)
     project = ProjectFile(folder / FILE_NAME)
     project.set_info(ProjectInfo("0" * 64, args.dim, "benchmark", "", 1.0))
     truth = Truth({}, {})
@@ -153,3 +148,14 @@ def neighbors(project: ProjectFile) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         for row, order in enumerate(best):
             found[int(ids[begin + row])] = (ids[order], scores[row, order])
     return found
+
+
+def rank_1(project: ProjectFile, truth: Truth) -> float:
+    """Share of the tracklets whose most similar one of another camera shows the same person."""
+    camera_of = {t.tracklet_id: t.camera for t in project.tracklets()}
+    right = []
+    for tracklet_id, (ids, _) in project.neighbors().items():
+        others = [i for i in ids.tolist() if camera_of[i] != camera_of[tracklet_id]]
+        if others and truth.views[tracklet_id][0] != NOBODY:
+            right.append(truth.views[tracklet_id][0] == truth.views[others[0]][0])
+    return float(np.mean(right))

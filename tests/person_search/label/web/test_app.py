@@ -33,7 +33,7 @@ def test_a_decision_is_on_the_disk_before_it_is_acknowledged(client, labelling):
         ("undo", {"number": None}, "no decision to undo"),
         ("undo", {"number": 5}, "decision 5 was never made"),
         ("split", {"unit": 1, "view": 0}, "can't be split before view 0"),
-        ("move_box", {"box_id": 1, "box": [5, 5, 400, 50]}, "320"),
+        ("move_box", {"box_id": 1, "box": [5, 5, 400, 50]}, "400, 50] is not inside the frame"),
     ],
 )
 def test_what_is_not_possible_is_refused_in_one_line(client, labelling, kind, payload, words):

@@ -14,7 +14,6 @@ from person_search.index.locking import WriterLock
 from person_search.label.store import open_project
 from person_search.label.web.serving import serve_labelling
 from person_search.web.listening import bind
-from tests.person_search.web.browser import chromium
 
 from .served import server_of
 
@@ -90,12 +89,6 @@ def test_no_acknowledged_decision_is_lost_when_the_server_is_killed(folder):
     assert sorted(found) == sorted(clients[0].sent + clients[1].sent)
     for client in clients:
         assert [token for token in found if token in set(client.sent)] == client.sent
-
-
-@pytest.fixture(scope="module")
-def window():
-    with chromium() as browser:
-        yield browser.new_context()
 
 
 @pytest.fixture

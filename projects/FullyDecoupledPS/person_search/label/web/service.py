@@ -11,8 +11,8 @@ from fully_decoupled_ps.visualization import visualizer
 from ...errors import UserError
 from ...index import Frame
 from ...web.pictures import FRAME_WIDTH, read_indexed
-from ..boxes import LabelledBox
 from ..groups import Group
+from ..labelled import LabelledBox
 from ..labelling import Labelling
 from ..records import View
 from ..store import ProjectFile

@@ -1,14 +1,24 @@
 // Boxes of a frame: moved, resized, added and removed, by keys or by dragging.
-import { acts, complain, decide, tell } from '/label.js';
+import { acts, complain, decide, marked, tell } from '/label.js';
 
+const NOT_SAVED = 'A box is not saved: Enter saves it, Esc takes it back.';
 const BORDER = 10;  // pixels on the screen, within which a drag moves a border
 const SMALLEST = 4;  // pixels of the frame
 const stage = () => document.querySelector('.lb-stage');
 const size = () => [Number(stage().dataset.width), Number(stage().dataset.height)];
 const boxes = () => [...document.querySelectorAll('.lb-box')];
 const isNew = (box) => box.dataset.id === 'new';
+// One box is changed at a time: none is lost when another one is saved.
+function isBlocked(box) {
+  const other = unsaved();
+  if (!other || other === box) return false;
+  complain(NOT_SAVED);
+  return true;
+}
+
 const isChanged = (box) => isNew(box) || box.place.some((value, i) => value !== box.saved[i]);
 const unsaved = () => boxes().find(isChanged);
+const unitOf = (box) => box?.dataset.unit ?? '';
 const within = (value, low, high) => Math.min(Math.max(value, low), high);
 
 function draw(box, place) {
@@ -69,7 +79,7 @@ function revert(box) {
 
 Object.assign(acts, {
   add() {
-    if (boxes().some(isNew)) return;
+    if (isBlocked(null)) return;
     const [width, height] = size();
     const places = boxes().map((box) => box.place).sort((a, b) => (a[3] - a[1]) - (b[3] - b[1]));
     const [x0, y0, x1, y1] = places[Math.floor(places.length / 2)] ?? [0, 0, width / 10, height / 4];
@@ -103,9 +113,10 @@ document.addEventListener('keydown', (event) => {
   const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
   if (!box || !way || event.ctrlKey || event.altKey || event.metaKey) return;
   event.preventDefault();
+  if (isBlocked(box)) return;
   const step = Math.max(1, Math.round(size()[0] / 400));
   const [dx, dy] = way.map((value) => value * step);
-  if (event.shiftKey) resize(box, way, 0, 0), resize(box, [Math.abs(way[0]), Math.abs(way[1])], dx, dy);
+  if (event.shiftKey) resize(box, way.map(Math.abs), dx, dy);
   else move(box, dx, dy);
   tell(`${box.getAttribute('aria-label')}.`);
 }, true);
@@ -116,8 +127,14 @@ document.addEventListener('click', (event) => {
   if (!control || ['add', 'save', 'revert', 'remove'].includes(control.dataset.act) || !unsaved()) return;
   event.preventDefault();
   event.stopPropagation();
-  complain('A box is not saved: Enter saves it, Esc takes it back.');
+  complain(NOT_SAVED);
 }, true);
+
+// In the next frame the same person is marked.
+document.addEventListener('click', (event) => {
+  const link = stage() && event.target.closest('.lb-tools a[href]');
+  if (link && unitOf(marked())) link.search = `?unit=${unitOf(marked())}`;
+});
 addEventListener('beforeunload', (event) => { if (stage() && unsaved()) event.preventDefault(); });
 
 // dragging
@@ -146,6 +163,7 @@ document.addEventListener('pointerdown', (event) => {
   if (event.button || !event.target.closest('.lb-stage')) return;
   const touched = event.target.closest('.lb-box');
   const drawn = boxes().find(isNew);
+  if (touched && isBlocked(touched)) return;
   if (touched) drag = { box: touched, edges: edgesAt(touched, event), from: point(event) };
   else if (drawn) drag = { box: drawn, anchor: point(event) };
   if (drag) stage().setPointerCapture(event.pointerId);

@@ -73,7 +73,7 @@ async function send(body) {
   const refused = answer.ok ? '' : found.error ?? `The server says ${answer.status}: ${text.slice(0, 200)}`;
   const shown = await ask(location.href, {}, `${refused || 'Saved'}. The page can't be shown`);
   complain(refused);
-  show(shown.text, shown.answer.url);
+  if (!show(shown.text, shown.answer.url)) complain(`${refused || 'Saved'}. The server says ${shown.answer.status} to this page: reload it.`);
   const next = document.getElementById('next')?.textContent ?? '';
   if (refused) tell('');
   else tell(`Saved: ${found.said}.`, `${next} ${document.querySelector('.lb-progress p').textContent}`);
@@ -92,10 +92,11 @@ function setBusy(value) {
   }
 }
 
-// Replace the page's main part; pictures that stay are not loaded again.
+// Replace the page's main part, if there is one; pictures that stay are not loaded again.
 function show(html, address) {
   const page = new DOMParser().parseFromString(html, 'text/html');
   const [before, after] = [main(), page.querySelector('main')];
+  if (!after) return false;
   const isSame = items()[0]?.dataset.item === after.querySelector('[data-item]')?.dataset.item;
   const wanted = isSame || location.pathname !== '/' ? marked()?.dataset.item : undefined;
   const loaded = new Map([...before.querySelectorAll('img')].map((img) => [img.getAttribute('src'), img]));
@@ -108,6 +109,7 @@ function show(html, address) {
   if (address !== location.href) history.replaceState(null, '', address);
   document.dispatchEvent(new Event('shown'));
   focus((item) => item.dataset.item === wanted);
+  return true;
 }
 
 // marking
