@@ -18,7 +18,7 @@ from .overlap import by_frame, hidden
 WINDOW = 1.0
 # Seconds that a track may go on without a clear view of the person, and at its ends, where nothing
 # behind says that it is still the same person.
-MAX_UNCLEAR, MAX_UNCLEAR_END = 0.6, 0.3
+MAX_UNCLEAR, MAX_UNCLEAR_END = 1.0, 0.3
 # Between frames further apart somebody else can come to be where the person was.
 QUIET_SECONDS = 0.3
 # A box of which another, nearer one covers so much shows the other person as well.
@@ -79,7 +79,7 @@ class Track:
         # whether there is nothing in between: no unclear detections, or frames without one
         self.is_next = np.diff(found.frames[clear]) == 1
         self.is_suspicious = ~self.is_next | (np.diff(seconds) > QUIET_SECONDS)
-        self.is_long = np.diff(seconds) > MAX_UNCLEAR
+        self.is_long = ~self.is_next & (np.diff(seconds) > MAX_UNCLEAR)
         if len(clear):
             self.feature = merge_features(features)
             self.start = merge_features(features[seconds <= seconds[0] + WINDOW])
