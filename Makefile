@@ -82,7 +82,8 @@ env-main:  ## Make .venv-main, with Detectron2's main branch: make test VENV=.ve
 	@$(MAKE) setup VENV=.venv-main DETECTRON2=git
 
 # Not "created-here", so that `make test` keeps what setup.py's ranges allow. Detectron2's own
-# requirements are resolved together with ours: the newest of them don't fit our oldest.
+# requirements are resolved together with ours: the newest of them don't fit our oldest. Without the
+# extra "label", which needs NumPy 2: its tests are skipped.
 env-oldest: VENV = .venv-oldest
 env-oldest: UV = $(VENV)/bin/uv pip install --quiet --python $(RUN) --resolution lowest-direct
 env-oldest:  ## Make .venv-oldest, with the oldest releases allowed: make test VENV=.venv-oldest
@@ -101,18 +102,21 @@ $(RUN):
 	@mkdir -p $(STAMPS) && touch $(STAMPS)/created-here
 	@$(PYTHON) -m venv $(VENV) || { rm -f $@; exit 1; }
 
-$(STAMPS)/packages: requirements.txt setup.py | $(RUN)
+$(STAMPS)/packages: requirements.txt requirements-no-deps.txt setup.py | $(RUN)
 	@mkdir -p $(STAMPS)
 	@if [ -e $(STAMPS)/created-here ]; then \
 	  echo "[setup] Installing torch and torchvision: several minutes, 5 GB on disk" && \
 	  $(PIP) install --quiet --constraint requirements.txt torch torchvision && \
 	  echo "[setup] Installing the rest of requirements.txt" && \
-	  $(PIP) install --quiet --requirement requirements.txt; \
+	  $(PIP) install --quiet --requirement requirements.txt && \
+	  $(PIP) install --quiet --no-deps --requirement requirements-no-deps.txt; \
 	else \
 	  echo "[setup] Installing what $(VENV) lacks of setup.py's requirements" && \
 	  $(PIP) install --quiet packaging && $(PIP) install --quiet --no-deps --editable . && \
-	  $(REQUIREMENTS) --extra dev > $(STAMPS)/requirements.txt && \
-	  $(PIP) install --quiet --requirement $(STAMPS)/requirements.txt; \
+	  $(REQUIREMENTS) --extra dev --extra label > $(STAMPS)/requirements.txt && \
+	  $(PIP) install --quiet --requirement $(STAMPS)/requirements.txt && \
+	  $(REQUIREMENTS) --extra label --no-deps > $(STAMPS)/no-deps.txt && \
+	  $(PIP) install --quiet --no-deps --requirement $(STAMPS)/no-deps.txt; \
 	fi
 	@$(REQUIREMENTS) --say-opencv
 	@touch $@

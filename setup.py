@@ -31,11 +31,17 @@ MILVUS = [
     "milvus-lite>=3.2.2; sys_platform != 'win32'",
     "pyarrow>=17",  # milvus-lite needs it; newer ones want NumPy 2 without saying so
 ]
+# A page's routes, answers and limits, and its server.
+PAGE = ["starlette>=1.10", "uvicorn>=0.54"]
 # The page of `person-search serve`: its fields, its events, and their way to the browser.
-SERVE = [
-    "gradio>=6.31,<7",
-    # its server, whose routes, answers and limits the page adds to
-    *("fastapi>=0.165", "starlette>=1.10", "uvicorn>=0.54"),
+SERVE = ["gradio>=6.31,<7", "fastapi>=0.165", *PAGE]
+# Tracking people for `person-search label`. trackers has ByteTrack under Apache-2.0 and is well
+# kept; supervision has given its own away to it, and boxmot is under AGPL-3.0, which doesn't fit.
+LABEL = [
+    "trackers>=2.6",  # with time stamps; needs NumPy 2, so that "dev" has it not: see env-oldest
+    "supervision>=0.26.1",  # the detections that trackers takes
+    *SEARCH,  # the index of a project
+    *PAGE,
 ]
 TEST = [
     "pytest>=8",
@@ -80,6 +86,7 @@ setup(
     package_data={
         "fully_decoupled_ps.configs": ["*.yaml", "*/*.yaml"],
         "fully_decoupled_ps.visualization": ["templates/*"],
+        "person_search.label.web": ["templates/*"],
         "person_search.search": ["templates/*"],
         "person_search.web": ["templates/*"],
     },
@@ -120,5 +127,6 @@ setup(
         # an embedding map by UMAP in place of t-SNE (tools/visualize.py embedding --method umap)
         "umap": ["umap-learn>=0.5"],
         "serve": SERVE,
+        "label": LABEL,
     },
 )

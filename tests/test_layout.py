@@ -37,15 +37,22 @@ FORBIDDEN = {
     "utils": {"data", "modeling", "evaluation", "engine", "visualization", "dataset_tools"},
     "visualization": {"modeling", "engine", "dataset_tools", "export"},
     # of the application
-    "index": {"media", "search", "web", "cli", "network"},
-    "media": {"search", "web", "cli"},
-    "search": {"web", "cli"},
-    "web": {"cli"},
+    "index": {"media", "search", "label", "web", "cli", "network"},
+    "label": {"cli"},
+    "media": {"search", "label", "web", "cli"},
+    "search": {"label", "web", "cli"},
+    "web": {"label", "cli"},
 }
-# What the application sees of the research package. It names dataset_tools' two commands too, in a
-# table of subcommands, and imports them no other way.
+# What the application sees of the research package. An export of labels is split and written as
+# converted data sets are, so that there is one rule and one format, and its boxes are those that
+# `check-dataset` lets pass. It names dataset_tools' two commands too, in a table of subcommands,
+# and imports them no other way. Of site_training it sees one function, which trains a network
+# without the application knowing of configs or stages.
 DOOR = re.compile(
-    rf"{PACKAGE}\.(predictor|ready|visualization|errors|utils\.(files|names|arguments))(\.|$)"
+    rf"{PACKAGE}\.((predictor|ready|visualization|errors"
+    r"|utils\.(files|names|arguments|progress)"
+    r"|dataset_tools\.(conversion\.(assemble|json_file|split)|inspection\.boxes))(\.|$)"
+    r"|site_training\.(SiteRequest|train_for_site)$)"
 )
 PURE_LIBRARIES = {"numpy", "torch", "sklearn"}
 DATASET_NAME = re.compile(r"prw|cuhk|sysu", re.IGNORECASE)
@@ -186,6 +193,13 @@ def test_every_folder_has_its_tests_and_every_test_folder_its_twin():
     for other in (APPLICATION, "tools"):
         folders |= {str(Path(other, f)) for f in package_folders(PROJECT / other)}
     assert {f for f in package_folders(ROOT / "tests") if f != "."} == folders
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith(f"{PACKAGE}.")])
+def test_nothing_else_of_the_research_package_sees_the_training_for_a_site(module):
+    assert part_of(module) == "site_training" or "site_training" not in own_parts(
+        imports_of(module)
+    )
 
 
 def test_config_imports_nothing_of_ours_but_the_zoo_and_the_errors():

@@ -112,8 +112,10 @@ def test_a_users_opencv_gets_no_second_one_beside_it(venv):
     assert "[dev]" not in calls, "pip was asked for all that setup.py names"
     listed = calls.index("tools/list_requirements.py --extra dev")
     used = calls.index(f"install --quiet --requirement {venv}/.fully-decoupled-ps/requirements.txt")
+    apart = calls.index("tools/list_requirements.py --extra label --no-deps")
+    alone = calls.index(f"install --quiet --no-deps --requirement {venv}/.fully-decoupled-ps/no")
     said = calls.index("tools/list_requirements.py --say-opencv")
-    assert listed < used < said
+    assert listed < used < apart < alone < said
 
 
 def run_try(venv, *variables, failing=""):

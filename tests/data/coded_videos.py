@@ -43,11 +43,12 @@ def write_video(
     options=CLOSED,
     pixels="yuv420p",
     size=SIZE,
+    first=0,
     **container,
 ):
-    """Frame n shows n, at ``stamps[n]``, in units of ``time_base``; returns the path, a string.
+    """Frame n shows ``first`` + n, at ``stamps[n]``, in units of ``time_base``.
 
-    ``container``: ``format`` and ``container_options`` of the file.
+    Returns the path, a string. ``container``: ``format`` and ``container_options`` of the file.
     """
     stamps = list(stamps)
     with av.open(str(path), "w", **container) as output:
@@ -56,7 +57,7 @@ def write_video(
         stream.pix_fmt = pixels
         stream.options = options if codec == "libx264" else {}
         stream.codec_context.time_base = time_base
-        for number, stamp in enumerate(stamps):
+        for number, stamp in enumerate(stamps, first):
             frame = av.VideoFrame.from_ndarray(numbered_frame(number, size), format="rgb24")
             frame.pts, frame.time_base = stamp, time_base
             output.mux(stream.encode(frame))

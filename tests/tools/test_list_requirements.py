@@ -13,18 +13,30 @@ REQUIREMENTS = [
     'milvus-lite>=2.4; sys_platform != "nowhere" and extra == "dev"',
     'pywin32; sys_platform == "nowhere" and extra == "dev"',
     'umap-learn>=0.5; extra == "umap"',
+    'trackers>=2.6; extra == "label"',
+    'supervision>=0.26; extra == "label"',
 ]
 
 
 @pytest.mark.parametrize("opencv", [[], ["opencv-python"]])
 def test_opencv_is_required_by_its_name(opencv):
-    chosen = list_requirements.select(REQUIREMENTS, "dev", opencv)
+    chosen = list_requirements.select(REQUIREMENTS, ["dev"], opencv)
     assert chosen == ["torch>=2.4", "opencv-python>=4.8", "milvus-lite>=2.4"]
 
 
 @pytest.mark.parametrize("other", ["opencv-python-headless", "opencv-contrib-python"])
 def test_no_second_opencv_beside_another_build_of_it(other):
-    assert list_requirements.select(REQUIREMENTS, "", [other]) == ["torch>=2.4"]
+    assert list_requirements.select(REQUIREMENTS, [], [other]) == ["torch>=2.4"]
+
+
+def test_what_would_bring_a_second_opencv_is_listed_apart():
+    def chosen(no_deps, opencv):
+        return list_requirements.select(REQUIREMENTS, ["label", "umap"], [opencv], no_deps)
+
+    headless, own = "opencv-python-headless", "opencv-python"
+    assert chosen(False, headless) == ["torch>=2.4", "umap-learn>=0.5", "supervision>=0.26"]
+    assert chosen(True, headless) == ["trackers>=2.6"]
+    assert "trackers>=2.6" in chosen(False, own) and chosen(True, own) == []
 
 
 def test_the_one_in_use_is_said(monkeypatch, capsys):

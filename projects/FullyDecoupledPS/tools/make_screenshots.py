@@ -60,13 +60,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 @contextlib.contextmanager
 def served(service: SearchService, folder: Path) -> Iterator[str]:
     """Serve the page from a thread; yields its address. Uploaded files go to ``folder``."""
-    from person_search.web.server import address, bind, make_server
+    from person_search.web.server import make_app
 
-    with (
-        mock.patch.dict(os.environ, GRADIO_TEMP_DIR=str(folder)),
-        bind("127.0.0.1", 0) as bound,
-    ):
-        server = make_server(service, "127.0.0.1")
+    with mock.patch.dict(os.environ, GRADIO_TEMP_DIR=str(folder)):
+        with running(make_app(service, "127.0.0.1")) as url:
+            yield url
+
+
+@contextlib.contextmanager
+def running(app) -> Iterator[str]:
+    """Serve a page's application from a thread; yields its address."""
+    from person_search.web.listening import address, bind, make_server
+
+    with bind("127.0.0.1", 0) as bound:
+        server = make_server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
         while not server.started and thread.is_alive():

@@ -10,7 +10,7 @@ from person_search.cli import serve
 from person_search.cli.main import main
 from person_search.index import IndexInfo, open_index
 from person_search.web import server
-from person_search.web.server import bind
+from person_search.web.listening import bind
 
 
 @pytest.fixture

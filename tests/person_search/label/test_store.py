@@ -71,6 +71,37 @@ def test_a_recording_is_given_back_as_it_was_added(project):
     assert project.frames([3])[0].pts == 20
 
 
+def test_pairs_are_added_with_their_recording(project):
+    pairs = [(0, 2, 101.0, 102.0)]
+    project.add_recording(new_recording(tracklets=1))
+    project.add_recording(new_recording("/b", 3)._replace(simultaneous=pairs))
+    assert project.simultaneous() == [Simultaneous(2, 4, 101.0, 102.0, True)]
+    between = Simultaneous(1, 3, 101.0, 103.0, False)
+    project.set_between_cameras([Simultaneous(1, 4, 1.0, 2.0, False)])
+    project.set_between_cameras([between])
+    assert sorted(project.simultaneous()) == [between, Simultaneous(2, 4, 101.0, 102.0, True)]
+
+
+def test_a_project_without_anybody(project):
+    ids, numbers, features = project.view_features()
+    assert len(ids) == len(numbers) == len(features) == 0
+    assert project.tracklets() == project.simultaneous() == [] and project.neighbors() == {}
+
+
+def test_the_frames_around_one_are_of_its_recording_and_may_be_shown(project):
+    for path in ("/videos/a.mp4", "/videos/b.mp4"):
+        project.add_recording(new_recording(path, frames=6))
+
+    def around(frame_id, count):
+        return [frame.frame_id for frame in project.frames_around(frame_id, count)]
+
+    assert around(9, 1) == [8, 9, 10] and around(9, 9) == [7, 8, 9, 10, 11, 12]
+    assert around(7, 1) == [7, 8] and around(12, 2) == [10, 11, 12]
+    assert around(99, 5) == []
+    project._run("UPDATE frames SET is_withheld = 1 WHERE frame_id IN (8, 9)")
+    assert around(9, 1) == [7, 10]
+
+
 def test_a_recording_that_fails_halfway_leaves_nothing(project):
     broken = new_recording()._replace(others=[(99, (0, 0, 1, 1), 0.5)])
     with pytest.raises(IndexError):

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import pytest
 
 from person_search.errors import UserError
-from person_search.media.times import format_time, local_seconds, parse_time
+from person_search.media.times import format_time, format_time_range, local_seconds, parse_time
 
 # The last moment before the next unit, as times are kept to the microsecond.
 LAST = 1e-6
@@ -109,3 +109,10 @@ def test_local_times_that_are_there_twice_or_never():
 def test_times_are_shown_as_they_are_written():
     assert format_time(parse_time("2024-05-31T18:30:05")) == "2024-05-31 18:30:05"
     assert format_time(1e18) == "1000000000000000000 s"
+
+
+def test_a_range_repeats_no_day():
+    start = parse_time("2024-05-31T18:30:05")
+    assert format_time_range(start, start) == "2024-05-31 18:30:05"
+    assert format_time_range(start, start + 65) == "2024-05-31 18:30:05 to 18:31:10"
+    assert format_time_range(start, start + 86400) == "2024-05-31 18:30:05 to 2024-06-01 18:30:05"

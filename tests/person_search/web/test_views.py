@@ -205,11 +205,3 @@ def test_a_frame_of_a_video_is_shown(tmp_path):
     assert sources[0] != sources[1]
     page = FramePage((FrameWithPersons(frame, ()),), 1, 1, 1)
     assert Page(views.frame_list(page)).buttons[0]["data-pts"] == "5"
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "text"),
-    [(0, 0, r"^\S+ \S+$"), (0, 65, r"^\S+ \S+ to \d\d:\d\d:05$"), (0, 1e6, r" to \S+ \S+$")],
-)
-def test_a_range_repeats_no_day(start, end, text):
-    assert re.search(text, views.time_range(start, end))

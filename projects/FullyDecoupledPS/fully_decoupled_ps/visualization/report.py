@@ -45,6 +45,7 @@ def write_report(
     training_logs: Mapping[str, PathLike] | None = None,
     floor: PathLike | None = None,
     untrained: PathLike | None = None,
+    untrained_title: str = UNTRAINED,
     facts: Mapping[str, str] | None = None,
     image_root: PathLike | None = None,
 ) -> Path:
@@ -58,6 +59,7 @@ def write_report(
             `metrics.json` of that stage, in the order in which they are shown.
         floor, untrained: `metrics.json` of the colour-histogram matcher and of the same network
             before its re-id training; None is shown as "not run".
+        untrained_title: what the latter is called, if it is another network than that.
         facts: what else a reader wants to know (command, hardware, time): label -> text.
         image_root: folder of the pictures, if they are not where `file_name` says (`find_image`).
 
@@ -65,7 +67,7 @@ def write_report(
     """
     metrics = read_json(results, "metrics")
     references = {
-        UNTRAINED: None if untrained is None else read_json(untrained, "metrics"),
+        untrained_title: None if untrained is None else read_json(untrained, "metrics"),
         FLOOR: None if floor is None else read_json(floor, "metrics"),
     }
     content = load_queries(queries_file)
@@ -153,7 +155,9 @@ def result_tables(metrics: Record, references: Mapping[str, Record | None]) -> l
     if "detection" in metrics:
         keys = {"AP": "AP", "recall": "recall"}
         rows = [row(TRAINED, metrics, "detection", keys)]
-        rows.append(row(UNTRAINED, references[UNTRAINED], "detection", keys))
+        # the floor has no detector
+        networks = {name: other for name, other in references.items() if name != FLOOR}
+        rows += [row(name, other, "detection", keys) for name, other in networks.items()]
         parts = [("All persons, IoU 0.5", rows)]
         tables.append({"caption": "Detection", "columns": list(keys.values()), "parts": parts})
     return tables

@@ -2,16 +2,22 @@
 
 import argparse
 
-from fully_decoupled_ps.utils.arguments import number
+from fully_decoupled_ps.utils.arguments import number, whole_number
 
 from ..index import Filters
 from ..search.filters import make_filters
 
+# Frames per second: from one in 11 days to what the fastest cameras record.
+MIN_FPS, MAX_FPS = 1e-6, 1000
+MAX_WORKERS = 1000
+DEFAULT_PORT = 7860
 
-def add_index_argument(parser: argparse.ArgumentParser) -> None:
+
+def add_index_argument(parser, required: bool = True) -> None:
+    """``parser``: or a group of its arguments."""
     parser.add_argument(
         "--index",
-        required=True,
+        required=required,
         metavar="DIR",
         help="folder of the index, or milvus://HOST:PORT/COLLECTION",
     )
@@ -44,6 +50,68 @@ def add_models_dir_argument(parser: argparse.ArgumentParser) -> None:
         "environment variable PERSON_SEARCH_MODELS, else person-search/models in "
         "$XDG_CACHE_HOME or ~/.cache)",
     )
+
+
+def add_naming_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a file's path, or the user, says of its camera and time."""
+    parser.add_argument(
+        "--camera-pattern",
+        metavar="REGEX",
+        help=r"searched in a file's path; its group (?P<camera>...) is the camera, such as "
+        r"'(?P<camera>c\d+)s' for c1s1_000151.jpg (default: the name of the file's folder)",
+    )
+    parser.add_argument(
+        "--time-pattern",
+        metavar="REGEX",
+        help="searched in a file's path; groups year, month, day, hour, minute, second are local "
+        "time, or a group seconds counts from --start (default: of a video the creation time in "
+        "it, or the last change less its duration; of a picture the last change)",
+    )
+    parser.add_argument(
+        "--start",
+        metavar="TIME",
+        help="time of each file's first frame, or what the group seconds counts from, as "
+        "2024-05-31 or 2024-05-31T18:30",
+    )
+
+
+def add_work_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much is done at once."""
+    parser.add_argument(
+        "--batch-size",
+        type=whole_number(1),
+        default=4,
+        help="frames that the network runs on at once",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole_number(0, MAX_WORKERS),
+        default=2,
+        help="processes that read files (default 2)",
+    )
+
+
+def add_page_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("page")
+    group.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to serve at (default 127.0.0.1: this machine alone); there is no login",
+    )
+    group.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="host name in the browser's address where it is another, such as a proxy's; may be "
+        "given several times",
+    )
+    group.add_argument(
+        "--port",
+        type=whole_number(0, 65535),
+        default=DEFAULT_PORT,
+        help=f"default {DEFAULT_PORT}; 0: any that is free",
+    )
+    group.add_argument("--open", action="store_true", help="open a browser")
 
 
 def add_filter_arguments(parser: argparse.ArgumentParser) -> None:

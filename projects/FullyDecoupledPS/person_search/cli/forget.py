@@ -1,4 +1,4 @@
-"""Remove persons from an index for good: their boxes and features are overwritten on the disk.
+"""Remove persons from an index or a project for good: what was kept of them is overwritten.
 
   person-search forget --index DIR --person 1234              one detection, by its id
   person-search forget --index DIR --frame a.jpg              everybody in a picture
@@ -6,12 +6,20 @@
                                                               everybody who looks like the person
   person-search forget --index DIR --list                     who is kept out
   person-search forget --index DIR --undo 1234567             let somebody of that list back in
+  person-search forget --project DIR --person 12              a person of a project to be labelled,
+                                                              by the number on its page
 
 A similarity is no proof of identity, so that with --query the persons are listed first, and are
 only removed with --yes. The files themselves stay. The index remembers the content of the file (a
 hash), the frame and the box, and no feature, so that nobody comes back when a file is touched,
-copied or indexed with other settings. Exit status: 0; 1 if somebody may come back because
-the content of a file could not be read (it is listed); 2 for a mistake in the command.
+copied or indexed with other settings.
+
+Of a project go the person's tracklets with boxes, crops and features, and the decisions about them;
+the frames that show the person are neither shown nor exported any more, and exports within the
+project's folder that have them are removed. Networks trained from it stay.
+
+Exit status: 0; 1 if somebody may come back because the content of a file could not be read, or an
+export elsewhere shows somebody (they are listed); 2 for a mistake in the command.
 """
 
 import argparse
@@ -30,7 +38,7 @@ from ..search.filters import check_cameras
 from .common import add_filter_arguments, add_index_argument, add_model_arguments, read_filters
 from .query import add_query_arguments
 
-HELP = "remove persons from an index for good"
+HELP = "remove persons from an index or a project for good"
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +47,9 @@ MAX_HITS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_index_argument(parser)
+    place = parser.add_mutually_exclusive_group(required=True)
+    add_index_argument(place, required=False)
+    place.add_argument("--project", metavar="DIR", help="folder of a project of `label`")
     parser.add_argument(
         "--frame",
         action="append",
@@ -79,11 +89,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     asked = bool(args.person or args.frame or args.images)
+    if args.project:
+        from .forget_project import forget_of_project
+
+        return forget_of_project(args)
     if asked + args.list + bool(args.undo) > 1:
         raise UserError("--list, --undo and who is forgotten are commands of their own; name one")
     with open_index(args.index) as index:
         if args.list:
-            return _list(index)
+            return list_tombstones(index)
         if args.undo:
             return _undo(args.undo, index)
         if not asked:
@@ -113,10 +127,10 @@ def _forget(args: argparse.Namespace, index) -> int:
     # of a missing file nothing but its name could be remembered
     gone = [t.path for t in targets if t.pts is None and t.box is None]
     index.remove_files(path for path in gone if path in tombstones.unreadable)
-    return _tell_problems({**tombstones.changed, **tombstones.unreadable})
+    return tell_problems({**tombstones.changed, **tombstones.unreadable})
 
 
-def _tell_problems(problems: dict[str, str]) -> int:
+def tell_problems(problems: dict[str, str]) -> int:
     """Log the files whose content is not known; returns the exit status."""
     if not problems:
         return 0
@@ -171,7 +185,7 @@ def _files_below(name: str, sources) -> list[str]:
     return [path for path in sources if path.startswith(roots)]
 
 
-def _list(index) -> int:
+def list_tombstones(index) -> int:
     rows = [
         (
             *(t.tombstone_id, format_time(t.forgotten_at)),

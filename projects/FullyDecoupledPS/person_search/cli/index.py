@@ -13,22 +13,25 @@ import argparse
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable
 
 from fully_decoupled_ps.ready import DEFAULT_NETWORK
-from fully_decoupled_ps.utils.arguments import number, whole_number
+from fully_decoupled_ps.utils.arguments import number
 
-from ..errors import UserError
 from ..index import IndexInfo, find_info, open_index, read_tombstones
-from .common import add_index_argument, add_model_arguments
+from .common import (
+    MAX_FPS,
+    MIN_FPS,
+    add_index_argument,
+    add_model_arguments,
+    add_naming_arguments,
+    add_work_arguments,
+)
+from .telling import list_reasons, nothing_read, tell_assumed, tell_unread
 
 HELP = "make or extend an index of the persons in pictures and videos"
 
 logger = logging.getLogger(__name__)
 
-# Frames per second: from one in 11 days to what the fastest cameras record.
-MIN_FPS, MAX_FPS = 1e-6, 1000
-MAX_WORKERS = 1000
 # Most reasons to list why files can't be reached; there is one per folder.
 MAX_REASONS = 20
 
@@ -51,25 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out detections of a lower score (default: the network's "
         "TEST.SEARCH.SCORE_THRESH, which is 0.5 for the ready ones)",
     )
-    parser.add_argument(
-        "--camera-pattern",
-        metavar="REGEX",
-        help=r"searched in a file's path; its group (?P<camera>...) is the camera, such as "
-        r"'(?P<camera>c\d+)s' for c1s1_000151.jpg (default: the name of the file's folder)",
-    )
-    parser.add_argument(
-        "--time-pattern",
-        metavar="REGEX",
-        help="searched in a file's path; groups year, month, day, hour, minute, second are local "
-        "time, or a group seconds counts from --start (default: of a video the creation time in "
-        "it, or the last change less its duration; of a picture the last change)",
-    )
-    parser.add_argument(
-        "--start",
-        metavar="TIME",
-        help="time of each file's first frame, or what the group seconds counts from, as "
-        "2024-05-31 or 2024-05-31T18:30",
-    )
+    add_naming_arguments(parser)
     parser.add_argument(
         "--prune",
         action="store_true",
@@ -88,18 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only the i-th of n parts of the files; run each part in a process, or on a machine, "
         "of its own, with the same --index",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=whole_number(1),
-        default=4,
-        help="frames that the network runs on at once",
-    )
-    parser.add_argument(
-        "--workers",
-        type=whole_number(0, MAX_WORKERS),
-        default=2,
-        help="processes that read files (default 2)",
-    )
+    add_work_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -121,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
         if args.time_pattern:
             reader.time(file)
     if not found.files:
-        raise _nothing_read(found.problems)
+        raise nothing_read(found.problems)
     chosen = choose_network(args.model, args.weights, None if args.model else find_info(args.index))
     network = load_network(*chosen, args.device, args.models_dir)
     info = IndexInfo(
@@ -140,18 +114,6 @@ def run(args: argparse.Namespace) -> int:
         take_over_tombstones(index, forgotten)
         report = index_files(index, network, found.files, folders, reader, options)
         return _tell(report, found, index)
-
-
-def _nothing_read(unreadable: dict[str, str]) -> UserError:
-    """The error of a command that read nothing; all but the first reason are logged."""
-    first, *others = unreadable.values()
-    _list(others)
-    return UserError(first + (f" (and {len(others)} more, listed above)" if others else ""))
-
-
-def _list(reasons: Iterable[str]) -> None:
-    for reason in reasons:
-        logger.warning("  %s", reason)
 
 
 def _tell(report, found, index) -> int:
@@ -187,38 +149,22 @@ def _tell(report, found, index) -> int:
     ):
         if paths:
             logger.info("%d %s, %s for example: %s", len(paths), done, paths[0], why)
-    for source, count in report.starts.most_common():
-        logger.info(
-            "%d video(s) are taken to start at %s; --start or --time-pattern set it", count, source
-        )
-    for note, paths in report.notes.items():
-        logger.warning("%d file(s) each of which %s; first: %s", len(paths), note, paths[0])
+    tell_assumed(report)
     if report.unreachable:
         _tell_unreachable(report.unreachable, index)
     if report.stopped_by:
         logger.info("Stopped; the same command goes on from here")
         return 128 + report.stopped_by
-    unreadable = {**found.problems, **report.unreadable}
-    if unreadable:
-        # none of the files that the command named was read
-        if not (report.added or report.unchanged or report.incomplete or report.other_names):
-            raise _nothing_read(unreadable)
-        logger.warning("%d file(s) could not be read:", len(unreadable))
-        _list(unreadable.values())
-    if report.incomplete:
-        logger.warning(
-            "%d video(s) could be read in part; what could be is in the index, and the same "
-            "command tries again:",
-            len(report.incomplete),
-        )
-        _list(report.incomplete.values())
-    return 1 if unreadable or report.incomplete or report.unreachable else 0
+    # whether any of the files that the command named was read
+    anything = report.added or report.unchanged or report.incomplete or report.other_names
+    is_all_read = tell_unread({**found.problems, **report.unreadable}, report.incomplete, anything)
+    return 0 if is_all_read and not report.unreachable else 1
 
 
 def _tell_unreachable(unreachable: dict[str, str], index) -> None:
     logger.warning("%d file(s) of the index can't be reached and are kept:", len(unreachable))
     reasons = Counter(unreachable.values()).most_common()
-    _list(f"{count}: {reason}" for reason, count in reasons[:MAX_REASONS])
+    list_reasons(f"{count}: {reason}" for reason, count in reasons[:MAX_REASONS])
     if len(reasons) > MAX_REASONS:
         logger.warning("  and %d more such reasons", len(reasons) - MAX_REASONS)
     logger.warning(

@@ -19,7 +19,9 @@ SUBCOMMANDS = {
     "query": ".query",
     "serve": ".serve",
     "forget": ".forget",
+    "label": ".label",
     "models": ".models",
+    "train": ".train",
     "check-dataset": "fully_decoupled_ps.dataset_tools.check_dataset",
     "convert": "fully_decoupled_ps.dataset_tools.convert",
 }
@@ -97,7 +99,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         )
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)
-    return parser.parse_args(argv)
+    args, pairs = parser.parse_known_args(argv)
+    # argparse takes a list of any length only where no option stands before it
+    unknown = pairs if not hasattr(args, "opts") else [p for p in pairs if p.startswith("--")]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if pairs:
+        args.opts = pairs
+    return args
 
 
 if __name__ == "__main__":

@@ -10,40 +10,18 @@ import argparse
 import logging
 import os
 
-from fully_decoupled_ps.utils.arguments import whole_number
-
 from ..errors import UserError
 from ..index import open_index
-from .common import add_index_argument, add_model_arguments
+from .common import add_index_argument, add_model_arguments, add_page_arguments
 
 HELP = "search an index on a local web page"
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PORT = 7860
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_index_argument(parser)
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to serve at (default 127.0.0.1: this machine alone); there is no login",
-    )
-    parser.add_argument(
-        "--name",
-        action="append",
-        default=[],
-        help="host name in the browser's address where it is another, such as a proxy's; may be "
-        "given several times",
-    )
-    parser.add_argument(
-        "--port",
-        type=whole_number(0, 65535),
-        default=DEFAULT_PORT,
-        help=f"default {DEFAULT_PORT}; 0: any that is free",
-    )
-    parser.add_argument("--open", action="store_true", help="open a browser")
+    add_page_arguments(parser)
     add_model_arguments(parser)
 
 
@@ -57,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f'the search page needs the package gradio ({error}): pip install "gradio>=6.31,<7"'
         ) from error
-    from ..web.server import bind, serve
+    from ..web.listening import bind
+    from ..web.server import serve
     from ..web.service import SearchService
 
     with open_index(args.index) as index, bind(args.host, args.port) as bound:

@@ -1,5 +1,6 @@
 """What a labelling project holds: recordings, their frames and boxes, tracklets and decisions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -135,3 +136,6 @@ class NewRecording(NamedTuple):
     tracklets: list[NewTracklet]
     # detections in no tracklet: (frame index, box, score)
     others: list[tuple[int, Xyxy, float]]
+    # pairs of tracklets that were in one frame, apart: places in ``tracklets``, the smaller first,
+    # and the times of the first and of the last frame that both are in
+    simultaneous: Sequence[tuple[int, int, float, float]] = ()

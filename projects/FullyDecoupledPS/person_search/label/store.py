@@ -170,6 +170,10 @@ class ProjectFile(Database):
             self._add_boxes(
                 (frame_ids[frame], None, *box, score, 0) for frame, box, score in new.others
             )
+            self.add_simultaneous(
+                Simultaneous(ids[a], ids[b], first, last, True)
+                for a, b, first, last in new.simultaneous
+            )
         return ids
 
     def _add_frame(self, recording_id: int, frame: tuple) -> int:
@@ -231,10 +235,36 @@ class ProjectFile(Database):
         )
         return [_frame(row) for row in rows]
 
+    def frames_around(self, frame_id: int, count: int) -> list[Frame]:
+        """A frame and up to ``count`` before and behind it in its recording, in the order of time.
+
+        Frames that may not be shown are left out, such as the frame itself.
+        """
+        place = "(SELECT time, frame_id FROM frames WHERE frame_id = ?)"
+        found = []
+        for comparison, order, limit in ((">", "", count), ("<=", "DESC", count + 1)):
+            found += self._all(
+                f"""SELECT {FRAME_COLUMNS} FROM {FRAMES}
+                WHERE recording_id = (SELECT recording_id FROM frames WHERE frame_id = ?)
+                AND NOT is_withheld AND (time, frame_id) {comparison} {place}
+                ORDER BY time {order}, frame_id {order} LIMIT ?""",
+                (frame_id, frame_id, limit),
+            )
+        return sorted(map(_frame, found), key=lambda frame: (frame.time, frame.frame_id))
+
+    def recording_ids(self) -> dict[int, int]:
+        """The recording of each frame, by their ids."""
+        return dict(self._all("SELECT frame_id, recording_id FROM frames"))
+
     def boxes_of_frames(self, frame_ids: Sequence[int]) -> list[Box]:
         """As they were found; decisions about boxes are not applied."""
         sql = f"SELECT {BOX_COLUMNS} FROM boxes WHERE frame_id {AMONG} ORDER BY box_id"
         return [_box(row) for row in self._all(sql, ids_value(frame_ids))]
+
+    def frame_of_box(self, box_id: int) -> int | None:
+        """The frame of a box that was found; None: there is no such box."""
+        found = self._all("SELECT frame_id FROM boxes WHERE box_id = ?", (box_id,))
+        return found[0][0] if found else None
 
     def boxes_of_tracklet(self, tracklet_id: int) -> list[Box]:
         """In the order of time."""
@@ -272,7 +302,7 @@ class ProjectFile(Database):
         features = np.frombuffer(b"".join(row[2] for row in rows), dtype=np.float16)
         ids = np.array([row[0] for row in rows], dtype=np.int64)
         numbers = np.array([row[1] for row in rows], dtype=np.int64)
-        return ids, numbers, features.reshape(len(rows), -1).astype(np.float32)
+        return ids, numbers, features.reshape(len(rows), -1 if rows else 0).astype(np.float32)
 
     def views(self, tracklet_id: int) -> list[View]:
         rows = self._all(
@@ -301,6 +331,11 @@ class ProjectFile(Database):
 
     def add_simultaneous(self, pairs: Iterable[Simultaneous]) -> None:
         self._run_many("INSERT OR REPLACE INTO simultaneous VALUES (?, ?, ?, ?, ?)", list(pairs))
+
+    def set_between_cameras(self, pairs: Iterable[Simultaneous]) -> None:
+        """Have these pairs of two cameras, and no others; within a transaction."""
+        self._run("DELETE FROM simultaneous WHERE NOT is_one_camera")
+        self.add_simultaneous(pairs)
 
     def neighbors(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """By tracklet: ids (K,) int64 of the most similar ones, similarities (K,) descending."""

@@ -144,3 +144,12 @@ def format_time(seconds: float) -> str:
         return datetime.fromtimestamp(seconds).isoformat(sep=" ", timespec="seconds")
     except (ValueError, OverflowError, OSError):
         return f"{seconds:.0f} s"
+
+
+def format_time_range(start: float, end: float) -> str:
+    """For people; the day of the end only if it is another one."""
+    first, last = format_time(start), format_time(end)
+    if first == last:
+        return first
+    day, _, clock = last.partition(" ")
+    return f"{first} to {clock if first.startswith(day) else last}"

@@ -1,41 +1,30 @@
-"""The allow-list of requests: a browser reaches the page, and no other part of Gradio.
+"""The allow-list of requests to a page: who may make them, and which.
 
-Gradio serves files by their path, describes its interface, and accepts calls of many kinds. The
-page needs few of these; the rest is refused before Gradio sees it.
+Only requests by the page's own host names are answered, and none that other web pages make.
 """
 
 import ipaddress
-import json
-import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from re import Pattern
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
-from .uploads import MAX_UPLOAD, UPLOAD_PATH
-
 READ, WRITE = ("GET", "HEAD"), ("POST",)
-# All requests of the page: (methods, path, most bytes of the body).
-ROUTES = (
-    (READ, re.compile(r"/"), 0),
-    (READ, re.compile(r"/(favicon\.ico|theme\.css)"), 0),
-    (READ, re.compile(r"/assets/[\w.@-]+\.(css|js|woff2?|svg|png)"), 0),
-    (READ, re.compile(r"/static/js/iframeResizer\.contentWindow\.min\.js"), 0),
-    (READ, re.compile(r"/gradio_api/heartbeat/\w+"), 0),
-    (READ, re.compile(r"/gradio_api/queue/data"), 0),
-    (WRITE, re.compile(r"/gradio_api/queue/join"), 1_000_000),
-    (WRITE, re.compile(re.escape(UPLOAD_PATH)), MAX_UPLOAD),
-)
-# Gradio's scripts are inline, and some are generated from text; nothing is from other servers.
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
-    "object-src 'none'; form-action 'none'; base-uri 'self'; frame-ancestors 'none'"
-)
+
+
+class Route(NamedTuple):
+    """Requests that a page makes."""
+
+    methods: tuple[str, ...]
+    path: Pattern  # of the whole path
+    limit: int  # most bytes of the body
+
+
 HEADERS = {
-    "Content-Security-Policy": POLICY,
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",  # the address names who is searched
@@ -52,15 +41,19 @@ class Refused(Exception):
 class Guard:
     """ASGI middleware that answers 403, 404, 405 or 413 in place of the application."""
 
-    def __init__(self, app, host: str, calls: Mapping[int, int], names: Iterable[str] = ()):
+    def __init__(
+        self, app, host: str, routes: Iterable[Route], policy: str, names: Iterable[str] = ()
+    ):
         """
         Args:
             host: at which the page is served.
-            calls: number of inputs of each of the page's functions, by Gradio's number for it.
+            routes: all requests of the page.
+            policy: of the page's content (``Content-Security-Policy``).
             names: further host names in the browser's address, such as a proxy's.
         """
         self.app = app
-        self.calls = calls
+        self.routes = tuple(routes)
+        self.headers = {**HEADERS, "Content-Security-Policy": policy}
         self.proxies = frozenset(name.lower() for name in names)
         self.names = self.proxies | {host.lower(), *_LOOPBACK}
         self.any_address = host not in _LOOPBACK
@@ -72,7 +65,7 @@ class Guard:
             return await self.app(scope, receive, send)
         if scope["type"] != "http":  # the page has no web socket
             return await send({"type": "websocket.close", "code": 1008})
-        send = _with_headers(send, scope["path"])
+        send = self._with_headers(send, scope["path"])
         try:
             limit = self._check(scope)
             if scope["method"] == "POST":
@@ -80,9 +73,6 @@ class Guard:
         except Refused as refusal:
             status, text = refusal.args
             return await PlainTextResponse(text, status)(scope, receive, send)
-        if scope["path"] == "/":
-            # the state in the address is for the page's scripts, not for Gradio
-            scope = {**scope, "query_string": b""}
         return await self.app(scope, receive, send)
 
     def _check(self, scope) -> int:
@@ -95,7 +85,7 @@ class Guard:
             raise Refused(403, f"This page is not served as {name!r}{fix}")
         self._check_origin(headers, host, is_page=scope["path"] == "/")
         methods = set()
-        for allowed, path, limit in ROUTES:
+        for allowed, path, limit in self.routes:
             if path.fullmatch(scope["path"]) and scope["path"].isascii():
                 if scope["method"] in allowed:
                     return limit
@@ -134,11 +124,10 @@ class Guard:
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > limit:
-                raise Refused(413, f"Too large: {limit // 1_000_000} MB are allowed")
+                raise Refused(413, f"Too large: {limit / 1e6:g} MB are allowed")
             more = message.get("more_body", False)
         body = b"".join(chunks)
-        if scope["path"].startswith("/gradio_api/"):
-            self._check_call(body)
+        self.check_body(scope["path"], body)
         messages = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive_again():
@@ -146,29 +135,27 @@ class Guard:
 
         return receive_again
 
-    def _check_call(self, body: bytes) -> None:
-        """Refuse calls that the page does not make, and objects in place of a field's value.
+    def is_cached(self, path: str) -> bool:
+        """Whether a browser may keep what is at ``path``."""
+        return False
 
-        Gradio fails at the former. It takes the latter for files, and would copy the file that they
-        name, or download it.
-        """
-        try:
-            call = json.loads(body)
-            # neither NaN nor a lone surrogate: Gradio fails at both
-            json.dumps(call, ensure_ascii=False, allow_nan=False).encode()
-            values, event = list(call["data"]), call.get("event_data")
-            number, session = call["fn_index"], call["session_hash"]
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise Refused(400, "Not a call of this page") from error
-        flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
-        flat += event.values() if isinstance(event, dict) else [event]
-        if (
-            not all(value is None or isinstance(value, (str, int, float)) for value in flat)
-            or type(number) is not int  # True is an int too
-            or self.calls.get(number) != len(values)
-            or not (isinstance(session, str) and re.fullmatch(r"\w+", session))
-        ):
-            raise Refused(400, "Not a call of this page")
+    def check_body(self, path: str, body: bytes) -> None:
+        """Raise Refused if it is none of the page's."""
+
+    def _with_headers(self, send, path: str):
+        """Add our headers to a response, and remove those that let other pages read it."""
+
+        async def send_with_headers(message):
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name in [n for n in headers if n.startswith("access-control-")]:
+                    del headers[name]
+                headers.update(self.headers)
+                if not self.is_cached(path):
+                    headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        return send_with_headers
 
 
 def _authority(origin: str) -> str:
@@ -192,19 +179,3 @@ def _host_name(authority: str) -> str:
         return (urlsplit(f"//{authority}").hostname or "").lower()
     except ValueError:
         return ""
-
-
-def _with_headers(send, path: str):
-    """Add ``HEADERS`` to a response, and remove those that would let other pages read it."""
-
-    async def send_with_headers(message):
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name in [n for n in headers if n.startswith("access-control-")]:
-                del headers[name]
-            headers.update(HEADERS)
-            if not path.startswith(("/assets/", "/static/")):
-                headers["Cache-Control"] = "no-store"
-        await send(message)
-
-    return send_with_headers

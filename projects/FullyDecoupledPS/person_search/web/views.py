@@ -13,7 +13,7 @@ from fully_decoupled_ps.visualization.html_templates import template_environment
 
 from ..errors import UserError
 from ..index import WEAK_SIMILARITY, Filters, Hit
-from ..media.times import format_time
+from ..media.times import format_time, format_time_range
 from ..search.query import PersonQuery, Query
 from . import pictures
 from .downloads import DOWNLOADS
@@ -52,17 +52,8 @@ def _template(name: str) -> jinja2.Template:
     environment.filters["time"] = format_time
     environment.filters["attribute"] = name_attribute
     environment.filters["clock"] = lambda seconds: format_time(seconds).partition(" ")[2]
-    environment.globals["time_range"] = time_range
+    environment.globals["time_range"] = format_time_range
     return environment.get_template(name)
-
-
-def time_range(start: float, end: float) -> str:
-    """For people; the day of the end only if it is another one."""
-    first, last = format_time(start), format_time(end)
-    if first == last:
-        return first
-    day, _, clock = last.partition(" ")
-    return f"{first} to {clock if first.startswith(day) else last}"
 
 
 def name_attribute(name: str) -> Markup:

@@ -35,6 +35,28 @@ class Figure(NamedTuple):
     foot: tuple[float, float]  # column and row of the feet, maybe outside
 
 
+def paste_figure(
+    image: np.ndarray, figure: Figure, foot: tuple[float, float], light: float
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Draw a figure into a (H, W, 3) uint8 BGR image, in place.
+
+    Args:
+        foot: column and row of the feet in pixels, maybe outside.
+        light: factor.
+
+    Returns:
+        the rows and columns of the image that it covers, maybe none, and its opacity there.
+    """
+    left, top = round(foot[0] - figure.foot[0]), round(foot[1] - figure.foot[1])
+    x0, y0 = max(left, 0), max(top, 0)
+    cut = np.s_[y0 - top : max(image.shape[0] - top, 0), x0 - left : max(image.shape[1] - left, 0)]
+    alpha, drawn = figure.alpha[cut], figure.image[cut]
+    inside = np.s_[y0 : y0 + alpha.shape[0], x0 : x0 + alpha.shape[1]]
+    behind = image[inside] * (1.0 - alpha[..., None] / np.float32(255))
+    image[inside] = np.minimum(behind + drawn * np.float32(light), 255)
+    return inside, alpha
+
+
 class Canvas:
     """Holds one figure, drawn at twice its resolution without anti-aliasing.
 

@@ -1,7 +1,6 @@
 """Draws the planned frames and writes them in PRW's layout and formats."""
 
 import io
-import json
 import logging
 import multiprocessing
 from contextlib import nullcontext
@@ -13,11 +12,11 @@ import cv2
 import numpy as np
 from scipy.io import loadmat, savemat
 
-from ...errors import UserError
-from ...utils.files import atomic_write
 from ...utils.progress import with_progress
 from .camera import CAMERAS, expose
+from .canvas import paste_figure
 from .figure import draw_figure, sample_pose
+from .manifest import is_finished, write_bytes, write_manifest
 from .plan import DatasetPlan, FramePlan, PlacedFigure, SyntheticSpec, make_plan
 from .scene import background, draw_clutter, draw_shadow
 
@@ -61,23 +60,9 @@ def _paste_figure(image, thing: PlacedFigure, camera, spec, rng) -> tuple[int, i
     pitch = camera.pitch(0.5 * (thing.box[1] + thing.box[3]))
     scale = thing.scale * spec.height
     figure = draw_figure(thing.person, sample_pose(rng), scale, pitch, camera.roll)
-    foot = _pixels(thing.foot, spec)
-    left, top = round(foot[0] - figure.foot[0]), round(foot[1] - figure.foot[1])
-    x0, y0 = max(left, 0), max(top, 0)
-    alpha = figure.alpha[y0 - top : spec.height - top, x0 - left : spec.width - left]
-    cut = figure.image[y0 - top : spec.height - top, x0 - left : spec.width - left]
-    inside = np.s_[y0 : y0 + alpha.shape[0], x0 : x0 + alpha.shape[1]]
-    light = np.float32(rng.uniform(0.85, 1.1))
-    behind = image[inside] * (1.0 - alpha[..., None] / np.float32(255))
-    image[inside] = np.minimum(behind + cut * light, 255)
+    inside, alpha = paste_figure(image, figure, _pixels(thing.foot, spec), rng.uniform(0.85, 1.1))
     x, y, w, h = cv2.boundingRect((alpha >= 128).astype(np.uint8))
-    return x0 + x, y0 + y, w, h
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there."""
-    with atomic_write(path, "wb", sync=False) as f:
-        f.write(content)
+    return inside[1].start + x, inside[0].start + y, w, h
 
 
 def _write_mat(path: Path, **arrays) -> None:
@@ -85,14 +70,14 @@ def _write_mat(path: Path, **arrays) -> None:
     buffer = io.BytesIO()
     savemat(buffer, arrays)
     content = buffer.getvalue()
-    _write_bytes(path, _MAT_HEADER + content[len(_MAT_HEADER) :])
+    write_bytes(path, _MAT_HEADER + content[len(_MAT_HEADER) :])
 
 
 def _write_frame(root: Path, spec: SyntheticSpec, plan: FramePlan) -> None:
     image, rows = render_frame(plan, spec)
     quality = [cv2.IMWRITE_JPEG_QUALITY, CAMERAS[plan.camera].quality]
     encoded = cv2.imencode(".jpg", image, quality)[1]
-    _write_bytes(root / "frames" / f"{plan.name}.jpg", encoded.tobytes())
+    write_bytes(root / "frames" / f"{plan.name}.jpg", encoded.tobytes())
     _write_mat(_annotation(root, plan.name), box_new=rows)  # last: marks the frame as done
 
 
@@ -126,32 +111,7 @@ def _write_lists(root: Path, plan: DatasetPlan) -> None:
         rows = loadmat(_annotation(root, name))["box_new"]
         x, y, w, h = rows[rows[:, 0] == pid][0, 1:]
         lines.append(f"{pid} {x:.2f} {y:.2f} {w:.2f} {h:.2f} {name}\n")
-    _write_bytes(root / "query_info.txt", "".join(lines).encode())
-
-
-def _check_folder(root: Path, wanted: dict) -> bool:
-    """Whether the finished dataset is there already; raises if the folder holds anything else."""
-    if not root.is_dir() or not any(root.iterdir()):
-        return False
-    try:
-        found = json.loads((root / MANIFEST).read_text())
-        finished = found.pop("finished")
-        spec, version = dict(found["spec"]), found["version"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(
-            f"{root} is not empty and has no readable {MANIFEST}: choose another folder"
-        ) from None
-    if found == wanted:
-        return finished
-    different = [
-        f"{k} {spec.get(k)}, not {v}" for k, v in wanted["spec"].items() if spec.get(k) != v
-    ]
-    if version != wanted["version"]:
-        different.append(f"drawn by version {version} of this program, not {wanted['version']}")
-    raise UserError(
-        f"{root} holds another synthetic dataset ({'; '.join(different)}): choose another folder "
-        "or remove this one"
-    )
+    write_bytes(root / "query_info.txt", "".join(lines).encode())
 
 
 def make_synthetic_dataset(root, spec: SyntheticSpec, workers: int = 1) -> Path:
@@ -170,18 +130,17 @@ def make_synthetic_dataset(root, spec: SyntheticSpec, workers: int = 1) -> Path:
     """
     root = Path(root)
     manifest = {"version": _VERSION, "spec": asdict(spec)}
-    if _check_folder(root, manifest):
+    if is_finished(root, MANIFEST, manifest):
         logger.info("%s holds this dataset already", root)
         return root
     plan = make_plan(spec)
     for folder in (root / "frames", root / "annotations"):
         folder.mkdir(parents=True, exist_ok=True)
-    path = root / MANIFEST
-    _write_bytes(path, json.dumps({**manifest, "finished": False}, indent=1).encode())
+    write_manifest(root, MANIFEST, manifest, finished=False)
     frames = plan.frames["train"] + plan.frames["test"]
     _write_frames(root, spec, frames, workers)
     _write_lists(root, plan)
-    _write_bytes(path, json.dumps({**manifest, "finished": True}, indent=1).encode())
+    write_manifest(root, MANIFEST, manifest, finished=True)
     figures = [figure for frame in frames for figure in frame.figures]
     logger.info(
         "%s: %d frames, %d persons (%d unlabelled), %d training and %d test ids, %d queries",

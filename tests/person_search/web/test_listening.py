@@ -6,7 +6,7 @@ import httpx  # Gradio brings it
 import pytest
 
 from person_search.errors import UserError
-from person_search.web.server import address, bind, is_loopback
+from person_search.web.listening import address, bind, is_loopback
 
 
 def test_a_port_that_is_taken_is_refused():

@@ -1,0 +1,1 @@
+"""The page of ``person-search label``: a person says who is the same, by keyboard or finger."""
