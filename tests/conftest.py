@@ -1,5 +1,6 @@
 """What every test gets: one thread, fixed seeds, an event storage, and loggers as they were."""
 
+import gc
 import logging
 
 import pytest
@@ -57,6 +58,16 @@ def log_levels():
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
     logging.disable(logging.NOTSET)
+
+
+def pytest_collection_finish():
+    """What is imported stays: else each collection of garbage takes half a second to look at it."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,6 +2,8 @@
 
 import datetime
 import multiprocessing
+import os
+import sys
 
 import torch
 from detectron2.utils import comm
@@ -27,6 +29,22 @@ def _call(function, args):
     # Else the process's own children would come from another server, which outlives its kill.
     multiprocessing.set_start_method(None, force=True)
     function(*args)
+
+
+def run_captured(folder, function, *args):
+    """Exit with what ``function(*args)`` returns, in a process that is like a command's.
+
+    Returns its exit status, and what it wrote to stdout and to stderr.
+    """
+    process = start_process(_capture, folder, function, args)
+    process.join(300)
+    return process.exitcode, *((folder / name).read_text() for name in ("stdout", "stderr"))
+
+
+def _capture(folder, function, args):
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), number)
+    sys.exit(function(*args))
 
 
 def run_processes(function, world_size, folder, *args):

@@ -10,7 +10,7 @@ from detectron2.modeling import build_model
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.predictor import fingerprint, load_network
-from tests.testing import CONFIGS, TINY, make_config, make_model
+from tests.testing import CONFIGS, RESNET18, TINY, make_config, make_model
 from tests.tiny_run import make_run, picture
 
 
@@ -18,7 +18,7 @@ def test_it_detects_and_embeds(network):
     found = network.detect(picture(0), boxes=[(4, 6, 30, 60), (0, 0, 96, 64)])
     assert 0 < len(found.boxes) == len(found.scores) == len(found.features)
     assert (np.diff(found.scores) <= 0).all()
-    assert network.dim == found.features.shape[1] == 512
+    assert network.dim == found.features.shape[1] == 256
     for features in (found.features, found.query_features):
         np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
     asked = network.detect(picture(0), boxes=found.boxes).query_features
@@ -103,7 +103,7 @@ def test_the_fingerprint_of_given_weights_stays_what_it_was(config, stage, expec
     """Recorded when conv5 was the side-net's: an index of that time fits its network still."""
     opts = ["MODEL.COAT.DIM", 32, "MODEL.COAT.NUM_HEADS", 2, "MODEL.REID.NUM_IDS", 4]
     config_file = CONFIGS / "prw" / f"{config}_R50.yaml"
-    cfg = make_config(stage, [*TINY, *opts], config_file=config_file)
+    cfg = make_config(stage, [*TINY, *RESNET18, *opts], config_file=config_file)
     model = build_model(cfg)
     for value in model.state_dict().values():
         value.fill_(value.numel())

@@ -16,7 +16,16 @@ CONFIGS = PROJECT / "configs"
 BASE_CONFIG = CONFIGS / "Base-FasterRCNN.yaml"
 
 # A ResNet-18 for any config that has a ResNet.
-RESNET18 = ("MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64)
+RESNET18 = (
+    *("MODEL.RESNETS.DEPTH", 18, "MODEL.RESNETS.STEM_OUT_CHANNELS", 64),
+    *("MODEL.RESNETS.RES2_OUT_CHANNELS", 64, "MODEL.RESNETS.WIDTH_PER_GROUP", 64),
+)
+
+# A ResNet-50 of an eighth of the width, so that a step is quick and a checkpoint small.
+NARROW = (
+    *("MODEL.RESNETS.DEPTH", 50, "MODEL.RESNETS.STEM_OUT_CHANNELS", 8),
+    *("MODEL.RESNETS.RES2_OUT_CHANNELS", 32, "MODEL.RESNETS.WIDTH_PER_GROUP", 8),
+)
 
 # Few proposals and tiny images, whatever the network.
 FRUGAL = (
@@ -34,7 +43,7 @@ FRUGAL = (
 # Batch norm that trains in the detector too, so that a freeze that forgets it is found out.
 TRAINABLE_NORM = ("MODEL.RESNETS.NORM", "BN", "MODEL.BACKBONE.FREEZE_AT", 0)
 
-TINY = (*RESNET18, *FRUGAL, *TRAINABLE_NORM)
+TINY = (*NARROW, *FRUGAL, *TRAINABLE_NORM)
 
 
 def make_config(stage, opts=(), *, config_file=BASE_CONFIG):
@@ -63,7 +72,9 @@ def _build_model(stage, opts):
 def randomize_norms(model):
     """Give batch norms statistics and weights other than 0 and 1, as training would."""
     for name, value in model.state_dict().items():
-        if name.endswith(("norm.weight", "running_var")):
+        if name.endswith("conv3.norm.weight"):
+            value.uniform_(0.1, 0.3)  # or the maps of a deep ResNet grow to thousands
+        elif name.endswith(("norm.weight", "running_var")):
             value.uniform_(0.5, 1.5)
         elif name.endswith("running_mean"):
             value.uniform_(-0.1, 0.1)

@@ -15,6 +15,7 @@ from fully_decoupled_ps.modeling.feature_tap import FeatureTap
 from tests.testing import (
     CONFIGS,
     FRUGAL,
+    RESNET18,
     TINY,
     make_config,
     make_model,
@@ -179,14 +180,14 @@ def detectron2_imagenet(cfg, path):
     backbone = build_backbone(cfg)
     randomize_norms(backbone)
     arrays = {name: value.numpy() for name, value in backbone.state_dict().items()}
-    arrays["stem.fc.weight"] = torch.zeros(1000, 512).numpy()
+    arrays["stem.fc.weight"] = torch.zeros(1000, 256).numpy()
     with open(path, "wb") as f:
         pickle.dump({"model": arrays, "__author__": "torchvision", "matching_heuristics": True}, f)
     return str(path), backbone.state_dict()
 
 
 def test_detectron2_s_imagenet_file_starts_both_nets(tmp_path):
-    path, state = detectron2_imagenet(make_config("detection", TINY), tmp_path / "R-18.pkl")
+    path, state = detectron2_imagenet(make_config("detection", TINY), tmp_path / "R-50.pkl")
     model = make_model("detection")
     load(model, path)
     backbone = model.detector.backbone.state_dict()
@@ -227,9 +228,9 @@ def test_a_side_net_copies_the_detector():
 def test_a_side_net_of_another_norm_takes_what_it_has_a_place_for(tmp_path):
     path = str(tmp_path / "resnet18.pth")
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
-    model = make_model("reid")
+    model = make_model("reid", RESNET18)
     for norm in ("FrozenBN", "GN"):
-        cfg = make_config("reid", [*TINY, "MODEL.REID.SIDE_NET.NORM", norm])
+        cfg = make_config("reid", [*TINY, *RESNET18, "MODEL.REID.SIDE_NET.NORM", norm])
         reid = ReIDBranch(cfg, FeatureTap(model.detector).shapes())
         for weights in (path, "detector"):
             initialize_side_net(reid, weights, model.detector)
@@ -255,10 +256,10 @@ def test_a_side_net_refuses_what_is_not_there(tmp_path):
 
 
 def test_a_side_net_refuses_weights_of_another_depth(tmp_path):
-    model = make_model("reid")
+    model = make_model("reid", RESNET18)
     path = str(tmp_path / "resnet34.pth")
     torch.save(torchvision.models.resnet34(weights=None).state_dict(), path)
-    opts = [*TINY, "MODEL.RESNETS.DEPTH", 34]
+    opts = [*TINY, *RESNET18, "MODEL.RESNETS.DEPTH", 34]
     reid = ReIDBranch(make_config("reid", opts), FeatureTap(model.detector).shapes())
     initialize_side_net(reid, path, model.detector)
     # a ResNet-18 has too few layers for it, and the 34's first ones alone are no ResNet-18
@@ -266,7 +267,7 @@ def test_a_side_net_refuses_weights_of_another_depth(tmp_path):
         initialize_side_net(reid, "detector", model.detector)
     with pytest.raises(UserError, match="resnet34.pth: .* have no place .*res3.2"):
         initialize_side_net(model.reid, path, model.detector)
-    opts = [*TINY, "MODEL.REID.SIDE_NET.DEPTH", 50, "MODEL.REID.FUSION.NAME", "NoFusion"]
+    opts = [*TINY, *RESNET18, "MODEL.REID.SIDE_NET.DEPTH", 50, "MODEL.REID.FUSION.NAME", "NoFusion"]
     bottleneck = ReIDBranch(make_config("reid", opts), FeatureTap(model.detector).shapes())
     for weights in (path, "detector"):
         with pytest.raises(UserError, match="SIDE_NET.WEIGHTS"):
@@ -307,7 +308,7 @@ def test_without_a_network_the_address_and_another_way_are_told(monkeypatch):
 
 
 def test_the_reid_stage_refuses_what_is_no_trained_detector(tmp_path):
-    path, _ = detectron2_imagenet(make_config("detection", TINY), tmp_path / "R-18.pkl")
+    path, _ = detectron2_imagenet(make_config("detection", TINY), tmp_path / "R-50.pkl")
     with pytest.raises(UserError, match="another architecture.*detector.proposal_generator"):
         load(make_model("reid"), path)
     with pytest.raises(UserError, match="another architecture.*none of its weights"):
@@ -333,8 +334,8 @@ def test_a_caffe2_detector_of_other_classes_is_not_fine_tuned_at_random(tmp_path
 
 def test_the_reid_stage_refuses_a_detector_of_another_architecture(plain_detector, tmp_path):
     path = save(tmp_path / "model_final.pth", plain_detector)
-    deeper = build_model(make_config("reid", [*TINY, "MODEL.RESNETS.DEPTH", 34]))
-    with pytest.raises(UserError, match="another architecture: .* detector.backbone.res2.2"):
+    deeper = build_model(make_config("reid", [*TINY, "MODEL.RESNETS.DEPTH", 101]))
+    with pytest.raises(UserError, match="another architecture: .* detector.backbone.res4."):
         load(deeper, path)
 
 
@@ -347,7 +348,7 @@ def test_a_trained_network_is_wanted_whole(plain_detector, tmp_path):
     load_trained(make_model("detection"), path)
     with pytest.raises(UserError, match="holds a detector only; train stage reid first"):
         load_trained(make_model("reid"), path)
-    imagenet, _ = detectron2_imagenet(make_config("detection", TINY), tmp_path / "R-18.pkl")
+    imagenet, _ = detectron2_imagenet(make_config("detection", TINY), tmp_path / "R-50.pkl")
     with pytest.raises(UserError, match="another architecture"):
         load_trained(make_model("detection"), imagenet)
 

@@ -17,7 +17,7 @@ from fully_decoupled_ps.engine.writers import StoppingWriter
 from fully_decoupled_ps.utils.files import atomic_write, drop_torn_line, remove_partial_files
 from tests import mixed_run
 from tests.mixed_run import registered, train, write_set
-from tests.processes import start_process
+from tests.processes import run_captured
 from tests.testing import PROJECT, make_model
 
 # --- files -----------------------------------------------------------------------------------
@@ -197,16 +197,12 @@ def test_a_log_that_does_not_fit_stops_the_command(root, tmp_path):
 
 def train_in_small_files(root, folder):
     limit_files(1_000_000)
-    for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), number)
-    sys.exit(mixed_run.main(root, "never", 0, folder))
+    return mixed_run.main(root, "never", 0, folder)
 
 
 def test_the_first_checkpoint_does_not_fit(root, tmp_path):
-    process = start_process(train_in_small_files, root, tmp_path)
-    process.join(300)
-    out, err = ((tmp_path / name).read_text() for name in ("out", "err"))
-    line = one_line(out, err, process.exitcode)
+    status, out, err = run_captured(tmp_path, train_in_small_files, root, tmp_path)
+    line = one_line(out, err, status)
     assert re.search("/model_0000001.pth .*File too large.* --resume", line)
     assert not list((tmp_path / "detection").glob("*.p*"))
     assert not (tmp_path / "detection" / "last_checkpoint").exists()

@@ -236,7 +236,7 @@ def test_contradicted_identities_get_one_line(run, trained, tmp_path, capfd):
 
 def test_checkpoints_that_do_not_fit_get_one_line(run, trained, tmp_path, capfd):
     detector = ["MODEL.WEIGHTS", trained.detection / "model_final.pth"]
-    deeper = ["MODEL.RESNETS.DEPTH", 34]
+    deeper = ["MODEL.RESNETS.DEPTH", 101]
     for args in ([*REID, *detector, *deeper], ["--eval-only", *detector, *deeper]):
         status = run(tmp_path, *args)
         assert "checkpoint is of another architecture" in wrong_use(capfd, status)

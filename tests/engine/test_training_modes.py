@@ -7,7 +7,7 @@ import torchvision
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
 from tests.small_run import SmallRun
-from tests.testing import CONFIGS, make_model
+from tests.testing import CONFIGS, RESNET18, make_model
 
 RANDOM = ("MODEL.WEIGHTS", "", "MODEL.REID.SIDE_NET.WEIGHTS", "random")
 
@@ -44,6 +44,7 @@ def test_joint_starts_both_nets_from_imagenet_and_resumes(run, tmp_path):
     torch.save(published, path)
     config = CONFIGS / "prw" / "faster_rcnn_R50.yaml"
     opts = ["SOLVER.STAGE", "joint", "MODEL.WEIGHTS", path, "MODEL.REID.SIDE_NET.WEIGHTS", path]
+    opts += RESNET18
     still = ["SOLVER.BASE_LR", 0.0]
     run.train(config, [*opts, *still], iterations=1)
     state = weights(run, "joint")
@@ -135,7 +136,7 @@ def osnet_model():
 
 def test_what_was_and_was_not_taken_is_reported(tmp_path, caplog):
     caplog.set_level("INFO", "fully_decoupled_ps")
-    model = make_model("reid", ["MODEL.REID.FUSION.NAME", "ConvFusion"])
+    model = make_model("reid", (*RESNET18, "MODEL.REID.FUSION.NAME", "ConvFusion"))
     path = str(tmp_path / "resnet18.pth")
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
     initialize_side_net(model.reid, path, model.detector)
@@ -172,8 +173,8 @@ def test_an_imagenet_file_is_no_trained_detector(tmp_path):
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), path)
     for stage in ("reid", "hybrid"):
         with pytest.raises(UserError, match="another architecture: .* detector.proposal"):
-            PersonSearchCheckpointer(make_model(stage)).load(path, checkpointables=[])
-    PersonSearchCheckpointer(make_model("joint")).load(path, checkpointables=[])
+            PersonSearchCheckpointer(make_model(stage, RESNET18)).load(path, checkpointables=[])
+    PersonSearchCheckpointer(make_model("joint", RESNET18)).load(path, checkpointables=[])
 
 
 def test_mixed_precision_trains_both_stages_on_a_cpu_and_resumes(run):

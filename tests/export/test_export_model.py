@@ -20,7 +20,10 @@ from tests.testing import CONFIGS, FRUGAL, RESNET18, image, make_config, randomi
 # Caps that are never reached: the numbers of proposals and of detections differ between images.
 UNCAPPED = ("TEST.DETECTIONS_PER_IMAGE", -1, "MODEL.RPN.POST_NMS_TOPK_TEST", 1000)
 ANY_SCORE = ("MODEL.RETINANET.SCORE_THRESH_TEST", 0.0, "MODEL.FCOS.SCORE_THRESH_TEST", 0.0)
-SMALL = (*FRUGAL, *ANY_SCORE, "MODEL.REID.NUM_IDS", 3)
+SMALL = (
+    *(*FRUGAL, *ANY_SCORE, "MODEL.REID.NUM_IDS", 3, "MODEL.FPN.OUT_CHANNELS", 64),
+    *("MODEL.RETINANET.NUM_CONVS", 1, "MODEL.FCOS.NUM_CONVS", 1),
+)
 SYNTHETIC = "synthetic/faster_rcnn_R18.yaml"
 
 

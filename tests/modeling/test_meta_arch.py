@@ -209,7 +209,7 @@ def test_boxes_are_the_detectors_own_in_original_coordinates():
         assert len(ours) == len(own) > 0
         torch.testing.assert_close(ours.pred_boxes.tensor, own.pred_boxes.tensor)
         assert torch.equal(ours.scores, own.scores)
-        assert ours.reid_features.shape == (len(ours), 512)
+        assert ours.reid_features.shape == (len(ours), 256)
         assert ours.reid_features.dtype == torch.float32
         torch.testing.assert_close(ours.reid_features.norm(dim=1), torch.ones(len(ours)))
 
@@ -257,18 +257,18 @@ def test_query_features_are_there_exactly_where_queries_are():
     ]
     outputs = model(inputs)
     assert [set(o) - {"instances"} for o in outputs] == [set()] + [{"query_features"}] * 3
-    assert [o["query_features"].shape for o in outputs[1:]] == [(1, 512), (0, 512), (2, 512)]
+    assert [o["query_features"].shape for o in outputs[1:]] == [(1, 256), (0, 256), (2, 256)]
 
 
 def test_without_detections_queries_still_have_features():
     model = make_model("reid", ("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 1.1))
     query = {"image": image(1), "queries": torch.tensor([[4.0, 4, 30, 60]])}
     nobody, queried = model([{"image": image(0)}, query])
-    assert nobody["instances"].reid_features.shape == (0, 512)
-    assert queried["instances"].reid_features.shape == (0, 512)
-    assert queried["query_features"].shape == (1, 512)
+    assert nobody["instances"].reid_features.shape == (0, 256)
+    assert queried["instances"].reid_features.shape == (0, 256)
+    assert queried["query_features"].shape == (1, 256)
     (nobody,) = model([{"image": image(0)}])
-    assert nobody["instances"].reid_features.shape == (0, 512)
+    assert nobody["instances"].reid_features.shape == (0, 256)
 
 
 def test_inference_needs_no_gradient_and_changes_nothing():

@@ -138,7 +138,7 @@ def test_training_in_bfloat16(stage):
     seen = {}
     for model in (exact, rounded):
         if model.reid is not None:
-            model.reid.memory.lookup_table.copy_(unit_rows(4, 512))
+            model.reid.memory.lookup_table.copy_(unit_rows(4, 256))
         torch.manual_seed(1)  # the same proposals are drawn, and the same noise
         with EventStorage():
             losses = model(BATCH)
@@ -156,7 +156,7 @@ def test_training_in_bfloat16(stage):
 
 def test_losses_and_memory_see_float32_alone(monkeypatch):
     model = build("faster_rcnn", "reid", ["SOLVER.AMP.ENABLED", True]).train()
-    model.reid.memory.lookup_table.copy_(unit_rows(4, 512))
+    model.reid.memory.lookup_table.copy_(unit_rows(4, 256))
     seen = []
     similarities = model.reid.memory.similarities
 
@@ -170,7 +170,7 @@ def test_losses_and_memory_see_float32_alone(monkeypatch):
     with EventStorage():
         model(BATCH)
     (embeddings, found), *_ = seen
-    rows = torch.cat([table, torch.zeros(5, 512)])
+    rows = torch.cat([table, torch.zeros(5, 256)])
     exact = embeddings.double() @ rows.double().t()
     assert embeddings.dtype == found.dtype == torch.float32
     assert (found - exact).abs().max() < 1e-6  # of bfloat16 it would be 1e-3

@@ -7,7 +7,15 @@ from detectron2.modeling import build_model
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.engine.solver import build_optimizer
-from tests.testing import CONFIGS, TINY, image, make_config, randomize_norms, training_input
+from tests.testing import (
+    CONFIGS,
+    RESNET18,
+    TINY,
+    image,
+    make_config,
+    randomize_norms,
+    training_input,
+)
 
 DETECTORS = ["faster_rcnn_R50", "retinanet_R50", "fcos_R50"]
 DETECTRON2S_OWN = ["faster_rcnn_fpn_R50", "cascade_rcnn_fpn_R50"]
@@ -185,8 +193,8 @@ def test_no_detection_at_all(detector):
         with torch.no_grad():
             output = model.eval()([{"image": image(3), **queries}])[0]
         assert len(output["instances"]) == 0
-        assert output["instances"].reid_features.shape == (0, 512)
-    assert output["query_features"].shape == (1, 512)
+        assert output["instances"].reid_features.shape == (0, 256)
+    assert output["query_features"].shape == (1, 256)
 
 
 @pytest.mark.parametrize("stage", ["reid", "joint", "hybrid"])
@@ -212,13 +220,14 @@ def test_a_checkpoint_resumes(stage, tmp_path):
 
 
 def test_a_blend_of_unequal_channels_is_refused():
-    with pytest.raises(UserError, match="equal channels .* 128 and 384; .* ConvFusion") as excinfo:
+    with pytest.raises(UserError, match="equal channels .* 64 and 384; .* ConvFusion") as excinfo:
         build("reid", "faster_rcnn_R50", ("OSNetSideNet", "AlphaBlendFusion"))
     assert "\n" not in str(excinfo.value)
 
 
 def test_a_side_net_of_another_depth_has_a_convolution_as_side_ada():
-    pair, opts = ("ResNetSideNet", "ConvFusion"), ["MODEL.REID.SIDE_NET.DEPTH", 50]
+    pair = "ResNetSideNet", "ConvFusion"
+    opts = [*RESNET18, "MODEL.REID.SIDE_NET.DEPTH", 50]
     side_net = build("reid", "retinanet_R50", pair, opts)[0].reid.side_net
     assert side_net.side_ada.weight.shape == (256, 64, 1, 1)
     assert side_net.fusions["res3"].conv.weight.shape == (512, 128, 1, 1)

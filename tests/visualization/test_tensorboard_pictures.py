@@ -91,6 +91,7 @@ def test_a_training_of_both_stages(tmp_path, restore_loggers):
     config = CONFIGS / "synthetic" / "faster_rcnn_R18.yaml"
     with SmallRun(tmp_path) as run:
         options = ["TEST.SEARCH.PICTURES", True, "TEST.SEARCH.SCORE_THRESH", 0.0]
+        options += ["MODEL.REID.SIDE_NET.NORM", "BN"]  # of fewer channels than GN has groups
         run.train(config, options)
         assert set(images(run.output_dir / "detection")) == {"small_test/detections"}
         run.train(config, ["SOLVER.STAGE", "reid", *options])

@@ -11,6 +11,7 @@ It is no dependency of the tests, because it comes as a source archive of somebo
 torchreid's authors, and imports half a dozen packages that it does not name.
 """
 
+import functools
 import importlib.util
 import json
 import sys
@@ -33,6 +34,7 @@ TORCHREID = {
 }
 
 
+@functools.lru_cache(maxsize=500)  # drawing 24 million numbers takes half a second
 def made_up(name: str, shape) -> torch.Tensor:
     """The values of a published file's tensor, float64: the same on every machine."""
     random = np.random.RandomState(zlib.crc32(name.encode()))  # whose numbers never change

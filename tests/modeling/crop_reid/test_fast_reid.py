@@ -8,12 +8,24 @@ import torchvision
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import load_crop_weights
 from fully_decoupled_ps.modeling.crop_reid import build_crop_network
-from tests.modeling.crop_reid.published import SIZES, crops, made_up_state, norm_shapes
+from tests.modeling.crop_reid.published import (
+    SIZES,
+    crops,
+    made_up,
+    made_up_state,
+    norm_shapes,
+)
 from tests.testing import make_config
 
 BLOCKS = (3, 4, 6, 3)
 # Non-local blocks behind the last blocks of layer2 and layer3: their number and channels.
 NON_LOCAL = {2: (2, 512), 3: (3, 1024)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def numbers_are_kept_for_this_module():
+    yield
+    made_up.cache_clear()
 
 
 def build(variant):

@@ -373,7 +373,9 @@ def test_mistakes(index_folder, persons, capsys):
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("milvus_lite"), reason="Milvus Lite is missing")
-def test_nobody_comes_back_to_an_index_in_milvus(pictures, run_folder, tmp_path, capsys):
+def test_nobody_comes_back_to_an_index_in_milvus(
+    pictures, run_folder, tmp_path, capsys, impatient_milvus
+):
     location = f"milvus://{tmp_path}/lite.db/persons"
     args = index_args(run_folder, location, tmp_path / "media" / "cam0")
     assert run(*args) == 0

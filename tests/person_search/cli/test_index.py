@@ -87,7 +87,7 @@ def test_pictures_and_videos(media, index_folder, run_folder, network, caplog):
             np.testing.assert_allclose([p.box for p in persons], found.boxes[keep], atol=1e-3)
             features = index.features([p.person_id for p in persons])
             np.testing.assert_allclose(features, found.features[keep], atol=1e-3)
-        assert (index.info.fingerprint, index.info.dim) == (network.fingerprint, 512)
+        assert (index.info.fingerprint, index.info.dim) == (network.fingerprint, 256)
 
 
 def test_worker_processes_change_nothing(media, tmp_path, run_folder, monkeypatch):

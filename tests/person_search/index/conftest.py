@@ -23,6 +23,7 @@ def location(request, tmp_path):
     """What ``--index`` says of an index that is not there yet."""
     if request.param == "folder":
         return str(tmp_path / "index")
+    request.getfixturevalue("impatient_milvus")
     return f"milvus://{tmp_path}/lite.db/persons"
 
 

@@ -1,8 +1,6 @@
 """What only an index in Milvus has: exclusive writer leases, and a connection to close."""
 
 import importlib.util
-import subprocess
-import sys
 import time
 
 import pytest
@@ -10,6 +8,8 @@ import pytest
 from person_search.errors import UserError
 from person_search.index import milvus, milvus_lease, open_index
 from person_search.index.milvus_lease import WriterLease
+from tests.person_search.cli import command
+from tests.processes import run_captured
 
 from .made_up_index import INFO, add_picture, all_persons, fill
 
@@ -27,7 +27,7 @@ def short_waits(monkeypatch):
 
 
 @pytest.fixture
-def location(tmp_path):
+def location(tmp_path, impatient_milvus):
     return f"milvus://{tmp_path}/lite.db/persons"
 
 
@@ -90,7 +90,8 @@ def test_which_writers_go_together(index, other, first, second, is_allowed):
     lease.release()
 
 
-def test_the_lease_of_a_killed_writer_is_taken_over(index, other):
+def test_the_lease_of_a_killed_writer_is_taken_over(index, other, monkeypatch):
+    monkeypatch.setattr(milvus_lease, "PATIENCE", 10 * BEAT)  # nobody else is taken for dead here
     killed = index.writer()
     stand_still(killed._lease)
     with other.writer():
@@ -147,10 +148,10 @@ def test_an_index_that_is_refused_leaves_no_connection(index, tmp_path, monkeypa
     assert closed == [other]
 
 
-def test_a_database_that_another_process_has_open(index, location):
-    main = "person_search.cli.main"
-    command = [sys.executable, "-m", main, "query", "--person", "1", "--index", location]
-    ended = subprocess.run(command, capture_output=True, text=True)
-    assert ended.returncode == 2 and "Traceback" not in ended.stderr
-    last = ended.stderr.splitlines()[-1]
+def test_a_database_that_another_process_has_open(index, location, tmp_path):
+    status, out, err = run_captured(
+        tmp_path, command.run, "query", "--person", 1, "--index", location
+    )
+    assert status == 2 and "Traceback" not in out + err
+    last = err.splitlines()[-1]
     assert last.startswith("error: ") and "end other programs that have it open" in last
