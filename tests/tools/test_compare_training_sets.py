@@ -27,11 +27,14 @@ def test_differences_are_taken_seed_by_seed():
 
 @pytest.fixture
 def args(tmp_path):
-    train = tmp_path / "train.json"
+    train, test = tmp_path / "train.json", tmp_path / "test.json"
     train.write_text("{}")
+    test.write_text("{}")
+    (tmp_path / "images").mkdir()
     return tool.parse_args(
         [
-            *("--sets", f"truth={train}", "--test", "test.json", "--seeds", "4"),
+            *("--sets", f"truth={train},{tmp_path / 'images'}", "--test", str(test)),
+            *("--seeds", "4"),
             *("--start", "output/demo/reid", "--output-dir", str(tmp_path / "out")),
             *("SOLVER.MAX_ITER", "7"),
         ]
@@ -49,9 +52,11 @@ def test_a_training_is_one_of_the_command_with_its_seed(args, monkeypatch):
         return subprocess.CompletedProcess(command, 1)  # worse than the start: a result too
 
     monkeypatch.setattr(subprocess, "run", run)
-    ((name, path),) = args.sets
-    assert tool.train(args, name, path, 4) == {"mAP": (1.0, 2.0)}
-    assert asked[0].data == path and asked[0].test == "test.json"
+    ((name, files),) = args.sets
+    assert tool.train(args, name, files, 4) == {"mAP": (1.0, 2.0)}
+    assert (asked[0].data, asked[0].image_root) == files
+    assert (asked[0].test, asked[0].test_image_root) == args.test
+    assert files[1].endswith("images") and files[1] != args.test[1]
     assert asked[0].opts == ["SOLVER.MAX_ITER", "7", "SEED", "4"]
 
 
@@ -61,8 +66,10 @@ def test_a_failure_names_the_log(args, monkeypatch):
         tool.train(args, *args.sets[0], 4)
 
 
-@pytest.mark.parametrize("text", ["train.json", "a=missing.json", "a b=pyproject.toml"])
+@pytest.mark.parametrize(
+    "text", ["train.json", "a=missing.json", "a b=pyproject.toml", "a=pyproject.toml,missing"]
+)
 def test_a_set_has_a_name_and_a_file(text, capsys):
     with pytest.raises(SystemExit):
         tool.parse_args(["--sets", text, "--test", "t", "--start", "s"])
-    assert text in capsys.readouterr().err
+    assert text.partition("=")[2] in capsys.readouterr().err

@@ -10,10 +10,11 @@ CAM/seqinfo.ini, as make_synthetic_site.py writes them, CAM being the folder tha
 in), and labels a copy.
 
 The person looks at all views of the two units that a question compares, and answers truthfully:
-"not a person" if most show nobody, "split" where the identity changes, else "same" or
+"not a person" if most show nobody, "split" where the identity changes for good, else "same" or
 "different". All of them count as decisions. Precision and recall are over pairs of boxes of
-tracklets, in the truth with IoU 0.5 or more, and labelled if some decision is about their unit;
-"unit" ones are over pairs of units, each with the identity of most of its boxes.
+tracklets, in the truth by their IoU with it, and labelled if some decision is about their unit;
+"unit" ones are over pairs of units, each with who is in most of its views. The target is of boxes,
+as these are what a network is trained on.
 """
 
 import argparse
@@ -38,6 +39,7 @@ from fully_decoupled_ps.utils.files import write_json
 from person_search.label.labelling import TARGET_RECALL, Labelling
 from person_search.label.store import FILE_NAME, ProjectFile, open_project
 
+TARGET_PRECISION = 0.99
 POINTS = 20  # of the curve, per decision and tracklet
 
 
@@ -81,7 +83,7 @@ def _point(labelling: Labelling, truth: Truth, decisions: float) -> dict:
 
 
 def _is_reached(point: dict) -> bool:
-    return min(point["recall"], point["unit_recall"]) >= TARGET_RECALL
+    return point["recall"] >= TARGET_RECALL and point["precision"] >= TARGET_PRECISION
 
 
 def _random(folder: Path, args: argparse.Namespace) -> tuple[ProjectFile, Truth]:
@@ -90,8 +92,11 @@ def _random(folder: Path, args: argparse.Namespace) -> tuple[ProjectFile, Truth]
 
 def _project(folder: Path, args: argparse.Namespace) -> tuple[ProjectFile, Truth]:
     open_project(args.project).close()
-    for path in args.project.glob(FILE_NAME + "*"):
-        shutil.copy2(path, folder)
+    if args.keep:
+        folder = args.project
+    else:
+        for path in args.project.glob(FILE_NAME + "*"):
+            shutil.copy2(path, folder)
     project = open_project(folder)
     if project.decisions():
         raise UserError(f"{args.project} has decisions already; take one that nobody has labelled")
@@ -116,6 +121,7 @@ def _parse() -> argparse.Namespace:
     given = commands.add_parser("project", help="a project of recordings with ground truth")
     given.add_argument("project", type=Path, metavar="DIR")
     given.add_argument("--truth", type=Path, required=True, metavar="DIR")
+    given.add_argument("--keep", action="store_true", help="label it itself, and not a copy")
     given.set_defaults(open=_project)
     for one in (made, given):
         one.add_argument("--most", type=number(0), default=1.5, help="decisions per tracklet")

@@ -1,9 +1,10 @@
 #!/usr/bin/env python
 """Train the same network on several training sets with several seeds, and compare what comes out.
 
-    python compare_training_sets.py --sets truth=T/train.json labelled=P/export/train.json \\
-        --test site/json/test.json --start output/demo/reid SOLVER.MAX_ITER 400
+    python compare_training_sets.py --sets a=A/train.json,A/images b=B/train.json \\
+        --test T/test.json,T/images --start output/demo/reid SOLVER.MAX_ITER 400
 
+A set is named by its file and, if they are elsewhere, the folder of its pictures behind a comma.
 Each set is trained on by `person-search train` and scored on the one test set. Differences are
 taken seed by seed, from the first set. What is done is not repeated, so that an interrupted command
 goes on where it was. Into the output folder it writes results.json and a table.
@@ -26,19 +27,28 @@ from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
 
 
-def named_file(text: str) -> tuple[str, str]:
-    """``NAME=FILE`` as a pair."""
-    name, equals, path = text.partition("=")
-    if not (name.isidentifier() and equals and os.path.isfile(path)):
-        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=FILE, of a file that is there")
-    return name, path
+def with_root(text: str) -> tuple[str, str]:
+    """``FILE`` or ``FILE,DIR`` as a pair; of a file alone its own folder."""
+    path, _, root = text.partition(",")
+    root = root or os.path.dirname(path) or "."
+    if not (os.path.isfile(path) and os.path.isdir(root)):
+        raise argparse.ArgumentTypeError(f"{text!r}: write FILE or FILE,DIR, which are there")
+    return path, root
+
+
+def named_set(text: str) -> tuple[str, tuple[str, str]]:
+    """``NAME=FILE,DIR``"""
+    name, equals, files = text.partition("=")
+    if not (name.isidentifier() and equals):
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=FILE or NAME=FILE,DIR")
+    return name, with_root(files)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     add = parser.add_argument
-    add("--sets", nargs="+", type=named_file, required=True, metavar="NAME=TRAIN.json")
-    add("--test", required=True, metavar="TEST.json", help="of other persons than all of the sets")
+    add("--sets", nargs="+", type=named_set, required=True, metavar="NAME=FILE,DIR")
+    add("--test", type=with_root, required=True, metavar="FILE,DIR", help="of other persons")
     add("--start", required=True, metavar="NETWORK", help="as `person-search train` takes it")
     add("--seeds", nargs="+", type=whole_number(0, MAX_SEED), default=[1, 2, 3])
     add("--output-dir", type=Path, default=Path("output/training_sets"), metavar="DIR")
@@ -50,7 +60,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def train(args: argparse.Namespace, name: str, path: str, seed: int) -> dict[str, float]:
+def train(
+    args: argparse.Namespace, name: str, files: tuple[str, str], seed: int
+) -> dict[str, float]:
     """Train, or go on with it; returns the figures of before and after.
 
     Raises:
@@ -58,9 +70,11 @@ def train(args: argparse.Namespace, name: str, path: str, seed: int) -> dict[str
     """
     folder = args.output_dir / name / f"seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
+    (path, root), (test, test_root) = files, args.test
+    command = ["train", path, "--image-root", root, "--test", test, "--test-image-root", test_root]
     # ids of the sets are numbered by whoever made them
-    command = ["train", path, "--test", args.test, "--ids-apart", "--start", args.start]
-    command += ["--detector", args.detector, "--output", str(folder)]
+    command += ["--ids-apart", "--start", args.start, "--detector", args.detector]
+    command += ["--output", str(folder)]
     command += [*args.opts, "SEED", str(seed)]
     log = folder.with_suffix(".log")
     with open(log, "w") as f:
@@ -93,10 +107,10 @@ def format_table(found: dict[str, list[dict]]) -> str:
 @in_one_line
 def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
-    jobs = [(name, path, seed) for seed in args.seeds for name, path in args.sets]
+    jobs = [(name, files, seed) for seed in args.seeds for name, files in args.sets]
     found: dict[str, list[dict]] = {name: [] for name, _ in args.sets}
-    for name, path, seed in tqdm(jobs, desc="Training"):
-        found[name].append(train(args, name, path, seed))
+    for name, files, seed in tqdm(jobs, desc="Training"):
+        found[name].append(train(args, name, files, seed))
     write_json(args.output_dir / "results.json", {"seeds": args.seeds, "figures": found})
     print(format_table(found))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from person_search.label.detections import Detections
-from person_search.label.tracking import duplicates, track
+from person_search.label.tracking import duplicates, sure_tracklets, track
 
 pytest.importorskip("trackers")
 
@@ -94,3 +94,12 @@ def test_a_walker_is_followed_at_one_frame_a_second():
 def test_a_recording_without_anybody(times):
     nobody = detections(walker([0], 0, 0, A)).take(np.zeros(0, int))
     assert track(nobody, np.array(times), 0.5) == []
+
+
+def test_tracklets_of_low_scores_are_left_out():
+    scores = np.array([0.9, 0.9, 0.8, 0.7, 0.6, 0.5])
+    first, second, third = np.array([0, 1]), np.array([2, 3]), np.array([4, 5])
+    # means 0.9, 0.75, 0.55; most reach 0.825, of which 0.7 is 0.5775
+    kept = sure_tracklets([third, first, second], scores)
+    assert [rows.tolist() for rows in kept] == [[0, 1], [2, 3]]
+    assert sure_tracklets([], scores) == []

@@ -67,16 +67,17 @@ def test_truth_is_read_from_mot_files(tmp_path):
         read_truth(project, folder.parent)
     (folder / "seqinfo.ini").write_text("[Sequence]\nname=door\nframeRate=2\n")
     lines = [
-        "1,4,0,0,5,20,1,1,1",  # the same box
+        "1,4,0,0,5,20,1,1,1",  # the same box,
+        "1,8,0,0,5,22,1,1,1",  # which is nearly as much this person's
         "3,4,10,0,5,50,1,1,1",  # IoU 0.4
         "5,4,20,0,5,200,1,1,1",  # IoU 0.1
         "7,4,35,0,5,20,1,1,1",  # elsewhere
-        "9,4,40,0,5,22,1,1,1",
-        "9,6,40,0,5,20,1,1,1",  # fits better
+        "9,4,40,0,5,34,1,1,1",
+        "9,6,40,0,5,20,1,1,1",  # fits better by far
     ]
     (folder / "gt" / "gt.txt").write_text("\n".join(lines))
     truth = read_truth(project, folder.parent)
-    assert truth.boxes[1][1].tolist() == [4, INEXACT, NOBODY, NOBODY, 6]
+    assert truth.boxes[1][1].tolist() == [INEXACT, INEXACT, NOBODY, NOBODY, 6]
     assert truth.views == {1: [4, NOBODY, 6]}  # in frames 1, 5 and 9
 
 

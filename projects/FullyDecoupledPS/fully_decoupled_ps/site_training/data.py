@@ -38,20 +38,27 @@ class SiteData:
 
 @contextmanager
 def registered_site(
-    train_json: str, test_json: str, image_root: str | None, *, ids_apart: bool = False
+    train_json: str,
+    test_json: str,
+    image_root: str | None,
+    test_image_root: str | None = None,
+    *,
+    ids_apart: bool = False,
 ) -> Iterator[SiteData]:
     """Register the sets as :data:`TRAIN` and :data:`TEST` within the block.
 
     Args:
         train_json, test_json: files of the format in datasets/README.md.
         image_root: of both; None: each file's own folder.
+        test_image_root: of the test set, if it is another.
         ids_apart: equal ids in the two files are different persons.
 
     Raises:
         UserError: a file is missing or faulty, the sets share pictures or persons, or there is
             too little to train on or to test with.
     """
-    roots = [image_root or os.path.dirname(os.path.abspath(f)) for f in (train_json, test_json)]
+    files = (train_json, image_root), (test_json, test_image_root or image_root)
+    roots = [root or os.path.dirname(os.path.abspath(file)) for file, root in files]
     _remove()
     try:
         register_person_search_json(TRAIN, train_json, roots[0], "train")

@@ -43,6 +43,7 @@ class SiteRequest:
         train_json, test_json: files of the format in datasets/README.md.
         output: folder; what is in it of the same request is gone on with.
         image_root: of both files' pictures; None: each file's own folder.
+        test_image_root: of the test set's, if it is another.
         start: as :func:`.start.find_start` takes it.
         detector: "tune", "freeze", or "auto": by the amount of data.
         ids_apart: equal ids in the two files are different persons.
@@ -55,6 +56,7 @@ class SiteRequest:
     test_json: str
     output: str
     image_root: str | None = None
+    test_image_root: str | None = None
     start: str = DEFAULT_NETWORK
     detector: str = "auto"
     ids_apart: bool = False
@@ -90,7 +92,8 @@ def train_for_site(request: SiteRequest) -> SiteOutcome:
         UserError: a mistake in the request, before any long work; or what ended the training.
     """
     device, output = device_of(request.device), os.path.abspath(request.output)
-    data_of = (request.train_json, request.test_json, request.image_root)
+    roots = request.image_root, request.test_image_root
+    data_of = (request.train_json, request.test_json, *roots)
     start = find_start(request.start, request.models_dir)
     check_options(start.cfg, request.opts)
     with registered_site(*data_of, ids_apart=request.ids_apart) as data:

@@ -83,6 +83,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the pictures of both files (default: each file's own)",
     )
     parser.add_argument(
+        "--test-image-root", metavar="DIR", help="of those of TEST.json, if it is another"
+    )
+    parser.add_argument(
         "--detector",
         choices=("auto", "tune", "freeze"),
         default="auto",
@@ -125,6 +128,7 @@ def _train(args: argparse.Namespace, output: Path) -> int:
             test_json,
             str(output),
             image_root,
+            args.test_image_root,
             start=args.start,
             detector=args.detector,
             ids_apart=args.ids_apart,
@@ -151,8 +155,8 @@ def _data_sets(args: argparse.Namespace, output: Path) -> tuple[str, str, str | 
     """TRAIN.json, TEST.json and the pictures' folder, exported if they are a project's."""
     is_project = (Path(args.data) / DATABASE).is_file()
     if is_project:
-        for option, value in (("--test", args.test), ("--image-root", args.image_root)):
-            if value:
+        for option in ("--test", "--image-root", "--test-image-root"):
+            if value := getattr(args, option.strip("-").replace("-", "_")):
                 raise UserError(
                     f"{option} {value}: a project ({args.data}) has its own; leave it out"
                 )

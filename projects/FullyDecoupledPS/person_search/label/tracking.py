@@ -24,6 +24,9 @@ SINGLES_PERIOD = 0.5
 MIN_SECONDS, MIN_SURE = 0.4, 3
 # Of a track's place as it is expected and of a detection.
 MIN_IOU = 0.1
+# Scores are on another scale for each detector. A tracklet is sure if its mean score is at least
+# this share of what most of the recording reach; the others are things, or parts of a person.
+SURE, MOST = 0.7, 75  # of a percentile
 # A detection of one frame that shares so much with a better one is the same person again.
 DUPLICATE_IOU = 0.7
 
@@ -65,7 +68,21 @@ def track(found: Detections, times: np.ndarray, score_thresh: float) -> list[np.
     else:
         least = max(MIN_SURE, round(MIN_SECONDS / period))
         tracklets = [t for t in tracklets if (kept.scores[t] >= score_thresh).sum() >= least]
-    return sorted((rows[tracklet] for tracklet in tracklets), key=lambda t: tuple(t[:1]))
+    sure = sure_tracklets(tracklets, kept.scores)
+    return sorted((rows[tracklet] for tracklet in sure), key=lambda t: tuple(t[:1]))
+
+
+def sure_tracklets(tracklets: list[np.ndarray], scores: np.ndarray) -> list[np.ndarray]:
+    """Those that are of a person as clearly as most are; detections of the others stay untracked.
+
+    Args:
+        tracklets: rows of ``scores``.
+    """
+    means = np.array([scores[rows].mean() for rows in tracklets])
+    if not len(means):
+        return []
+    is_sure = means >= SURE * np.percentile(means, MOST)
+    return [rows for rows, sure in zip(tracklets, is_sure) if sure]
 
 
 def duplicates(found: Detections) -> np.ndarray:

@@ -12,7 +12,7 @@ from .labelling_truth import INEXACT, NOBODY, Truth
 
 
 class Quality(NamedTuple):
-    """Over pairs: of boxes, and of units by the identity of most of their boxes."""
+    """Over pairs: of boxes, and of units by who is in most of their views."""
 
     precision: float
     recall: float
@@ -50,15 +50,36 @@ class Labeller:
         first, views = self._views(unit)
         if 2 * views.count(NOBODY) > len(views):
             return NOT_PERSON, {"unit": unit}
-        seen = NOBODY
-        for number, identity in enumerate(views):
-            if seen != NOBODY and identity not in (NOBODY, seen):
-                return SPLIT, {"unit": unit, "view": first + number}
-            seen = identity if seen == NOBODY else seen
-        return None
+        number = change(views)
+        return None if number is None else (SPLIT, {"unit": unit, "view": first + number})
 
     def _identity(self, unit: int) -> int:
-        return next(i for i in self._views(unit)[1] if i != NOBODY)
+        return most_seen(self._views(unit)[1])
+
+
+def most_seen(views: list[int]) -> int:
+    """Who is in most views; NOBODY only if nobody is in any.
+
+    >>> most_seen([NOBODY, 7, 5, 5]), most_seen([NOBODY])
+    (5, -1)
+    """
+    seen = [identity for identity in views if identity != NOBODY]
+    return Counter(seen).most_common(1)[0][0] if seen else NOBODY
+
+
+def change(views: list[int]) -> int | None:
+    """From which view on somebody else is seen, who was there first no more; None: nobody else.
+
+    Somebody who passes in between is no change.
+
+    >>> change([5, 5, 7, 7]), change([5, NOBODY, 5, 7]), change([5, 7, 5, 5]), change([5, 5])
+    (2, 3, None, None)
+    """
+    for number in range(1, len(views)):
+        before, behind = most_seen(views[:number]), set(views[number:]) - {NOBODY}
+        if before != NOBODY and views[number] != NOBODY and behind and before not in behind:
+            return number
+    return None
 
 
 def quality(labelling: Labelling, truth: Truth) -> Quality:
@@ -87,8 +108,8 @@ def quality(labelling: Labelling, truth: Truth) -> Quality:
             if unit.unit in decided:
                 labelled[inside] = person_of.get(unit.unit, NOBODY)
             unit_labels.append(person_of.get(unit.unit, NOBODY))
-            exact = who[inside & (who != INEXACT)].tolist()
-            unit_identities.append(Counter(exact or [NOBODY]).most_common(1)[0][0])
+            views = truth.views[tracklet_id][unit.first_view : unit.last_view + 1]
+            unit_identities.append(most_seen(views))
         labels.append(labelled[who != INEXACT])
         identities.append(who[who != INEXACT])
     return Quality(

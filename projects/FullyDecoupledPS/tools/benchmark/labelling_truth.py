@@ -12,18 +12,22 @@ from person_search.label.records import Box
 from person_search.label.store import ProjectFile
 
 NOBODY = -1
-# One that is too far off to tell whose box it is, and not off enough to be nobody's.
+# One that is too far off to tell whose box it is, and not off enough to be nobody's; or that is as
+# much another person's, who stands behind.
 INEXACT = -2
 # Of a box with its person's, and of one that is recognisable in it.
 LEAST_IOU = 0.5
 VISIBLE_IOU = 0.2
+# By which a box has to be its person's more than another's.
+LEAST_LEAD = 0.2
 
 
 class Truth(NamedTuple):
     """Who is in the boxes and views of each tracklet; NOBODY in those of nobody.
 
     A box that overlaps a person with less than LEAST_IOU is INEXACT if that is at least
-    VISIBLE_IOU; in a view, that person is seen.
+    VISIBLE_IOU, and so is one that overlaps another person by as much, but for LEAST_LEAD; in a
+    view, whom it overlaps most is seen.
     """
 
     boxes: dict[int, tuple[np.ndarray, np.ndarray]]  # (N,) times, (N,) identities
@@ -83,7 +87,9 @@ def _match(found: list[Box], known: list[tuple[int, np.ndarray]]) -> list[tuple[
     identities = np.where(seen == NOBODY, NOBODY, INEXACT)
     for row, column in zip(*linear_sum_assignment(-overlaps * (overlaps >= LEAST_IOU))):
         if overlaps[row, column] >= LEAST_IOU:
-            identities[row] = seen[row] = names[column]
+            seen[row] = names[column]
+            lead = overlaps[row, column] - np.delete(overlaps[row], column).max(initial=0)
+            identities[row] = names[column] if lead >= LEAST_LEAD else INEXACT
     return list(zip(found, identities.tolist(), seen.tolist()))
 
 
