@@ -7,7 +7,8 @@
 It indexes the synthetic test frames with the network that `make demo` trained, and drives the page
 in headless Chromium. Then it draws the training frames as person-search check-dataset shows them,
 and what tools/visualize.py makes of that network. With --index it takes only the pictures of the
-page and the montage, of an index that is there; its persons will be recognisable in them.
+page and the montage, of an index that is there, and with --project those of the labelling page, of
+a project of person-search label; the persons will be recognisable in them.
 """
 
 import argparse
@@ -32,6 +33,10 @@ from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from person_search.cli.main import main as person_search
 from person_search.index import Person, PersonIndex, open_index
+from person_search.label.labelling import Labelling
+from person_search.label.store import open_project
+from person_search.label.web.app import make_app
+from person_search.label.web.service import LabelService
 from person_search.web.service import SearchService
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -54,6 +59,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--output", type=Path, required=True, metavar="DIR", help="where the PNG files go")
     add("--run", type=Path, default=Path("output/demo"), help="of make demo (default: output/demo)")
     add("--index", metavar="DIR", help="take the pictures of this index instead")
+    add("--project", metavar="DIR", help="take those of this labelling project instead")
     return parser.parse_args(argv)
 
 
@@ -212,6 +218,21 @@ def make_pictures(location: str, output: Path) -> None:
             write_picture(output / f"{name}.png", png)
 
 
+def take_labelling(folder: str, output: Path) -> None:
+    """Write the pictures of a project's labelling page; nothing is decided there."""
+    output.mkdir(parents=True, exist_ok=True)
+    with (
+        contextlib.closing(open_project(folder)) as project,
+        contextlib.closing(open_project(folder)) as pictures,
+        chromium() as browser,
+        running(make_app(LabelService(Labelling(project), pictures), "127.0.0.1")) as url,
+    ):
+        for name, size in (("label-question", DESKTOP), ("label-phone", PHONE)):
+            page = browser.new_page(viewport=size)
+            page.goto(url)
+            write_picture(output / f"{name}.png", settled(page))
+
+
 def write_picture(path: Path, png: bytes) -> None:
     path.write_bytes(shrink(png))
     logger.info("%s: %d KB", path, path.stat().st_size // 1000)
@@ -257,7 +278,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     output, run = args.output.absolute(), args.run.absolute()
-    if args.index:
+    if args.project:
+        take_labelling(args.project, output)
+    elif args.index:
         make_pictures(args.index, output)
     else:
         with tempfile.TemporaryDirectory(prefix="person-search-") as folder:
