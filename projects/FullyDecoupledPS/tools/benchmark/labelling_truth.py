@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from fully_decoupled_ps.errors import UserError
+from person_search.label.overlap import pairwise_iou
 from person_search.label.records import Box
 from person_search.label.store import ProjectFile
 
@@ -81,7 +82,7 @@ def _match(found: list[Box], known: list[tuple[int, np.ndarray]]) -> list[tuple[
     """Each box with its identity, one to one with the largest overlap in all, and who is seen."""
     if not (found and known):
         return [(box, NOBODY, NOBODY) for box in found]
-    overlaps = _iou(np.array([b.box for b in found]), np.stack([box for _, box in known]))
+    overlaps = pairwise_iou(np.array([b.box for b in found]), np.stack([box for _, box in known]))
     names = np.array([identity for identity, _ in known])
     seen = np.where(overlaps.max(axis=1) >= VISIBLE_IOU, names[overlaps.argmax(axis=1)], NOBODY)
     identities = np.where(seen == NOBODY, NOBODY, INEXACT)
@@ -91,12 +92,3 @@ def _match(found: list[Box], known: list[tuple[int, np.ndarray]]) -> list[tuple[
             lead = overlaps[row, column] - np.delete(overlaps[row], column).max(initial=0)
             identities[row] = names[column] if lead >= LEAST_LEAD else INEXACT
     return list(zip(found, identities.tolist(), seen.tolist()))
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, M) of (N, 4) and (M, 4) boxes."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inside = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
-    return inside / (areas[0][:, None] + areas[1][None] - inside)
