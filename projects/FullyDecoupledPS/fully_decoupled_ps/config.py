@@ -72,6 +72,14 @@ def _add_detector_config(cfg: CN) -> None:
     # Height and width of RoIAlign's output in PersonRes5ROIHeads. A key of its own, because the
     # default of MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION is an int, which a yaml can't make a pair.
     cfg.MODEL.DETECTOR.POOLER_RESOLUTION = (16, 8)
+    # A lighter f_d (not in the paper, but in its successor of 2025, IJCV): how many residual blocks
+    # its ResNet keeps in conv2, conv3, conv4 and conv5, always the first ones of each. Of an R-50,
+    # which has (3, 4, 6, 3), "lite" keeps (3, 2, 2, 2) and "minor" (3, 1, 1, 1). (): all. f_r is
+    # full in any case. ImageNet weights of the blocks that are kept load; the log names the others.
+    cfg.MODEL.DETECTOR.BLOCKS = ()
+    # Norm of f_d's conv5, in Detectron2's names; "": MODEL.RESNETS.NORM. The successor has BN there,
+    # which is trained, with Faster R-CNN; RetinaNet's and FCOS's stay as they are, by our choice.
+    cfg.MODEL.DETECTOR.RES5_NORM = ""
     _add_fcos_config(cfg)
 
 

@@ -11,6 +11,7 @@ from ..data.fingerprint import differences
 from ..errors import UserError
 from ..modeling.meta_arch import num_classes
 from ..utils.files import atomic_write, os_error_in, remove_partial_files, unwritable
+from .blocks import surplus_blocks, taken_of_each_stage
 from .crop_names import name_of_crop_network
 from .detector_classes import classes_in, keep_class
 from .names import current_name
@@ -228,6 +229,8 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
                 "the checkpoint is of another architecture: none of its weights fit"
                 + (f"; it looks like {known}, which MODEL.CROP_REID takes" if known else "")
             )
+        if hasattr(self.model, "detector"):
+            self._tell_surplus_blocks(state, misfits, incompatible.unexpected_keys)
         wrong = sorted(name for name in misfits if name.startswith(self._required_parts(state)))
         if wrong:
             raise UserError(
@@ -235,6 +238,29 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
                 f"are not in it or have another shape, {wrong[0]} among them; "
                 "use the config that it was trained with"
             )
+
+    def _tell_surplus_blocks(self, state, misfits: set[str], unexpected: list[str]) -> None:
+        """A lighter detector takes a file's first blocks, as a start; not those of a trained one.
+
+        Raises:
+            UserError: if the file is to be used as it is.
+        """
+        own = trained_names(self.model)
+        surplus = surplus_blocks(own, unexpected)
+        if not surplus:
+            return
+        listed = ", ".join(map(str, surplus))
+        if self._required_parts(state):
+            raise UserError(
+                "the checkpoint is of another architecture: it has residual blocks that the "
+                f"network has not, {listed}; use the config that it was trained with "
+                "(MODEL.DETECTOR.BLOCKS, MODEL.RESNETS.DEPTH)"
+            )
+        self.logger.info(
+            "The detector has fewer residual blocks than the checkpoint, and takes the first of "
+            "each stage: %s; of the checkpoint, left out are %s",
+            *(taken_of_each_stage(own, misfits, surplus), listed),
+        )
 
     def _log_incompatible_keys(self, incompatible):
         # a detector's file is used with another one for f_r, which is refused if it is not whole

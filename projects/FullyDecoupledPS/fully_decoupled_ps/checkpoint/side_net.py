@@ -76,6 +76,11 @@ def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
             raise UserError(
                 f"MODEL.REID.SIDE_NET.WEIGHTS {weights}: {len(wrong)} tensors {fault}, {wrong[0]} "
                 "among them; use weights of its architecture"
+                + (
+                    ": f_r is full where the detector is lighter (MODEL.DETECTOR.BLOCKS) or of "
+                    'another depth; name an ImageNet checkpoint, or say "random"'
+                )
+                * (weights == "detector")
             )
     expected = trained_names(side_net)
     logger.info(

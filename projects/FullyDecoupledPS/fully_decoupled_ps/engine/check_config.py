@@ -30,6 +30,7 @@ from ..modeling import (
     REID_LOSS_REGISTRY,
     REID_SIDE_NET_REGISTRY,
     SIDE_FUSION_REGISTRY,
+    check_light_detector,
 )
 from ..modeling.precision import precision_from_config
 from ..zoo import DETECTORS, changed_of_zoo
@@ -114,6 +115,7 @@ def _check_processes(cfg: CfgNode, number: int) -> None:
     if cfg.SOLVER.STAGE != "reid":  # else the detector is frozen
         norms["MODEL.RESNETS.NORM"] = cfg.MODEL.RESNETS.NORM
         norms["MODEL.FPN.NORM"] = cfg.MODEL.FPN.NORM
+        norms["MODEL.DETECTOR.RES5_NORM"] = cfg.MODEL.DETECTOR.RES5_NORM
     for key, norm in norms.items():
         if norm in ("SyncBN", "nnSyncBN"):
             raise UserError(
@@ -122,10 +124,10 @@ def _check_processes(cfg: CfgNode, number: int) -> None:
 
 
 def check_parts(cfg: CfgNode) -> None:
-    """Refuse a name of one of the network's parts that is not registered.
+    """Refuse a name of one of the network's parts that is not registered, and blocks it has not.
 
     Raises:
-        UserError: names the key and what is registered.
+        UserError: names the key and what is registered, or allowed.
     """
     if cfg.MODEL.META_ARCHITECTURE in DETECTORS:
         raise UserError(
@@ -151,6 +153,7 @@ def check_parts(cfg: CfgNode) -> None:
             if name not in registry:
                 registered = ", ".join(known for known, _ in registry)
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
+    check_light_detector(cfg)
     if is_two_step(cfg):
         _check_crops(cfg)
 

@@ -17,6 +17,7 @@ from .ignore_regions import (
     RPNWithRegions,
     check_regions_are_known,
 )
+from .light_detector import check_light_detector
 from .losses import REID_LOSS_REGISTRY, OIMLoss, TripletLoss, build_reid_losses
 from .meta_arch import FullyDecoupledPersonSearch, ReIDBranch
 from .narrow_resnet import build_narrow_resnet_backbone
@@ -67,5 +68,6 @@ __all__ = [
     "build_narrow_resnet_backbone",
     "build_reid_losses",
     "build_reid_side_net",
+    "check_light_detector",
     "check_regions_are_known",
 ]

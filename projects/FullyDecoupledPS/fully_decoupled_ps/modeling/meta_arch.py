@@ -17,6 +17,7 @@ from .distributed import gather_rows
 from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
 from .ignore_regions import attach_regions
+from .light_detector import lighten
 from .losses import build_reid_losses
 from .precision import autocast, keep_boxes_in_float32, precision_from_config
 from .reid_head import REID_MAP_STRIDE, ReIDHead
@@ -418,15 +419,17 @@ def join_features(
 
 
 def build_detector(cfg) -> nn.Module:
-    """f_d, without heads for what is dropped (masks and keypoints).
+    """f_d, without heads for what is dropped (masks and keypoints), and of as many blocks as asked.
 
     Raises:
-        UserError: if it has several classes, and it is not said which of them persons are.
+        UserError: as :func:`lighten`; if it has several classes, and it is not said which of them
+            persons are.
     """
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.MASK_ON = cfg.MODEL.KEYPOINT_ON = False
     detector = META_ARCH_REGISTRY.get(cfg.MODEL.DETECTOR.NAME)(cfg)
+    lighten(detector, cfg.MODEL.DETECTOR.BLOCKS, cfg.MODEL.DETECTOR.RES5_NORM)
     number, person_class = num_classes(detector), cfg.MODEL.DETECTOR.PERSON_CLASS
     if number is not None and number > 1 and not 0 <= person_class < number:
         raise UserError(

@@ -4,6 +4,7 @@
     python benchmark.py inference --autocast auto      also in reduced precision
     python benchmark.py training                       a step of each stage, and the data loader
     python benchmark.py inference --config-files prw/two_step_R50.yaml   beside both of its parts
+    python benchmark.py compare --config-files F F [F ...]      times of the first, in turns
     python benchmark.py inference --config-files F [F ...] [--opts KEY VALUE ...]
 
 Weights are untrained, images are noise, and the number of people is an option, so that runs
@@ -25,26 +26,30 @@ import torch
 import torchvision
 from detectron2.modeling import build_model
 
+from benchmark.comparison import compare_networks
 from benchmark.loader import loader_images_per_second
 from benchmark.machine import peak_mebibytes, processor_name
 from benchmark.networks import (
     benchmark_config,
     build_for_inference,
-    count_multiply_adds,
-    count_parameters,
     inference_inputs,
     parts_of,
     person_boxes,
+    run_detector,
+    run_whole,
+    sizes_of,
     training_batch,
     training_step,
 )
 from benchmark.tables import (
+    comparison_table,
     inference_table,
     parts_table,
     training_table,
     two_step_table,
 )
 from benchmark.timing import Breakdown, median_ratio, time_in_turns
+from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
 from fully_decoupled_ps.modeling.precision import autocast, choose_autocast
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
@@ -78,10 +83,7 @@ def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[s
     model = build_for_inference(cfg, args.detections)
     device, facts = model.device, {"model": Path(config_file).stem}
     image = inference_inputs(model, 1, args.size, args.frame)
-    facts["parameters"] = count_parameters(model)
-    facts["detector parameters"] = count_parameters(model.detector)
-    facts["multiply-adds"] = count_multiply_adds(lambda: model(image))
-    facts["detector multiply-adds"] = count_multiply_adds(lambda: _alone(model, image))
+    facts.update(sizes_of(model, image))
     records = []
     for batch_size in args.batch_sizes:
         inputs = inference_inputs(model, batch_size, args.size, args.frame)
@@ -100,8 +102,8 @@ def _time_precisions(model, inputs, args) -> list[dict[str, Any]]:
     types += [name for name in args.autocast if name != "float32"]
     for name in types:
         dtype = choose_autocast(name, model.device)
-        cases[name, "detector"] = partial(_alone, model, inputs, dtype)
-        cases[name, "whole"] = partial(_whole, model, inputs, dtype)
+        cases[name, "detector"] = partial(run_detector, model, inputs, dtype)
+        cases[name, "whole"] = partial(run_whole, model, inputs, dtype)
         if model.is_two_step:
             cases[name, "crops"] = partial(_crops, model, inputs, args.detections, dtype)
     # a batch of eight takes as long as eight rounds of one
@@ -125,7 +127,7 @@ def _time_precisions(model, inputs, args) -> list[dict[str, Any]]:
             record["ratio to parts"] = median_ratio(whole, parts)
         breakdown = Breakdown(parts_of(model), model.device)
         with breakdown.measure():
-            _whole(model, inputs, choose_autocast(name, model.device))
+            run_whole(model, inputs, choose_autocast(name, model.device))
         record["parts ms"] = {k: 1e3 * v / len(inputs) for k, v in breakdown.seconds.items()}
         records.append(record)
     return records
@@ -133,20 +135,6 @@ def _time_precisions(model, inputs, args) -> list[dict[str, Any]]:
 
 def _milliseconds(seconds: list[float], inputs: list) -> float:
     return 1e3 * statistics.median(seconds) / len(inputs)
-
-
-def _whole(model, inputs, dtype=None):
-    model.inference_dtype = dtype
-    return model(inputs)
-
-
-def _alone(model, inputs, dtype=None):
-    """The detector as the network calls it, without f_r."""
-    reid, model.reid = model.reid, None
-    try:
-        return _whole(model, inputs, dtype)
-    finally:
-        model.reid = reid
 
 
 @torch.inference_mode()
@@ -161,7 +149,7 @@ def _crops(model, inputs, detections: int, dtype=None):
 def _prepare_inference(cfg, args, batch_size: int, autocast: str):
     model = build_for_inference(cfg, args.detections)
     inputs = inference_inputs(model, batch_size, args.size, args.frame)
-    return partial(_whole, model, inputs, choose_autocast(autocast, model.device))
+    return partial(run_whole, model, inputs, choose_autocast(autocast, model.device))
 
 
 # --- training --------------------------------------------------------------------------------
@@ -225,7 +213,7 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = command_parser(__doc__)
     positive, side = whole_number(1), whole_number(32)
-    parser.add_argument("what", choices=("inference", "training"))
+    parser.add_argument("what", choices=("inference", "compare", "training"))
     parser.add_argument("--config-files", nargs="+", metavar="F", help="instead of the six models")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE", help="of the configs")
     parser.add_argument("--rounds", type=positive, default=5)
@@ -258,6 +246,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and print as it goes; returns what is written to ``--output``."""
     result: dict[str, Any] = {"environment": environment(args), "records": []}
     records = result["records"]
+    if args.what == "compare":
+        records += compare_networks(args.config_files, args)
+        print(comparison_table(records))
+        return result
     for config_file in args.config_files or [str(CONFIGS / f"{m}.yaml") for m in MODELS]:
         measure = measure_inference if args.what == "inference" else measure_training
         records += measure(config_file, args)
@@ -278,6 +270,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 @in_one_line
 def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
+    if args.what == "compare" and len(args.config_files or ()) < 2:
+        raise UserError("compare: name two networks or more with --config-files")
     keep_large_buffers()
     logging.disable(logging.INFO)
     torch.set_num_threads(args.threads)

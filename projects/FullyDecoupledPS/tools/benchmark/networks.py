@@ -118,6 +118,31 @@ def count_multiply_adds(run: Callable[[], object]) -> int | None:
     return counter.get_total_flops() // 2 or None
 
 
+def run_whole(model: nn.Module, inputs: list[dict], dtype: torch.dtype | None = None):
+    """One pass of detector and f_r, in a type; None: float32."""
+    model.inference_dtype = dtype
+    return model(inputs)
+
+
+def run_detector(model: nn.Module, inputs: list[dict], dtype: torch.dtype | None = None):
+    """The detector as the network calls it, without f_r."""
+    reid, model.reid = model.reid, None
+    try:
+        return run_whole(model, inputs, dtype)
+    finally:
+        model.reid = reid
+
+
+def sizes_of(model: nn.Module, image: list[dict]) -> dict[str, int | None]:
+    """Parameters and, on one image, multiply-adds, of the whole network and of its detector."""
+    return {
+        "parameters": count_parameters(model),
+        "detector parameters": count_parameters(model.detector),
+        "multiply-adds": count_multiply_adds(lambda: run_whole(model, image)),
+        "detector multiply-adds": count_multiply_adds(lambda: run_detector(model, image)),
+    }
+
+
 def training_batch(number: int, size: tuple[int, int], persons: int, seed: int = 0) -> list[dict]:
     """``number`` images with ``persons`` labelled people in each."""
     batch = []

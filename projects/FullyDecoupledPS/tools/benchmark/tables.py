@@ -4,17 +4,39 @@ from typing import Any
 
 from tabulate import tabulate
 
+SIZES = ["parameters, M", "multiply-adds, G"]
+TIMES = ["detector, ms/image", "whole, ms/image"]
+
 
 def _giga(number: int | None) -> str:
     return "not counted" if number is None else f"{number / 1e9:.0f}"
+
+
+def _sizes(record: dict[str, Any]) -> list[str]:
+    """Millions of parameters and billions of multiply-adds, in parentheses the detector's."""
+    r = record
+    return [
+        f"{r['parameters'] / 1e6:.1f} ({r['detector parameters'] / 1e6:.1f})",
+        f"{_giga(r['multiply-adds'])} ({_giga(r['detector multiply-adds'])})",
+    ]
+
+
+def comparison_table(records: list[dict[str, Any]]) -> str:
+    """Networks that were run in turns; times are divided by those of the first."""
+    rows = [
+        [r["model"], *_sizes(r), f"{r['detector ms']:.0f}", f"{r['ms']:.0f}"]
+        + [f"{r['detector to first']:.2f}", f"{r['to first']:.2f}"]
+        for r in records
+    ]
+    headers = ["model", *SIZES, *TIMES, "detector, to the first", "whole, to the first"]
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
 
 
 def inference_table(records: list[dict[str, Any]]) -> str:
     rows = [
         [
             r["model"],
-            f"{r['parameters'] / 1e6:.1f} ({r['detector parameters'] / 1e6:.1f})",
-            f"{_giga(r['multiply-adds'])} ({_giga(r['detector multiply-adds'])})",
+            *_sizes(r),
             r["batch"],
             r["type"],
             f"{r['detector ms']:.0f}",
@@ -25,8 +47,7 @@ def inference_table(records: list[dict[str, Any]]) -> str:
         ]
         for r in records
     ]
-    headers = ["model", "parameters, M", "multiply-adds, G", "batch", "type", "detector, ms/image"]
-    headers += ["whole, ms/image", "ratio", "to float32", "peak MiB"]
+    headers = ["model", *SIZES, "batch", "type", *TIMES, "ratio", "to float32", "peak MiB"]
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
 
 

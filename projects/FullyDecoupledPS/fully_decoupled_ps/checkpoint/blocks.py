@@ -1,0 +1,53 @@
+"""Residual blocks that a checkpoint has and a lighter network has no place for."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_BLOCK = re.compile(r"(?:^|\.)(res[2-5]|conv5)\.(\d+)\.")
+
+
+class Block(NamedTuple):
+    """A residual block: of f_r or of a detector or an ImageNet file, its stage, its number."""
+
+    is_reid: bool
+    stage: str
+    number: int
+
+    def __str__(self):
+        return f"{'f_r ' * self.is_reid}{self.stage}.{self.number}"
+
+
+def blocks_of(names: Iterable[str]) -> set[Block]:
+    """The blocks that tensors of these names are in."""
+    found = ((name.startswith("reid."), _BLOCK.search(name)) for name in names)
+    return {Block(is_reid, match[1], int(match[2])) for is_reid, match in found if match}
+
+
+def surplus_blocks(own: Iterable[str], unexpected: Iterable[str]) -> list[Block]:
+    """Blocks of a file, sorted, that follow the last one of a network's stage.
+
+    Args:
+        own: names of the network's tensors.
+        unexpected: names of a file's tensors that the network has no place for.
+    """
+    numbers = Counter((block.is_reid, block.stage) for block in blocks_of(own))
+    return sorted(b for b in blocks_of(unexpected) if 0 < numbers[b[:2]] <= b.number)
+
+
+def taken_of_each_stage(own: Iterable[str], misfits: Iterable[str], surplus: list[Block]) -> str:
+    """ "res2 3 of 3, res3 2 of 4": blocks that a network takes, of those that a file has.
+
+    Args:
+        own: names of the network's tensors.
+        misfits: of these, what the file did not fill.
+        surplus: see :func:`surplus_blocks`.
+    """
+    taken = Counter(b[:2] for b in blocks_of(own) - blocks_of(misfits))
+    left_out = Counter(b[:2] for b in surplus)
+    return ", ".join(
+        f"{stage} {number} of {number + left_out[is_reid, stage]}"
+        for (is_reid, stage), number in sorted(taken.items())
+        if not is_reid
+    )

@@ -1,0 +1,91 @@
+"""A lighter f_d: fewer residual blocks than its ResNet's depth has ("lite" and "minor")."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from detectron2.layers import CNNBlockBase, get_norm
+from torch import nn
+
+from ..errors import UserError
+from .resnet_stages import BLOCKS_PER_STAGE
+
+STAGES = ("res2", "res3", "res4", "res5")
+
+
+def check_light_detector(cfg) -> None:
+    """Refuse numbers of blocks that no ResNet of ``MODEL.RESNETS.DEPTH`` can keep.
+
+    Raises:
+        UserError: names ``MODEL.DETECTOR.BLOCKS`` or ``RES5_NORM``, and what is allowed.
+    """
+    blocks, norm = cfg.MODEL.DETECTOR.BLOCKS, cfg.MODEL.DETECTOR.RES5_NORM
+    is_resnet = "resnet" in cfg.MODEL.BACKBONE.NAME
+    depth = cfg.MODEL.RESNETS.DEPTH
+    full = BLOCKS_PER_STAGE.get(depth) if is_resnet else None
+    are_numbers = len(blocks) == len(STAGES) and all(type(n) is int and n > 0 for n in blocks)
+    if blocks and not (are_numbers and all(n <= m for n, m in zip(blocks, full or blocks))):
+        most = f", at most {_listed(full)} (all of a ResNet-{depth}'s)" if full else ""
+        raise UserError(
+            f"MODEL.DETECTOR.BLOCKS is {_listed(blocks)}; it must be four whole numbers, 1 or more"
+            f"{most}: the residual blocks of conv2 to conv5; or () for all of them"
+        )
+    try:
+        get_norm(norm, 32)
+    except KeyError as error:
+        raise UserError(
+            f"MODEL.DETECTOR.RES5_NORM is {norm!r}, none of Detectron2's norms; say BN, FrozenBN, "
+            'GN or SyncBN, or "" for MODEL.RESNETS.NORM'
+        ) from error
+
+
+def lighten(detector: nn.Module, blocks: Sequence[int], res5_norm: str = "") -> None:
+    """Keep the first blocks of each stage of a detector, and give its conv5 another norm.
+
+    Detectron2's builders take the numbers from a table by depth, each for itself, and conv5 of a C4
+    detector is built in its RoI head. So whatever has built it, blocks are taken off the whole. No
+    shape changes: the first block of a stage has its stride, and all have its channels.
+
+    Args:
+        detector: of any kind with Detectron2's residual blocks; changed in place.
+        blocks: how many of conv2, conv3, conv4 and conv5 to keep; empty: all.
+        res5_norm: Detectron2's name of conv5's norm; "": as built.
+
+    Raises:
+        UserError: if the detector has no such stages, or fewer blocks.
+    """
+    stages = _stages(detector)
+    for key, is_said, wanted in (
+        ("BLOCKS", bool(blocks), STAGES[:-1]),
+        ("RES5_NORM", bool(res5_norm), STAGES[-1:]),
+    ):
+        if is_said and not set(wanted) <= stages.keys():
+            raise UserError(
+                f"MODEL.DETECTOR.{key} is of Detectron2's ResNets, and {type(detector).__name__} "
+                f"has no {', '.join(wanted)} of such blocks; leave it out"
+            )
+    for name, number in zip(STAGES, blocks):
+        for stage in stages[name]:
+            if number > len(stage):
+                raise UserError(
+                    f"MODEL.DETECTOR.BLOCKS is {_listed(blocks)}, but {name} of the detector has "
+                    f"{len(stage)} blocks; say at most so many, or () for all"
+                )
+            del stage[number:]
+    if res5_norm:
+        for layer in (layer for stage in stages["res5"] for layer in stage.modules()):
+            if getattr(layer, "norm", None) is not None:  # of a convolution
+                layer.norm = get_norm(res5_norm, layer.out_channels)
+
+
+def _stages(detector: nn.Module) -> dict[str, list[nn.Sequential]]:
+    """A detector's sequences of residual blocks by name, in its backbone or in its RoI head."""
+    stages = defaultdict(list)
+    for name, module in detector.named_modules():
+        is_stage = name.rpartition(".")[2] in STAGES and isinstance(module, nn.Sequential)
+        if is_stage and all(isinstance(block, CNNBlockBase) for block in module):
+            stages[name.rpartition(".")[2]].append(module)
+    return stages
+
+
+def _listed(numbers) -> str:
+    return f"({', '.join(map(str, numbers))})"

@@ -1,0 +1,49 @@
+"""Several networks at inference, run in turns, so that a busy machine is fair to all of them."""
+
+import argparse
+import statistics
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmark.networks import (
+    benchmark_config,
+    build_for_inference,
+    inference_inputs,
+    run_detector,
+    run_whole,
+    sizes_of,
+)
+from benchmark.timing import median_ratio, time_in_turns
+
+
+def compare_networks(config_files: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
+    """A record for each network, in float32 and with one image a batch; ratios are to the first.
+
+    Raises:
+        UserError: as :func:`benchmark_config`.
+    """
+    configs = {f: benchmark_config(f, "reid", args.opts) for f in config_files}
+    cases, sizes = {}, {}
+    for file, cfg in configs.items():
+        model = build_for_inference(cfg, args.detections)
+        inputs = inference_inputs(model, 1, args.size, args.frame)
+        sizes[file] = sizes_of(model, inputs)
+        cases[file, "detector"] = partial(run_detector, model, inputs)
+        cases[file, "whole"] = partial(run_whole, model, inputs)
+    seconds = time_in_turns(cases, args.rounds, model.device)
+    first = config_files[0]
+    return [
+        {
+            "model": Path(file).stem,
+            **sizes[file],
+            "detector ms": 1e3 * statistics.median(seconds[file, "detector"]),
+            "ms": 1e3 * statistics.median(seconds[file, "whole"]),
+            "detector to first": median_ratio(
+                seconds[file, "detector"], seconds[first, "detector"]
+            ),
+            "to first": median_ratio(seconds[file, "whole"], seconds[first, "whole"]),
+            "rounds": {part: seconds[file, part] for part in ("detector", "whole")},
+        }
+        for file in config_files
+    ]
