@@ -110,6 +110,20 @@ def test_the_fingerprint_of_given_weights_stays_what_it_was(config, stage, expec
     assert fingerprint(cfg, model) == expected
 
 
+def test_lighter_detectors_have_fingerprints_of_their_own():
+    """The blocks are in the names of the weights; those of full ones stay what they were."""
+
+    def of(blocks):
+        cfg = make_config("reid", [*TINY, "MODEL.DETECTOR.BLOCKS", blocks, "MODEL.REID.NUM_IDS", 4])
+        model = build_model(cfg)
+        for value in model.state_dict().values():
+            value.fill_(value.numel())
+        return fingerprint(cfg, model)
+
+    assert len({of(blocks) for blocks in ((), (3, 2, 2, 2), (3, 1, 1, 1))}) == 3
+    assert of((3, 4, 6, 3)) == of(())
+
+
 def test_the_class_of_persons_is_in_the_fingerprint_of_a_detector_that_has_others():
     def of(classes, person):
         opts = ["MODEL.ROI_HEADS.NUM_CLASSES", classes, "MODEL.DETECTOR.PERSON_CLASS", person]

@@ -91,6 +91,7 @@ OPTS = (
     *("MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", 0, "MODEL.DETECTOR.NAME", "OneBoxDetector"),
     *("MODEL.REID.SIDE_NET.NAME", "PlainSideNet", "MODEL.REID.SIDE_NET.WEIGHTS", "random"),
     *("MODEL.REID.FUSION.NAME", "ConvFusion", "MODEL.REID.LOSSES", "('OIMLoss', 'PullLoss')"),
+    *("MODEL.DETECTOR.BLOCKS", "(3, 2, 2, 1)"),
 )
 
 
@@ -107,6 +108,8 @@ def test_parts_from_outside_train_by_config_alone(stages, tmp_path, restore_logg
         assert run.results(stage)["search"].keys() >= {"mAP", "top1"}
     state = torch.load(run.output_dir / stage / "model_final.pth")["model"]
     assert state["reid.side_net.res4.weight"].shape == (8, 8, 3, 3)
+    blocks = {name.split(".")[3] for name in state if name.startswith("detector.backbone.res4.")}
+    assert blocks == {"0", "1"}  # a third party's detector is as light as it is told
     if stage == "reid":  # and a third party's detector is frozen as well
         before = torch.load(run.output_dir / "detection" / "model_final.pth")["model"]
         assert all(torch.equal(value, state[name]) for name, value in before.items())

@@ -25,6 +25,13 @@ DECOUPLED = {
     "faster_rcnn_R34_no_fusion": ("GeneralizedRCNN", 34, RESNET, 0, NONE),
     "coat_R50": ("GeneralizedRCNN", 50, RESNET, 0, BLEND),
 }
+# The successor's lighter f_d: blocks of conv2 to conv5.
+LIGHT = {"lite": (3, 2, 2, 2), "minor": (3, 1, 1, 1)}
+DECOUPLED |= {
+    f"{name}_{kind}": DECOUPLED[name]
+    for name in ("faster_rcnn_R50", "retinanet_R50", "fcos_R50")
+    for kind in LIGHT
+}
 COUPLED = {
     "coupled_faster_rcnn_R50": "GeneralizedRCNN",
     "coupled_retinanet_R50": "PersonRetinaNet",
@@ -65,6 +72,7 @@ def test_a_config_says_what_its_row_says(data, name):
         assert (cfg.MODEL.ROI_HEADS.NAME == "CoatROIHeads") == coat
         side_net = (reid.SIDE_NET.NAME, reid.SIDE_NET.DEPTH, reid.FUSION.NAME)
         assert (detector, cfg.MODEL.RESNETS.DEPTH, *side_net) == DECOUPLED[name]
+        assert tuple(cfg.MODEL.DETECTOR.BLOCKS) == LIGHT.get(name.rpartition("_")[2], ())
         weights = "osnet_x1_0" if reid.SIDE_NET.NAME == OSNET else "R-50.pkl|resnet34"
         assert re.search(weights, reid.SIDE_NET.WEIGHTS)
         if reid.SIDE_NET.DEPTH == 34:

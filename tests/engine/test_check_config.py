@@ -217,6 +217,11 @@ def test_unknown_choices_are_refused_with_the_known_ones(sets, key, value, known
         check("detection", key, value)
 
 
+def test_blocks_that_the_detector_has_not_are_refused_before_the_data_are_read():
+    with refused(r"MODEL.DETECTOR.BLOCKS is \(3, 9, 2, 2\); it must be four whole numbers"):
+        check("detection", "MODEL.DETECTOR.BLOCKS", (3, 9, 2, 2), "DATASETS.TRAIN", ("none",))
+
+
 def test_a_detector_may_do_without_a_proposal_generator(sets):
     check("detection", "MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
@@ -251,6 +256,7 @@ def test_nothing_is_left_of_a_run_whose_config_is_refused(tmp_path, restore_logg
         ),
         (2, ["MODEL.REID.SIDE_NET.NORM", "SyncBN"], "SIDE_NET.NORM is SyncBN, .* naiveSyncBN_N"),
         (2, ["MODEL.RESNETS.NORM", "nnSyncBN", "SOLVER.STAGE", "joint"], "MODEL.RESNETS.NORM is"),
+        (2, ["MODEL.DETECTOR.RES5_NORM", "SyncBN", "SOLVER.STAGE", "joint"], "RES5_NORM is SyncBN"),
     ],
 )
 def test_what_processes_cannot_share_is_refused(sets, monkeypatch, processes, opts, message):

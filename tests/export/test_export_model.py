@@ -24,6 +24,7 @@ SMALL = (
     *(*FRUGAL, *ANY_SCORE, "MODEL.REID.NUM_IDS", 3, "MODEL.FPN.OUT_CHANNELS", 64),
     *("MODEL.RETINANET.NUM_CONVS", 1, "MODEL.FCOS.NUM_CONVS", 1),
 )
+LIGHT = ("MODEL.DETECTOR.BLOCKS", (2, 1, 1, 1))  # of a ResNet-18
 SYNTHETIC = "synthetic/faster_rcnn_R18.yaml"
 
 
@@ -57,6 +58,7 @@ REID_CASES = {
     "FCOS": ("prw/fcos_R50.yaml", (), "tracing"),
     "OSNet": ("prw/faster_rcnn_R50_osnet.yaml", (), "tracing"),
     "COAT": ("prw/coat_R50.yaml", (), "tracing"),
+    "lighter f_d": ("prw/retinanet_R50_lite.yaml", LIGHT, "tracing"),
 }
 
 
@@ -93,6 +95,7 @@ WHOLE_CASES = {
     "prw/retinanet_R50.yaml": (),
     "prw/fcos_R50.yaml": (),
     "prw/coupled_retinanet_R50.yaml": (),
+    "prw/faster_rcnn_R50_lite.yaml": (*UNCAPPED, *LIGHT),
     SYNTHETIC: UNCAPPED,
 }
 

@@ -77,8 +77,8 @@ def _add_detector_config(cfg: CN) -> None:
     # which has (3, 4, 6, 3), "lite" keeps (3, 2, 2, 2) and "minor" (3, 1, 1, 1). (): all. f_r is
     # full in any case. ImageNet weights of the blocks that are kept load; the log names the others.
     cfg.MODEL.DETECTOR.BLOCKS = ()
-    # Norm of f_d's conv5, in Detectron2's names; "": MODEL.RESNETS.NORM. The successor has BN there,
-    # which is trained, with Faster R-CNN; RetinaNet's and FCOS's stay as they are, by our choice.
+    # Norm of f_d's conv5, in Detectron2's names; "": MODEL.RESNETS.NORM. The successor trains a BN
+    # there, in Faster R-CNN; RetinaNet's and FCOS's stay as they are, by our choice.
     cfg.MODEL.DETECTOR.RES5_NORM = ""
     _add_fcos_config(cfg)
 

@@ -108,6 +108,26 @@ def test_the_command(what, tmp_path, capsys):
         assert all(step in printed for step in steps)
 
 
+def test_networks_are_compared_in_turns(tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    names = ("faster_rcnn_R50", "faster_rcnn_R50_lite", "faster_rcnn_R50_minor")
+    files = [str(CONFIGS / "prw" / f"{name}.yaml") for name in names]
+    arguments = ["--size", "64", "96", "--rounds", "3", "--output", str(path)]
+    opts = ["--opts", *map(str, TINY)]
+    assert benchmark.main(["compare", "--config-files", *files, *arguments, *opts]) == 0
+    records = json.loads(path.read_text())["records"]
+    assert tuple(r["model"] for r in records) == names
+    assert records[0]["to first"] == records[0]["detector to first"] == 1
+    assert all(len(r["rounds"]["whole"]) == len(r["rounds"]["detector"]) == 3 for r in records)
+    sizes = [r["parameters"] for r in records]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
+    f_r = {r["parameters"] - r["detector parameters"] for r in records}
+    assert len(f_r) == 1  # is full
+    assert "whole, to the first" in capsys.readouterr().out
+    assert benchmark.main(["compare", "--config-files", files[0]]) == 1
+    assert "name two networks or more" in capsys.readouterr().err
+
+
 def test_a_two_step_network_is_measured_beside_its_parts(tmp_path, capsys):
     path = tmp_path / "figures.json"
     arguments = ["inference", "--config-files", str(CONFIGS / "Base-TwoStep.yaml")]

@@ -1,0 +1,164 @@
+"""Fewer residual blocks in f_d: how many, which, and that nothing else of it is another."""
+
+import copy
+
+import pytest
+import torch
+from detectron2.layers import FrozenBatchNorm2d
+from detectron2.modeling import META_ARCH_REGISTRY, build_model
+from torch import nn
+
+from fully_decoupled_ps import UserError
+from fully_decoupled_ps.modeling import check_light_detector
+from fully_decoupled_ps.modeling.light_detector import lighten
+from fully_decoupled_ps.modeling.meta_arch import build_detector
+from tests.testing import (
+    CONFIGS,
+    FRUGAL,
+    NARROW,
+    RESNET18,
+    TINY,
+    image,
+    make_config,
+    make_model,
+    randomize_norms,
+    training_input,
+)
+
+BLOCKS, RES5_NORM = "MODEL.DETECTOR.BLOCKS", "MODEL.DETECTOR.RES5_NORM"
+FULL, LITE, MINOR = (3, 4, 6, 3), (3, 2, 2, 2), (3, 1, 1, 1)
+DETECTORS = ("faster_rcnn", "faster_rcnn_fpn", "retinanet", "fcos")
+FEW = ("MODEL.RETINANET.NUM_CONVS", 1, "MODEL.FCOS.NUM_CONVS", 1, "MODEL.FPN.OUT_CHANNELS", 64)
+FEW += ("MODEL.RETINANET.SCORE_THRESH_TEST", 0.0, "MODEL.FCOS.SCORE_THRESH_TEST", 0.0)
+
+
+def config(name, *opts, stage="detection"):
+    path = CONFIGS / "prw" / f"{name}_R50.yaml"
+    return make_config(stage, [*TINY, *FEW, "MODEL.REID.NUM_IDS", 4, *opts], config_file=path)
+
+
+def stages(net):
+    """The stages of a network's one ResNet, wherever they stand."""
+    names = ("res2", "res3", "res4", "res5")
+    found = {n.split(".")[-1]: m for n, m in net.named_modules() if n.split(".")[-1] in names}
+    return tuple(found[name] for name in names)
+
+
+def seeded(build, *args):
+    torch.manual_seed(0)
+    return build(*args)
+
+
+@pytest.mark.parametrize("kind, blocks", [("lite", LITE), ("minor", MINOR)])
+@pytest.mark.parametrize("data", ["prw", "cuhk_sysu"])
+@pytest.mark.parametrize("name", ["faster_rcnn", "retinanet", "fcos"])
+def test_the_shipped_configs(data, name, kind, blocks):
+    path = CONFIGS / data / f"{name}_R50_{kind}.yaml"
+    opts = [*NARROW, *FRUGAL, *FEW, "MODEL.REID.NUM_IDS", 4]
+    model = build_model(make_config("reid", opts, config_file=path))
+    assert tuple(map(len, stages(model.detector))) == blocks
+    side_net = model.reid.side_net
+    assert tuple(map(len, (side_net.res3, side_net.res4, model.reid.head.conv5))) == FULL[1:]
+    norms = {type(m.norm) for m in stages(model.detector)[3].modules() if hasattr(m, "norm")}
+    assert norms == {nn.BatchNorm2d if name == "faster_rcnn" else FrozenBatchNorm2d}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_all_blocks_are_detectron2_s_own_network_to_the_bit(name):
+    cfg = config(name)
+    own = seeded(META_ARCH_REGISTRY.get(cfg.MODEL.DETECTOR.NAME), cfg)
+    assert tuple(map(len, stages(own))) == FULL
+    for cfg in (config(name), config(name, BLOCKS, FULL)):
+        ours = seeded(build_detector, cfg)
+        assert ours.state_dict().keys() == own.state_dict().keys()
+        assert all(torch.equal(x, own.state_dict()[n]) for n, x in ours.state_dict().items())
+        losses = [seeded(copy.deepcopy(net).train(), [training_input([0])]) for net in (ours, own)]
+        assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_lighter_one_is_the_full_one_without_its_last_blocks(name):
+    """A block that passes its input on is as good as none."""
+    full = seeded(build_detector, config(name)).eval()
+    randomize_norms(full)
+    lite = build_detector(config(name, BLOCKS, LITE)).eval()
+    names = lite.state_dict().keys()
+    lite.load_state_dict({n: x for n, x in full.state_dict().items() if n in names})
+    for stage, number in zip(stages(full), LITE):
+        for index in range(number, len(stage)):
+            stage[index] = nn.Identity()
+    found = [net([{"image": image(3)}])[0]["instances"] for net in (lite, full)]
+    assert len(found[0]) > 0
+    assert torch.equal(found[0].pred_boxes.tensor, found[1].pred_boxes.tensor)
+    assert torch.equal(found[0].scores, found[1].scores)
+
+
+def test_parameters_by_hand():
+    """Blocks of an eighth's width: 1 x 1, 3 x 3 and 1 x 1, and the weights and biases of norms."""
+
+    def block(channels):
+        narrow = channels // 4
+        norms = 2 * (2 * narrow + channels)
+        return 2 * channels * narrow + 9 * narrow * narrow + norms
+
+    full, lite = (make_model("detection", [BLOCKS, blocks]) for blocks in ((), LITE))
+    counts = [sum(p.numel() for p in model.parameters()) for model in (full, lite)]
+    assert counts[0] - counts[1] == 2 * block(64) + 4 * block(128) + block(256)
+
+
+def test_basic_blocks_and_the_narrow_resnet():
+    path = CONFIGS / "synthetic" / "faster_rcnn_R18.yaml"
+    model = build_model(make_config("reid", [*FRUGAL, BLOCKS, (2, 1, 1, 1)], config_file=path))
+    assert tuple(map(len, stages(model.detector))) == (2, 1, 1, 1)
+    assert len(model.reid.side_net.res4) == 2
+
+
+def test_conv5_has_a_norm_of_its_own_that_is_trained_with_the_detector():
+    opts = ["MODEL.RESNETS.NORM", "FrozenBN", "MODEL.BACKBONE.FREEZE_AT", 2, RES5_NORM, "BN"]
+    model = make_model("detection", opts, train=True)
+    *rest, res5 = stages(model.detector)
+    assert not any(isinstance(m, nn.BatchNorm2d) for stage in rest for m in stage.modules())
+    norms = [m for m in res5.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(norms) == 3 * 3 + 1 and not any(
+        isinstance(m, FrozenBatchNorm2d) for m in res5.modules()
+    )
+    before = norms[0].running_mean.clone()
+    sum(model([training_input([0, -1])]).values()).backward()
+    assert not torch.equal(norms[0].running_mean, before)
+    assert all(n.weight.grad is not None for n in norms)
+    # and is frozen with it
+    model = make_model("reid", [*opts, BLOCKS, LITE], train=True)
+    res5 = stages(model.detector)[3]
+    assert len(res5) == 2 and not any(m.training for m in res5.modules())
+
+
+WRONG = ((3, 4), (3, 0, 1, 1), (3, 2, 2, -1), (3, 2, 2, 2.0), (True, 1, 1, 1), (3, 5, 1, 1))
+
+
+@pytest.mark.parametrize("blocks", WRONG)
+def test_wrong_numbers_are_refused(blocks):
+    said = r"MODEL.DETECTOR.BLOCKS is \(.*\(3, 4, 6, 3\) \(all of a ResNet-50's\).*or \(\) for all"
+    with pytest.raises(UserError, match=said) as error:
+        check_light_detector(config("faster_rcnn", BLOCKS, blocks))
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_are_those_of_the_depth():
+    check_light_detector(config("faster_rcnn", BLOCKS, LITE))
+    with pytest.raises(UserError, match=r"\(2, 2, 2, 2\) \(all of a ResNet-18's\)"):
+        check_light_detector(config("retinanet", *RESNET18, BLOCKS, LITE))
+
+
+def test_an_unknown_norm_is_refused():
+    with pytest.raises(UserError, match="RES5_NORM is 'Batch', none of .* say BN"):
+        check_light_detector(config("faster_rcnn", RES5_NORM, "Batch"))
+
+
+def test_what_is_built_has_the_last_word():
+    detector = build_detector(config("retinanet"))
+    with pytest.raises(UserError, match=r"BLOCKS is \(3, 4, 7, 3\), but res4 .* has 6 blocks"):
+        lighten(detector, (3, 4, 7, 3))
+    with pytest.raises(UserError, match="BLOCKS .* Linear has no res2, res3, res4"):
+        lighten(nn.Linear(1, 1), LITE)
+    with pytest.raises(UserError, match="RES5_NORM .* Linear has no res5"):
+        lighten(nn.Linear(1, 1), (), "BN")
