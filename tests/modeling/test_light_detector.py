@@ -1,6 +1,7 @@
 """Fewer residual blocks in f_d: how many, which, and that nothing else of it is another."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from tests.testing import (
     CONFIGS,
     FRUGAL,
     NARROW,
+    PROJECT,
     RESNET18,
     TINY,
     image,
@@ -27,6 +29,7 @@ from tests.testing import (
 
 BLOCKS, RES5_NORM = "MODEL.DETECTOR.BLOCKS", "MODEL.DETECTOR.RES5_NORM"
 FULL, LITE, MINOR = (3, 4, 6, 3), (3, 2, 2, 2), (3, 1, 1, 1)
+README = (PROJECT / "README.md").read_text()
 DETECTORS = ("faster_rcnn", "faster_rcnn_fpn", "retinanet", "fcos")
 FEW = ("MODEL.RETINANET.NUM_CONVS", 1, "MODEL.FCOS.NUM_CONVS", 1, "MODEL.FPN.OUT_CHANNELS", 64)
 FEW += ("MODEL.RETINANET.SCORE_THRESH_TEST", 0.0, "MODEL.FCOS.SCORE_THRESH_TEST", 0.0)
@@ -104,6 +107,36 @@ def test_parameters_by_hand():
     full, lite = (make_model("detection", [BLOCKS, blocks]) for blocks in ((), LITE))
     counts = [sum(p.numel() for p in model.parameters()) for model in (full, lite)]
     assert counts[0] - counts[1] == 2 * block(64) + 4 * block(128) + block(256)
+
+
+@pytest.mark.parametrize(
+    "name, full, has_norms",
+    [
+        ("faster_rcnn", 32_982_289, True),
+        ("retinanet", 36_276_717, False),
+        ("fcos", 32_062_150, False),
+    ],
+)
+def test_parameters_of_the_readme(name, full, has_norms):
+    """Full ones less blocks of 278,528 (conv3), 1,114,112 and 4,456,448 (conv5) parameters.
+
+    A batch norm that is trained has two a channel, and 3,072 channels a block of conv5, and 2,048
+    in its shortcut.
+    """
+    blocks = (278_528, 1_114_112, 4_456_448)
+    counts = []
+    for kind, (_, *kept) in (("lite", LITE), ("minor", MINOR)):
+        path = CONFIGS / "prw" / f"{name}_R50_{kind}.yaml"
+        cfg = make_config("detection", ["MODEL.DEVICE", "cpu"], config_file=path)
+        counts.append(sum(p.numel() for p in build_detector(cfg).parameters()))
+        left_out = sum(n * (m - k) for n, m, k in zip(blocks, FULL[1:], kept))
+        trained = has_norms * 2 * (3_072 * kept[2] + 2_048)
+        assert counts[-1] == full - left_out + trained
+    rows = re.findall(r"^\| (?:lite|minor) R-50 & .*\) \|(.*)\|$", README, re.MULTILINE)
+    column = ("faster_rcnn", "retinanet", "fcos").index(name)
+    f_r = 23_286_786
+    told = [float(row.split("|")[column]) for row in rows]
+    assert told == [round((number + f_r) / 1e6, 1) for number in counts]
 
 
 def test_basic_blocks_and_the_narrow_resnet():

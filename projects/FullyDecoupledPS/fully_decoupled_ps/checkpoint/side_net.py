@@ -74,13 +74,7 @@ def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
         wrong = sorted(name for name in names if name.startswith(("res3.", "res4.", "res5.")))
         if wrong:
             raise UserError(
-                f"MODEL.REID.SIDE_NET.WEIGHTS {weights}: {len(wrong)} tensors {fault}, {wrong[0]} "
-                "among them; use weights of its architecture"
-                + (
-                    ": f_r is full where the detector is lighter (MODEL.DETECTOR.BLOCKS) or of "
-                    'another depth; name an ImageNet checkpoint, or say "random"'
-                )
-                * (weights == "detector")
+                f"{len(wrong)} tensors {fault}, {wrong[0]} among them; {_other_weights(weights)}"
             )
     expected = trained_names(side_net)
     logger.info(
@@ -91,6 +85,15 @@ def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
         len(expected),
         _modules_of(expected & misfits),
         _modules_of(incompatible.unexpected_keys),
+    )
+
+
+def _other_weights(weights: str) -> str:
+    if weights != "detector":
+        return "use weights of its architecture"
+    return (
+        "f_r is full where the detector is lighter (MODEL.DETECTOR.BLOCKS), or is of another depth: "
+        'name an ImageNet checkpoint of its own, or say "random"'
     )
 
 
