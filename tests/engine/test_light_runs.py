@@ -1,5 +1,7 @@
 """A lighter detector through train_net.py: both stages, evaluation, and going on."""
 
+import re
+
 import pytest
 import torch
 
@@ -15,10 +17,9 @@ REID = ("SOLVER.STAGE", "reid", "MODEL.REID.SIDE_NET.WEIGHTS", "random")
 def blocks(state, stage):
     """Numbers of the blocks of a stage, by the part of the network that they are in."""
     found = {}
-    for name in state:
-        part, dot, rest = name.partition(f".{stage}.")
-        if dot:
-            found.setdefault(part, set()).add(int(rest.split(".")[0]))
+    for match in (re.search(rf"(.*)\.{stage}\.(\d+)\.", name) for name in state):
+        if match:
+            found.setdefault(match[1], set()).add(int(match[2]))
     return found
 
 

@@ -92,7 +92,7 @@ def _other_weights(weights: str) -> str:
     if weights != "detector":
         return "use weights of its architecture"
     return (
-        "f_r is full where the detector is lighter (MODEL.DETECTOR.BLOCKS), or is of another depth: "
+        "f_r is full where the detector is lighter (MODEL.DETECTOR.BLOCKS), or of another depth: "
         'name an ImageNet checkpoint of its own, or say "random"'
     )
 
