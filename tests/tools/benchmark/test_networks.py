@@ -124,7 +124,7 @@ def test_networks_are_compared_in_turns(tmp_path, capsys):
     f_r = {r["parameters"] - r["detector parameters"] for r in records}
     assert len(f_r) == 1  # is full
     assert "whole, to the first" in capsys.readouterr().out
-    assert benchmark.main(["compare", "--config-files", files[0]]) == 1
+    assert benchmark.main(["compare", "--config-files", files[0]]) == 2
     assert "name two networks or more" in capsys.readouterr().err
 
 
