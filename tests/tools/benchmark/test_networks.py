@@ -112,7 +112,7 @@ def test_networks_are_compared_in_turns(tmp_path, capsys):
     path = tmp_path / "figures.json"
     names = ("faster_rcnn_R50", "faster_rcnn_R50_lite", "faster_rcnn_R50_minor")
     files = [str(CONFIGS / "prw" / f"{name}.yaml") for name in names]
-    arguments = ["--size", "64", "96", "--rounds", "3", "--output", str(path)]
+    arguments = ["--size", "64", "96", "--rounds", "3", "--output", str(path), "--processor-time"]
     opts = ["--opts", *map(str, TINY)]
     assert benchmark.main(["compare", "--config-files", *files, *arguments, *opts]) == 0
     records = json.loads(path.read_text())["records"]
@@ -126,6 +126,8 @@ def test_networks_are_compared_in_turns(tmp_path, capsys):
     assert "whole, to the first" in capsys.readouterr().out
     assert benchmark.main(["compare", "--config-files", files[0]]) == 2
     assert "name two networks or more" in capsys.readouterr().err
+    assert benchmark.main(["training", "--processor-time"]) == 2
+    assert "--processor-time is of compare alone" in capsys.readouterr().err
 
 
 def test_a_two_step_network_is_measured_beside_its_parts(tmp_path, capsys):

@@ -231,6 +231,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument(
         "--autocast", nargs="+", default=[], metavar="TYPE", help="as TEST.AUTOCAST, beside float32"
     )
+    group.add_argument("--processor-time", action="store_true",
+        help="compare by seconds of the processor, of all threads, not of the clock: for a machine "
+        "that others use too")  # fmt: skip
     group = parser.add_argument_group("training")
     group.add_argument("--train-size", type=side, nargs=2, default=(480, 800), metavar=("H", "W"))
     group.add_argument("--train-batch", type=positive, default=2, help="images (default: 2)")
@@ -272,6 +275,8 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     if args.what == "compare" and len(args.config_files or ()) < 2:
         raise UserError("compare: name two networks or more with --config-files")
+    if args.processor_time and args.what != "compare":
+        raise UserError(f"--processor-time is of compare alone; leave it out of {args.what}")
     keep_large_buffers()
     logging.disable(logging.INFO)
     torch.set_num_threads(args.threads)

@@ -2,6 +2,7 @@
 
 import argparse
 import statistics
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def compare_networks(config_files: list[str], args: argparse.Namespace) -> list[
         sizes[file] = sizes_of(model, inputs)
         cases[file, "detector"] = partial(run_detector, model, inputs)
         cases[file, "whole"] = partial(run_whole, model, inputs)
-    seconds = time_in_turns(cases, args.rounds, model.device)
+    clock = time.process_time if args.processor_time else time.perf_counter
+    seconds = time_in_turns(cases, args.rounds, model.device, clock)
     first = config_files[0]
     return [
         {
