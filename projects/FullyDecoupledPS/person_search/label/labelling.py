@@ -8,10 +8,11 @@ from ..errors import UserError
 from .asking import Asking
 from .checks import check, check_payload, check_shown
 from .groups import Group, person_of
-from .identities import ABOUT_BOXES, PAIRS, Facts, Identities
+from .identities import ABOUT_BOXES, PAIRS, Facts
 from .labelled import BoxEdits, LabelledBox, labelled_boxes
 from .links import Link, usable
 from .records import UNDO, Box, Decision
+from .replaying import Replays
 from .store import ProjectFile
 from .units import Unit, standing, undone
 
@@ -58,10 +59,11 @@ class Labelling:
             self._log = project.decisions()
             self._tokens = {d.token: d for d in self._log}
             self._asking = Asking(project, self._facts)
+            self._replays = Replays(self._facts)
             self._replay()
 
     def _replay(self) -> None:
-        self._identities = Identities(self._facts, self._log)
+        self._identities = self._replays.replay(self._log)
         self._changed()
 
     def _changed(self) -> None:
@@ -104,6 +106,7 @@ class Labelling:
             self._log.append(decision)
             if kind in PAIRS or kind in ABOUT_BOXES:
                 self._identities.apply(decision)
+                self._replays.answered(self._identities, self._log)
                 self._changed()
             else:
                 self._replay()
