@@ -61,7 +61,7 @@ def test_the_result_trains(sequences, tmp_path, restore_loggers):
             MetadataCatalog.remove(name)
             root = str(tmp_path / "data")
             register_person_search_json(name, str(out / f"{split}.json"), root, split)
-        config = CONFIGS / "synthetic" / "faster_rcnn_R18.yaml"
+        config = CONFIGS / "prw" / "faster_rcnn_R50.yaml"
         run.train(config)
         run.train(config, ["SOLVER.STAGE", "reid"])
         results = run.results("reid")
