@@ -230,12 +230,18 @@ def _tell(report, found, recordings, project) -> int:
             logger.warning("%s: %s", recording.path, recording.assumed)
     for path, reason in report.changed.items():
         logger.warning(
-            "%s is kept as it was when it was added (%s); to label it as it is now, copy it to "
-            "another name",
+            "%s is kept as it was when it was added (%s)",
             *(path, reason),
         )
+    for path, what in report.updated.items():
+        logger.info("%s: %s", path, what)
+    for path, other in report.copies.items():
+        logger.warning(
+            "%s is left out: it has the frames of %s, and everybody in them would be two people",
+            *(path, other),
+        )
     unreadable = {**found.problems, **indexing.unreadable, **report.failed}
-    anything = report.added or report.unchanged or report.changed
+    anything = report.added or report.unchanged or report.changed or report.updated
     is_all_read = tell_unread(
         unreadable, indexing.incomplete, anything or indexing.incomplete or indexing.other_names
     )
