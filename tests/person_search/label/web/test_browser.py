@@ -120,6 +120,20 @@ def test_a_held_key_decides_once(visit, folder):
     assert len(log(folder)) == 1
 
 
+def test_a_key_pressed_twice_does_not_answer_what_nobody_has_seen(visit, folder):
+    visitor = visit()
+    # the second press comes a moment after the next question is shown
+    visitor.page.evaluate(
+        """() => document.addEventListener('shown', () => setTimeout(() => {
+            const init = { key: 'd', code: 'KeyD', bubbles: true };
+            document.activeElement.dispatchEvent(new KeyboardEvent('keydown', init));
+        }, 50))"""
+    )
+    visitor.decide("d")
+    visitor.page.wait_for_timeout(500)
+    assert len(log(folder)) == 1
+
+
 def test_what_contradicts_is_refused_in_words(visit, folder):
     visitor = visit("/compare?a=1&b=2")
     visitor.decide("s")

@@ -1,6 +1,8 @@
 // Keys, decisions and their way to the disk. A decision has a token: sent twice, it is made once.
 
 const RETRY = { first: 500, most: 8000, patience: 20000 };  // milliseconds
+// Until then nobody has seen the next question: a key that is pressed twice does not answer it.
+const GLANCE = 250;  // milliseconds
 const said = document.getElementById('said');
 const problem = document.getElementById('problem');
 let isBusy = false;
@@ -80,6 +82,7 @@ async function send(body) {
   const next = document.getElementById('next')?.textContent ?? '';
   if (refused) tell('');
   else tell(`Saved: ${found.said}.`, `${next} ${document.querySelector('.lb-progress p').textContent}`);
+  if (location.pathname === '/') await new Promise((resume) => setTimeout(resume, GLANCE));
   setBusy(false);
 }
 
