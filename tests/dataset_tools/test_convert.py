@@ -62,8 +62,9 @@ def test_the_result_trains(sequences, tmp_path, restore_loggers):
             root = str(tmp_path / "data")
             register_person_search_json(name, str(out / f"{split}.json"), root, split)
         config = CONFIGS / "synthetic" / "faster_rcnn_R18.yaml"
-        run.train(config)
-        run.train(config, ["SOLVER.STAGE", "reid"])
+        norms = ["MODEL.RESNETS.NORM", "BN", "MODEL.REID.SIDE_NET.NORM", "BN"]  # it is narrow
+        run.train(config, norms)
+        run.train(config, [*norms, "SOLVER.STAGE", "reid"])
         results = run.results("reid")
         assert results["counts"]["queries"] == {"full": 4, "multi_view": 4}
         assert run.scalars("reid")["loss_oim"] > 0

@@ -1,6 +1,7 @@
 """``person-search label``: what it adds, what it says of it, and what it refuses."""
 
 import os
+import shutil
 import signal
 import sys
 
@@ -72,9 +73,9 @@ def test_the_project_and_what_is_said_of_it(media, label, tmp_path, loaded, capl
     assert [p.is_one_camera for p in project.simultaneous()] == [True]
     project.close()
     caplog.clear()
-    assert label(media, "--start", "1000s") == 1, "their times are others now"
-    assert "0 recordings added, 0 unchanged" in caplog.text
-    assert "is kept as it was when it was added" in caplog.text
+    assert label(media, "--start", "1000s") == 0, "their times are others now"
+    assert "0 recordings added, 2 unchanged" in caplog.text
+    assert "its times are as they were said now" in caplog.text
 
 
 def test_cameras_that_overlap(media, label, tmp_path):
@@ -98,6 +99,27 @@ def test_cameras_that_are_none(media, label, capsys, loaded, pair, named):
     assert label(media, "--overlap", *pair) == 2
     said = error_of(capsys)
     assert "--overlap" in said and named in said and not loaded
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [("--start", "2024-06-03"), ("--time-pattern", "(?P<seconds>x)"), ("--picture-fps", "5")],
+)
+def test_what_is_said_of_no_recording_is_refused(media, label, capsys, option, value):
+    label(media)
+    capsys.readouterr()
+    assert label(option, value) == 2
+    said = error_of(capsys)
+    assert option in said and "none is named" in said
+
+
+def test_a_copy_and_times_said_later_are_told(media, label, caplog):
+    label(media)
+    shutil.copytree(media / "hall", media / "hall2")
+    assert label(media) == 0
+    assert f"hall2{os.sep}" in caplog.text and "two people" in caplog.text
+    assert label(media / "hall", "--start", "2020-01-01") == 0
+    assert "its times are as they were said now" in caplog.text
 
 
 def test_mistakes_are_told_before_the_network_is_loaded(media, label, tmp_path, capsys, loaded):

@@ -9,7 +9,9 @@ from person_search.errors import UserError
 from person_search.index import open_index
 from person_search.label import building
 from person_search.label.building import add_recordings, locked_project
+from person_search.label.forgetting import forget_persons
 from person_search.label.recordings import find_recordings
+from person_search.label.records import DIFFERENT
 from person_search.label.store import ProjectFile
 from person_search.media.files import PathReader
 from person_search.media.finding import find_files
@@ -91,15 +93,118 @@ def test_a_second_run_adds_only_what_is_new(folder):
     assert after[1][:3] == before[1] and len(after[1]) == 4 and len(after[7]) == 4
 
 
-def test_a_recording_that_changed_is_kept_and_told(folder):
+def decide_something(folder):
+    """A decision about the hall's recording; returns how many decisions there are."""
+    with locked_project(str(folder / "project")) as project:
+        a, b = [t.tracklet_id for t in project.tracklets() if t.camera == "hall"]
+        project.decide("token", "page", DIFFERENT, {"a": a, "b": b})
+        return project.decisions()
+
+
+def test_a_recording_that_changed_is_kept_and_told_once_something_was_decided(folder):
     add(folder)
+    decided = decide_something(folder)
     before = content(folder)
     save_video(folder / "media" / "hall" / "v.mkv", walk(9, green=10))
     path = str(folder / "media" / "hall" / "v.mkv")
-    assert list(add(folder).changed) == [path]
+    report = add(folder)
+    assert list(report.changed) == [path] and not report.updated
     assert content(folder) == before
-    report = add(folder, start=2000.0)
-    assert len(report.changed) == 2 and content(folder) == before
+    with locked_project(str(folder / "project")) as project:
+        assert project.decisions() == decided
+
+
+def test_a_recording_that_changed_is_tracked_again_if_nothing_was_decided(folder):
+    """Such as one that was still being written: there must be no need of a copy of it."""
+    add(folder)
+    save_video(folder / "media" / "hall" / "v.mkv", walk(20, red=10, blue=60))
+    path = str(folder / "media" / "hall" / "v.mkv")
+    report = add(folder)
+    assert list(report.updated) == [path] and not (report.changed or report.added)
+    grown = content(folder)
+    assert [t[1:] for t in grown[1] if t[0] == "hall"] == [(1000.0, 1003.8, 20)] * 2
+    assert len(grown[7]) == 3
+    shutil.rmtree(folder / "project")
+    add(folder)
+    assert [len(part) for part in content(folder)] == [len(part) for part in grown]
+
+
+def test_a_changed_recording_with_somebody_forgotten_is_kept(folder):
+    add(folder)
+    with locked_project(str(folder / "project")) as project:
+        (person,) = [t.tracklet_id for t in project.tracklets()][-1:]
+    forget_persons(folder / "project", [person])
+    before = content(folder)
+    save_video(folder / "media" / "hall" / "v.mkv", walk(20, red=10, blue=60))
+    assert len(add(folder).changed) == 1 and content(folder) == before
+
+
+def test_times_said_later_replace_guessed_ones_and_not_the_other_way_round(folder):
+    add(folder, start=None)
+    decided = decide_something(folder)
+    guessed = content(folder)
+    assert {timed for _, _, timed in guessed[0]} == {False}
+    assert not [pair for pair in guessed[6] if not pair.is_one_camera]
+    assert len(add(folder, start=1000.0).updated) == 2
+    said = content(folder)
+    with locked_project(str(folder / "project")) as project:
+        assert project.decisions() == decided
+    assert [t[1:] for t in said[1]] == [(1000.0, 1002.2, 12), *[(1000.0, 1002.8, 15)] * 2]
+    assert [time for _, _, time in said[2]][:2] == [1000.0, 1000.2]
+    assert [(p.first, p.is_one_camera) for p in said[6]] == [
+        *((1000.0, False), (1000.0, False), (1000.0, True))
+    ]
+    report = add(folder, start=None)
+    assert (report.unchanged, report.changed, report.updated) == (2, {}, {})
+    assert content(folder)[1:] == said[1:]
+
+
+def test_the_same_times_said_later_count(folder):
+    """They were guessed right; yet only now can two cameras be compared."""
+    add(folder, start=None)
+    media = [folder / "media" / camera / "v.mkv" for camera in ("door", "hall")]
+    with locked_project(str(folder / "project")) as project:
+        starts = {f.path: f.time for f in reversed(project.frames())}
+    for path in media:
+        assert len(add(folder, media=path, start=starts[str(path)]).updated) == 1
+    assert {timed for _, _, timed in content(folder)[0]} == {True}
+
+
+def test_a_moved_recording_is_the_same_one(folder):
+    add(folder)
+    before = content(folder)
+    (folder / "media").rename(folder / "moved")
+    report = add(folder, media=folder / "moved")
+    assert (report.added, report.unchanged, len(report.updated)) == ([], 2, 2)
+    after = content(folder)
+    assert after[1] == before[1] and after[3:] == before[3:]
+    assert {path for path, *_ in after[2]} == {
+        str(folder / "moved" / camera / "v.mkv") for camera in ("door", "hall")
+    }
+    with open_index(str(folder / "project" / "index")) as index:
+        assert set(index.sources()) == {path for path, *_ in after[2]}
+
+
+@pytest.mark.parametrize("at_once", (False, True))
+def test_a_copy_of_a_recording_is_left_out(folder, at_once):
+    if not at_once:
+        add(folder)
+    shutil.copytree(folder / "media" / "hall", folder / "media" / "hall2")
+    report = add(folder)
+    copy, original = (str(folder / "media" / n / "v.mkv") for n in ("hall2", "hall"))
+    assert report.copies == {copy: original}
+    assert len(content(folder)[0]) == 2 and len(content(folder)[1]) == 3
+    with open_index(str(folder / "project" / "index")) as index:
+        assert copy not in index.sources()
+
+
+def test_a_file_that_got_the_name_of_another_one_is_told(folder):
+    add(folder)
+    decide_something(folder)
+    before = content(folder)
+    path = folder / "media" / "hall" / "v.mkv"
+    (folder / "media" / "door" / "v.mkv").replace(path)
+    assert list(add(folder).changed) == [str(path)] and content(folder) == before
 
 
 def test_killed_between_any_two_steps_it_goes_on(folder, monkeypatch):

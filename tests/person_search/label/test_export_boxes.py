@@ -3,9 +3,9 @@
 from collections import Counter
 
 import pytest
-from person_search.label.boxes import NO_PERSON, NOBODY, PERSON, UNCERTAIN, LabelledBox
 
 from person_search.label.export_boxes import annotate
+from person_search.label.labelled import NO_PERSON, NOBODY, PERSON, UNCERTAIN, LabelledBox
 from person_search.label.records import Box
 
 SIZE = (100, 90)

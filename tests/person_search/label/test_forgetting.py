@@ -176,6 +176,14 @@ def test_an_export_that_was_moved_is_told_too(labelled, tmp_path, caplog):
     assert f"The export in {tmp_path / 'kept'} shows them" in caplog.text
 
 
+def test_the_export_of_a_project_that_was_moved_is_removed(labelled, tmp_path):
+    export_project(labelled, options=ExportOptions(test_share=0))
+    moved = labelled.rename(tmp_path / "moved")
+    done = forget_persons(moved, [2])
+    assert done.exports == [moved / "export"]
+    assert not (moved / "export" / "images").exists()
+
+
 def test_moved_and_drawn_boxes_go_with_the_person(labelled):
     frames = frame_ids(labelled)
     project = open_project(labelled)

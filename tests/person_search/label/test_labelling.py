@@ -235,8 +235,24 @@ def _payload(labelling, kind, one, other):
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(entries=st.lists(ENTRY, min_size=1, max_size=14))
-def test_the_log_alone_gives_the_state(tmp_path_factory, entries):
+@given(entries=st.lists(ENTRY, min_size=1, max_size=14), every=st.integers(1, 5))
+def test_the_log_alone_gives_the_state(tmp_path_factory, entries, every):
+    """Also where a replay starts from a copy of the state, one of which is made now and then."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("person_search.label.replaying.EVERY", every)
+        _decide_and_check(tmp_path_factory, entries)
+
+
+def test_parts_of_one_tracklet_are_asked_about_also_after_a_new_start(labelling, project):
+    """Somebody, somebody else, and perhaps the first one again."""
+    decide(labelling, (SPLIT, {"unit": 1, "view": 2}), (SPLIT, {"unit": 1, "view": 1}))
+    _check_candidates(labelling)
+    found = Labelling(project)._asking._candidates
+    pairs = [{found.roots[slot] for slot in row} for row in found.rows]
+    assert {1, -1} in pairs and {1, -2} not in pairs and {-1, -2} not in pairs
+
+
+def _decide_and_check(tmp_path_factory, entries):
     features = [np.eye(8, dtype=np.float32)[[who] * 4] for who in WHO]
     together = [(1, 6, 2.0, 4.0, True)]
     project = make_project(tmp_path_factory.mktemp("any"), features, together)

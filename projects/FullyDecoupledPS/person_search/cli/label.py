@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
             return status
     else:
         status = 0
+        _check_no_paths(args)
         _set_overlaps(args)
     if args.export:
         return max(status, export(args))
@@ -192,6 +193,16 @@ def remember_overlaps(project, pairs: list[list[str]], new_cameras: set[str]) ->
     project.set_overlaps(project.overlaps() | {frozenset(pair) for pair in pairs})
 
 
+def _check_no_paths(args: argparse.Namespace) -> None:
+    """Raise a UserError for an option that says something of recordings where none is named."""
+    for name in ("fps", "picture_fps", "camera_pattern", "time_pattern", "start"):
+        if getattr(args, name) is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} {getattr(args, name)}: it is about recordings, and "
+                "none is named; name those that it is about, also if the project has them already"
+            )
+
+
 def _set_overlaps(args: argparse.Namespace) -> None:
     """Check that the project is there, and note what is said of its cameras."""
     from ..label.store import open_project
@@ -229,13 +240,16 @@ def _tell(report, found, recordings, project) -> int:
         if recording.assumed and recording.path in report.added:
             logger.warning("%s: %s", recording.path, recording.assumed)
     for path, reason in report.changed.items():
+        logger.warning("%s is kept as it was when it was added (%s)", path, reason)
+    for path, what in report.updated.items():
+        logger.info("%s: %s", path, what)
+    for path, other in report.copies.items():
         logger.warning(
-            "%s is kept as it was when it was added (%s); to label it as it is now, copy it to "
-            "another name",
-            *(path, reason),
+            "%s is left out: it has the frames of %s, and everybody in them would be two people",
+            *(path, other),
         )
     unreadable = {**found.problems, **indexing.unreadable, **report.failed}
-    anything = report.added or report.unchanged or report.changed
+    anything = report.added or report.unchanged or report.changed or report.updated
     is_all_read = tell_unread(
         unreadable, indexing.incomplete, anything or indexing.incomplete or indexing.other_names
     )

@@ -1,7 +1,6 @@
 """Making and extending a project: index, track, compare; each step goes on where it stopped."""
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,14 +12,16 @@ from ..errors import UserError
 from ..index import IndexInfo, PersonIndex, open_index
 from ..index.disk import explain_disk_errors
 from ..index.locking import WriterLock
-from ..media.files import MediaFile, PathReader
+from ..media.files import PathReader
 from ..network import Predictor
 from ..search.indexing import IndexingReport, index_files
 from ..search.plan import IndexingOptions
+from .growing_file import GrowingFile
+from .known import Comparison, compare
 from .recordings import FoundRecording
 from .records import ProjectInfo
 from .relations import update_relations
-from .store import FILE_NAME, ProjectFile
+from .store import FILE_NAME
 from .tracklets import PASSES, make_recording
 
 logger = logging.getLogger(__name__)
@@ -33,19 +34,15 @@ OWN_FILES = {"lock", INDEX_FOLDER, "export"}
 
 
 @dataclass
-class BuildingReport:
+class BuildingReport(Comparison):
     """What :func:`add_recordings` did."""
 
-    indexing: IndexingReport
+    indexing: IndexingReport = field(kw_only=True)
     added: list[str] = field(default_factory=list)  # paths of recordings
-    unchanged: int = 0
-    # in the project, and kept as they were; path -> what is different now
-    changed: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)  # path -> why, one line
 
 
 @contextmanager
-def locked_project(folder: str, fps: float | None = None) -> Iterator[ProjectFile]:
+def locked_project(folder: str, fps: float | None = None) -> Iterator[GrowingFile]:
     """The project in a folder, to which no other process adds meanwhile; made if there is none.
 
     Args:
@@ -67,7 +64,7 @@ def locked_project(folder: str, fps: float | None = None) -> Iterator[ProjectFil
             )
         lock = WriterLock(path)
     try:
-        project = ProjectFile(path / FILE_NAME)
+        project = GrowingFile(path / FILE_NAME)
         try:
             info = project.info()
             if info is not None and fps not in (None, info.fps):
@@ -83,7 +80,7 @@ def locked_project(folder: str, fps: float | None = None) -> Iterator[ProjectFil
 
 
 def add_recordings(
-    project: ProjectFile,
+    project: GrowingFile,
     recordings: Sequence[FoundRecording],
     network: Predictor,
     reader: PathReader,
@@ -114,15 +111,16 @@ def add_recordings(
     create = IndexInfo(info.fingerprint, info.dim, info.model, info.weights)
     location = str(project.path.parent / INDEX_FOLDER)
     with open_index(location, create=create) as index:
-        report = BuildingReport(index_files(index, network, files, [], reader, options))
-        if report.indexing.stopped_by:
-            return report
-        _track(project, index, recordings, network.score_thresh, report)
+        done = index_files(index, network, files, [], reader, options)
+        if done.stopped_by:
+            return BuildingReport(indexing=done)
+        report = BuildingReport(**vars(compare(project, index, recordings)), indexing=done)
+        _track(project, index, network.score_thresh, report)
     update_relations(project)
     return report
 
 
-def check_network(project: ProjectFile, info: ProjectInfo, network: Predictor) -> None:
+def check_network(project: GrowingFile, info: ProjectInfo, network: Predictor) -> None:
     """Raise a UserError for another network than the project's."""
     if network.fingerprint != info.fingerprint:
         raise UserError(
@@ -133,55 +131,23 @@ def check_network(project: ProjectFile, info: ProjectInfo, network: Predictor) -
 
 
 def _track(
-    project: ProjectFile,
-    index: PersonIndex,
-    recordings: Sequence[FoundRecording],
-    score_thresh: float,
-    report: BuildingReport,
+    project: GrowingFile, index: PersonIndex, score_thresh: float, report: BuildingReport
 ) -> None:
-    new = _choose_new(project, recordings, report)
-    total = PASSES * sum(len(index.find_frames(file.path)) for r in new for file in r.files)
+    olds = {recording.path: old for old, recording in report.again}
+    todo = report.new + [recording for _, recording in report.again]
+    total = PASSES * sum(len(index.find_frames(file.path)) for r in todo for file in r.files)
     with tqdm(total=total, unit="frame", desc="Tracking", disable=not total) as progress:
-        for recording in new:
+        for recording in todo:
             try:
                 made = make_recording(recording, index, score_thresh, progress.update)
             except UserError as error:
                 report.failed[recording.path] = str(error)
                 continue
-            if made is not None:
+            if made is None:
+                continue
+            if recording.path in olds:
+                project.replace_recording(olds[recording.path], made)
+                report.updated[recording.path] = "it has changed, and was tracked again"
+            else:
                 project.add_recording(made)
                 report.added.append(recording.path)
-
-
-def _choose_new(
-    project: ProjectFile, recordings: Sequence[FoundRecording], report: BuildingReport
-) -> list[FoundRecording]:
-    """Those to add; the others are counted in the report."""
-    known, new = {recording.path: recording for recording in project.recordings()}, []
-    for recording in recordings:
-        old = known.get(recording.path)
-        growing = [file.path for file in recording.files if _has_changed(file)]
-        if growing:
-            report.failed[recording.path] = (
-                f"{growing[0]} was written to meanwhile; run the same command again when it is "
-                "complete"
-            )
-        elif old is None:
-            new.append(recording)
-        elif old.content != recording.content:
-            report.changed[recording.path] = "its files, or their times, have changed"
-        elif old.camera != recording.camera:
-            report.changed[recording.path] = (
-                f"its camera was {old.camera}, and would be {recording.camera}"
-            )
-        else:
-            report.unchanged += 1
-    return new
-
-
-def _has_changed(file: MediaFile) -> bool:
-    try:
-        stat = os.stat(file.path)
-    except OSError:  # it is gone; what was read of it is as it was
-        return False
-    return (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns)

@@ -1,6 +1,7 @@
 """Pairs of persons that may be one, kept up to date as persons change."""
 
 from collections.abc import Iterable
+from itertools import combinations
 
 import numpy as np
 
@@ -134,6 +135,10 @@ class Candidates:
         for a, b in self._pairs[is_split].tolist():
             slots = [[self.slots.get(root[u], -1) for u in parts.get(t, [t])] for t in (a, b)]
             found.append(np.array([(i, j) for i in slots[0] for j in slots[1]], dtype=np.int32))
+        # the parts of one tracklet too: who was there before somebody else may be there after
+        for units in parts.values():
+            slots = [self.slots.get(root[unit], -1) for unit in units]
+            found.append(np.array(list(combinations(slots, 2)), dtype=np.int32).reshape(-1, 2))
         rows = np.concatenate(found)
         return rows[(rows >= 0).all(axis=1)]
 

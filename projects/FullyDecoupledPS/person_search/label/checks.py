@@ -1,7 +1,7 @@
 """What a decision says is checked before it is written."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import UserError
@@ -22,7 +22,7 @@ from .records import (
     Decision,
 )
 from .store import ProjectFile
-from .units import undone
+from .units import Units, undone
 
 
 def _whole(value: Any) -> bool:
@@ -72,6 +72,25 @@ def check_payload(kind: str, payload: dict[str, Any]) -> dict[str, Any]:
         if not is_allowed(payload[name]):
             raise UserError(f"{kind}: {name} is {payload[name]!r} and must be {expected}")
     return dict(payload)
+
+
+def check_shown(shown: Iterable[Sequence[int]], units: Units) -> None:
+    """Whether units are still what they were when somebody looked at them.
+
+    Args:
+        shown: each a unit, and its first and last view then.
+
+    Raises:
+        UserError: if one was split or put together again since.
+    """
+    for number, first, last in shown:
+        unit = units.get(number)
+        if (first, last) != (unit.first_view, unit.last_view):
+            raise UserError(
+                f"{unit.name} was split, or put together again, after it was shown: then it had "
+                f"views {first} to {last}, now {unit.first_view} to {unit.last_view}; reload the "
+                "page, and look at it again"
+            )
 
 
 def check(

@@ -101,8 +101,13 @@ def note_export(project: ProjectFile, folder: Path) -> None:
 
 
 def exports_of(project: ProjectFile) -> list[Path]:
-    """The folders that the project was ever exported to, whatever they hold now."""
-    return [Path(decode_name(name)) for name in project.get("exports", [])]
+    """The folders that the project was ever exported to, whatever they hold now.
+
+    Those within its folder are looked for: it may have been moved or copied since.
+    """
+    noted = [Path(decode_name(name)) for name in project.get("exports", [])]
+    own = [marker.parent for marker in project.path.parent.absolute().rglob(MARKER)]
+    return sorted({*noted, *own})
 
 
 @translated()

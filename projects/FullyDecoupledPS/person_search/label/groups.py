@@ -35,6 +35,14 @@ class Groups:
         self.unsure: dict[int, set[int]] = {}
         self._joined: dict[int, list[tuple[int, int]]] = {}  # unit -> (unit, decision)
 
+    def copy(self) -> "Groups":
+        made = Groups((), {unit: dict(others) for unit, others in self.links.items()})
+        made.root = dict(self.root)
+        made.members = {root: list(units) for root, units in self.members.items()}
+        made.unsure = {root: set(others) for root, others in self.unsure.items()}
+        made._joined = {unit: list(pairs) for unit, pairs in self._joined.items()}
+        return made
+
     def link(self, a: int, b: int) -> Link | None:
         """Why the groups of two units are different; None: they need not be."""
         return self.links.get(self.root[a], {}).get(self.root[b])
@@ -61,11 +69,13 @@ class Groups:
         for unit in self.members[gone]:
             self.root[unit] = kept
         self.members[kept] += self.members.pop(gone)
+        # both ways alike; most of the time of a replay is spent here
         own = self.links.setdefault(kept, {})
         for other, link in self.links.pop(gone, {}).items():
-            own.setdefault(other, link)
-            del self.links[other][gone]
-            self.links[other].setdefault(kept, link)
+            theirs = self.links[other]
+            del theirs[gone]
+            if kept not in theirs:
+                theirs[kept] = own[other] = link
 
     def separate(self, link: Link) -> None:
         """Make two groups different that are not one."""

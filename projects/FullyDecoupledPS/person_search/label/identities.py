@@ -1,5 +1,6 @@
 """Who is who, as the log of decisions says: a pure function of the log, and applied one by one."""
 
+import copy
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -95,6 +96,14 @@ class Identities:
                 self.holding.add(decision.number)
             elif decision.payload["unit"] in self.units.by_id:
                 self._contradicts(decision, refused[decision.number])
+
+    def copy(self) -> "Identities":
+        """One of its own, for :meth:`apply`, which changes none of what they share."""
+        made = copy.copy(self)
+        for name in ("contradictions", "holding", "no_persons", "box_decisions", "examples"):
+            setattr(made, name, copy.copy(getattr(self, name)))
+        made.groups = self.groups.copy()
+        return made
 
     def _voids(self, log: list[Decision]) -> tuple[dict[int, int], dict[int, int]]:
         """By unit: number below which no decision about it counts, and no SAME."""

@@ -1,17 +1,18 @@
 """A project that is being labelled: what to ask next, decisions, and what they say so far."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import UserError
 from .asking import Asking
-from .checks import check, check_payload
+from .checks import check, check_payload, check_shown
 from .groups import Group, person_of
-from .identities import ABOUT_BOXES, PAIRS, Facts, Identities
+from .identities import ABOUT_BOXES, PAIRS, Facts
 from .labelled import BoxEdits, LabelledBox, labelled_boxes
 from .links import Link, usable
 from .records import UNDO, Box, Decision
+from .replaying import Replays
 from .store import ProjectFile
 from .units import Unit, standing, undone
 
@@ -58,10 +59,11 @@ class Labelling:
             self._log = project.decisions()
             self._tokens = {d.token: d for d in self._log}
             self._asking = Asking(project, self._facts)
+            self._replays = Replays(self._facts)
             self._replay()
 
     def _replay(self) -> None:
-        self._identities = Identities(self._facts, self._log)
+        self._identities = self._replays.replay(self._log)
         self._changed()
 
     def _changed(self) -> None:
@@ -71,7 +73,14 @@ class Labelling:
 
     # decisions
 
-    def decide(self, token: str, kind: str, payload: dict[str, Any], by: str = "page") -> Decision:
+    def decide(
+        self,
+        token: str,
+        kind: str,
+        payload: dict[str, Any],
+        by: str = "page",
+        shown: Iterable[Sequence[int]] = (),
+    ) -> Decision:
         """Make a decision; it is on the disk when this returns.
 
         Args:
@@ -79,21 +88,25 @@ class Labelling:
                 with it already, that one is returned and nothing is changed, so that somebody who
                 got no answer can ask again.
             kind, payload: see ``records``.
+            shown: units as they were when somebody looked at them, each with its first and last
+                view; if one is another now, what was seen is not what the decision would be about.
 
         Raises:
-            UserError: if it is not well-formed, about something that is not there (any more), or
-                contradicts what is known; it says with what.
+            UserError: if it is not well-formed, about something that is not there (any more) or
+                that has changed, or contradicts what is known; it says with what.
         """
         with self._lock:
             if token in self._tokens:
                 return self._tokens[token]
             payload = check_payload(kind, payload)
+            check_shown(shown, self._identities.units)
             check(kind, payload, self.project, self._log, self._identities, self._edits)
             decision = self.project.decide(token, by, kind, payload)
             self._tokens[token] = decision
             self._log.append(decision)
             if kind in PAIRS or kind in ABOUT_BOXES:
                 self._identities.apply(decision)
+                self._replays.answered(self._identities, self._log)
                 self._changed()
             else:
                 self._replay()
@@ -114,9 +127,9 @@ class Labelling:
             if token in self._tokens:
                 return self._tokens[token]
             if number is None:
-                if not self._identities.holding:
+                number = self.last()
+                if number is None:
                     raise UserError("there is no decision to undo")
-                number = max(self._identities.holding)
             return self.decide(token, UNDO, {"number": number}, by)
 
     def decisions(self) -> list[tuple[Decision, bool]]:
@@ -127,6 +140,16 @@ class Labelling:
                 (d, d.number not in gone if d.kind == UNDO else d.number in holding)
                 for d in reversed(self._log)
             ]
+
+    def decision(self, number: int) -> Decision | None:
+        """None: there is none of that number."""
+        with self._lock:
+            return next((d for d in reversed(self._log) if d.number == number), None)
+
+    def last(self) -> int | None:
+        """Number of the last decision that holds."""
+        with self._lock:
+            return max(self._identities.holding, default=None)
 
     def contradictions(self) -> list[str]:
         """Decisions that are left out since they contradict others, a line each."""

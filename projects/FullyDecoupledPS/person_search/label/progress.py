@@ -40,13 +40,13 @@ def decisions_left(
     wanted = target * (joined + pairs_missing(rows, probabilities, sizes))
     if joined >= wanted:
         return 0
-    order = np.argsort(-probabilities, kind="stable")
-    order = order[probabilities[order] >= LEAST_PROBABILITY]
+    order = np.flatnonzero(probabilities >= LEAST_PROBABILITY)
+    order = order[np.argsort(-probabilities[order], kind="stable")]
     is_same = np.random.default_rng(0).random(len(order)) < probabilities[order]
     group, size = list(range(len(sizes))), sizes.tolist()
     different: set[tuple[int, int]] = set()
     asked = 0
-    for (a, b), same in zip(rows[order].tolist(), is_same.tolist()):
+    for (a, b), same in _in_parts(rows[order], is_same):
         a, b = _find(group, a), _find(group, b)
         if a == b or (a, b) in different:
             continue
@@ -59,6 +59,12 @@ def decisions_left(
         if joined >= wanted:
             break
     return max(asked, 1)
+
+
+def _in_parts(rows: np.ndarray, is_same: np.ndarray):
+    """Both together, as Python's numbers; only as many are made as are taken, about."""
+    for start in range(0, len(rows), 1024):
+        yield from zip(*(part[start : start + 1024].tolist() for part in (rows, is_same)))
 
 
 def _find(group: list[int], item: int) -> int:

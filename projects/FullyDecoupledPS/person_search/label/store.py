@@ -4,7 +4,10 @@ Each recording is added in one transaction, and each decision is on the disk whe
 returns. Paths and cameras are stored as :func:`encode_name` writes them.
 """
 
+import hashlib
 import json
+import os
+import secrets
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -62,6 +65,14 @@ class ProjectFile(Database):
 
     def set_info(self, info: ProjectInfo) -> None:
         self.set("info", info._asdict())
+
+    def key(self) -> str:
+        """Tells this project from all others, also from a copy elsewhere."""
+        own = self.get("key")
+        if own is None:
+            own = secrets.token_hex(16)
+            self.set("key", own)
+        return hashlib.sha256(own.encode() + os.fsencode(self.path.resolve())).hexdigest()[:32]
 
     def overlaps(self) -> set[frozenset[str]]:
         """Pairs of cameras whose views were declared to overlap."""

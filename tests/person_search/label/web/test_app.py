@@ -11,8 +11,12 @@ TOKEN = "ab" * 16
 
 def send(client, kind="same", payload=None, token=TOKEN, **headers):
     payload = {"a": 1, "b": 4} if payload is None else payload
-    body = {"token": token, "kind": kind, "payload": payload}
+    body = {"token": token, "kind": kind, "payload": payload, "project": project_of(client)}
     return client.post("/decide", json=body, headers=headers)
+
+
+def project_of(client):
+    return re.search(r'data-project="(\w+)"', client.get("/history").text)[1]
 
 
 def test_a_decision_is_on_the_disk_before_it_is_acknowledged(client, labelling):

@@ -72,6 +72,43 @@ def test_a_tracklet_is_split_before_the_marked_picture(visit, folder, any_width)
     assert log(folder)[-1] == ("undo", {"number": 1})
 
 
+def test_letters_are_read_by_their_place_on_other_keyboards(visit, folder):
+    """A Russian keyboard has another letter on the key of "d"; an input method says "Process"."""
+    visitor = visit()
+    press = """([key, code]) => document.activeElement.dispatchEvent(
+        new KeyboardEvent('keydown', { key, code, bubbles: true, cancelable: true }))"""
+    for number, (key, code) in enumerate((("\u0432", "KeyD"), ("Process", "KeyD")), 1):
+        visitor.page.evaluate(press, [key, code])
+        visitor.wait_for_answers(number)
+    assert [kind for kind, _ in log(folder)] == ["different", "different"]
+
+
+def test_a_tab_that_was_left_open_decides_nothing_that_it_does_not_show(visit, folder):
+    """In another tab the upper tracklet is split, and more is decided."""
+    first, second = visit("/compare?a=1&b=5"), visit("/compare?a=1&b=5")
+    second.press("ArrowRight", "ArrowRight")
+    second.decide("x")
+    first.decide("s")
+    problem = first.page.inner_text("#problem")
+    assert "tracklet 1 was split" in problem
+    assert [kind for kind, _ in log(folder)] == ["split"]
+    first.decide("s")  # it was shown anew
+    assert log(folder)[-1] == ("same", {"a": 1, "b": 5})
+    # "undo" in the other tab is about the last decision that it has seen, its own
+    second.decide("z")
+    assert log(folder)[-1] == ("undo", {"number": 1})
+
+
+def test_a_browser_that_keeps_nothing_can_decide(visit, folder):
+    visitor = visit()
+    visitor.page.add_init_script(
+        "Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('refused'); } })"
+    )
+    visitor.go()
+    visitor.decide("d")
+    assert [kind for kind, _ in log(folder)] == ["different"]
+
+
 def test_a_held_key_decides_once(visit, folder):
     visitor = visit()
     visitor.page.keyboard.down("d")
@@ -80,6 +117,20 @@ def test_a_held_key_decides_once(visit, folder):
         visitor.page.keyboard.down("d")  # as the system repeats it
         assert not visitor.page.evaluate("() => document.body.matches('.lb-busy')")
     visitor.page.keyboard.up("d")
+    assert len(log(folder)) == 1
+
+
+def test_a_key_pressed_twice_does_not_answer_what_nobody_has_seen(visit, folder):
+    visitor = visit()
+    # the second press comes a moment after the next question is shown
+    visitor.page.evaluate(
+        """() => document.addEventListener('shown', () => setTimeout(() => {
+            const init = { key: 'd', code: 'KeyD', bubbles: true };
+            document.activeElement.dispatchEvent(new KeyboardEvent('keydown', init));
+        }, 50))"""
+    )
+    visitor.decide("d")
+    visitor.page.wait_for_timeout(500)
     assert len(log(folder)) == 1
 
 

@@ -1,7 +1,10 @@
 """The server of the page: its lock, its end, and that a kill loses no acknowledged decision."""
 
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -11,7 +14,7 @@ import pytest
 
 from person_search.errors import UserError
 from person_search.index.locking import WriterLock
-from person_search.label.store import open_project
+from person_search.label.store import FILE_NAME, open_project
 from person_search.label.web.serving import serve_labelling
 from person_search.web.listening import bind
 
@@ -42,12 +45,27 @@ def test_a_project_is_served_by_one_process_until_it_is_stopped(folder):
     WriterLock(folder).release()
 
 
+def key_of(folder):
+    with closing(open_project(folder)) as project:
+        return project.key()
+
+
+def test_serving_loads_no_network():
+    """The page is there in a second or two: PyTorch alone takes longer."""
+    code = (
+        "import sys, person_search.label.web.app, person_search.label.web.serving;"
+        "print(*sorted({'torch', 'detectron2'} & set(sys.modules)))"
+    )
+    run = [sys.executable, "-c", code]
+    assert subprocess.run(run, check=True, capture_output=True, text=True).stdout == "\n"
+
+
 class Client(threading.Thread):
     """Decides without a pause, and asks again for what was not acknowledged, as the page does."""
 
-    def __init__(self, url, name):
+    def __init__(self, url, name, project):
         super().__init__(daemon=True)
-        self.url, self.prefix = url, name
+        self.url, self.prefix, self.project = url, name, project
         self.sent, self.is_over = [], False
 
     def run(self):
@@ -61,7 +79,7 @@ class Client(threading.Thread):
 
     def is_acknowledged(self, client, token, payload):
         try:
-            body = {"token": token, "kind": "add_box", "payload": payload}
+            body = {"token": token, "kind": "add_box", "payload": payload, "project": self.project}
             return client.post("/decide", json=body).status_code == 200
         except httpx.HTTPError:
             return False
@@ -70,7 +88,7 @@ class Client(threading.Thread):
 def test_no_acknowledged_decision_is_lost_when_the_server_is_killed(folder):
     """Each client goes on to its next decision only after the last one was acknowledged."""
     with server_of(folder) as server:
-        clients = [Client(server.url, name) for name in "ab"]
+        clients = [Client(server.url, name, key_of(folder)) for name in "ab"]
         for client in clients:
             client.start()
         for _ in range(4):
@@ -141,3 +159,21 @@ def test_a_decision_that_was_not_saved_is_sent_after_the_page_is_loaded_again(fo
         page.reload()
         page.wait_for_selector("main [data-marked]:focus")
         assert page.inner_text("#said") == "" and len(tokens_in(folder)) == 1
+
+
+def test_a_page_of_another_project_decides_nothing(folder, page, tmp_path_factory):
+    """Its server was stopped; another project is served at the same address now."""
+    other = tmp_path_factory.mktemp("other")
+    shutil.copy(folder / FILE_NAME, other)  # also a copy is another one
+    with server_of(folder) as server:
+        open_question(page, server)
+        server.end()
+        server.folder = other
+        server.start()
+        page.keyboard.press("d")
+        page.wait_for_function(IDLE)
+        assert "of another project" in page.inner_text("#problem")
+        assert tokens_in(folder) == tokens_in(other) == []
+        page.keyboard.press("d")  # what is shown is the other project now
+        page.get_by_text("two persons").wait_for()
+    assert len(tokens_in(other)) == 1 and tokens_in(folder) == []

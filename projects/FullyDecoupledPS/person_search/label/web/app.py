@@ -112,7 +112,7 @@ class Pages:
         text = printable(str(error))
         if request.url.path.startswith(("/crops/", "/pictures/")):
             return PlainTextResponse(text, 404)
-        return HTMLResponse(views.problem(self.labelling, text), 404)
+        return HTMLResponse(views.problem(self.service, text), 404)
 
     # pictures and files
 
@@ -137,7 +137,7 @@ class Pages:
             return JSONResponse({"error": printable(str(error))}, 400)
 
     def _decide(self, body: bytes) -> str:
-        decision = decide(self.labelling, parse_request(body))
+        decision = decide(self.labelling, self.service.key, parse_request(body))
         return describe(self.labelling, decision)
 
 

@@ -34,20 +34,22 @@ WORDS = {
     MOVE_BOX: "a box moved",
     REMOVE_BOX: "a box removed, as nobody is there",
     ADD_BOX: "a box drawn around {unit}",
-    UNDO: "decision {number} undone",
+    UNDO: "decision {number} undone{what}",
 }
 
 
 class Request(NamedTuple):
-    """A decision that the page asks for."""
+    """A decision that the page asks for, and what the page showed to whoever made it."""
 
     token: str
     kind: str
     payload: dict[str, Any]
+    project: str  # its key
+    shown: list[list[int]] = []  # each a unit, its first and its last view
 
 
 def parse_request(body: bytes) -> Request:
-    """The decision of a request's body, JSON with ``token``, ``kind`` and ``payload``.
+    """The decision of a request's body, JSON with the fields of :class:`Request`.
 
     Raises:
         UserError: if it is none; :class:`Labelling` checks what the payload holds.
@@ -56,11 +58,18 @@ def parse_request(body: bytes) -> Request:
         request = Request(**json.loads(body, parse_int=_small))
         if not TOKEN.fullmatch(request.token) or request.kind not in WORDS:
             raise ValueError
-        if not isinstance(request.payload, dict):
+        if not isinstance(request.payload, dict) or not _is_shown(request.shown):
             raise ValueError
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError("this is no decision of this page; reload the page") from error
     return request
+
+
+def _is_shown(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(row, list) and len(row) == 3 and all(type(n) is int for n in row)
+        for row in value
+    )
 
 
 def _small(digits: str) -> int:
@@ -70,15 +79,26 @@ def _small(digits: str) -> int:
     return number
 
 
-def decide(labelling: Labelling, request: Request) -> Decision:
+def decide(labelling: Labelling, project: str, request: Request) -> Decision:
     """Make it; it is on the disk when this returns. The same request again changes nothing.
 
     Undoing without a number undoes the last decision that holds.
+
+    Args:
+        project: key of the one that is served.
+
+    Raises:
+        UserError: if it is not possible, or the page was of another project, or showed units as
+            they are no more: a tab that was left open shows what it was loaded with.
     """
-    token, kind, payload = request
+    if request.project != project:
+        raise UserError(
+            "not saved: this page is of another project than the one that is served now; reload it"
+        )
+    token, kind, payload, _, shown = request
     if kind == UNDO and payload == {"number": None}:
         return labelling.undo(token)
-    return labelling.decide(token, kind, payload)
+    return labelling.decide(token, kind, payload, shown=shown)
 
 
 def describe(labelling: Labelling, decision: Decision) -> str:
@@ -88,7 +108,15 @@ def describe(labelling: Labelling, decision: Decision) -> str:
         for key, value in decision.payload.items()
         if key in ("a", "b", "unit")
     }
+    if decision.kind == UNDO:
+        units["what"] = _undone(labelling, decision.payload["number"])
     return WORDS[decision.kind].format(**{**decision.payload, **units})
+
+
+def _undone(labelling: Labelling, number: int) -> str:
+    """What a decision said, behind ": "; nothing of one that was forgotten."""
+    made = labelling.decision(number)
+    return "" if made is None else f": {describe(labelling, made)}"
 
 
 def _name(labelling: Labelling, unit: int | None) -> str:

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from fully_decoupled_ps.visualization import visualizer
-
 from ...errors import UserError
 from ...index import Frame
-from ...web.pictures import FRAME_WIDTH, read_indexed
 from ..groups import Group
 from ..labelled import LabelledBox
 from ..labelling import Labelling
@@ -80,6 +77,7 @@ class LabelService:
         """
         self.labelling = labelling
         self._file = project
+        self.key = project.key()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -96,6 +94,11 @@ class LabelService:
 
     def frame_picture(self, frame_id: int) -> bytes:
         """A frame as a JPEG file no wider than the page; a UserError says why there is none."""
+        # they load PyTorch, which takes seconds: the page is there before, and most never need it
+        from fully_decoupled_ps.visualization import visualizer
+
+        from ...web.pictures import FRAME_WIDTH, read_indexed
+
         image, problem = read_indexed(self._frames_around(frame_id, 0)[0])
         if image is None:
             raise UserError(problem)

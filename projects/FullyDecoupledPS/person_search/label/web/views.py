@@ -9,7 +9,7 @@ import jinja2
 from fully_decoupled_ps.visualization.html_templates import template_environment
 
 from ...media.times import format_time, format_time_range
-from ..labelling import Labelling, Question
+from ..labelling import Question
 from .decisions import describe
 from .service import LabelService
 
@@ -26,11 +26,14 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _render(name: str, labelling: Labelling, **values) -> str:
+def _render(name: str, service: LabelService, **values) -> str:
+    labelling = service.labelling
     return (
         _environment()
         .get_template(name)
         .render(
+            project=service.key,
+            last=labelling.last(),
             progress=labelling.progress(),
             num_contradictions=len(labelling.contradictions()),
             **values,
@@ -42,7 +45,7 @@ def question(service: LabelService) -> str:
     """The most informative question, or that there is none."""
     asked = service.labelling.question()
     if asked is None:
-        return _render("done.html", service.labelling)
+        return _render("done.html", service)
     return _compared(service, asked, is_asked=True)
 
 
@@ -55,7 +58,7 @@ def comparison(service: LabelService, a: int, b: int) -> str:
 def _compared(service: LabelService, asked: Question, is_asked: bool) -> str:
     return _render(
         "question.html",
-        service.labelling,
+        service,
         is_asked=is_asked,
         a=asked.a,
         b=asked.b,
@@ -67,31 +70,31 @@ def _compared(service: LabelService, asked: Question, is_asked: bool) -> str:
 
 
 def persons(service: LabelService, number: int) -> str:
-    return _render("persons.html", service.labelling, page=service.persons(number))
+    return _render("persons.html", service, page=service.persons(number))
 
 
 def person(service: LabelService, unit: int) -> str:
     """All tracklets of a person."""
     group = service.labelling.group_of(unit)
     passages = sorted(map(service.passage, group.units), key=lambda p: p.unit.start)
-    return _render("person.html", service.labelling, group=group, passages=passages)
+    return _render("person.html", service, group=group, passages=passages)
 
 
 def frame(service: LabelService, frame_id: int) -> str:
-    return _render("frame.html", service.labelling, shown=service.frame(frame_id))
+    return _render("frame.html", service, shown=service.frame(frame_id))
 
 
 def history(service: LabelService, number: int) -> str:
     labelling, page = service.labelling, service.history(number)
     return _render(
         "history.html",
-        labelling,
+        service,
         page=page,
         rows=[(*item, describe(labelling, item[0])) for item in page.items],
         contradictions=labelling.contradictions(),
     )
 
 
-def problem(labelling: Labelling, text: str) -> str:
+def problem(service: LabelService, text: str) -> str:
     """In place of what is not there."""
-    return _render("problem.html", labelling, text=text)
+    return _render("problem.html", service, text=text)

@@ -1,6 +1,8 @@
 // Keys, decisions and their way to the disk. A decision has a token: sent twice, it is made once.
 
 const RETRY = { first: 500, most: 8000, patience: 20000 };  // milliseconds
+// Until then nobody has seen the next question: a key that is pressed twice does not answer it.
+const GLANCE = 250;  // milliseconds
 const said = document.getElementById('said');
 const problem = document.getElementById('problem');
 let isBusy = false;
@@ -58,17 +60,20 @@ export async function decide(kind, payload) {
   if (isBusy) return;
   const random = crypto.getRandomValues(new Uint8Array(16));
   const token = Array.from(random, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  await send(JSON.stringify({ token, kind, payload }));
+  const { project, shown } = main().dataset;
+  const units = [payload.a, payload.b, payload.unit];
+  const views = JSON.parse(shown).filter(([unit]) => units.includes(unit));
+  await send(JSON.stringify({ token, kind, payload, project, shown: views }));
 }
 
 async function send(body) {
   setBusy(true);
   complain('');
   tell('Saving…');
-  sessionStorage.setItem('waiting', body);  // sent again if the page is loaded again
+  remember(body);  // sent again if the page is loaded again
   const headers = { 'Content-Type': 'application/json' };
   const { answer, text } = await ask('/decide', { method: 'POST', headers, body }, 'Not saved yet');
-  sessionStorage.removeItem('waiting');
+  remember('');
   const found = readJson(text);
   const refused = answer.ok ? '' : found.error ?? `The server says ${answer.status}: ${text.slice(0, 200)}`;
   const shown = await ask(location.href, {}, `${refused || 'Saved'}. The page can't be shown`);
@@ -77,7 +82,16 @@ async function send(body) {
   const next = document.getElementById('next')?.textContent ?? '';
   if (refused) tell('');
   else tell(`Saved: ${found.said}.`, `${next} ${document.querySelector('.lb-progress p').textContent}`);
+  if (location.pathname === '/') await new Promise((resume) => setTimeout(resume, GLANCE));
   setBusy(false);
+}
+
+// Browsers that keep nothing of pages refuse this one's storage: closing it then warns all the same.
+function remember(body) {
+  try { sessionStorage.setItem('waiting', body); } catch { /* not kept */ }
+}
+function remembered() {
+  try { return sessionStorage.getItem('waiting'); } catch { return ''; }
 }
 
 function readJson(text) {
@@ -97,6 +111,8 @@ function show(html, address) {
   const page = new DOMParser().parseFromString(html, 'text/html');
   const [before, after] = [main(), page.querySelector('main')];
   if (!after) return false;
+  // another project is served at this address now: nothing of this page is of it
+  if (after.dataset.project !== before.dataset.project) for (const img of before.querySelectorAll('img')) img.remove();
   const isSame = items()[0]?.dataset.item === after.querySelector('[data-item]')?.dataset.item;
   const wanted = isSame || location.pathname !== '/' ? marked()?.dataset.item : undefined;
   const loaded = new Map([...before.querySelectorAll('img')].map((img) => [img.getAttribute('src'), img]));
@@ -148,6 +164,14 @@ function neighbor(item, [dx, dy]) {
 
 // keys and clicks
 
+const controlOf = (name) => [...document.querySelectorAll('[data-key]')].find((one) => one.dataset.key === name);
+
+// What a key has on a Latin keyboard, where it has a letter of another script, or is being composed.
+function latin({ key, code }) {
+  const isOther = key === 'Process' || (key.length === 1 && key > '\u007f');
+  return isOther && /^Key[A-Z]$/.test(code) ? code.at(-1).toLowerCase() : undefined;
+}
+
 document.addEventListener('keydown', (event) => {
   const { key, target } = event;
   if (event.ctrlKey || event.altKey || event.metaKey || target.matches('input, select, textarea')) return;
@@ -159,8 +183,7 @@ document.addEventListener('keydown', (event) => {
   }
   // Enter is a link's or a button's own key
   if (key === 'Enter' && target.matches('a, button:not(.lb-box)')) return;
-  const name = key.length === 1 ? key.toLowerCase() : key;
-  const control = [...document.querySelectorAll('[data-key]')].find((one) => one.dataset.key === name);
+  const control = controlOf(key.length === 1 ? key.toLowerCase() : key) ?? controlOf(latin(event));
   if (control) {
     event.preventDefault();
     if (!event.repeat) control.click();
@@ -180,7 +203,7 @@ document.addEventListener('click', (event) => {
 addEventListener('beforeunload', (event) => { if (isBusy) event.preventDefault(); });
 
 // a decision that was not acknowledged when the page was left
-const left = sessionStorage.getItem('waiting');
+const left = remembered();
 const unit = new URLSearchParams(location.search).get('unit');
 focus((item) => item.dataset.unit === unit);
 if (left) send(left);
