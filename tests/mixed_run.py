@@ -110,11 +110,11 @@ def _kill_at(how, iteration):
         os.replace = replace_and_die
 
 
-def main(root, how, iteration, *args):
+def main(root, how, iteration, *args, config=FASTER_RCNN):
     _kill_at(how, int(iteration))
     torch.set_num_threads(1)
     with registered(Path(root)):
-        return train(*args)
+        return train(*args, config=config)
 
 
 if __name__ == "__main__":

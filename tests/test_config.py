@@ -174,7 +174,8 @@ def test_stages_without_their_checkpoint_are_refused(tmp_path):
 
 @pytest.mark.parametrize("stage", ["re-id", "REID", ""])
 def test_an_unknown_stage_is_refused(stage):
-    with refused(f"SOLVER.STAGE is '{stage}'; allowed are detection, reid, joint, hybrid"):
+    allowed = "detection, reid, joint, detached, hybrid"
+    with refused(f"SOLVER.STAGE is '{stage}'; allowed are {allowed}"):
         staged(stage)
 
 

@@ -87,10 +87,17 @@ def test_the_fingerprint_is_of_what_features_depend_on(run_folder, network, tmp_
     assert with_config("weights", config, state) != network.fingerprint
 
 
+FASTER_RCNN_FINGERPRINT = "5274ef755f2404aa987cb693e99a1a95e614645e4ede066e6aeee6b90a1ddbc1"
+
+
 @pytest.mark.parametrize(
     "config, stage, expected",
     [
-        ("faster_rcnn", "reid", "5274ef755f2404aa987cb693e99a1a95e614645e4ede066e6aeee6b90a1ddbc1"),
+        # whichever stage has trained them
+        *(
+            ("faster_rcnn", stage, FASTER_RCNN_FINGERPRINT)
+            for stage in ("reid", "detached", "hybrid")
+        ),
         ("coat", "reid", "1f96cdfddfb6a3a87d91f487044d07fed551ffe0dd53fe622bbfd523de061a14"),
         (
             "coupled_faster_rcnn",

@@ -95,7 +95,11 @@ OPTS = (
 )
 
 
-@pytest.mark.parametrize("stages", [("detection", "reid"), ("joint",)], ids=["reid", "joint"])
+@pytest.mark.parametrize(
+    "stages",
+    [("detection", "reid"), ("joint",), ("detached",)],
+    ids=["reid", "joint", "detached"],
+)
 def test_parts_from_outside_train_by_config_alone(stages, tmp_path, restore_loggers):
     with SmallRun(tmp_path) as run:  # whose dataset is an own one, too
         for stage in stages:
@@ -103,7 +107,7 @@ def test_parts_from_outside_train_by_config_alone(stages, tmp_path, restore_logg
             run.train(
                 CONFIGS / "Base-FasterRCNN.yaml", [*opts, "SOLVER.STAGE", stage], iterations=1
             )
-        assert ("loss_one_box" in run.scalars(stage)) == (stage == "joint")
+        assert ("loss_one_box" in run.scalars(stage)) == (stage != "reid")
         assert {"loss_oim", "loss_pull"} <= run.scalars(stage).keys()
         assert run.results(stage)["search"].keys() >= {"mAP", "top1"}
     state = torch.load(run.output_dir / stage / "model_final.pth")["model"]

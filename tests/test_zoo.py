@@ -14,7 +14,7 @@ from fully_decoupled_ps import UserError, apply_stage, load_config
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, trained_with
 from fully_decoupled_ps.checkpoint.detector_classes import classes_in, keep_class
 from fully_decoupled_ps.checkpoint.trained_with import check_trained_with
-from fully_decoupled_ps.config import set_number_of_classes
+from fully_decoupled_ps.config import STAGES, set_number_of_classes
 from fully_decoupled_ps.engine.check_config import _check_weights, check_parts, tell_changes_of_zoo
 from fully_decoupled_ps.modeling.meta_arch import build_detector
 from tests.testing import CONFIGS, TINY, make_config, make_model
@@ -320,7 +320,7 @@ def test_a_file_of_other_classes_says_so_in_every_stage(tmp_path):
     state = detector_of(CLASSES, "Base-FasterRCNN.yaml").state_dict()
     path = str(tmp_path / "many.pth")
     torch.save({"model": state}, path)
-    for stage in ("detection", "reid", "joint", "hybrid"):
+    for stage in STAGES:
         with pytest.raises(UserError, match=f"{CLASSES} classes.*PERSON_CLASS"):
             PersonSearchCheckpointer(make_model(stage)).load(path)
     opts = ("MODEL.DETECTOR.PERSON_CLASS", PERSON)

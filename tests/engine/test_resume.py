@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+from functools import partial
 
 import pytest
 import torch
@@ -87,6 +88,7 @@ GROUPED, MIXED = (("DATALOADER.ASPECT_RATIO_GROUPING", on) for on in (True, Fals
         ("reid", FASTER_RCNN, DRAWN, GROUPED, (2, 2)),
         ("reid", FASTER_RCNN, GIVEN, MIXED, (0, 1)),
         ("hybrid", RETINANET, DRAWN, GROUPED, (0, 0)),
+        ("detached", FCOS, DRAWN, MIXED, (0, 1)),
     ],
 )
 def test_a_resumed_run_equals_one_that_was_not_interrupted(
@@ -120,38 +122,40 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(
         assert whole["trainer"]["hooks"]["LossNormalizers"]["of_processes"][0][0] > 0
 
 
-def killed(root, how, iteration, folder, *opts):
+def killed(root, how, iteration, folder, *opts, config=FASTER_RCNN):
     """A run in a process of its own, which ends by SIGKILL."""
-    process = start_process(mixed_run.main, root, how, iteration, folder, *opts)
+    run = partial(mixed_run.main, config=config)
+    process = start_process(run, root, how, iteration, folder, *opts)
     process.join(300)
     assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
-    "name, how, iteration, last",
+    "name, config, how, iteration, last",
     [
-        ("detection", "step", 3, "model_0000001.pth"),
-        ("reid", "save", 3, "model_0000001.pth"),
-        ("hybrid", "tag", 3, "model_0000001.pth"),
+        ("detection", FASTER_RCNN, "step", 3, "model_0000001.pth"),
+        ("reid", FASTER_RCNN, "save", 3, "model_0000001.pth"),
+        ("hybrid", FASTER_RCNN, "tag", 3, "model_0000001.pth"),
+        ("detached", FCOS, "step", 3, "model_0000001.pth"),
     ],
 )
 def test_a_killed_run_is_resumed_from_its_last_whole_checkpoint(
-    root, detectors, tmp_path, name, how, iteration, last
+    root, detectors, tmp_path, name, config, how, iteration, last
 ):
     start = ("MODEL.WEIGHTS", "")
-    if name != "detection":
-        start = ("MODEL.WEIGHTS", detectors(FASTER_RCNN) / "model_final.pth")
+    if name in ("reid", "hybrid"):
+        start = ("MODEL.WEIGHTS", detectors(config) / "model_final.pth")
     opts = [*stage(name), *start, *GIVEN, "DATALOADER.NUM_WORKERS", 1]
-    killed(root, how, iteration, tmp_path / "killed", *opts)
+    killed(root, how, iteration, tmp_path / "killed", *opts, config=config)
     folder = tmp_path / "killed" / name
     assert (folder / "last_checkpoint").read_text() == last
     assert load(folder / last)["iteration"] == 1
     assert (folder / "model_0000003.pth").exists() == (how == "tag")
     assert bool(list(folder.glob("*.part"))) == (how == "save")
 
-    assert train(tmp_path / "killed", "--resume", *opts) == 0
+    assert train(tmp_path / "killed", "--resume", *opts, config=config) == 0
     assert not list(folder.glob("*.part"))
-    assert train(tmp_path / "whole", *opts) == 0
+    assert train(tmp_path / "whole", *opts, config=config) == 0
     for checkpoint in ("model_0000003.pth", "model_final.pth"):
         whole, resumed = load(tmp_path / "whole" / name / checkpoint), load(folder / checkpoint)
         assert first_difference(whole, resumed) is None

@@ -38,16 +38,17 @@ def test_hybrid_starts_from_the_detection_stage(run):
     assert {"detection", "search", "search_multi_view"} <= run.results("hybrid").keys()
 
 
-def test_joint_starts_both_nets_from_imagenet_and_resumes(run, tmp_path):
+@pytest.mark.parametrize("stage", ["joint", "detached"])
+def test_both_nets_start_from_imagenet_at_once_and_resume(run, tmp_path, stage):
     published = torchvision.models.resnet18(weights=None).state_dict()
     path = str(tmp_path / "resnet18.pth")
     torch.save(published, path)
     config = CONFIGS / "prw" / "faster_rcnn_R50.yaml"
-    opts = ["SOLVER.STAGE", "joint", "MODEL.WEIGHTS", path, "MODEL.REID.SIDE_NET.WEIGHTS", path]
+    opts = ["SOLVER.STAGE", stage, "MODEL.WEIGHTS", path, "MODEL.REID.SIDE_NET.WEIGHTS", path]
     opts += RESNET18
     still = ["SOLVER.BASE_LR", 0.0]
     run.train(config, [*opts, *still], iterations=1)
-    state = weights(run, "joint")
+    state = weights(run, stage)
     for name, ours in (
         ("layer2.0.conv1.weight", "res3.0.conv1.weight"),
         ("layer3.1.conv2.weight", "res4.1.conv2.weight"),
@@ -55,11 +56,33 @@ def test_joint_starts_both_nets_from_imagenet_and_resumes(run, tmp_path):
         assert torch.equal(state[f"detector.backbone.{ours}"], published[name])
         assert torch.equal(state[f"reid.side_net.{ours}"], published[name])
     run.train(config, opts, resume=True, iterations=2)
-    assert run.scalars("joint")["iteration"] == 1
+    assert run.scalars(stage)["iteration"] == 1
     # the memory goes on from where it was
-    before, after = (x["reid.memory.lookup_table"] for x in (state, weights(run, "joint")))
+    before, after = (x["reid.memory.lookup_table"] for x in (state, weights(run, stage)))
     seen, seen_later = before.ne(0).any(dim=1), after.ne(0).any(dim=1)
     assert seen.any() and seen_later[seen].all() and not torch.equal(before, after)
+
+
+@pytest.mark.parametrize("detector", ["faster_rcnn", "retinanet", "fcos"])
+def test_detached_trains_the_detector_of_stage_detection(run, detector):
+    """Bit by bit, in three steps of one schedule; and beside it f_r, which is evaluated with it."""
+    config = CONFIGS / "prw" / f"{detector}_R50.yaml"
+    schedule = ["SOLVER.REID.IMS_PER_BATCH", 2, "MODEL.FCOS.SCORE_THRESH_TEST", 0.0]
+    run.train(config, [*RANDOM, *schedule], iterations=3)
+    run.train(config, [*RANDOM, *schedule, "SOLVER.STAGE", "detached"], iterations=3)
+    alone, both = weights(run, "detection"), weights(run, "detached")
+    assert alone.keys() == {name for name in both if name.startswith("detector.")}
+    assert all(torch.equal(both[name], value) for name, value in alone.items())
+    losses = run.scalars("detached")
+    assert {"loss_oim", "loss_triplet"} == {n for n in losses if n.startswith("loss_")} - {
+        n for n in run.scalars("detection")
+    }
+    assert run.results("detached")["detection"] == run.results("detection")["detection"]
+    assert run.results("detached")["search"].keys() >= {"mAP", "top1"}
+    run.train(config, [*schedule, "SOLVER.STAGE", "detached"], eval_only=True)
+    with pytest.raises(UserError, match="checkpoint is of stage detached, and .* is joint"):
+        (run.output_dir / "detached").rename(run.output_dir / "joint")
+        run.train(config, [*RANDOM, *schedule, "SOLVER.STAGE", "joint"], resume=True, iterations=4)
 
 
 def test_fine_tuning_for_other_persons_starts_with_an_empty_memory(run, tmp_path):
@@ -174,7 +197,8 @@ def test_an_imagenet_file_is_no_trained_detector(tmp_path):
     for stage in ("reid", "hybrid"):
         with pytest.raises(UserError, match="another architecture: .* detector.proposal"):
             PersonSearchCheckpointer(make_model(stage, RESNET18)).load(path, checkpointables=[])
-    PersonSearchCheckpointer(make_model("joint", RESNET18)).load(path, checkpointables=[])
+    for stage in ("joint", "detached"):
+        PersonSearchCheckpointer(make_model(stage, RESNET18)).load(path, checkpointables=[])
 
 
 def test_mixed_precision_trains_both_stages_on_a_cpu_and_resumes(run):

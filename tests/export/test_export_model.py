@@ -188,6 +188,17 @@ def test_command_writes_both_files_and_says_how_to_use_them(command, synthetic, 
     np.testing.assert_allclose(features, instances.reid_features.numpy(), atol=1e-5)
 
 
+def test_a_network_of_stage_detached_is_exported_from_its_folder(synthetic, picture, tmp_path):
+    (tmp_path / "detached").mkdir()
+    PersonSearchCheckpointer(synthetic, str(tmp_path / "detached")).save("model_final")
+    arguments = ["--config-file", CONFIGS / SYNTHETIC, "--output", tmp_path / "out"]
+    arguments += ["--image", picture, "--only", "whole", *SMALL]
+    arguments += ["SOLVER.STAGE", "detached", "OUTPUT_DIR", tmp_path]
+    assert export_model.main([str(x) for x in arguments]) == 0
+    said = json.loads((tmp_path / "out" / "person_search.json").read_text())
+    assert said["check"]["largest_feature_difference"] < 1e-4
+
+
 def test_a_file_whose_features_are_wrong_is_not_left_behind(synthetic, tmp_path, monkeypatch):
     path = tmp_path / "reid.onnx"
     path.write_bytes(b"an older one")

@@ -56,9 +56,9 @@ def train(name, stage):
 @pytest.mark.parametrize(
     "name, stage",
     [
-        *(("faster_rcnn_R50", stage) for stage in ("detection", "reid", "hybrid")),
+        *(("faster_rcnn_R50", stage) for stage in ("detection", "reid", "hybrid", "detached")),
         *(("retinanet_R50", stage) for stage in ("detection", "joint")),
-        *(("fcos_R50", stage) for stage in ("detection", "joint")),
+        *(("fcos_R50", stage) for stage in ("detection", "joint", "detached")),
         *(("coat_R50", stage) for stage in ("reid", "joint")),
         *((f"coupled_{d}_R50", "joint") for d in ("faster_rcnn", "retinanet", "fcos")),
     ],

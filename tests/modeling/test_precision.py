@@ -131,7 +131,7 @@ def test_predictions_of_the_dense_heads_are_float32():
 # --- training --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", ["detection", "reid", "joint"])
+@pytest.mark.parametrize("stage", ["detection", "reid", "joint", "detached"])
 def test_training_in_bfloat16(stage):
     exact = build("faster_rcnn", stage).train()
     rounded = build("faster_rcnn", stage, ["SOLVER.AMP.ENABLED", True]).train()

@@ -148,13 +148,53 @@ def test_stages_that_train_both(detector, side_net):
     sum(losses.values()).backward()
     assert all_have_gradients(model) == (True, [])
     check_output(model)
-    for stage, expected in (("joint", 0.01), ("hybrid", DETECTOR_LR)):
+    for stage, expected in (("joint", 0.01), ("detached", 0.01), ("hybrid", DETECTOR_LR)):
         cfg.SOLVER.STAGE = stage
         groups = build_optimizer(cfg, model).param_groups
         rates = {id(p): group["lr"] for group in groups for p in group["params"]}
         assert len(rates) == sum(p.requires_grad for p in model.parameters())
         for part, rate in ((model.detector, expected), (model.reid, 0.01)):
             assert {rates[id(p)] for p in part.parameters() if p.requires_grad} == {rate}
+
+
+def gradients_of(stage, detector, state, opts):
+    """Of all losses on one batch by the parameters' names, the losses, and the network."""
+    model, _ = build(stage, detector, opts=opts)
+    assert not model.load_state_dict(state, strict=False).missing_keys
+    torch.manual_seed(3)  # the same proposals are drawn, and the same noise
+    losses = model(BATCH)
+    sum(losses.values()).backward()
+    return {n: p.grad for n, p in model.named_parameters() if p.requires_grad}, losses, model
+
+
+@pytest.mark.parametrize("detector", [*DETECTORS, *DETECTRON2S_OWN, "coat_R50"])
+def test_detached_gives_each_net_the_gradients_of_its_own_losses(detector):
+    """f_d those of stage detection, f_r those of stage joint, bit by bit.
+
+    Of f_d the input layer is trained here too, and its norms see the batch.
+    """
+    opts = ["MODEL.BACKBONE.FREEZE_AT", 0, "MODEL.COAT.DIM", 32, "MODEL.COAT.NUM_HEADS", 2]
+    start = snapshot(build("joint", detector, opts=opts)[0])
+    alone, detection_losses, detection = gradients_of("detection", detector, start, opts)
+    found, losses, detached = gradients_of("detached", detector, start, opts)
+    joint, joint_losses, _ = gradients_of("joint", detector, start, opts)
+    assert {name: losses[name] for name in detection_losses} == detection_losses
+    assert losses == joint_losses and len(losses) > len(detection_losses)
+
+    assert any(".stem." in n for n in alone) and any(".res2." in n for n in alone)
+    assert alone.keys() == {n for n in found if n.startswith("detector.")}
+    assert all(torch.equal(found[n], gradient) for n, gradient in alone.items())
+    # the running statistics of the norms, which have seen the batch, as well
+    assert not differing(detection.detector, detached.detector.state_dict())
+    seen = {n for n in differing(detached, start) if n.startswith("detector.")}
+    assert seen and all("running_" in n or "num_batches" in n for n in seen)
+
+    of_reid = found.keys() - alone.keys()
+    assert all(torch.equal(found[n], joint[n]) for n in of_reid)
+    assert all_have_gradients(detached) == (True, [])
+    # which joint training does not leave to f_d's own losses
+    changed = {n for n in alone if not torch.equal(alone[n], joint[n])}
+    assert all(any(part in n for n in changed) for part in (".stem.", ".res2.", ".res3.", ".res4."))
 
 
 def test_a_step_of_hybrid_moves_each_net_at_its_own_rate():

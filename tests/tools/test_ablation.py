@@ -44,7 +44,7 @@ def training(monkeypatch):
 def test_every_variant_runs_once_and_is_summarised(training, tmp_path, capsys):
     arguments = ["--output-dir", str(tmp_path), "--seeds", "1", "2", "4", "--iterations", "7"]
     assert ablation.main(arguments) == 0
-    assert len(training) == 2 * 3 * 7
+    assert len(training) == 2 * 3 * 8
     assert len({json.dumps(command) for command in training}) == len(training)
     assert {c["SOLVER.MAX_ITER"] for c in training} == {"7"}
     started = {c["SOLVER.STAGE"] for c in training if "MODEL.WEIGHTS" in c}
@@ -54,19 +54,19 @@ def test_every_variant_runs_once_and_is_summarised(training, tmp_path, capsys):
     assert len(results["runs"]) == len(training)
     table = (tmp_path / "ablation.md").read_text()
     # seeds 1, 2 and 4: mean 7/3, and variance ((4 + 1 + 25) / 9) / 2 of (seed - mean)
-    assert table.count("82.3 ± 1.5") == table.count("50.0 ± 0.0") == 12
-    assert table.count("23.3 ± 15.3") == 10 and table.count("25.7 ± 16.8") == 2
-    # 5 variants beside task-incremental training, of which joint training has seed more
-    assert table.count("+2.3 ± 1.5") == 2 and table.count("+0.0 ± 0.0") == 2 * (5 + 4 + 5)
+    assert table.count("82.3 ± 1.5") == table.count("50.0 ± 0.0") == 14
+    assert table.count("23.3 ± 15.3") == 12 and table.count("25.7 ± 16.8") == 2
+    # 6 variants beside task-incremental training, of which joint training has seed more
+    assert table.count("+2.3 ± 1.5") == 2 and table.count("+0.0 ± 0.0") == 2 * (6 + 5 + 6)
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
-    assert " 42/42 " in printed and "\n| detector" in printed  # below the progress
+    assert " 48/48 " in printed and "\n| detector" in printed  # below the progress
 
     assert ablation.main(arguments) == 0  # nothing is run again
-    assert len(training) == 42
+    assert len(training) == 48
     assert "done before" in capsys.readouterr().out
     ablation.main([*arguments[:-1], "8"])  # another schedule is another run
-    assert len(training) == 84
+    assert len(training) == 96
 
 
 def test_commands_are_what_the_configs_understand(training, tmp_path):
@@ -79,6 +79,9 @@ def test_commands_are_what_the_configs_understand(training, tmp_path):
     assert found["coupled"].MODEL.META_ARCHITECTURE == "CoupledPersonSearch"
     assert found["no_fusion"].MODEL.REID.FUSION.NAME == "NoFusion"
     assert found["no_sna"].MODEL.REID.BOX_NOISE.NUM_COPIES == 0
+    joint, detached = (found[name].clone() for name in ("joint", "detached"))
+    joint.OUTPUT_DIR, joint.SOLVER.STAGE = detached.OUTPUT_DIR, detached.SOLVER.STAGE
+    assert detached.SOLVER.STAGE == "detached" and joint == detached
     plain = found["incremental"].MODEL.REID
     assert plain.FUSION.NAME == "AlphaBlendFusion" and plain.BOX_NOISE.NUM_COPIES > 0
 

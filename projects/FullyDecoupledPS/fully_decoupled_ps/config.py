@@ -25,7 +25,9 @@ KEY_OF_ZOO = "MODEL.DETECTOR.ZOO"
 # Nodes of MODEL whose NUM_CLASSES the one or the other detector has.
 CLASS_NODES = ("ROI_HEADS", "RETINANET", "FCOS")
 
-STAGES = ("detection", "reid", "joint", "hybrid")
+STAGES = ("detection", "reid", "joint", "detached", "hybrid")
+# Those of them that start from a trained detector; the others start from ImageNet weights.
+STAGES_FROM_DETECTOR = ("reid", "hybrid")
 
 # What merging a config raises for a wrong key or value, and for a file that is no config.
 _MISTAKES = (KeyError, AssertionError, ValueError, OSError, AttributeError, TypeError)
@@ -231,7 +233,13 @@ def _add_ready_config(cfg: CN) -> None:
 
 def _add_solver_config(cfg: CN) -> None:
     # What is trained: detection (f_d alone), then either reid (f_r alone, f_d frozen: the paper's
-    # task-incremental training) or hybrid (f_r, and f_d at a small rate); or joint (both at once).
+    # task-incremental training) or hybrid (f_r, and f_d at a small rate); or joint (both at once);
+    # or detached (both at once, but f_d's maps are detached before f_r takes them, so that f_d
+    # learns from its own losses alone). The last is the idea of the paper's successor, "Fully
+    # Decoupled End-to-End Person Search: An Approach without Conflicting Objectives" (IJCV 2025),
+    # not of the paper. Our choice in it: the schedule (SOLVER.REID, at one rate), the plain sum of
+    # the losses, f_d's norms in training mode, and that an input layer that is not frozen
+    # (MODEL.BACKBONE.FREEZE_AT below 2) is f_d's alone.
     cfg.SOLVER.STAGE = "detection"
     # Any key of SOLVER whose value differs in the stages that train f_r, e.g. MAX_ITER.
     cfg.SOLVER.REID = CN(new_allowed=True)
@@ -387,10 +395,11 @@ def apply_stage(
 
     * ``SOLVER.REID`` replaces the same keys of ``SOLVER`` in every stage that trains f_r.
     * ``OUTPUT_DIR`` becomes ``OUTPUT_DIR/<stage>``.
-    * ``MODEL.WEIGHTS``, unless ``opts`` name it: in stages ``detection`` and ``joint`` it stays;
-      ``reid`` and ``hybrid`` start from the last checkpoint in ``OUTPUT_DIR/detection``; evaluation
-      and resuming read the stage's own last one, but a two-step network that was not trained here
-      is evaluated as the config puts it together; as a whole, if ``opts`` name no stage.
+    * ``MODEL.WEIGHTS``, unless ``opts`` name it: in stages ``detection``, ``joint`` and
+      ``detached`` it stays; ``reid`` and ``hybrid`` start from the last checkpoint in
+      ``OUTPUT_DIR/detection``; evaluation and resuming read the stage's own last one, but a
+      two-step network that was not trained here is evaluated as the config puts it together; as a
+      whole, if ``opts`` name no stage.
 
     Args:
         cfg: a config with this project's keys; changed in place.
@@ -450,7 +459,7 @@ def _choose_weights(cfg: CN, base_dir: str, *, eval_only: bool, resume: bool) ->
         pass  # put together from published files
     elif eval_only:
         cfg.MODEL.WEIGHTS = _last_checkpoint(cfg.OUTPUT_DIR, f"--eval-only of stage {stage}")
-    elif stage in ("reid", "hybrid"):
+    elif stage in STAGES_FROM_DETECTOR:
         detection = os.path.join(base_dir, "detection")
         # a zoo's detector needs no training
         if last_checkpoint(detection) or not cfg.MODEL.DETECTOR.ZOO:

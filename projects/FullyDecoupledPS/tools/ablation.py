@@ -5,10 +5,11 @@
     python ablation.py --detectors fcos --seeds 1 2 3    a part of it
 
 Coupled, joint, hybrid and task-incremental training, and the last without side-fusion and without
-SnA. Every network gets the same number of iterations: a detector that is trained first and a re-id
-net that is trained then take as many each as two nets that are trained at once. Runs that are done
-are not repeated, so an interrupted command goes on where it was. Into the output folder it writes
-results.json, ablation.md and ablation.png.
+SnA; and the one-stage training of the paper's successor, detached. Every network gets the same
+number of iterations: a detector that is trained first and a re-id net that is trained then take as
+many each as two nets that are trained at once. Runs that are done are not repeated, so an
+interrupted command goes on where it was. Into the output folder it writes results.json, ablation.md
+and ablation.png.
 """
 
 import argparse
@@ -65,6 +66,7 @@ VARIANTS = {
         "coupled", "joint", ("MODEL.META_ARCHITECTURE", "CoupledPersonSearch"), False
     ),
     "joint": Variant("joint", "joint", (), False),
+    "detached": Variant("detached", "detached", (), False),
     "hybrid": Variant("hybrid", "hybrid"),
     "incremental": Variant("task-incremental", "reid"),
     "no_fusion": Variant("no side-fusion", "reid", ("MODEL.REID.FUSION.NAME", "NoFusion")),

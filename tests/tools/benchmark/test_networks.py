@@ -83,7 +83,7 @@ def test_the_command(what, tmp_path, capsys):
     path = tmp_path / "figures.json"
     config_file = str(CONFIGS / "prw" / "faster_rcnn_R50.yaml")
     sizes = ["--size", "64", "96", "--train-size", "64", "96", "--batch-sizes", "1", "2"]
-    fast = ["--rounds", "2", "--no-memory", "--workers", "0", "--stages", "reid", "joint"]
+    fast = ["--rounds", "2", "--no-memory", "--workers", "0", "--stages", "reid", "detached"]
     arguments = [what, "--config-files", config_file, *sizes, *fast, "--autocast", "bfloat16"]
     opts = ["--opts", *map(str, TINY)]
     assert benchmark.main([*arguments, "--output", str(path), *opts]) == 0
@@ -103,7 +103,7 @@ def test_the_command(what, tmp_path, capsys):
         assert "re-id: side-net" in printed
     else:
         steps = ["detection", "reid, n = 1", "reid, n = 1, res3 again", "reid, n = 1, all again"]
-        steps += ["reid, n = 9", "reid, n = 9, all again", "joint"]
+        steps += ["reid, n = 9", "reid, n = 9, all again", "detached"]
         assert [r["step"] for r in records] == steps and records[0]["ratio"] == 1
         assert all(step in printed for step in steps)
 

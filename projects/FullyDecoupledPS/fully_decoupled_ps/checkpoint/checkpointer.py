@@ -7,6 +7,7 @@ from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from fvcore.common.checkpoint import _strip_prefix_if_present
 from torch import nn
 
+from ..config import STAGES_FROM_DETECTOR
 from ..data.fingerprint import differences
 from ..errors import UserError
 from ..modeling.meta_arch import num_classes
@@ -274,7 +275,7 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         has_branch = getattr(self.model, "reid", None) is not None
         if has_branch and has_reid_weights(state):
             return ("detector.", "reid.")
-        starts_from_a_detector = has_branch and self.model.stage != "joint"
+        starts_from_a_detector = has_branch and self.model.stage in STAGES_FROM_DETECTOR
         return ("detector.",) if starts_from_a_detector or self._must_be_trained else ()
 
 

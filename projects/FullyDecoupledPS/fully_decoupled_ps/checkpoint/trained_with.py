@@ -14,7 +14,14 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from ..config import KEY_OF_ZOO, is_two_step, load_config, run_config, value_in
+from ..config import (
+    KEY_OF_ZOO,
+    STAGES_FROM_DETECTOR,
+    is_two_step,
+    load_config,
+    run_config,
+    value_in,
+)
 from ..errors import UserError
 from ..zoo import ZOO, as_lists, import_model_zoo, is_detector, is_in_zoo
 
@@ -68,7 +75,7 @@ def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
     """
     weights = cfg.MODEL.WEIGHTS
     source, known = known_values(weights, cfg.MODEL.DETECTOR.ZOO)
-    trains_detector = in_training and cfg.SOLVER.STAGE in ("detection", "joint")
+    trains_detector = in_training and cfg.SOLVER.STAGE not in STAGES_FROM_DETECTOR
     box_keys = () if trains_detector else BOX_KEYS.get(cfg.MODEL.DETECTOR.NAME, ())
     for key, trained, said in _contradictions(cfg, known, (*KEYS, *box_keys)):
         raise UserError(

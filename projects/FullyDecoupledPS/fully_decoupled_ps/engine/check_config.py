@@ -15,7 +15,14 @@ from detectron2.modeling import (
 from detectron2.utils import comm
 
 from ..checkpoint.trained_with import check_trained_with, is_imagenet_file
-from ..config import KEY_OF_ZOO, add_fully_decoupled_ps_config, is_two_step, load_config, value_in
+from ..config import (
+    KEY_OF_ZOO,
+    STAGES_FROM_DETECTOR,
+    add_fully_decoupled_ps_config,
+    is_two_step,
+    load_config,
+    value_in,
+)
 from ..data import (
     SAMPLERS,
     UNREADABLE_IMAGES,
@@ -271,7 +278,7 @@ def _check_weights(cfg: CfgNode) -> None:
             'or say "random"'
         )
     if cfg.MODEL.WEIGHTS:
-        if stage in ("reid", "hybrid") and is_imagenet_file(cfg.MODEL.WEIGHTS):
+        if stage in STAGES_FROM_DETECTOR and is_imagenet_file(cfg.MODEL.WEIGHTS):
             zoo = cfg.MODEL.DETECTOR.ZOO
             raise UserError(
                 f"MODEL.WEIGHTS {cfg.MODEL.WEIGHTS} are ImageNet weights, without a detector, but "
@@ -279,7 +286,7 @@ def _check_weights(cfg: CfgNode) -> None:
                 "detection first" + f" (the model zoo has no weights for {zoo})" * bool(zoo)
             )
         return
-    if stage in ("reid", "hybrid"):
+    if stage in STAGES_FROM_DETECTOR:
         raise UserError(
             f"MODEL.WEIGHTS is empty, but stage {stage} starts from a trained detector; "
             "name its checkpoint, or leave MODEL.WEIGHTS out to take that of stage detection"

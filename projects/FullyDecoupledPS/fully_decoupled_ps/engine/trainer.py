@@ -9,6 +9,7 @@ from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase
 from detectron2.utils import comm
 
 from ..checkpoint import PersonSearchCheckpointer, initialize_reid
+from ..config import STAGES_FROM_DETECTOR
 from ..data import PersonSearchMapper, TrainLoader, build_person_search_test_loader
 from ..evaluation import PersonSearchEvaluator
 from ..modeling import BoxNoise, check_regions_are_known
@@ -38,7 +39,10 @@ class Trainer(DefaultTrainer):
 
     def run_step(self):
         try:
-            super().run_step()
+            # Detectron2's focal loss is a TorchScript function, which is rewritten after its first
+            # calls and rounds differently then; a resumed run has such first calls as well
+            with torch.jit.optimized_execution(False):
+                super().run_step()
         except FloatingPointError as error:
             raise self.latest_batch.divergence_error(
                 error, self.iter, self.cfg.OUTPUT_DIR
@@ -66,7 +70,7 @@ class Trainer(DefaultTrainer):
             self.checkpointer.new_training_data = self.train_loader.fingerprint
         super().resume_or_load(resume)
         starts_from_detector = not self.checkpointer.has_loaded_reid
-        if self.cfg.SOLVER.STAGE in ("reid", "hybrid") and starts_from_detector:
+        if self.cfg.SOLVER.STAGE in STAGES_FROM_DETECTOR and starts_from_detector:
             warn_of_other_data(self.checkpointer.training_data, self.train_loader.fingerprint)
         model = self.checkpointer.model
         if model.reid is not None and starts_from_detector:

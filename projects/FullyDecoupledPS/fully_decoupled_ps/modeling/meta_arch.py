@@ -218,6 +218,8 @@ class FullyDecoupledPersonSearch(nn.Module):
       bottom-up part runs, and f_r learns from ground-truth boxes. No detection is computed.
     * ``joint``, ``hybrid``: the losses of both, summed; those of f_r reach the detector through
       the side-fusions. The two differ in what they start from and in f_d's learning rate.
+    * ``detached``: the losses of both, summed, but the maps that f_r takes are detached. So the
+      detector, its input layer included, gets the gradients of stage ``detection``, to the bit.
 
     At inference one pass over an image gives boxes, scores and one feature per box.
     """
@@ -242,7 +244,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         Args:
             detector: a Detectron2 meta-architecture with ``preprocess_image``.
             reid: the re-id branch, or None in stage ``detection``.
-            stage: "detection", "reid", "joint" or "hybrid".
+            stage: "detection", "reid", "joint", "detached" or "hybrid".
             person_class: of a detector of several classes, that of persons; -1: there is one class.
             training_dtype, inference_dtype: what convolutions and matrix products are cast to;
                 None: as they are. Boxes, embeddings, memory and re-id losses stay in float32.
@@ -331,6 +333,8 @@ class FullyDecoupledPersonSearch(nn.Module):
             return self.reid.training_losses(self._frozen_maps(batched_inputs), gt_instances)
         with self.feature_tap.record() as maps:
             losses = self.detector(attach_regions(batched_inputs))
+        if self.stage == "detached":
+            maps = {name: x.detach() for name, x in maps.items()}
         return {**losses, **self.reid.training_losses(maps, gt_instances)}
 
     @torch.no_grad()

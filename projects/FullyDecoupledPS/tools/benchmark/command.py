@@ -70,6 +70,7 @@ STEPS = {
     "reid, n = 9": ("reid", NINE),
     "reid, n = 9, all again": ("reid", (*NINE, CHECKPOINTING, STAGES)),
     "joint": ("joint", ()),
+    "detached": ("detached", ()),
     "hybrid": ("hybrid", ()),
 }
 
@@ -238,7 +239,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--train-size", type=side, nargs=2, default=(480, 800), metavar=("H", "W"))
     group.add_argument("--train-batch", type=positive, default=2, help="images (default: 2)")
     group.add_argument("--persons", type=positive, default=3, help="in every image (default: 3)")
-    group.add_argument("--stages", nargs="+", default=["reid"], choices=("reid", "joint", "hybrid"))
+    with_reid = ("reid", "joint", "detached", "hybrid")
+    group.add_argument("--stages", nargs="+", default=["reid"], choices=with_reid)
     group.add_argument(
         "--workers", type=whole_number(0), default=2, help="of the loader; 0: no loader"
     )
