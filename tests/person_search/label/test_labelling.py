@@ -243,6 +243,16 @@ def test_the_log_alone_gives_the_state(tmp_path_factory, entries, every):
         _decide_and_check(tmp_path_factory, entries)
 
 
+@pytest.mark.parametrize("before", [(), ((SAME, pair(1, 2)), (SAME, pair(2, 3)))])
+def test_no_person_voids_what_was_said_of_it(labelling, project, before):
+    decide(labelling, *before, (NOT_PERSON, {"unit": 2}))
+    assert [group.units for group in labelling.groups() if {1, 2, 3} & set(group.units)] == [
+        *((1,), (3,))
+    ]
+    facts = Facts(project.tracklets(), project.simultaneous())
+    _check_equal(labelling._identities, Identities(facts, project.decisions()))
+
+
 def test_parts_of_one_tracklet_are_asked_about_also_after_a_new_start(labelling, project):
     """Somebody, somebody else, and perhaps the first one again."""
     decide(labelling, (SPLIT, {"unit": 1, "view": 2}), (SPLIT, {"unit": 1, "view": 1}))

@@ -1,7 +1,6 @@
 """What to ask next, and how far the work is: both from the probability that persons are one."""
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from .candidates import NEIGHBORS, Candidates, distinct_pairs
 from .features import UnitFeatures
 from .identities import Example, Facts, Identities
 from .store import ProjectFile
+from .units import units_of
 
 # Answers to learn from: the last ones, as they are like the next ones.
 MAX_EXAMPLES = 2000
@@ -48,7 +48,7 @@ class Asking:
         """
         changed = self._holding ^ identities.holding
         self._holding = set(identities.holding)
-        touched = {u for number in changed for u in _units_of(payloads[number])}
+        touched = {u for number in changed for u in units_of(payloads[number])}
         self._identities = identities
         self._candidates.update(identities, touched)
         columns = self._columns_of_rows()
@@ -189,10 +189,3 @@ def _similar_pairs(project: ProjectFile) -> np.ndarray:
 def _columns_of_units(similarities: np.ndarray, one_camera: np.ndarray) -> np.ndarray:
     single = np.ones(len(similarities))
     return calibration.design(similarities, single, single, one_camera)
-
-
-def _units_of(payload: dict) -> Iterable[int]:
-    for key in ("a", "b", "unit"):
-        if payload.get(key) is not None:
-            yield payload[key]
-    yield from payload.get("rest", ())

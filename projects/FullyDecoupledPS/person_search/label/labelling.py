@@ -11,10 +11,10 @@ from .groups import Group, person_of
 from .identities import ABOUT_BOXES, PAIRS, Facts
 from .labelled import BoxEdits, LabelledBox, labelled_boxes
 from .links import Link, usable
-from .records import UNDO, Box, Decision
+from .records import NOT_PERSON, UNDO, Box, Decision
 from .replaying import Replays
 from .store import ProjectFile
-from .units import Unit, standing, undone
+from .units import Unit, is_mentioned, standing, undone
 
 TARGET_RECALL = 0.95
 
@@ -101,10 +101,12 @@ class Labelling:
             payload = check_payload(kind, payload)
             check_shown(shown, self._identities.units)
             check(kind, payload, self.project, self._log, self._identities, self._edits)
+            # nothing that was said before is void then
+            is_first = kind == NOT_PERSON and not is_mentioned(payload["unit"], self._log)
             decision = self.project.decide(token, by, kind, payload)
             self._tokens[token] = decision
             self._log.append(decision)
-            if kind in PAIRS or kind in ABOUT_BOXES:
+            if kind in PAIRS or kind in ABOUT_BOXES or is_first:
                 self._identities.apply(decision)
                 self._replays.answered(self._identities, self._log)
                 self._changed()

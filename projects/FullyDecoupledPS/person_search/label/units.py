@@ -1,7 +1,7 @@
 """Units: tracklets, and the parts of those that were split. Decisions are about units."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from ..errors import UserError
 from .records import SPLIT, UNDO, Decision, Tracklet
@@ -53,6 +53,19 @@ def standing(decisions: Iterable[Decision]) -> list[Decision]:
     decisions = sorted(decisions, key=lambda d: d.number)
     gone = undone(decisions)
     return [d for d in decisions if d.number not in gone and d.kind != UNDO]
+
+
+def units_of(payload: dict[str, Any]) -> Iterator[int]:
+    """The units that a decision's payload names."""
+    for key in ("a", "b", "unit"):
+        if payload.get(key) is not None:
+            yield payload[key]
+    yield from payload.get("rest", ())
+
+
+def is_mentioned(unit: int, decisions: Iterable[Decision]) -> bool:
+    """Whether any decision names a unit, also one that does not hold."""
+    return any(unit in units_of(decision.payload) for decision in decisions)
 
 
 class Units:
