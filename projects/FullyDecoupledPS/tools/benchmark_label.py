@@ -36,7 +36,7 @@ from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.utils.arguments import MAX_SEED, number, whole_number
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
-from person_search.label.labelling import TARGET_RECALL, Labelling
+from person_search.label.labelling import TARGET_RECALL, Labelling, collect_seldom
 from person_search.label.store import FILE_NAME, ProjectFile, open_project
 
 TARGET_PRECISION = 0.99
@@ -46,6 +46,7 @@ POINTS = 20  # of the curve, per decision and tracklet
 def run(project: ProjectFile, truth: Truth, most: float) -> dict:
     """Label until nothing is asked any more, or ``most`` decisions per tracklet were made."""
     seconds, labelling = timed(Labelling, project)
+    collect_seldom()  # as the page does
     first, question = timed(labelling.question)
     labeller, tracklets, curve, waits = Labeller(labelling, truth), len(truth.views), [], []
     every = max(tracklets // POINTS, 1)

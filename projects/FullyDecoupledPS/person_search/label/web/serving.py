@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...errors import UserError
 from ...index.locking import WriterLock
-from ..labelling import TARGET_RECALL, Labelling
+from ..labelling import TARGET_RECALL, Labelling, collect_seldom
 from ..store import open_project
 
 
@@ -64,6 +64,7 @@ def serve_labelling(
         bound = stack.enter_context(bind(host, port))
         pictures = stack.enter_context(closing(open_project(folder)))
         service = LabelService(Labelling(project, target_recall), pictures)
+        collect_seldom()
         serve_until_stopped(
             lambda: make_app(service, host, names),
             bound,
