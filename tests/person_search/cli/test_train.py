@@ -136,6 +136,13 @@ def test_other_commands_take_no_pairs(capsys):
     assert "unrecognized arguments: SOLVER.MAX_ITER 3" in capsys.readouterr().err
 
 
+def test_a_missing_file_is_told_before_anything_is_downloaded(site, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("fully_decoupled_ps.ready.fetch", lambda *_: pytest.fail("downloaded"))
+    sets = ("train", site.train, "--test", tmp_path / "none.json", "--output", tmp_path / "out")
+    assert run(*sets) == 2
+    assert "none.json' not found" in error_line(capsys)
+
+
 def test_two_at_once_in_one_folder_are_refused(site, tmp_path, capsys):
     lock = WriterLock(tmp_path)
     assert run(*command(site, tmp_path)) == 2

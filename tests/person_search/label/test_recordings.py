@@ -2,8 +2,9 @@
 
 import pytest
 
+from fully_decoupled_ps.utils.names import natural
 from person_search.errors import UserError
-from person_search.label.recordings import find_recordings, natural, spread
+from person_search.label.recordings import find_recordings, spread
 from person_search.media.files import MediaFile, PathReader
 
 

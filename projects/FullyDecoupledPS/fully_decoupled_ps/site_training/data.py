@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from ..data import register_person_search_json
+from ..data.datasets.person_search_json import find_paths
 from ..dataset_tools.inspection import Inspection, inspect_dataset
 from ..dataset_tools.inspection.findings import ERROR, WARNING
 from ..errors import UserError
@@ -36,6 +37,20 @@ class SiteData:
     identity: dict[str, str]
 
 
+def image_roots(
+    train_json: str, test_json: str, image_root: str | None, test_image_root: str | None = None
+) -> list[str]:
+    """The folders of both files' pictures; arguments as in :func:`registered_site`.
+
+    Raises:
+        UserError: if a file or a folder is not there.
+    """
+    files = (train_json, image_root), (test_json, test_image_root or image_root)
+    return [
+        find_paths(file, root or os.path.dirname(os.path.abspath(file)))[1] for file, root in files
+    ]
+
+
 @contextmanager
 def registered_site(
     train_json: str,
@@ -57,8 +72,7 @@ def registered_site(
         UserError: a file is missing or faulty, the sets share pictures or persons, or there is
             too little to train on or to test with.
     """
-    files = (train_json, image_root), (test_json, test_image_root or image_root)
-    roots = [root or os.path.dirname(os.path.abspath(file)) for file, root in files]
+    roots = image_roots(train_json, test_json, image_root, test_image_root)
     _remove()
     try:
         register_person_search_json(TRAIN, train_json, roots[0], "train")

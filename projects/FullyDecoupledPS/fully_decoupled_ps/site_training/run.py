@@ -14,7 +14,7 @@ from ..ready import DEFAULT_NETWORK
 from ..utils.files import tell_unwritable, write_json
 from ..visualization.report import write_report
 from . import outcome
-from .data import SiteData, registered_site
+from .data import SiteData, image_roots, registered_site
 from .options import DETECTION, REID, check_options, device_of, pairs_of
 from .plan import Plan, Planner
 from .stages import (
@@ -94,6 +94,7 @@ def train_for_site(request: SiteRequest) -> SiteOutcome:
     device, output = device_of(request.device), os.path.abspath(request.output)
     roots = request.image_root, request.test_image_root
     data_of = (request.train_json, request.test_json, *roots)
+    image_roots(*data_of)  # before a network is downloaded
     start = find_start(request.start, request.models_dir)
     check_options(start.cfg, request.opts)
     with registered_site(*data_of, ids_apart=request.ids_apart) as data:

@@ -14,6 +14,11 @@ _STORED = re.compile("[\U0010fe80-\U0010feff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+def natural(name: str) -> list[str | int]:
+    """A key that sorts numbers in names by their value."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
 def encode_name(name: str) -> str:
     r"""A name as valid Unicode; :func:`decode_name` is its inverse.
 

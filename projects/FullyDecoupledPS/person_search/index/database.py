@@ -92,7 +92,10 @@ class Database:
 
     @contextmanager
     def transaction(self):
-        """All of it or, after an exception or a kill, nothing."""
+        """All of it or, after an exception or a kill, nothing; one in another is a part of it."""
+        if self._db.in_transaction:
+            yield
+            return
         self.begin()
         try:
             yield

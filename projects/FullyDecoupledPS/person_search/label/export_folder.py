@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ class ExportFolder:
         """
         self.folder = folder.absolute()
         self.images = self.folder / IMAGES
-        self._project_id = _make_project_id(project)
+        self._project_id = project.project_id()
         self._check()
         with tell_unwritable(folder, "free space, or name another folder with --output"):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -74,20 +73,6 @@ class ExportFolder:
     def begin(self) -> None:
         """Remove an earlier export's lists: from here on there is a whole new one or none."""
         _remove_sets(self.folder)
-
-
-def project_id(project: ProjectFile) -> str | None:
-    """A name that no other project has; None: it was never exported."""
-    return project.get("project_id")
-
-
-def _make_project_id(project: ProjectFile) -> str:
-    with project.transaction():
-        found = project_id(project)
-        if found is None:
-            found = uuid.uuid4().hex
-            project.set("project_id", found)
-    return found
 
 
 def note_export(project: ProjectFile, folder: Path) -> None:

@@ -14,7 +14,7 @@ from ..index.tombstones import is_forgotten
 from ..search.forgetting import Target, make_tombstones
 from .building import INDEX_FOLDER
 from .crop_paint import paint_over
-from .export_folder import IMAGES, exports_of, project_id, read_marker, remove_export
+from .export_folder import IMAGES, exports_of, read_marker, remove_export
 from .export_pictures import frame_of_picture
 from .forgetting_file import ForgettingFile
 from .forgotten_log import Remainder, units_of_tracklets, without
@@ -137,7 +137,7 @@ def _remove_exports(
 ) -> None:
     """Remove the exports that have one of the frames, or note those that are elsewhere."""
     own_folder = project.path.parent.absolute()
-    own = project_id(project)
+    own = project.project_id()
     folders = [f for f in exports_of(project) if read_marker(f).get("project") == own]
     for folder in folders:
         stack.callback(WriterLock(folder).release)  # nobody writes one at this moment

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from fully_decoupled_ps.utils.names import natural
 
 from ..errors import UserError
 from ..media.files import MediaFile, PathReader
@@ -24,10 +25,6 @@ class FoundRecording:
     times: tuple[float, ...]  # of the first frame of each, seconds since the epoch
     is_timed: bool  # whether the user said when it was
     assumed: str = ""  # what was assumed of its times, for people
-
-    @property
-    def is_video(self) -> bool:
-        return self.files[0].is_video
 
     @property
     def content(self) -> str:
@@ -98,12 +95,6 @@ def _sequence(
     is_timed = reader.start is not None
     assumed = "" if is_timed else "its first picture is taken to be of when that was last changed"
     return FoundRecording(path, camera, tuple(files), times, is_timed, assumed)
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """To sort names by: frame10 comes behind frame9."""
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def spread(times: Sequence[float]) -> tuple[tuple[float, ...], int]:

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..index import merge_features
+from .links import CLOCK_TOLERANCE
 from .records import Simultaneous, Tracklet
 from .store import ProjectFile
 
-# Seconds by which the clocks of two cameras may differ.
-CLOCK_TOLERANCE = 2.0
 # Most similar tracklets that are kept of each.
 NUM_NEIGHBORS = 50
 # Tracklets that are compared with all at once.

@@ -7,8 +7,8 @@ returns. Paths and cameras are stored as :func:`encode_name` writes them.
 import hashlib
 import json
 import os
-import secrets
 import time
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,13 +66,19 @@ class ProjectFile(Database):
     def set_info(self, info: ProjectInfo) -> None:
         self.set("info", info._asdict())
 
+    def project_id(self) -> str:
+        """A name that no other project has, but copies of this one; made when first asked for."""
+        found = self.get("project_id")
+        if found is None:
+            with self.transaction():
+                found = self.get("project_id") or uuid.uuid4().hex
+                self.set("project_id", found)
+        return found
+
     def key(self) -> str:
         """Tells this project from all others, also from a copy elsewhere."""
-        own = self.get("key")
-        if own is None:
-            own = secrets.token_hex(16)
-            self.set("key", own)
-        return hashlib.sha256(own.encode() + os.fsencode(self.path.resolve())).hexdigest()[:32]
+        place = self.project_id().encode() + os.fsencode(self.path.resolve())
+        return hashlib.sha256(place).hexdigest()[:32]
 
     def overlaps(self) -> set[frozenset[str]]:
         """Pairs of cameras whose views were declared to overlap."""

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from person_search.label.links import CLOCK_TOLERANCE
-from person_search.label.records import NewRecording, NewTracklet, ProjectInfo, Simultaneous
+from person_search.label.records import NewRecording, NewTracklet, ProjectInfo
+from person_search.label.relations import update_relations
 from person_search.label.store import FILE_NAME, ProjectFile
 
 from .labelling_truth import NOBODY, Truth
@@ -15,7 +15,6 @@ from .labelling_truth import NOBODY, Truth
 SECONDS = 7200  # of each camera's recording, with a frame a second
 LENGTH = 12  # frames of a tracklet
 VIEWS = (0, 2, 4, 7, 9, 11)
-NEIGHBORS = 50
 
 
 class Crowd(NamedTuple):
@@ -95,9 +94,7 @@ def make_project(folder: Path, args: Namespace) -> tuple[ProjectFile, Truth]:
             times = np.arange(start[row], start[row] + LENGTH, dtype=float)
             truth.boxes[tracklet_id] = (times, boxes[row])
             truth.views[tracklet_id] = boxes[row, VIEWS].tolist()
-    with project.transaction():
-        project.add_simultaneous(simultaneous(project))
-        project.set_neighbors(neighbors(project))
+    update_relations(project)
     return project, truth
 
 
@@ -116,37 +113,20 @@ def _recording(number: int, rows, start, features) -> NewRecording:
         )
         for row in rows
     ]
-    return NewRecording("/made-up/" + name, name, "", True, frames, new, [])
+    pairs = _simultaneous(rows, start)
+    return NewRecording("/made-up/" + name, name, "", True, frames, new, [], pairs)
 
 
-def simultaneous(project: ProjectFile) -> list[Simultaneous]:
-    """All pairs whose times overlap."""
-    tracklets = sorted(project.tracklets(), key=lambda t: t.start)
+def _simultaneous(rows, start) -> list[tuple[int, int, float, float]]:
+    """Pairs of one camera's tracklets, as places in ``rows``, whose times overlap."""
     found, running = [], []
-    for tracklet in tracklets:
-        running = [other for other in running if other.end >= tracklet.start]
+    for place in np.argsort(start[rows], kind="stable").tolist():
+        first = start[rows[place]]
+        running = [p for p in running if start[rows[p]] + LENGTH > first]
         for other in running:
-            first, last = tracklet.start, min(tracklet.end, other.end)
-            a, b = sorted((other.tracklet_id, tracklet.tracklet_id))
-            is_one = other.camera == tracklet.camera
-            if is_one or last - first > CLOCK_TOLERANCE:
-                found.append(Simultaneous(a, b, first, last, is_one))
-        running.append(tracklet)
-    return found
-
-
-def neighbors(project: ProjectFile) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    ids, _, features = project.view_features()
-    starts = np.flatnonzero(np.diff(ids, prepend=0))
-    means = np.add.reduceat(features, starts)
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
-    ids, found = ids[starts], {}
-    for begin in range(0, len(ids), 1000):
-        scores = means[begin : begin + 1000] @ means.T
-        scores[np.arange(len(scores)), np.arange(begin, begin + len(scores))] = -2
-        best = np.argsort(-scores, axis=1)[:, :NEIGHBORS]
-        for row, order in enumerate(best):
-            found[int(ids[begin + row])] = (ids[order], scores[row, order])
+            last = start[rows[other]] + LENGTH - 1
+            found.append((*sorted((other, place)), float(first), float(last)))
+        running.append(place)
     return found
 
 

@@ -103,7 +103,7 @@ def _read(
 ) -> tuple[Callable[[], list[dict]], dict]:
     if split not in ("train", "test"):
         raise UserError(f"{json_file}: split '{split}' is unknown; give 'train' or 'test'")
-    json_file, image_root = _paths(json_file, image_root)
+    json_file, image_root = find_paths(json_file, image_root)
 
     def load() -> tuple[list[dict], dict]:
         reader = JsonReader(json_file, image_root, split, person_classes, id_attribute)
@@ -116,7 +116,12 @@ def _read(
     return read_once(key, [json_file], load)
 
 
-def _paths(json_file: str, image_root: str) -> tuple[str, str]:
+def find_paths(json_file: str, image_root: str) -> tuple[str, str]:
+    """Absolute paths of a file and of the folder of its pictures.
+
+    Raises:
+        UserError: if one of them is not there.
+    """
     json_file, image_root = os.path.abspath(json_file), os.path.abspath(image_root)
     if not os.path.isfile(json_file):
         raise UserError(f"dataset file '{json_file}' not found; correct the path")
@@ -143,4 +148,4 @@ def read_faulty_json(
     """
     if image_root is None:
         image_root = os.path.dirname(os.path.abspath(json_file))
-    return JsonReader(*_paths(json_file, image_root), "test", person_classes, id_attribute)
+    return JsonReader(*find_paths(json_file, image_root), "test", person_classes, id_attribute)

@@ -8,6 +8,7 @@ from typing import Any
 from ...data.datasets.checks import dataset_dict, image_size
 from ...data.datasets.json_fields import attributes, is_ignored
 from ...errors import UserError
+from ...utils.names import natural
 from ...utils.progress import with_progress
 from .classes import ClassChoice
 from .coco_file import CocoSequence
@@ -16,7 +17,6 @@ from .frames import (
     Converted,
     Dicts,
     annotation,
-    natural,
     require_somebody,
     unlabel_repeated,
 )

@@ -1,6 +1,5 @@
 """What the conversions of MOT and COCO share: annotations, copies of pictures, ids."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,6 @@ from ...data.datasets.duplicates import groups_of_copies
 from ...errors import UserError
 
 Dicts = list[dict[str, Any]]
-
-
-def natural(name: str) -> list[str | int]:
-    """A key that sorts numbers in names by their value."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UserError
-from .frames import natural
+from ...utils.names import natural
 from .mot_formats import CVAT_FRAME
 
 ASK = (
