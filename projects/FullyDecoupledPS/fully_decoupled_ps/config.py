@@ -194,6 +194,35 @@ def _add_reid_config(cfg: CN) -> None:
     reid.TRIPLET.MARGIN = 0.3
     # Weight of the triplet loss in the sum.
     reid.TRIPLET.WEIGHT = 1.0
+    _add_ord_config(reid)
+
+
+def _add_ord_config(reid: CN) -> None:
+    # Online representation distillation (not in the paper, but in its successor of 2025, IJCV): in
+    # training, each box, noisy copies included, is also cut out of the network's input, and the
+    # crop goes through the same weights. Both streams have the losses of MODEL.REID.LOSSES and a
+    # memory, and each is classified among the other's identities. Values are the successor's,
+    # those marked "ours" are not known of it.
+    reid.ORD = CN()
+    reid.ORD.ENABLED = False
+    # Height and width of a crop, to which it is resized, bilinearly. With antialias: ours.
+    reid.ORD.CROP_SIZE = (256, 128)
+    # Probability that a crop is mirrored.
+    reid.ORD.FLIP_PROB = 0.5
+    # A rectangle of the crop is made black: the probability, its least and largest share of the
+    # crop's area, and its least and largest ratio of height to width.
+    reid.ORD.ERASE = CN()
+    reid.ORD.ERASE.PROB = 0.5
+    reid.ORD.ERASE.AREA = (0.02, 0.33)
+    reid.ORD.ERASE.ASPECT = (0.3, 3.3)
+    # Factor on MODEL.REID.TRIPLET.WEIGHT, in both streams.
+    reid.ORD.TRIPLET_SHARE = 0.5
+    # Temperature of the softmax over the other stream's lookup table.
+    reid.ORD.TEMPERATURE = 0.07
+    # Weight of each of these two losses (ours).
+    reid.ORD.WEIGHT = 1.0
+    # As MODEL.REID.SIDE_NET.CHECKPOINTING, for the crops alone (ours).
+    reid.ORD.CHECKPOINTING = ("res3", "res4", "res5")
 
 
 def _add_crop_reid_config(cfg: CN) -> None:

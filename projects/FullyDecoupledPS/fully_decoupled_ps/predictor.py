@@ -227,6 +227,7 @@ def load_network(
     if cfg.SOLVER.STAGE == "detection":  # a leaf config's default; its features come after it
         cfg.SOLVER.STAGE = "reid"
     cfg.MODEL.REID.NUM_IDS = 0  # taken from the checkpoint
+    cfg.MODEL.REID.ORD.ENABLED = False  # of training alone
     check_parts(cfg)
     check_test_numbers(cfg)
     if checkpoint:

@@ -20,6 +20,7 @@ from .reading import read_checkpoint
 
 DETECTOR = "detector."
 _LOOKUP_TABLE = ".lookup_table"
+CROP_STREAM = "crop_stream."
 STATISTICS = (".running_mean", ".running_var")
 
 
@@ -147,6 +148,7 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
             if self.new_training_data is not None and has_reid_weights(state):
                 self._renew_memories(reid, checkpoint)
             _fit_memories(reid, state)
+            self._fit_crop_stream(reid, state)
         incompatible = super()._load_model(checkpoint)  # takes "model" out of it
         self._refuse_misfit(state, incompatible)
         if has_reid_weights(state):
@@ -210,6 +212,24 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
             "are kept, and the memory of identities (lookup table and queue) starts anew",
             known[0].upper() + known[1:],
         )
+
+    def _fit_crop_stream(self, reid: nn.Module, state: dict) -> None:
+        """The memory of crops (MODEL.REID.ORD) is of training alone: either may be without it."""
+        given = [name for name in state if name.startswith(f"reid.{CROP_STREAM}")]
+        stream = getattr(reid, "crop_stream", None)
+        if given and stream is None:
+            for name in given:
+                del state[name]
+            self.logger.info(
+                "The checkpoint's memory of crops is left out: it is of training with "
+                "MODEL.REID.ORD alone, which is off here"
+            )
+        elif stream is not None and not given and has_reid_weights(state):
+            stream.memory.resize_lookup_table(reid.memory.num_ids)
+            state.update(stream.state_dict(prefix=f"reid.{CROP_STREAM}"))
+            self.logger.info(
+                "The checkpoint has no memory of crops (MODEL.REID.ORD), which starts empty"
+            )
 
     def _align_with_detector(self, checkpoint) -> dict:
         """An ImageNet file's tensors by the detector's names; their ends would fit both nets."""

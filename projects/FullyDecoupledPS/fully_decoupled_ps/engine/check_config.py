@@ -161,6 +161,7 @@ def check_parts(cfg: CfgNode) -> None:
                 registered = ", ".join(known for known, _ in registry)
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
     check_light_detector(cfg)
+    _check_distillation(cfg)
     if is_two_step(cfg):
         _check_crops(cfg)
 
@@ -183,6 +184,15 @@ def tell_changes_of_zoo(cfg: CfgNode) -> None:
         logger.warning(
             "The detector is not quite that of %s, because the config says %s",
             *(cfg.MODEL.DETECTOR.ZOO, ", ".join(changes)),
+        )
+
+
+def _check_distillation(cfg: CfgNode) -> None:
+    network = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    if cfg.MODEL.REID.ORD.ENABLED and not getattr(network, "can_distill", False):
+        raise UserError(
+            "MODEL.REID.ORD.ENABLED is True, which is of FullyDecoupledPersonSearch and its one "
+            f"re-id head, not of {cfg.MODEL.META_ARCHITECTURE}; set it to False"
         )
 
 

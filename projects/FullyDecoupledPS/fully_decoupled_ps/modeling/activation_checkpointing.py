@@ -1,7 +1,8 @@
 """Activation checkpointing: a side-net whose blocks are computed again rather than remembered."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager, nullcontext
+from types import MethodType
 
 import torch
 from torch import nn
@@ -27,7 +28,7 @@ class CheckpointedSequential(nn.Sequential):
                     block,
                     x,
                     use_reentrant=False,
-                    context_fn=lambda block=block: (nullcontext(), _kept_statistics(block)),
+                    context_fn=lambda block=block: (nullcontext(), kept_statistics(block)),
                 )
             else:
                 x = block(x)
@@ -58,9 +59,22 @@ def checkpoint_stages(side_net: nn.Module, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def _kept_statistics(block: nn.Module):
-    """Within the context, batch norms don't count a batch into their running statistics again."""
-    norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+def checkpointed(stages: Iterable[nn.Module]):
+    """Within the context, plain sequences of blocks run as :class:`CheckpointedSequential` does."""
+    plain = [stage for stage in stages if type(stage).forward is nn.Sequential.forward]
+    for stage in plain:
+        stage.forward = MethodType(CheckpointedSequential.forward, stage)
+    try:
+        yield
+    finally:
+        for stage in plain:
+            del stage.forward
+
+
+@contextmanager
+def kept_statistics(module: nn.Module):
+    """Within the context, batch norms don't count a batch into their running statistics."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

@@ -96,6 +96,7 @@ class CoatPersonSearch(FullyDecoupledPersonSearch):
     """
 
     reid_branch = CoatReIDBranch
+    can_distill = False  # two heads, with boxes and a memory each
 
     @classmethod
     def from_config(cls, cfg):

@@ -49,6 +49,8 @@ class CoupledPersonSearch(FullyDecoupledPersonSearch):
     query take the same way through the norm. There is one stage, ``joint``.
     """
 
+    can_distill = False  # there is no f_r that could see a crop without the detector's heads
+
     @configurable
     def __init__(self, *, feature_tap: OutputTap, **parts):
         """

@@ -1,4 +1,4 @@
-"""Losses of the re-id embeddings: OIM (with its focal form) and triplet."""
+"""Losses of the re-id embeddings: OIM (with its focal form), triplet, prototypes."""
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +92,9 @@ class TripletLoss(nn.Module):
 
     @classmethod
     def from_config(cls, cfg):
-        return {"margin": cfg.MODEL.REID.TRIPLET.MARGIN, "weight": cfg.MODEL.REID.TRIPLET.WEIGHT}
+        triplet, two_streams = cfg.MODEL.REID.TRIPLET, cfg.MODEL.REID.ORD
+        share = two_streams.TRIPLET_SHARE if two_streams.ENABLED else 1.0
+        return {"margin": triplet.MARGIN, "weight": triplet.WEIGHT * share}
 
     def forward(self, embeddings, person_ids, memory: IdentityMemory):
         labelled = person_ids >= 0
@@ -115,3 +117,34 @@ class TripletLoss(nn.Module):
             return {"loss_triplet": embeddings.sum() * 0.0}
         loss = F.relu(positive[usable] - negative[usable] + self.margin).mean()
         return {"loss_triplet": self.weight * loss}
+
+
+class PrototypeLoss(nn.Module):
+    """A softmax over the lookup table of another stream, whose rows are the identities' prototypes.
+
+    The cross-entropy of the similarities, divided by the temperature, averaged over labelled
+    persons. As in OIM, an identity that has not been seen yet has a row of zeros.
+    """
+
+    def __init__(self, *, temperature: float, weight: float = 1.0):
+        """
+        Raises:
+            UserError: if a value is out of its range.
+        """
+        super().__init__()
+        if temperature <= 0:
+            raise UserError(f"MODEL.REID.ORD.TEMPERATURE is {temperature}; it must be above 0")
+        if weight < 0:
+            raise UserError(f"MODEL.REID.ORD.WEIGHT is {weight}; it must be 0 or more")
+        self.temperature = temperature
+        self.weight = weight
+
+    def forward(self, embeddings, person_ids, memory: IdentityMemory) -> torch.Tensor:
+        """As the losses of ``REID_LOSS_REGISTRY``, of which it is none, but returns a scalar."""
+        labelled = person_ids >= 0
+        if not labelled.any():
+            return embeddings.sum() * 0.0
+        # a copy, so that the memory's update does not invalidate the autograd graph
+        prototypes = memory.lookup_table.clone()
+        logits = embeddings[labelled].float() @ prototypes.t() / self.temperature
+        return self.weight * F.cross_entropy(logits, person_ids[labelled])

@@ -1,6 +1,7 @@
 """The fully decoupled person search network (section III of the paper)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from detectron2.config import configurable
@@ -13,6 +14,7 @@ from torch import nn
 
 from ..errors import UserError
 from .box_noise import BoxNoise
+from .crop_stream import CropStream, DetectorMaps
 from .distributed import gather_rows
 from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
@@ -65,7 +67,7 @@ class TrainableReID(nn.Module):
         """
         raise NotImplementedError
 
-    def losses_from(self, source, gt_instances) -> dict[str, torch.Tensor]:
+    def losses_from(self, source, gt_instances, embed_crops=None) -> dict[str, torch.Tensor]:
         """Losses on ground-truth boxes with spatial noise; then the memory is updated.
 
         With several processes the losses and the memory are those of one process that has the
@@ -74,6 +76,8 @@ class TrainableReID(nn.Module):
         Args:
             source: what features are made from, of B images.
             gt_instances: B :class:`Instances` with ``gt_boxes`` and ``gt_person_ids``.
+            embed_crops: of a branch with a ``crop_stream``, from the boxes and their counts, as
+                :meth:`embed_all` has them, to the embeddings of what is cut out there.
 
         Returns:
             dict: scalar losses by name, equal in all processes.
@@ -84,18 +88,29 @@ class TrainableReID(nn.Module):
         counts = comm.all_gather(len(person_ids))
         losses = {}
         if sum(counts):
+            of_crops = None if embed_crops is None else embed_crops(boxes, counts)
             embeddings = self.embed_all(source, boxes, counts)
             all_ids = gather_rows(person_ids, counts)
             # what is in float32 is computed in float32, also within autocast
             with torch.autocast(embeddings.device.type, enabled=False):
-                for loss in self.losses:
-                    losses.update(loss(embeddings, all_ids, self.memory))
-                self.memory.update(embeddings, all_ids)
+                losses = self._losses_of(embeddings, of_crops, all_ids)
         if len(person_ids) == 0:
             name = next(iter(losses), "loss_oim")
             losses[name] = losses.get(name, 0.0) + connected_zero(self, source)
         for name, share in self.memory.occupancy().items():
             get_event_storage().put_scalar(f"memory/{name}", share.item())
+        return losses
+
+    def _losses_of(self, embeddings, of_crops, person_ids) -> dict[str, torch.Tensor]:
+        """The losses of all streams; then the memories are updated."""
+        losses = {}
+        for criterion in self.losses:
+            losses.update(criterion(embeddings, person_ids, self.memory))
+        if of_crops is not None:
+            of_both = embeddings, of_crops, person_ids
+            losses.update(self.crop_stream.losses(self.losses, *of_both, self.memory))
+            self.crop_stream.memory.update(of_crops, person_ids)
+        self.memory.update(embeddings, person_ids)
         return losses
 
 
@@ -163,28 +178,42 @@ class ReIDBranch(TrainedHead):
     """f_r: the side-net, and the re-id head on its map."""
 
     @configurable
-    def __init__(self, *, side_net: SideNet, **parts):
+    def __init__(self, *, side_net: SideNet, crop_stream: CropStream | None = None, **parts):
         """
         Args:
             side_net: its ``res5`` is the head's ``conv5``, and is taken out of it.
+            crop_stream: the second stream of training; None for none.
             parts: of :class:`TrainedHead`.
         """
         super().__init__(**parts)
         self.side_net = side_net
+        self.crop_stream = crop_stream
         del side_net.res5
 
     @classmethod
     def from_config(cls, cfg, detector_shapes):
         side_net = build_reid_side_net(cfg, detector_shapes)
         parts = super().from_config(cfg, side_net.res5, side_net.feature_dim)
+        if cfg.MODEL.REID.ORD.ENABLED:
+            parts["crop_stream"] = CropStream(cfg, side_net.feature_dim)
         return {"side_net": side_net, **parts}
 
     def make_map(self, maps: dict[str, torch.Tensor]) -> torch.Tensor:
         """The side-net's map, of what :class:`FeatureTap` records."""
         return self.side_net(maps)
 
-    def training_losses(self, maps, gt_instances) -> dict[str, torch.Tensor]:
-        losses = super().training_losses(maps, gt_instances)
+    def training_losses(
+        self, maps, gt_instances, pictures=None, detector_maps: DetectorMaps | None = None
+    ) -> dict[str, torch.Tensor]:
+        """
+        Args:
+            maps, gt_instances: as :meth:`losses_from` has them, of what :meth:`make_map` takes.
+            pictures, detector_maps: for a ``crop_stream``, as it takes them.
+        """
+        embed_crops = None
+        if self.crop_stream is not None:
+            embed_crops = partial(self.crop_stream.embed, self, detector_maps, pictures)
+        losses = self.losses_from(self.make_map(maps), gt_instances, embed_crops)
         log_alphas(self.side_net)
         return losses
 
@@ -227,6 +256,8 @@ class FullyDecoupledPersonSearch(nn.Module):
     reid_branch = ReIDBranch
     # Whether f_r sees crops of the picture at its original resolution, and nothing of f_d's.
     is_two_step = False
+    # Whether f_r can have a second stream, of crops, in training (MODEL.REID.ORD).
+    can_distill = True
 
     @configurable
     def __init__(
@@ -330,17 +361,41 @@ class FullyDecoupledPersonSearch(nn.Module):
             return self.detector(attach_regions(batched_inputs))
         gt_instances = [x["instances"].to(self.device) for x in batched_inputs]
         if self.detector_is_frozen:
-            return self.reid.training_losses(self._frozen_maps(batched_inputs), gt_instances)
+            return self._reid_losses(
+                self._frozen_maps(batched_inputs), batched_inputs, gt_instances
+            )
         with self.feature_tap.record() as maps:
             losses = self.detector(attach_regions(batched_inputs))
         if self.stage == "detached":
             maps = {name: x.detach() for name, x in maps.items()}
-        return {**losses, **self.reid.training_losses(maps, gt_instances)}
+        return {**losses, **self._reid_losses(maps, batched_inputs, gt_instances)}
+
+    def _reid_losses(self, maps, batched_inputs, gt_instances) -> dict[str, torch.Tensor]:
+        if getattr(self.reid, "crop_stream", None) is None:
+            return self.reid.training_losses(maps, gt_instances)
+        pictures = [x["image"] for x in batched_inputs]
+        return self.reid.training_losses(maps, gt_instances, pictures, self._maps_of_crops)
 
     @torch.no_grad()
     def _frozen_maps(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor]:
         """The detector's maps of conv2 to conv4, and nothing of the detector beyond."""
         return self.feature_tap.run(self.detector.preprocess_image(batched_inputs).tensor)
+
+    @torch.no_grad()
+    def _maps_of_crops(self, crops: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The detector's maps of (N, 3, h, w) crops, 0 to 255, as at inference, in every stage.
+
+        So f_d learns nothing from crops, and no batch statistics of its own count them.
+        """
+        training = [module for module in self.detector.modules() if module.training]
+        self.detector.eval()
+        try:
+            images = self.detector.preprocess_image([{"image": crop} for crop in crops]).tensor
+            # without the padding of a detector that wants sides of 32 pixels or more at a time
+            return self.feature_tap.run(images[..., : crops.shape[-2], : crops.shape[-1]])
+        finally:
+            for module in training:
+                module.training = True
 
     @torch.inference_mode()
     def inference(self, batched_inputs: list[dict]) -> list[dict]:

@@ -9,6 +9,7 @@ from detectron2.modeling.poolers import (
     convert_boxes_to_pooler_format,
 )
 from detectron2.structures import Boxes
+from detectron2.utils import comm
 from torch import nn
 
 from ..errors import UserError
@@ -147,6 +148,16 @@ class ReIDHead(nn.Module):
         if counts is not None:
             x = gather_rows(x, counts)
         return F.normalize(self.norm(x)) if len(x) else x
+
+    def embed_whole(self, reid_maps: torch.Tensor, counts: list[int]) -> torch.Tensor:
+        """What :meth:`forward` does in training, with a whole map in the place of a box.
+
+        Args:
+            reid_maps: (N, C', h, w); of a process that counts none, of anything, and dropped.
+            counts: N of each process, not all of them 0.
+        """
+        own = self._embed(reid_maps)[: counts[comm.get_rank()]]
+        return F.normalize(self.norm(gather_rows(own, counts)))
 
     def embed_rois(self, reid_map, rois: torch.Tensor) -> torch.Tensor:
         """What :meth:`forward` gives at inference, from tensors alone, as an exported graph needs.

@@ -29,6 +29,7 @@ class TwoStepPersonSearch(FullyDecoupledPersonSearch):
 
     reid_branch = CropReIDBranch
     is_two_step = True
+    can_distill = False  # crops are all that its f_r sees
 
     @classmethod
     def from_config(cls, cfg):
