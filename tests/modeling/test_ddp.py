@@ -29,12 +29,12 @@ NARROW = (
 )
 
 
-def train(name, stage):
+def train(name, stage, opts=()):
     """Train a network in this process and the others.
 
     Returns the sum of every tensor that the processes should have in common.
     """
-    opts = [*SMALL, *(() if "retinanet" in name or "fcos" in name else NARROW)]
+    opts = [*SMALL, *opts, *(() if "retinanet" in name or "fcos" in name else NARROW)]
     cfg = make_config(stage, opts, config_file=CONFIGS / "prw" / f"{name}.yaml")
     model = build_model(cfg).train()
     optimizer = build_optimizer(cfg, model)
@@ -53,6 +53,14 @@ def train(name, stage):
     }
 
 
+def check_equal(first, second):
+    assert first == second
+    assert all(torch.tensor(list(first.values())).isfinite())
+    tables = [value for name, value in first.items() if name.endswith("lookup_table")]
+    assert all(table != 0 for table in tables)
+    return len(tables)
+
+
 @pytest.mark.parametrize(
     "name, stage",
     [
@@ -64,9 +72,12 @@ def train(name, stage):
     ],
 )
 def test_processes_train_together_also_without_persons(tmp_path, name, stage):
-    first, second = run_processes(train, 2, tmp_path, name, stage)
-    assert first == second
-    assert all(torch.tensor(list(first.values())).isfinite())
-    tables = [value for name, value in first.items() if name.endswith("lookup_table")]
-    assert len(tables) == (0 if stage == "detection" else 2 if "coat" in name else 1)
-    assert all(table != 0 for table in tables)
+    tables = check_equal(*run_processes(train, 2, tmp_path, name, stage))
+    assert tables == (0 if stage == "detection" else 2 if "coat" in name else 1)
+
+
+@pytest.mark.parametrize("name, stage", [("faster_rcnn_R50", "reid"), ("fcos_R50", "detached")])
+def test_processes_train_together_with_a_stream_of_crops(tmp_path, name, stage):
+    """Each augments its crops by random numbers of its own."""
+    opts = ("MODEL.REID.ORD.ENABLED", True, "MODEL.REID.ORD.CROP_SIZE", (64, 32))
+    assert check_equal(*run_processes(train, 2, tmp_path, name, stage, opts)) == 2

@@ -4,6 +4,7 @@ from unittest import mock
 
 import pytest
 import torch
+import torch.nn.functional as F
 from detectron2.layers import get_norm
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.utils import comm
@@ -19,7 +20,9 @@ from fully_decoupled_ps.modeling import (
     TripletLoss,
 )
 from fully_decoupled_ps.modeling.box_noise import BoxNoise
+from fully_decoupled_ps.modeling.crop_stream import CropStream
 from fully_decoupled_ps.modeling.distributed import gather_rows
+from fully_decoupled_ps.modeling.losses import PrototypeLoss
 from fully_decoupled_ps.modeling.reid_head import GeMPooling
 from fully_decoupled_ps.modeling.side_fusion import AlphaBlendFusion
 from tests.processes import run_processes
@@ -45,8 +48,9 @@ def without_a_batch(channels):
 class Training(nn.Module):
     """The re-id branch as DDP wraps it, and nearly as small as can be."""
 
-    def __init__(self, focal_gamma, norm, conv5_norm):
+    def __init__(self, focal_gamma, norm, conv5_norm, crops):
         super().__init__()
+        self.crops = crops
         side_net = SideNet(
             side_ada=nn.Identity(),
             res3=nn.Sequential(nn.Conv2d(4, 6, 3, 2, 1), get_norm(norm, 6), nn.ReLU()),
@@ -68,25 +72,45 @@ class Training(nn.Module):
                 [OIMLoss(temperature=1 / 30, focal_gamma=focal_gamma), TripletLoss(margin=0.7)]
             ),
             box_noise=BoxNoise(center_shift=0, scale=0, num_copies=0),
+            crop_stream=CropStream(
+                memory=IdentityMemory(num_ids=4, queue_size=3, feature_dim=12),
+                contrast=PrototypeLoss(temperature=0.07),
+                size=(32, 32),
+                flip_prob=0,
+                erase_prob=0,
+            )
+            if crops
+            else None,
         )
 
-    def forward(self, maps, instances):
-        return self.reid.training_losses(maps, instances)
+    def forward(self, maps, instances, pictures):
+        second = (pictures, detector_maps) if self.crops else ()
+        return self.reid.training_losses(maps, instances, *second)
+
+
+def detector_maps(crops):
+    """A detector's maps of crops, without a detector."""
+    sizes = {"res2": (4, 4), "res3": (6, 8), "res4": (8, 16)}
+    means = {n: F.avg_pool2d(crops.double() / 128 - 1, k) for n, (_, k) in sizes.items()}
+    return {n: x.repeat(1, 3, 1, 1)[:, : sizes[n][0]] for n, x in means.items()}
 
 
 def batch(step, ranks):
-    """Maps and ground truth of one image per rank."""
+    """Maps, ground truth and pictures of one image per rank."""
     generators = [torch.Generator().manual_seed(10 * step + rank) for rank in ranks]
     sizes = {"res2": (4, 16, 24), "res3": (6, 8, 12), "res4": (8, 4, 6)}
     maps = {
         name: torch.stack([torch.randn(size, generator=g) for g in generators]).double()
         for name, size in sizes.items()
     }
-    return maps, [training_input(STEPS[step][rank])["instances"] for rank in ranks]
+    images = [training_input(STEPS[step][rank], seed=10 * step + rank) for rank in ranks]
+    return maps, [x["instances"] for x in images], [x["image"] for x in images]
 
 
 @mock.patch.object(torch.Tensor, "float", torch.Tensor.double)
-def train(ranks=None, focal_gamma=0.0, norm=without_a_batch, conv5_norm=without_a_batch):
+def train(
+    ranks=None, focal_gamma=0.0, norm=without_a_batch, conv5_norm=without_a_batch, crops=False
+):
     """A few steps of SGD with the images of the given ranks, by default those of this process.
 
     All is done in float64, also what the network does in float32 at the least, so that there is no
@@ -96,7 +120,7 @@ def train(ranks=None, focal_gamma=0.0, norm=without_a_batch, conv5_norm=without_
     features, and all that the network holds afterwards.
     """
     torch.manual_seed(0)
-    training = Training(focal_gamma, norm, conv5_norm).double()
+    training = Training(focal_gamma, norm, conv5_norm, crops).double()
     pooled = []
     training.reid.head.pooling.register_forward_hook(lambda *args: pooled.append(args[-1]))
     network = training if ranks else DistributedDataParallel(training, broadcast_buffers=False)
@@ -140,15 +164,20 @@ def assert_equal_copies(records):
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
-@pytest.mark.parametrize("focal_gamma", [0.0, 2.0])
-def test_processes_learn_what_one_learns_from_the_whole_batch(tmp_path, world_size, focal_gamma):
-    steps = list(zip(*run_processes(train, world_size, tmp_path, None, focal_gamma)))
-    alone = train(range(world_size), focal_gamma)
+@pytest.mark.parametrize("focal_gamma, crops", [(0.0, False), (2.0, False), (0.0, True)])
+def test_processes_learn_what_one_learns_from_the_whole_batch(
+    tmp_path, world_size, focal_gamma, crops
+):
+    args = focal_gamma, without_a_batch, without_a_batch, crops
+    steps = list(zip(*run_processes(train, world_size, tmp_path, None, *args)))
+    alone = train(range(world_size), *args)
     for records, expected in zip(steps, alone, strict=True):
         assert_equal_copies(records)
         assert_equals_one_process(records, expected)
         for name, value in expected["state"].items():  # the memory too, and the norm's statistics
             torch.testing.assert_close(records[0]["state"][name], value, rtol=1e-9, atol=1e-9)
+    memories = {name.rpartition(".")[0] for name in alone[0]["state"] if ".lookup" in name}
+    assert len(memories) == 1 + crops
     # otherwise the losses would be worth little: two steps have nothing to learn
     assert sum(sum(r["losses"].values()) > 0 for r in alone) == 5
 
@@ -159,6 +188,7 @@ def test_processes_learn_what_one_learns_from_the_whole_batch(tmp_path, world_si
         ("naiveSyncBN", "naiveSyncBN"),
         ("naiveSyncBN_N", "naiveSyncBN_N"),
         ("naiveSyncBN_N", without_a_batch),
+        ("naiveSyncBN_N", "naiveSyncBN_N", True),
     ],
 )
 def test_synchronized_norms_wait_for_a_process_without_persons(tmp_path, norms):

@@ -167,13 +167,22 @@ def gradients_of(stage, detector, state, opts):
     return {n: p.grad for n, p in model.named_parameters() if p.requires_grad}, losses, model
 
 
-@pytest.mark.parametrize("detector", [*DETECTORS, *DETECTRON2S_OWN, "coat_R50"])
-def test_detached_gives_each_net_the_gradients_of_its_own_losses(detector):
+WITH_CROPS = ("MODEL.REID.ORD.ENABLED", True, "MODEL.REID.ORD.CROP_SIZE", (64, 32))
+
+
+@pytest.mark.parametrize(
+    "detector, opts",
+    [
+        *((detector, ()) for detector in [*DETECTORS, *DETECTRON2S_OWN, "coat_R50"]),
+        *((detector, WITH_CROPS) for detector in DETECTORS),
+    ],
+)
+def test_detached_gives_each_net_the_gradients_of_its_own_losses(detector, opts):
     """f_d those of stage detection, f_r those of stage joint, bit by bit.
 
     Of f_d the input layer is trained here too, and its norms see the batch.
     """
-    opts = ["MODEL.BACKBONE.FREEZE_AT", 0, "MODEL.COAT.DIM", 32, "MODEL.COAT.NUM_HEADS", 2]
+    opts = [*opts, "MODEL.BACKBONE.FREEZE_AT", 0, "MODEL.COAT.DIM", 32, "MODEL.COAT.NUM_HEADS", 2]
     start = snapshot(build("joint", detector, opts=opts)[0])
     alone, detection_losses, detection = gradients_of("detection", detector, start, opts)
     found, losses, detached = gradients_of("detached", detector, start, opts)
