@@ -129,6 +129,7 @@ def train(
     for step in range(len(STEPS)):
         pooled.clear()
         losses = network(*batch(step, ranks or [comm.get_rank()]))
+        del pooled[: int(crops)]  # those of crops, which come first
         for x in pooled:
             x.retain_grad()
         sum(losses.values()).backward()
