@@ -87,6 +87,20 @@ def test_the_fingerprint_is_of_what_features_depend_on(run_folder, network, tmp_
     assert with_config("weights", config, state) != network.fingerprint
 
 
+def test_a_network_that_has_learned_from_crops_is_the_same_without(tmp_path, network):
+    """Of the memory of crops nothing is loaded, and an index of the same weights stays its own."""
+    trained = make_run(tmp_path / "run", ("MODEL.REID.ORD.ENABLED", True))
+    state = torch.load(trained / "model_final.pth")["model"]
+    assert len(state["reid.crop_stream.memory.lookup_table"]) == 4
+    loaded = load_network(str(trained), device="cpu")
+    assert loaded.fingerprint == network.fingerprint
+    assert loaded.model.state_dict().keys() == network.model.state_dict().keys()
+    cfg = make_config("reid", (*TINY, "MODEL.REID.NUM_IDS", 4, "MODEL.REID.ORD.ENABLED", True))
+    with_memory = build_model(cfg)
+    with_memory.load_state_dict(state)
+    assert fingerprint(cfg, with_memory) == network.fingerprint
+
+
 FASTER_RCNN_FINGERPRINT = "5274ef755f2404aa987cb693e99a1a95e614645e4ede066e6aeee6b90a1ddbc1"
 
 

@@ -95,20 +95,25 @@ OPTS = (
 )
 
 
+CROPS = ("MODEL.REID.ORD.ENABLED", True, "MODEL.REID.ORD.CROP_SIZE", "(48, 32)")
+
+
 @pytest.mark.parametrize(
-    "stages",
-    [("detection", "reid"), ("joint",), ("detached",)],
-    ids=["reid", "joint", "detached"],
+    "stages, crops",
+    [(("detection", "reid"), ()), (("joint",), ()), (("detached",), ()), (("detached",), CROPS)],
+    ids=["reid", "joint", "detached", "detached, with crops"],
 )
-def test_parts_from_outside_train_by_config_alone(stages, tmp_path, restore_loggers):
+def test_parts_from_outside_train_by_config_alone(stages, crops, tmp_path, restore_loggers):
     with SmallRun(tmp_path) as run:  # whose dataset is an own one, too
         for stage in stages:
-            opts = OPTS[2:] if stage == "reid" else OPTS
+            opts = [*(OPTS[2:] if stage == "reid" else OPTS), *crops]
             run.train(
                 CONFIGS / "Base-FasterRCNN.yaml", [*opts, "SOLVER.STAGE", stage], iterations=1
             )
         assert ("loss_one_box" in run.scalars(stage)) == (stage != "reid")
         assert {"loss_oim", "loss_pull"} <= run.scalars(stage).keys()
+        of_crops = {"loss_oim_crops", "loss_pull_crops", "loss_contrast", "loss_contrast_crops"}
+        assert of_crops & run.scalars(stage).keys() == (of_crops if crops else set())
         assert run.results(stage)["search"].keys() >= {"mAP", "top1"}
     state = torch.load(run.output_dir / stage / "model_final.pth")["model"]
     assert state["reid.side_net.res4.weight"].shape == (8, 8, 3, 3)

@@ -454,3 +454,52 @@ def test_for_persons_that_nobody_knows_the_memory_is_not_kept(tmp_path, caplog):
     assert not any(v.any() for v in model.reid.memory.state_dict().values())
     assert model.reid.memory.queue.shape[0] == 7
     assert "It does not say on which persons it was trained" in caplog.text
+
+
+ORD = ("MODEL.REID.ORD.ENABLED", True, "MODEL.REID.ORD.CROP_SIZE", (32, 32))
+
+
+@pytest.mark.parametrize("num_ids", [0, 6])
+def test_the_memory_of_crops_comes_back_as_the_other(num_ids, tmp_path, caplog):
+    trained = make_model("reid", ORD, num_ids=6)
+    trained.train()([training_input([5, -1, 2])])
+    model = make_model("reid", ORD, num_ids=num_ids)
+    load(model, save(tmp_path / "model_final.pth", trained.state_dict()))
+    assert_same_state(model.state_dict(), trained.state_dict())
+    assert model.reid.crop_stream.memory.seen().any()
+    assert "memory of crops" not in caplog.text
+
+
+@pytest.mark.parametrize("num_ids", [0, 6])
+def test_a_checkpoint_without_a_memory_of_crops_gets_an_empty_one(num_ids, tmp_path, caplog):
+    caplog.set_level("INFO")
+    trained = make_model("reid", num_ids=6)
+    trained.train()([training_input([5, -1, 2])])
+    model = make_model("reid", ORD, num_ids=num_ids)
+    path = save(tmp_path / "model_final.pth", trained.state_dict())
+    PersonSearchCheckpointer(model).load_trained(path)
+    crops = {n: v for n, v in model.state_dict().items() if ".crop_stream." in n}
+    assert len(crops) == 3 and not any(v.any() for v in crops.values())
+    rest = {n: v for n, v in model.state_dict().items() if n not in crops}
+    assert_same_state(rest, trained.state_dict())
+    assert model.reid.crop_stream.memory.num_ids == 6
+    assert "no memory of crops (MODEL.REID.ORD), which starts empty" in caplog.text
+
+
+def test_a_memory_of_crops_is_left_out_where_there_is_none(tmp_path, caplog):
+    caplog.set_level("INFO")
+    trained, model = changed(make_model("reid", ORD)), make_model("reid")
+    path = save(tmp_path / "model_final.pth", trained.state_dict())
+    PersonSearchCheckpointer(model).load_trained(path)
+    kept = {n: v for n, v in trained.state_dict().items() if ".crop_stream." not in n}
+    assert_same_state(model.state_dict(), kept)
+    assert "memory of crops is left out" in caplog.text and "not used" not in caplog.text
+
+
+def test_for_other_persons_the_memory_of_crops_is_not_kept(tmp_path):
+    trained, model = make_model("reid", ORD), make_model("reid", ORD, num_ids=6)
+    trained.train()([training_input([0, -1, 3])])
+    new = trained_on(hash="b", identities=6)
+    fine_tuned(trained, model, tmp_path / "model_final.pth", trained_on(), new)
+    memories = {k: v for k, v in model.state_dict().items() if is_memory(k)}
+    assert len(memories) == 6 and not any(v.any() for v in memories.values())

@@ -205,6 +205,13 @@ def test_unknown_parts_are_refused_with_the_known_ones(sets, key, value, known):
         check("reid", key, value)
 
 
+@pytest.mark.parametrize("name", ["CoupledPersonSearch", "CoatPersonSearch", "TwoStepPersonSearch"])
+def test_a_stream_of_crops_is_refused_where_there_is_no_place_for_it(sets, name):
+    with refused(rf"MODEL.REID.ORD.ENABLED is True, .* not of {name}; set it to False"):
+        check("reid", "MODEL.META_ARCHITECTURE", name, "MODEL.REID.ORD.ENABLED", True)
+    assert check("reid", "MODEL.REID.ORD.ENABLED", True) == 2
+
+
 @pytest.mark.parametrize(
     "key, value, known",
     [

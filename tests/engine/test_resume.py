@@ -14,6 +14,8 @@ from tests import mixed_run
 from tests.mixed_run import FASTER_RCNN, FCOS, RETINANET, registered, train, write_set
 from tests.processes import start_process
 
+# each crop is mirrored or not, and has a black rectangle, by random numbers
+CROPS = ("MODEL.REID.ORD.ENABLED", True, "MODEL.REID.ORD.CROP_SIZE", "(64, 32)")
 REID = ("SOLVER.STAGE", "reid", "SOLVER.MAX_ITER", 5)
 
 
@@ -89,6 +91,7 @@ GROUPED, MIXED = (("DATALOADER.ASPECT_RATIO_GROUPING", on) for on in (True, Fals
         ("reid", FASTER_RCNN, GIVEN, MIXED, (0, 1)),
         ("hybrid", RETINANET, DRAWN, GROUPED, (0, 0)),
         ("detached", FCOS, DRAWN, MIXED, (0, 1)),
+        ("reid", FASTER_RCNN, (*DRAWN, *CROPS), GROUPED, (0, 0)),
     ],
 )
 def test_a_resumed_run_equals_one_that_was_not_interrupted(
@@ -118,6 +121,7 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(
     if name != "detection":
         assert whole["model"]["reid.memory.lookup_table"].any()
         assert whole["model"]["reid.memory.queue"].any()
+    assert ("reid.crop_stream.memory.queue" in whole["model"]) == (CROPS[0] in seed)
     if config != FASTER_RCNN:
         assert whole["trainer"]["hooks"]["LossNormalizers"]["of_processes"][0][0] > 0
 

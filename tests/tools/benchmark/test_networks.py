@@ -103,7 +103,8 @@ def test_the_command(what, tmp_path, capsys):
         assert "re-id: side-net" in printed
     else:
         steps = ["detection", "reid, n = 1", "reid, n = 1, res3 again", "reid, n = 1, all again"]
-        steps += ["reid, n = 9", "reid, n = 9, all again", "detached"]
+        steps += ["reid, n = 1, ORD", "reid, n = 9", "reid, n = 9, all again", "reid, n = 9, ORD"]
+        steps += ["detached"]
         assert [r["step"] for r in records] == steps and records[0]["ratio"] == 1
         assert all(step in printed for step in steps)
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 import torchvision
-from detectron2.modeling import build_model
+from detectron2.modeling import META_ARCH_REGISTRY, build_model
 
 from benchmark.comparison import compare_networks
 from benchmark.loader import loader_images_per_second
@@ -60,6 +60,7 @@ from fully_decoupled_ps.utils.files import write_json
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "prw"
 MODELS = [f"{d}_R{depth}" for d in ("faster_rcnn", "retinanet", "fcos") for depth in (50, 34)]
 CHECKPOINTING = "MODEL.REID.SIDE_NET.CHECKPOINTING"
+ORD = ("MODEL.REID.ORD.ENABLED", True)
 ONE, NINE = ("MODEL.REID.BOX_NOISE.NUM_COPIES", 1), ("MODEL.REID.BOX_NOISE.NUM_COPIES", 9)
 # The stage that a step of training is of, and what the config says for it.
 STEPS = {
@@ -67,8 +68,10 @@ STEPS = {
     "reid, n = 1": ("reid", ONE),
     "reid, n = 1, res3 again": ("reid", (*ONE, CHECKPOINTING, ("res3",))),
     "reid, n = 1, all again": ("reid", (*ONE, CHECKPOINTING, STAGES)),
+    "reid, n = 1, ORD": ("reid", (*ONE, *ORD)),
     "reid, n = 9": ("reid", NINE),
     "reid, n = 9, all again": ("reid", (*NINE, CHECKPOINTING, STAGES)),
+    "reid, n = 9, ORD": ("reid", (*NINE, *ORD)),
     "joint": ("joint", ()),
     "detached": ("detached", ()),
     "hybrid": ("hybrid", ()),
@@ -158,12 +161,14 @@ def _prepare_inference(cfg, args, batch_size: int, autocast: str):
 
 def measure_training(config_file: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """A record for each kind of step of one network."""
+    cfg = benchmark_config(config_file, "reid", args.opts)
+    can_distill = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE).can_distill
     prepare = {
         name: partial(_prepare_step, config_file, args, stage, opts)
         for name, (stage, opts) in STEPS.items()
-        if stage in ("detection", *args.stages)
+        if stage in ("detection", *args.stages) and (can_distill or ORD[0] not in opts)
     }
-    device = torch.device(benchmark_config(config_file, "reid", args.opts).MODEL.DEVICE)
+    device = torch.device(cfg.MODEL.DEVICE)
     seconds = time_in_turns({k: run() for k, run in prepare.items()}, args.rounds, device)
     records = []
     for name in prepare:
