@@ -32,6 +32,7 @@ DECOUPLED |= {
     for name in ("faster_rcnn_R50", "retinanet_R50", "fcos_R50")
     for kind in LIGHT
 }
+DECOUPLED["faster_rcnn_R50_lite_ord"] = DECOUPLED["faster_rcnn_R50"]
 COUPLED = {
     "coupled_faster_rcnn_R50": "GeneralizedRCNN",
     "coupled_retinanet_R50": "PersonRetinaNet",
@@ -72,7 +73,9 @@ def test_a_config_says_what_its_row_says(data, name):
         assert (cfg.MODEL.ROI_HEADS.NAME == "CoatROIHeads") == coat
         side_net = (reid.SIDE_NET.NAME, reid.SIDE_NET.DEPTH, reid.FUSION.NAME)
         assert (detector, cfg.MODEL.RESNETS.DEPTH, *side_net) == DECOUPLED[name]
-        assert tuple(cfg.MODEL.DETECTOR.BLOCKS) == LIGHT.get(name.rpartition("_")[2], ())
+        blocks = [LIGHT[kind] for kind in LIGHT if kind in name.split("_")]
+        assert tuple(cfg.MODEL.DETECTOR.BLOCKS) == (*blocks, ())[0]
+        assert reid.ORD.ENABLED == name.endswith("_ord")
         weights = "osnet_x1_0" if reid.SIDE_NET.NAME == OSNET else "R-50.pkl|resnet34"
         assert re.search(weights, reid.SIDE_NET.WEIGHTS)
         if reid.SIDE_NET.DEPTH == 34:

@@ -1,6 +1,7 @@
 """The second stream, of crops: what is cut out, how it is embedded, its losses, what it leaves."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.modeling import IdentityMemory
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
-from fully_decoupled_ps.modeling.crop_stream import CropStream
+from fully_decoupled_ps.modeling.crop_stream import CropStream, maps_as_at_inference
 from fully_decoupled_ps.modeling.losses import PrototypeLoss
 from tests.testing import (
     BOXES,
@@ -148,7 +149,8 @@ def test_a_crop_goes_through_all_weights(base, sides):
     reid, bottom_up = model.reid, model.feature_tap.bottom_up
     assert (model.detector.backbone.size_divisibility or 1) == sides
     pictures, boxes = [x["image"] for x in BATCH], [x["instances"].gt_boxes for x in BATCH]
-    found = reid.crop_stream.embed(reid, model._maps_of_crops, pictures, boxes, [5])
+    maps_of = partial(maps_as_at_inference, model.detector, model.feature_tap)
+    found = reid.crop_stream.embed(reid, maps_of, pictures, boxes, [5])
     with torch.no_grad():
         x = reid.crop_stream.cut(pictures, boxes)
         x = (x - model.detector.pixel_mean) / model.detector.pixel_std

@@ -18,6 +18,7 @@ from torchvision.transforms import v2
 from ..errors import UserError
 from .activation_checkpointing import STAGES, checkpointed, kept_statistics
 from .crop_reid.cutting import cut_out, pixel_boxes
+from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
 from .losses import PrototypeLoss
 
@@ -169,6 +170,25 @@ class CropStream(nn.Module):
         found["loss_contrast"] = self.contrast(embeddings, person_ids, self.memory)
         found["loss_contrast" + SUFFIX] = self.contrast(of_crops, person_ids, memory)
         return found
+
+
+@torch.no_grad()
+def maps_as_at_inference(
+    detector: nn.Module, tap: FeatureTap, crops: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """:data:`DetectorMaps` of a detector in any mode, which it is left in.
+
+    So f_d learns nothing from crops, and no batch statistics of its own count them.
+    """
+    training = [module for module in detector.modules() if module.training]
+    detector.eval()
+    try:
+        images = detector.preprocess_image([{"image": crop} for crop in crops]).tensor
+        # without the padding of a detector that wants multiples of 32 pixels
+        return tap.run(images[..., : crops.shape[-2], : crops.shape[-1]])
+    finally:
+        for module in training:
+            module.training = True
 
 
 def _check(size, flip_prob, erase_prob, erase_area, erase_aspect, checkpointing) -> None:

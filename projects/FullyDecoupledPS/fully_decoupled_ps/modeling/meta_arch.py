@@ -14,7 +14,7 @@ from torch import nn
 
 from ..errors import UserError
 from .box_noise import BoxNoise
-from .crop_stream import CropStream, DetectorMaps
+from .crop_stream import CropStream, DetectorMaps, maps_as_at_inference
 from .distributed import gather_rows
 from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
@@ -361,9 +361,8 @@ class FullyDecoupledPersonSearch(nn.Module):
             return self.detector(attach_regions(batched_inputs))
         gt_instances = [x["instances"].to(self.device) for x in batched_inputs]
         if self.detector_is_frozen:
-            return self._reid_losses(
-                self._frozen_maps(batched_inputs), batched_inputs, gt_instances
-            )
+            maps = self._frozen_maps(batched_inputs)
+            return self._reid_losses(maps, batched_inputs, gt_instances)
         with self.feature_tap.record() as maps:
             losses = self.detector(attach_regions(batched_inputs))
         if self.stage == "detached":
@@ -374,28 +373,13 @@ class FullyDecoupledPersonSearch(nn.Module):
         if getattr(self.reid, "crop_stream", None) is None:
             return self.reid.training_losses(maps, gt_instances)
         pictures = [x["image"] for x in batched_inputs]
-        return self.reid.training_losses(maps, gt_instances, pictures, self._maps_of_crops)
+        maps_of = partial(maps_as_at_inference, self.detector, self.feature_tap)
+        return self.reid.training_losses(maps, gt_instances, pictures, maps_of)
 
     @torch.no_grad()
     def _frozen_maps(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor]:
         """The detector's maps of conv2 to conv4, and nothing of the detector beyond."""
         return self.feature_tap.run(self.detector.preprocess_image(batched_inputs).tensor)
-
-    @torch.no_grad()
-    def _maps_of_crops(self, crops: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The detector's maps of (N, 3, h, w) crops, 0 to 255, as at inference, in every stage.
-
-        So f_d learns nothing from crops, and no batch statistics of its own count them.
-        """
-        training = [module for module in self.detector.modules() if module.training]
-        self.detector.eval()
-        try:
-            images = self.detector.preprocess_image([{"image": crop} for crop in crops]).tensor
-            # without the padding of a detector that wants sides of 32 pixels or more at a time
-            return self.feature_tap.run(images[..., : crops.shape[-2], : crops.shape[-1]])
-        finally:
-            for module in training:
-                module.training = True
 
     @torch.inference_mode()
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
