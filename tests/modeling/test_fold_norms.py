@@ -38,13 +38,13 @@ def test_a_convolution_with_its_norm(norm, groups, bias):
     assert torch.allclose(conv(X), x.relu().float(), atol=1e-5)
 
 
-@pytest.mark.parametrize("norm", ["GN", "LN", "no statistics"])
+@pytest.mark.parametrize("norm", ["GN", "instance", "no statistics"])
 def test_a_norm_that_depends_on_the_image_stays(norm):
-    made = (
-        nn.BatchNorm2d(32, track_running_stats=False)
-        if norm == "no statistics"
-        else get_norm(norm, 32)
-    )
+    made = {
+        "GN": get_norm("GN", 32),
+        "instance": nn.InstanceNorm2d(32, affine=True),
+        "no statistics": nn.BatchNorm2d(32, track_running_stats=False),
+    }[norm]
     conv = Conv2d(3, 32, 3, norm=made).eval()
     before = conv(X)
     assert fold_norms(nn.Sequential(conv)) == 0
@@ -52,13 +52,13 @@ def test_a_norm_that_depends_on_the_image_stays(norm):
     assert torch.equal(conv(X), before)
 
 
-@pytest.mark.parametrize("name, folded, kept", [("resnet18", 20, 0), ("mobilenet_v3_small", 34, 0)])
-def test_a_library_s_network(name, folded, kept):
+@pytest.mark.parametrize("name, folded", [("resnet18", 20), ("mobilenet_v3_small", 34)])
+def test_a_library_s_network(name, folded):
     network = randomized(torchvision.models.get_model(name, weights=None))
     x = torch.rand(2, 3, 64, 64)
     before = network(x)
     assert fold_norms_that_follow(network, lambda: network(x[:1])) == folded
-    assert sum(isinstance(m, nn.BatchNorm2d) for m in network.modules()) == kept
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
     after = network(x)
     assert torch.allclose(F.normalize(after), F.normalize(before), atol=1e-5)
 

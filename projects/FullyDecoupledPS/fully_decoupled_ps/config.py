@@ -41,8 +41,9 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     """
     cfg.MODEL.META_ARCHITECTURE = "FullyDecoupledPersonSearch"
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-    # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): often faster.
-    cfg.MODEL.CHANNELS_LAST = False
+    # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): True or False, in
+    # training and at inference. None: at inference on a CPU, and on a GPU in reduced precision.
+    cfg.MODEL.CHANNELS_LAST = None
     # An image that is missing, damaged or cut short: "stop", or "skip" and count it. A set of which
     # all images are missing is refused, and so is one image whose size no annotation states.
     cfg.INPUT.UNREADABLE_IMAGES = "stop"
@@ -252,8 +253,9 @@ def _add_solver_config(cfg: CN) -> None:
 def _add_test_config(cfg: CN) -> None:
     # Frames per batch and process; those of a batch have one size.
     cfg.TEST.IMS_PER_BATCH = 1
-    # What inference computes in: "float32", "bfloat16", "float16" (CUDA only), or "auto": the
-    # fastest that the device has instructions for. Training has SOLVER.AMP.ENABLED.
+    # What evaluation computes in: "float32", as published figures are, "bfloat16", "float16", or
+    # "auto": the fastest that the device has instructions for. Training has SOLVER.AMP.ENABLED, and
+    # `person-search index` an option of its own, which is "auto" unless it is said.
     cfg.TEST.AUTOCAST = "float32"
     # The protocol of search; see evaluation/evaluator.py.
     cfg.TEST.SEARCH = CN()

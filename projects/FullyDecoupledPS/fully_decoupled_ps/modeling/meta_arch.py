@@ -227,6 +227,8 @@ class FullyDecoupledPersonSearch(nn.Module):
     reid_branch = ReIDBranch
     # Whether f_r sees crops of the picture at its original resolution, and nothing of f_d's.
     is_two_step = False
+    # False of one that was prepared for inference alone (see inference_form.py)
+    is_trainable = True
 
     @configurable
     def __init__(
@@ -296,6 +298,8 @@ class FullyDecoupledPersonSearch(nn.Module):
 
     def train(self, mode: bool = True):
         """A frozen detector stays in eval mode, or its batch statistics would drift."""
+        if mode and not self.is_trainable:
+            raise RuntimeError("the network was prepared for inference: its norms are folded")
         super().train(mode)
         if self.detector_is_frozen:
             self.detector.eval()

@@ -150,6 +150,7 @@ def evaluate(job: Job, config: str, output: str, weights: list[str], opts: list[
         cfg = job.setup(REID, config, output, [*weights, *saved], test=True)
         model = SiteTrainer.build_model(cfg)
         load_parts(model, cfg)
+        prepare_for_inference(model, cfg)
         SiteTrainer.test(cfg, model)
 
 
@@ -212,8 +213,9 @@ def seconds_per_test_frame(job: Job, config: str, opts: list[str]) -> float:
     trial = Job(job.folder, job.start, opts, job.device)
     with tempfile.TemporaryDirectory() as folder, quiet_console(logging.ERROR):
         cfg = trial.setup(REID, config, folder, job.start.weights, test=True)
-        model = SiteTrainer.build_model(cfg).eval()
+        model = SiteTrainer.build_model(cfg)
         load_parts(model, cfg)
+        prepare_for_inference(model, cfg)
         frames = 0
         with torch.no_grad():
             for batch in Trainer.build_test_loader(cfg, TEST):
