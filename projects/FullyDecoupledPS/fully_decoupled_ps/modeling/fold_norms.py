@@ -131,7 +131,7 @@ class _Calls(TorchFunctionMode):
             self.norms[id(inputs[0])] = name
 
     def pairs(self) -> dict[str, nn.Conv2d]:
-        """By a norm's name, its convolution. Both were called once, and had nothing between them."""
+        """By a norm's name, its convolution: called once each, with nothing between them."""
         return {
             name: self.convs[key]
             for key, name in self.norms.items()

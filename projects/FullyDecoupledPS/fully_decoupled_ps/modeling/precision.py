@@ -94,7 +94,7 @@ def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
 
 
 def is_emulated(dtype: torch.dtype | None, device: torch.device) -> bool:
-    """Whether computing in ``dtype`` is slower than in float32, as the device lacks instructions."""
+    """Whether a device has no instructions for a type, which is then slower than float32."""
     if device.type != "cpu" or dtype is None:
         return False
     return dtype != torch.bfloat16 or not cpu_has_bfloat16()

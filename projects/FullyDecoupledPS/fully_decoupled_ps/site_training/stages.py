@@ -18,6 +18,7 @@ from ..checkpoint import load_parts
 from ..config import last_checkpoint
 from ..engine.trainer import Trainer
 from ..errors import UserError
+from ..modeling.inference_form import prepare_for_inference
 from ..utils.progress import with_progress
 from .console import quiet_console
 from .data import TEST, TRAIN
