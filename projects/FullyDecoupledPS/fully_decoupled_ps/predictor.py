@@ -156,11 +156,17 @@ class Predictor:
         """
         return self.run([{**self.mapper(image), "queries": boxes}])[0]
 
+    def embed(self, image: np.ndarray, boxes: Sequence[Sequence[float]]) -> np.ndarray:
+        """(Q, D) features of Q boxes alone: :meth:`detect` gives the same, but detects as well."""
+        inputs = {**self.mapper(image), "queries": boxes, "queries_only": True}
+        return self.run([inputs])[0].query_features
+
     @torch.no_grad()
     def run(self, inputs: list[dict]) -> list[PersonDetections]:
         """:class:`PersonDetections` for each of the dicts that :attr:`mapper` makes.
 
-        Detections of any score; ``queries``, boxes in pixels of the original, are optional.
+        Detections of any score; ``queries``, boxes in pixels of the original, are optional, and so
+        is ``queries_only``, True where there are to be no detections.
         """
         found = []
         for x, output in zip(inputs, self.model(inputs), strict=True):
@@ -255,7 +261,7 @@ def load_network(
         tell_changes_of_zoo(cfg)
     cfg.freeze()
     model = build_model(cfg)
-    if is_emulated(model.inference_dtype, model.device):
+    if is_emulated(model.inference_dtype, torch.device(cfg.MODEL.DEVICE)):
         logger.warning(
             "The network computes in %s, for which this processor has no instructions: it is slow",
             name_of(model.inference_dtype),

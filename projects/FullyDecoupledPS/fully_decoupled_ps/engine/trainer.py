@@ -10,7 +10,12 @@ from detectron2.utils import comm
 
 from ..checkpoint import PersonSearchCheckpointer, initialize_reid
 from ..config import STAGES_FROM_DETECTOR
-from ..data import PersonSearchMapper, TrainLoader, build_person_search_test_loader
+from ..data import (
+    PersonSearchMapper,
+    TrainLoader,
+    build_person_search_test_loader,
+    frames_of_no_gallery,
+)
 from ..evaluation import PersonSearchEvaluator
 from ..modeling import BoxNoise, check_regions_are_known
 from ..utils.files import drop_torn_line, tell_unwritable
@@ -111,7 +116,15 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):
-        mapper = PersonSearchMapper(cfg, is_train=False, query_all_boxes=cfg.TEST.SEARCH.GT_BOXES)
+        search = cfg.TEST.SEARCH
+        # context matching and pictures look at who is in a query's frame; so may who reads the file
+        skips = not (search.CBGM or search.PICTURES or search.SAVE_PREDICTIONS)
+        mapper = PersonSearchMapper(
+            cfg,
+            is_train=False,
+            query_all_boxes=search.GT_BOXES,
+            queries_only=frames_of_no_gallery(dataset_name) if skips else (),
+        )
         return build_person_search_test_loader(cfg, dataset_name, mapper)
 
     @classmethod

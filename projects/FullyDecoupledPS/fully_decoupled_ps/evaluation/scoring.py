@@ -125,9 +125,11 @@ def score_predictions(
         counts["queries_in_unreadable_frames"] = dataset.num_queries_left_out
     found = predictions.detections
     if len(regions):
-        found = found.keep(judged_in_search(found, dataset.ground_truth, dataset.ignore_regions))
+        judged = judged_in_search(found, dataset.ground_truth, dataset.ignore_regions)
+        left_out = ~judged & dataset.gallery_frames[found.frame_of]
+        found = found.keep(judged)
         counts["ignore_regions"] = len(regions)
-        counts["detections_in_ignore_regions"] = len(predictions.detections) - len(found)
+        counts["detections_in_ignore_regions"] = int(left_out.sum())
     if not predictions.searchable:
         return Scores(detection, {}, {}, {}, None, counts)
     names = dataset.protocol_names(options.gallery_sizes)
