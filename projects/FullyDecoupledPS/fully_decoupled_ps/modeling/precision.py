@@ -115,6 +115,10 @@ def keep_boxes_in_float32(network: nn.Module) -> None:
 
     Detectron2 rounds RoIs, and FCOS's locations, to the type of the maps. bfloat16 has 8 bits: at
     x = 1000, boxes would be off by up to 2 pixels, and float16 would be by 1/4.
+
+    Maps are cast to float32 for that. torchvision's kernels want maps and RoIs of one type, have
+    none for bfloat16 on a CPU, and under autocast cast both to float32 by themselves; so there is
+    no pooling of bfloat16 maps at float32 coordinates to be had (torchvision 0.29).
     """
     for module in network.modules():
         # ROIPooler collects what the levels of a pyramid give in the type of its maps
