@@ -1,12 +1,15 @@
 """Evaluation asks for no detections in frames that no gallery holds, and its figures stay."""
 
 import copy
+import json
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from fully_decoupled_ps.data import frames_of_no_gallery, get_protocols, register_prw
 from fully_decoupled_ps.engine import trainer
+from fully_decoupled_ps.engine.check_config import check_test_numbers
+from fully_decoupled_ps.errors import UserError
 from tests.testing import TINY, make_config, make_model, make_tiny_dataset
 
 TEST = "with_query_only_frames"
@@ -59,6 +62,26 @@ def test_figures_are_unchanged(first_frames, tmp_path, monkeypatch):
     assert calls == all_calls - 1 > 0
     assert fewer["search_gt_boxes"]["mAP"] > 0
     assert fewer == whole
+
+
+def test_ground_truth_boxes_alone(first_frames, tmp_path):
+    """The figures that they have beside all others, and no run of the detector."""
+    out = ("OUTPUT_DIR", str(tmp_path))
+    whole, _ = evaluate((*out, "TEST.SEARCH.GT_BOXES", True))
+    alone, calls = evaluate((*out, "TEST.SEARCH.GT_BOXES_ONLY", True))
+    assert calls == 0
+    assert set(alone) == {"search_gt_boxes"}
+    assert alone["search_gt_boxes"] == pytest.approx(whole["search_gt_boxes"])
+    (path,) = tmp_path.rglob("metrics.json")
+    content = json.loads(path.read_text())
+    assert content["search_gt_boxes"] == pytest.approx(whole["search_gt_boxes"])
+    assert content["counts"]["queries"] == {"listed": content["counts"]["queries"]["listed"]}
+
+
+def test_nothing_that_needs_detections_goes_with_it():
+    cfg = make_config("reid", ("TEST.SEARCH.GT_BOXES_ONLY", True, "TEST.SEARCH.CBGM", (2, 2)))
+    with pytest.raises(UserError, match="GT_BOXES_ONLY makes no detections, which CBGM would"):
+        check_test_numbers(cfg)
 
 
 @pytest.mark.parametrize("key, value", [("CBGM", (2, 2)), ("SAVE_PREDICTIONS", True)])

@@ -272,6 +272,8 @@ def _add_test_config(cfg: CN) -> None:
     cfg.TEST.SEARCH.GALLERY_SIZES = ()
     # Evaluate search in ground-truth boxes as well, an upper bound for the detector.
     cfg.TEST.SEARCH.GT_BOXES = False
+    # Evaluate nothing else: of the detector, only what f_r needs is run (not in the paper).
+    cfg.TEST.SEARCH.GT_BOXES_ONLY = False
     # Evaluate COCO's detection AP as well (not in the paper).
     cfg.TEST.SEARCH.COCO_AP = False
     # mAP by pair of cameras and by box height, as tables and plots (not in the paper).

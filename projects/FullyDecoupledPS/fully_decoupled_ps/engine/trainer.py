@@ -5,6 +5,7 @@ import weakref
 from types import MethodType
 
 import torch
+from detectron2.data import DatasetCatalog
 from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase
 from detectron2.utils import comm
 
@@ -118,12 +119,15 @@ class Trainer(DefaultTrainer):
     def build_test_loader(cls, cfg, dataset_name):
         search = cfg.TEST.SEARCH
         # context matching and pictures look at who is in a query's frame; so may who reads the file
-        skips = not (search.CBGM or search.PICTURES or search.SAVE_PREDICTIONS)
+        looks_at_all = search.CBGM or search.PICTURES or search.SAVE_PREDICTIONS
+        queries_only = () if looks_at_all else frames_of_no_gallery(dataset_name)
+        if search.GT_BOXES_ONLY:
+            queries_only = {d["image_id"] for d in DatasetCatalog.get(dataset_name)}
         mapper = PersonSearchMapper(
             cfg,
             is_train=False,
-            query_all_boxes=search.GT_BOXES,
-            queries_only=frames_of_no_gallery(dataset_name) if skips else (),
+            query_all_boxes=search.GT_BOXES or search.GT_BOXES_ONLY,
+            queries_only=queries_only,
         )
         return build_person_search_test_loader(cfg, dataset_name, mapper)
 
