@@ -74,7 +74,7 @@ class Scores:
 
     def search_metrics(self) -> Metrics:
         """The tasks of search alone."""
-        main_protocol, main = next(iter(self.search), (None, None))
+        main_protocol, main = next(iter(self.search), (next(iter(self.gt_boxes), None), None))
         results = [
             (protocol, _suffix(variant, main), result)
             for (protocol, variant), result in self.search.items()
