@@ -15,6 +15,7 @@ from tests.utils.file_server import serving
 @META_ARCH_REGISTRY.register()
 class TinyTwoStep(nn.Module):
     is_two_step = True
+    inference_dtype = None
 
     def __init__(self, cfg):
         super().__init__()
@@ -22,6 +23,8 @@ class TinyTwoStep(nn.Module):
         self.detector, self.crops = nn.Linear(1, 1), nn.Linear(1, 1)
         self.reid = nn.Module()
         self.reid.feature_dim = 1
+        self.reid.network = nn.Module()
+        self.reid.network.is_file = True  # nothing to fold
 
 
 def load_parts(model, cfg):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from fully_decoupled_ps import UserError
+from fully_decoupled_ps import UserError, load_config
 from fully_decoupled_ps.predictor import fingerprint, load_network
 from tests.testing import CONFIGS, RESNET18, TINY, make_config, make_model
 from tests.tiny_run import make_run, picture
@@ -129,6 +129,13 @@ def test_the_fingerprint_of_given_weights_stays_what_it_was(config, stage, expec
     for value in model.state_dict().values():
         value.fill_(value.numel())
     assert fingerprint(cfg, model) == expected
+
+
+def test_the_fingerprint_is_of_the_weights_as_they_were_trained(run_folder, network):
+    """Not as they are laid out for inference, which would refuse every index there is."""
+    cfg = load_config(str(run_folder / "config.yaml"))
+    assert fingerprint(cfg, make_model("reid")) == network.fingerprint
+    assert fingerprint(cfg, network.model) != network.fingerprint
 
 
 def test_lighter_detectors_have_fingerprints_of_their_own():

@@ -41,8 +41,9 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     """
     cfg.MODEL.META_ARCHITECTURE = "FullyDecoupledPersonSearch"
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-    # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): often faster.
-    cfg.MODEL.CHANNELS_LAST = False
+    # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): True or False,
+    # in training and evaluation. None: in evaluation on a CPU, and on a GPU in reduced precision.
+    cfg.MODEL.CHANNELS_LAST = None
     # An image that is missing, damaged or cut short: "stop", or "skip" and count it. A set of which
     # all images are missing is refused, and so is one image whose size no annotation states.
     cfg.INPUT.UNREADABLE_IMAGES = "stop"
@@ -281,8 +282,9 @@ def _add_solver_config(cfg: CN) -> None:
 def _add_test_config(cfg: CN) -> None:
     # Frames per batch and process; those of a batch have one size.
     cfg.TEST.IMS_PER_BATCH = 1
-    # What inference computes in: "float32", "bfloat16", "float16" (CUDA only), or "auto": the
-    # fastest that the device has instructions for. Training has SOLVER.AMP.ENABLED.
+    # What evaluation computes in: "float32", as published figures are, "bfloat16", "float16", or
+    # "auto": the fastest that the device has instructions for. Training has SOLVER.AMP.ENABLED, and
+    # `person-search index` an option of its own, which is "auto" unless it is said.
     cfg.TEST.AUTOCAST = "float32"
     # The protocol of search; see evaluation/evaluator.py.
     cfg.TEST.SEARCH = CN()
@@ -299,6 +301,8 @@ def _add_test_config(cfg: CN) -> None:
     cfg.TEST.SEARCH.GALLERY_SIZES = ()
     # Evaluate search in ground-truth boxes as well, an upper bound for the detector.
     cfg.TEST.SEARCH.GT_BOXES = False
+    # Evaluate nothing else: of the detector, only what f_r needs is run (not in the paper).
+    cfg.TEST.SEARCH.GT_BOXES_ONLY = False
     # Evaluate COCO's detection AP as well (not in the paper).
     cfg.TEST.SEARCH.COCO_AP = False
     # mAP by pair of cameras and by box height, as tables and plots (not in the paper).

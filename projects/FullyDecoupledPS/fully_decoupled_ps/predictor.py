@@ -7,6 +7,7 @@ the rule that training and evaluation follow.
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,9 @@ from .data.images import (
 from .engine.check_config import check_parts, check_test_numbers, tell_changes_of_zoo
 from .errors import UserError
 from .modeling import IdentityMemory
+from .modeling.inference_form import prepare_for_inference
 from .modeling.meta_arch import num_classes
+from .modeling.precision import is_emulated, name_of
 from .utils.files import replace_file
 
 __all__ = [
@@ -54,6 +57,8 @@ __all__ = [
     "replace_file",
     "videos",
 ]
+
+logger = logging.getLogger(__name__)
 
 # Config keys that, with equal weights, change features; the fingerprint covers them.
 FINGERPRINT_KEYS = (
@@ -113,10 +118,12 @@ class InputMapper:
 
 
 class Predictor:
-    """A network in eval mode, with what a picture has to go through before it.
+    """A network in its form for inference, with what a picture has to go through before it.
 
     Attributes:
         fingerprint: of its weights and of what else its features depend on, 64 hexadecimal digits.
+        precision: what it computes in: "float32", "bfloat16" or "float16". Features of one person
+            in two precisions differ a little; those that are compared should be of one.
         dim: D, length of a feature.
         location, weights: where it was loaded from, as :func:`load_network` has them: a ready
             network's name, which is the same on every machine, or absolute paths.
@@ -125,7 +132,11 @@ class Predictor:
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module, location: str, weights: str = ""):
-        self.model = model.eval()
+        """``model`` has its weights, and can't be trained any more afterwards."""
+        self.fingerprint = fingerprint(cfg, model)  # of the weights as they were trained
+        prepare_for_inference(model, cfg)
+        self.model = model
+        self.precision = name_of(model.inference_dtype)
         self.location = location
         self.weights = weights
         self.mapper = InputMapper(
@@ -135,7 +146,6 @@ class Predictor:
             needs_original(cfg),
         )
         self.score_thresh = cfg.TEST.SEARCH.SCORE_THRESH
-        self.fingerprint = fingerprint(cfg, model)
         self.dim = model.reid.feature_dim
 
     def detect(self, image: np.ndarray, boxes: Sequence[Sequence[float]] = ()) -> PersonDetections:
@@ -146,11 +156,17 @@ class Predictor:
         """
         return self.run([{**self.mapper(image), "queries": boxes}])[0]
 
+    def embed(self, image: np.ndarray, boxes: Sequence[Sequence[float]]) -> np.ndarray:
+        """(Q, D) features of Q boxes alone: :meth:`detect` gives the same, but detects as well."""
+        inputs = {**self.mapper(image), "queries": boxes, "queries_only": True}
+        return self.run([inputs])[0].query_features
+
     @torch.no_grad()
     def run(self, inputs: list[dict]) -> list[PersonDetections]:
         """:class:`PersonDetections` for each of the dicts that :attr:`mapper` makes.
 
-        Detections of any score; ``queries``, boxes in pixels of the original, are optional.
+        Detections of any score; ``queries``, boxes in pixels of the original, are optional, and so
+        is ``queries_only``, True where there are to be no detections.
         """
         found = []
         for x, output in zip(inputs, self.model(inputs), strict=True):
@@ -192,7 +208,11 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
 
 
 def load_network(
-    location: str, weights: str = "", device: str = "", models_dir: str = ""
+    location: str,
+    weights: str = "",
+    device: str = "",
+    models_dir: str = "",
+    precision: str = "",
 ) -> Predictor:
     """Load a trained network.
 
@@ -204,6 +224,8 @@ def load_network(
         weights: a checkpoint to use instead.
         device: "cpu", "cuda" or "cuda:N"; "": a GPU if there is one.
         models_dir: where ready networks' files are; "": as :func:`ready.models_folder` says.
+        precision: "float32", "bfloat16", "float16", or "auto": the fastest that the
+            device has instructions for; "": what the config says, float32 if nothing.
 
     Raises:
         UserError: if something of it is missing, can't be downloaded or is another file than it
@@ -228,6 +250,9 @@ def load_network(
         cfg.SOLVER.STAGE = "reid"
     cfg.MODEL.REID.NUM_IDS = 0  # taken from the checkpoint
     cfg.MODEL.REID.ORD.ENABLED = False  # of training alone
+    cfg.MODEL.CHANNELS_LAST = None  # what a training had is no matter here
+    if precision:
+        cfg.TEST.AUTOCAST = precision
     check_parts(cfg)
     check_test_numbers(cfg)
     if checkpoint:
@@ -237,6 +262,11 @@ def load_network(
         tell_changes_of_zoo(cfg)
     cfg.freeze()
     model = build_model(cfg)
+    if is_emulated(model.inference_dtype, torch.device(cfg.MODEL.DEVICE)):
+        logger.warning(
+            "The network computes in %s, for which this processor has no instructions: it is slow",
+            name_of(model.inference_dtype),
+        )
     load_parts(model, cfg)
     if not is_named:
         location = os.path.abspath(location)

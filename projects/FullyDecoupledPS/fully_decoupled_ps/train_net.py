@@ -14,6 +14,7 @@ from .engine.check_config import check_config
 from .engine.launch import launch
 from .engine.log_file import log_begun_after
 from .engine.trainer import Trainer
+from .modeling.inference_form import prepare_for_inference
 from .ready import fetch_into
 from .utils.allocator import keep_large_buffers
 from .utils.files import tell_unwritable
@@ -47,6 +48,7 @@ def main(args):
     if args.eval_only:
         model = Trainer.build_model(cfg)
         load_parts(model, cfg)
+        prepare_for_inference(model, cfg)
         results = Trainer.test(cfg, model)
         if comm.is_main_process():
             verify_results(cfg, results)

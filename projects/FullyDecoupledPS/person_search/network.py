@@ -9,7 +9,14 @@ from fully_decoupled_ps.predictor import InputMapper, PersonDetections, Predicto
 from .errors import UserError, translated
 from .index import IndexInfo
 
-__all__ = ["PersonDetections", "InputMapper", "Predictor", "choose_network", "load_network"]
+__all__ = [
+    "PersonDetections",
+    "InputMapper",
+    "Predictor",
+    "choose_network",
+    "choose_precision",
+    "load_network",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +49,27 @@ def choose_network(model: str, weights: str, info: IndexInfo | None) -> tuple[st
             "reached there; say with --model where it is"
         )
     return info.model, weights or info.weights
+
+
+def choose_precision(asked: str, info: IndexInfo | None) -> str:
+    """What :func:`load_network` is to compute in, so that all of an index is computed alike.
+
+    Args:
+        asked: what the user says; "": nothing.
+        info: of the index; None: there is none yet.
+
+    Raises:
+        UserError: if the index was made in another precision.
+    """
+    if info is None:
+        return asked or "auto"
+    made_in = info.precision or "float32"
+    if asked not in ("", "auto", made_in):
+        raise UserError(
+            f"--precision {asked}: the index was made in {made_in}; leave the option out, or make "
+            "a new index"
+        )
+    return info.precision
 
 
 # With this package's UserError

@@ -12,15 +12,15 @@ from tests.tiny_run import save_picture
 
 from .command import index_args, run
 
-_load_once = functools.lru_cache(maxsize=4)(load_network)
+_load_once = functools.lru_cache(maxsize=6)(load_network)
 
 
 @pytest.fixture(autouse=True)
 def networks_are_loaded_once(monkeypatch):
     """It takes longer than everything else that the commands do here."""
 
-    def load(location, weights="", device="", models_dir=""):
-        return _load_once(str(location), str(weights), device, str(models_dir))
+    def load(location, weights="", device="", models_dir="", precision=""):
+        return _load_once(str(location), str(weights), device, str(models_dir), precision)
 
     monkeypatch.setattr(network, "load_network", load)
     monkeypatch.setattr(queries, "load_network", load)

@@ -10,6 +10,7 @@ import pytest
 from fully_decoupled_ps.ready import DEFAULT_NETWORK
 from person_search import network
 from person_search.cli import label as label_command
+from person_search.index import open_index
 from person_search.label.building import locked_project
 from person_search.label.store import open_project
 from person_search.label.web import serving
@@ -67,15 +68,18 @@ def test_the_project_and_what_is_said_of_it(media, label, tmp_path, loaded, capl
     )
     assert "passed over: 1 .txt" in caplog.text
     assert "2 video(s) are taken to start at the time of the last change less the" in caplog.text
-    assert loaded == [(DEFAULT_NETWORK, "", "", "")]
+    assert loaded == [(DEFAULT_NETWORK, "", "", "", "auto")]
     project = open_project(tmp_path / "p")
     assert project.info().fps == 5 and not any(r.is_timed for r in project.recordings())
     assert [p.is_one_camera for p in project.simultaneous()] == [True]
     project.close()
+    with open_index(str(tmp_path / "p" / "index")) as index:
+        assert index.info.precision == ColourNetwork.precision
     caplog.clear()
     assert label(media, "--start", "1000s") == 0, "their times are others now"
     assert "0 recordings added, 2 unchanged" in caplog.text
     assert "its times are as they were said now" in caplog.text
+    assert loaded[-1][-1] == ColourNetwork.precision, "later runs compute as the first one did"
 
 
 def test_cameras_that_overlap(media, label, tmp_path):

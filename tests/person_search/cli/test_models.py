@@ -120,11 +120,11 @@ def loaded(run_folder, monkeypatch):
     locations = []
     load = door.load_network
 
-    def load_tiny(location, weights="", device="", models_dir=""):
+    def load_tiny(location, weights="", device="", models_dir="", precision=""):
         locations.append((location, models_dir))
         if not ready.is_ready_name(location):
-            return load(location, weights, device)
-        tiny = load(run_folder, device="cpu")
+            return load(location, weights, device, precision=precision)
+        tiny = load(run_folder, device="cpu", precision=precision)
         named = object.__new__(Predictor)
         named.__dict__.update(tiny.__dict__, location=location)
         return named

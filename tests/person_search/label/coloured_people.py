@@ -19,6 +19,7 @@ class ColourNetwork:
     """Finds the rectangle of each colour; its feature says which colour it is."""
 
     fingerprint, dim = "c" * 64, len(COLOURS)
+    precision = "float32"
     location, weights, score_thresh = DEFAULT_NETWORK, "", 0.5
 
     @staticmethod

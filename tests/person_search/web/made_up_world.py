@@ -122,3 +122,6 @@ class OneFaceNetwork:
             features=self.feature,
             query_features=self.feature.repeat(len(boxes), axis=0),
         )
+
+    def embed(self, image, boxes):
+        return self.detect(image, boxes).query_features

@@ -9,7 +9,7 @@ from .datasets.person_search_json import (
     load_person_search_json_protocols,
     register_person_search_json,
 )
-from .datasets.protocols import get_protocols
+from .datasets.protocols import frames_of_no_gallery, get_protocols
 from .datasets.prw import load_prw, load_prw_protocols, register_prw
 from .evaluation_loader import build_person_search_test_loader
 from .fingerprint import differences
@@ -25,6 +25,7 @@ __all__ = [
     "TrainLoader",
     "count_person_ids",
     "differences",
+    "frames_of_no_gallery",
     "get_protocols",
     "has_contiguous_ids",
     "load_cuhk_sysu",

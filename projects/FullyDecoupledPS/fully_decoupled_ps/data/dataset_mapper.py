@@ -1,6 +1,7 @@
 """From a dataset dict to the model's input: Detectron2's mapper, and person ids and queries."""
 
 import copy
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ class PersonSearchMapper(DatasetMapper):
     * inference: `queries`, float32 (Q, 4), the frame's query boxes as x0, y0, x1, y1 in the
       coordinates of the original image, for frames that hold queries. With `query_all_boxes`
       the frame's ground-truth boxes follow them.
+    * `queries_only`, at inference: True for frames whose image id is among `queries_only`, in which
+      nobody is to be detected.
     * `original_image`, at inference and with `keep_original`: uint8 (3, H, W), the picture before
       it is resized, its channels in the same order as `image`'s. In training `image` itself is not
       resized then.
@@ -53,6 +56,7 @@ class PersonSearchMapper(DatasetMapper):
         is_train: bool,
         *,
         query_all_boxes: bool = False,
+        queries_only: Container[str] = (),
         unreadable_images: str = STOP,
         keep_original: bool = False,
         **kwargs,
@@ -60,12 +64,14 @@ class PersonSearchMapper(DatasetMapper):
         """
         Args:
             query_all_boxes: at inference, ask for the features of the ground-truth boxes as well.
+            queries_only: image ids.
             unreadable_images: "stop" or "skip".
             keep_original: whether the network looks at pictures at their original resolution.
             kwargs: as in Detectron2's `DatasetMapper`.
         """
         super().__init__(is_train, **kwargs)
         self.query_all_boxes = query_all_boxes
+        self.queries_only = queries_only
         self.unreadable_images = unreadable_images
         self.keep_original = keep_original
 
@@ -114,6 +120,8 @@ class PersonSearchMapper(DatasetMapper):
         queries = self._queries(mapped)
         if not self.is_train:
             mapped.pop("annotations", None)
+            if mapped.get("image_id") in self.queries_only:
+                mapped["queries_only"] = True
             if queries is not None:
                 mapped["queries"] = torch.as_tensor(np.asarray(queries, dtype=np.float32))
         elif "annotations" in mapped:

@@ -259,6 +259,12 @@ def check_test_numbers(cfg: CfgNode) -> None:
         for value in values:
             if not 0 <= value <= 1:  # nan is not
                 raise UserError(f"{key}: {value} is no score; scores are from 0 to 1")
+    of_detections = ("CBGM", "COCO_AP", "BREAKDOWN", "PICTURES", "SAVE_PREDICTIONS")
+    if search.GT_BOXES_ONLY and (given := [key for key in of_detections if search[key]]):
+        raise UserError(
+            f"TEST.SEARCH.GT_BOXES_ONLY makes no detections, which {', '.join(given)} would need; "
+            "leave one of them out, or say GT_BOXES, which evaluates everything else too"
+        )
     for key, least in (("MIN_SIZE_TEST", 0), ("MAX_SIZE_TEST", 1)):
         if cfg.INPUT[key] < least:
             raise UserError(f"INPUT.{key} is {cfg.INPUT[key]}; it must be {least} or more")

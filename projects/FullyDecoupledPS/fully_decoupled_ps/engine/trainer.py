@@ -5,12 +5,18 @@ import weakref
 from types import MethodType
 
 import torch
+from detectron2.data import DatasetCatalog
 from detectron2.engine import DefaultTrainer, SimpleTrainer, TrainerBase
 from detectron2.utils import comm
 
 from ..checkpoint import PersonSearchCheckpointer, initialize_reid
 from ..config import STAGES_FROM_DETECTOR
-from ..data import PersonSearchMapper, TrainLoader, build_person_search_test_loader
+from ..data import (
+    PersonSearchMapper,
+    TrainLoader,
+    build_person_search_test_loader,
+    frames_of_no_gallery,
+)
 from ..evaluation import PersonSearchEvaluator
 from ..modeling import BoxNoise, check_regions_are_known
 from ..utils.files import drop_torn_line, tell_unwritable
@@ -111,7 +117,18 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):
-        mapper = PersonSearchMapper(cfg, is_train=False, query_all_boxes=cfg.TEST.SEARCH.GT_BOXES)
+        search = cfg.TEST.SEARCH
+        # context matching and pictures look at who is in a query's frame; so may who reads the file
+        looks_at_all = search.CBGM or search.PICTURES or search.SAVE_PREDICTIONS
+        queries_only = () if looks_at_all else frames_of_no_gallery(dataset_name)
+        if search.GT_BOXES_ONLY:
+            queries_only = {d["image_id"] for d in DatasetCatalog.get(dataset_name)}
+        mapper = PersonSearchMapper(
+            cfg,
+            is_train=False,
+            query_all_boxes=search.GT_BOXES or search.GT_BOXES_ONLY,
+            queries_only=queries_only,
+        )
         return build_person_search_test_loader(cfg, dataset_name, mapper)
 
     @classmethod

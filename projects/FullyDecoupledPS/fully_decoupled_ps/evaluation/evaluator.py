@@ -46,6 +46,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
         cbgm: tuple[int, int] | None = None,
         gallery_sizes: Sequence[int] = (),
         gt_boxes: bool = False,
+        gt_boxes_only: bool = False,
         coco_ap: bool = False,
         breakdown: bool = False,
         save: bool = False,
@@ -65,6 +66,8 @@ class PersonSearchEvaluator(DatasetEvaluator):
                 default all protocols.
             gt_boxes: evaluate search in ground-truth boxes as well, an upper bound. The model's
                 inputs must have those of each frame among their "queries".
+            gt_boxes_only: evaluate nothing else, whatever other options say; the outputs need no
+                detections.
             coco_ap: evaluate COCO's detection AP as well.
             breakdown: also mAP by pair of cameras and by box height.
             save: write the predictions to ``predictions.npz``, see ``predictions_file.py``.
@@ -81,10 +84,11 @@ class PersonSearchEvaluator(DatasetEvaluator):
             cws=cws,
             cbgm=_checked_cbgm(cbgm),
             gallery_sizes=tuple(gallery_sizes),
-            gt_boxes=gt_boxes,
+            gt_boxes=gt_boxes or gt_boxes_only,
+            gt_boxes_only=gt_boxes_only,
             coco_ap=coco_ap,
             breakdown=breakdown,
-            query_results=output_dir is not None,
+            query_results=output_dir is not None and not gt_boxes_only,
             device=device,
         )
         if save and not output_dir:
@@ -107,6 +111,7 @@ class PersonSearchEvaluator(DatasetEvaluator):
             "cbgm": search.CBGM,
             "gallery_sizes": search.GALLERY_SIZES,
             "gt_boxes": search.GT_BOXES,
+            "gt_boxes_only": search.GT_BOXES_ONLY,
             "coco_ap": search.COCO_AP,
             "breakdown": search.BREAKDOWN,
             "save": search.SAVE_PREDICTIONS,
@@ -155,8 +160,8 @@ class PersonSearchEvaluator(DatasetEvaluator):
             {"detection": {"AP", "recall", ...}, "search": {"mAP", "top1", "top5", "top10"}, ...}
             in percent. "search" is the dataset's first protocol, "search_<name>" any other, with
             "_cws" appended for CWS, "_cbgm", "_score<threshold>" and "_gt_boxes" likewise. Without
-            features only "detection"; a search over no query has no figure. In all processes but
-            the first one, an empty dict.
+            features only "detection", with ``gt_boxes_only`` only those with "_gt_boxes"; a search
+            over no query has no figure. In all processes but the first one, an empty dict.
 
         Raises:
             UserError: predictions that would give wrong figures.

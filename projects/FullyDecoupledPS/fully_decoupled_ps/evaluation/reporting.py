@@ -43,7 +43,8 @@ def report(
     for title, tasks in (("Detection", detection), ("Search", search)):
         rows = [{"": task, **values} for task, values in tasks.items()]
         _log_table(f"{title} on {dataset.name}, in percent", rows)
-    _warn_of_nobody(dataset.name, scores.detection["detection"])
+    if scores.detection:
+        _warn_of_nobody(dataset.name, scores.detection["detection"])
     _tell_counts(dataset.name, scores.counts)
     _warn_of_idle_thresholds(dataset.name, scores, options)
     tables = _breakdowns(dataset, scores) if options.breakdown else {}

@@ -31,6 +31,7 @@ class EvaluationOptions:
     cbgm: tuple[int, int] | None = None
     gallery_sizes: tuple[int, ...] = ()
     gt_boxes: bool = False
+    gt_boxes_only: bool = False
     coco_ap: bool = False
     breakdown: bool = False
     query_results: bool = False
@@ -73,7 +74,7 @@ class Scores:
 
     def search_metrics(self) -> Metrics:
         """The tasks of search alone."""
-        main_protocol, main = next(iter(self.search), (None, None))
+        main_protocol, main = next(iter(self.search), (next(iter(self.gt_boxes), None), None))
         results = [
             (protocol, _suffix(variant, main), result)
             for (protocol, variant), result in self.search.items()
@@ -98,6 +99,8 @@ def score_predictions(
     Raises:
         UserError: a query without a feature, or ground-truth boxes without features.
     """
+    if options.gt_boxes_only:
+        return _score_gt_boxes(dataset, predictions, options)
     # What lies in other frames than those of the gallery is not scored.
     detections, ground_truth, regions = (
         table.keep(dataset.gallery_frames[table.frame_of])
@@ -125,9 +128,11 @@ def score_predictions(
         counts["queries_in_unreadable_frames"] = dataset.num_queries_left_out
     found = predictions.detections
     if len(regions):
-        found = found.keep(judged_in_search(found, dataset.ground_truth, dataset.ignore_regions))
+        judged = judged_in_search(found, dataset.ground_truth, dataset.ignore_regions)
+        left_out = ~judged & dataset.gallery_frames[found.frame_of]
+        found = found.keep(judged)
         counts["ignore_regions"] = len(regions)
-        counts["detections_in_ignore_regions"] = len(predictions.detections) - len(found)
+        counts["detections_in_ignore_regions"] = int(left_out.sum())
     if not predictions.searchable:
         return Scores(detection, {}, {}, {}, None, counts)
     names = dataset.protocol_names(options.gallery_sizes)
@@ -157,10 +162,34 @@ def score_predictions(
         perfect = dataset.ground_truth_as_detections(predictions)
         of_gt_boxes = search(perfect, protocols, [SearchVariant()])
         gt_boxes = {protocol: result for (protocol, _), result in of_gt_boxes.items()}
-    asked = {p.name: results[p.name, variants[0]] for p in protocols}
-    counts["queries"] = {p: len(r.queries) for p, r in asked.items()}
-    counts["queries_without_ground_truth"] = {
-        p: r.num_without_ground_truth for p, r in asked.items()
-    }
-    counts["queries_left_out"] = {p: len(r.queries) - len(r.counted) for p, r in asked.items()}
+    counts.update(_query_counts({p.name: results[p.name, variants[0]] for p in protocols}))
     return Scores(detection, results, gt_boxes, cameras, found, counts)
+
+
+def _score_gt_boxes(
+    dataset: SearchDataset, predictions: Predictions, options: EvaluationOptions
+) -> Scores:
+    """Search in ground-truth boxes alone; without features, nothing."""
+    counts = {"frames": int(dataset.gallery_frames.sum())}
+    if not predictions.searchable:
+        return Scores({}, {}, {}, {}, None, counts)
+    names = dataset.protocol_names(options.gallery_sizes)
+    results = evaluate_search(
+        dataset.ground_truth_as_detections(predictions),
+        dataset.ground_truth,
+        predictions.query_features,
+        [dataset.search_protocol(name, predictions) for name in names],
+        gallery_frames=dataset.gallery_frames,
+        device=options.device,
+    )
+    gt_boxes = {protocol: result for (protocol, _), result in results.items()}
+    return Scores({}, {}, gt_boxes, {}, None, {**counts, **_query_counts(gt_boxes)})
+
+
+def _query_counts(results: dict[str, SearchResult]) -> dict[str, dict[str, int]]:
+    """By protocol: how many queries there were, and which of them say little."""
+    return {
+        "queries": {p: len(r.queries) for p, r in results.items()},
+        "queries_without_ground_truth": {p: r.num_without_ground_truth for p, r in results.items()},
+        "queries_left_out": {p: len(r.queries) - len(r.counted) for p, r in results.items()},
+    }

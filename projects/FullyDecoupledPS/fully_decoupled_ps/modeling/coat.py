@@ -5,7 +5,7 @@ import math
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY
-from detectron2.structures import Boxes
+from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
@@ -107,6 +107,12 @@ class CoatPersonSearch(FullyDecoupledPersonSearch):
                 f"{cfg.MODEL.DETECTOR.NAME}; CoatPersonSearch needs CoatROIHeads in GeneralizedRCNN"
             )
         return parts
+
+    def _nobody(self, x: dict) -> Instances:
+        nobody = super()._nobody(x)
+        heads = 0 if self.reid is None else len(self.reid.stages)
+        nobody.stage_boxes = torch.zeros(0, heads, 4, device=self.device)
+        return nobody
 
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
         outputs = super().inference(batched_inputs)

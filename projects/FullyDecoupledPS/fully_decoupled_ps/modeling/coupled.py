@@ -86,6 +86,13 @@ class CoupledPersonSearch(FullyDecoupledPersonSearch):
             **precision_from_config(cfg),
         }
 
+    def _search_queries(self, batched_inputs: list[dict]) -> list[dict]:
+        """The features are the detector's own: all of it is run, and who it finds is dropped."""
+        outputs = self._search(batched_inputs)
+        for output in outputs:
+            output["instances"] = output["instances"][:0]
+        return outputs
+
 
 def _submodule(detector: nn.Module, key: str, name: str) -> nn.Module:
     try:

@@ -258,6 +258,8 @@ class FullyDecoupledPersonSearch(nn.Module):
     is_two_step = False
     # Whether f_r can have a second stream, of crops, in training (MODEL.REID.ORD).
     can_distill = True
+    # False of one that was prepared for inference alone (see inference_form.py)
+    is_trainable = True
 
     @configurable
     def __init__(
@@ -327,6 +329,8 @@ class FullyDecoupledPersonSearch(nn.Module):
 
     def train(self, mode: bool = True):
         """A frozen detector stays in eval mode, or its batch statistics would drift."""
+        if mode and not self.is_trainable:
+            raise RuntimeError("the network was prepared for inference: its norms are folded")
         super().train(mode)
         if self.detector_is_frozen:
             self.detector.eval()
@@ -342,7 +346,9 @@ class FullyDecoupledPersonSearch(nn.Module):
                 * ignore_regions (training, optional): (R, 4) boxes in pixels of the image, where
                   nothing counts against the detector (see ``ignore_regions.py``);
                 * height, width (inference, optional): the original size, to which boxes are scaled;
-                * queries (inference, optional): (Q, 4) boxes in original coordinates.
+                * queries (inference, optional): (Q, 4) boxes in original coordinates;
+                * queries_only (inference, optional): if True, nobody is to be detected, and of the
+                  detector only what f_r needs is run.
 
         Returns:
             In training a dict of losses. At inference one dict per image, with
@@ -389,13 +395,15 @@ class FullyDecoupledPersonSearch(nn.Module):
         padding begins. So only images of one size share a batch; the others take turns.
         """
         assert not self.training
-        by_size: dict[tuple[int, ...], list[int]] = {}
+        batches: dict[tuple, list[int]] = {}
         for i, x in enumerate(batched_inputs):
-            by_size.setdefault(tuple(x["image"].shape[-2:]), []).append(i)
+            key = x.get("queries_only", False), *x["image"].shape[-2:]
+            batches.setdefault(key, []).append(i)
         outputs = [{}] * len(batched_inputs)
         with autocast(self.device, self.inference_dtype):
-            for places in by_size.values():
-                found = self._search([batched_inputs[i] for i in places])
+            for (queries_only, *_), places in batches.items():
+                search = self._search_queries if queries_only else self._search
+                found = search([batched_inputs[i] for i in places])
                 for i, output in zip(places, found, strict=True):
                     outputs[i] = output
         return outputs
@@ -407,6 +415,23 @@ class FullyDecoupledPersonSearch(nn.Module):
         with self.feature_tap.record(on_complete=side_net.start):
             detections = self._detect(batched_inputs)
         return self._embed(batched_inputs, side_net.result(), detections)
+
+    def _search_queries(self, batched_inputs: list[dict]) -> list[dict]:
+        """As :meth:`_search` of images in which the detector finds nobody, and is not asked."""
+        nobody = [self._nobody(x) for x in batched_inputs]
+        if self.reid is None:
+            return [{"instances": persons} for persons in nobody]
+        images = self.detector.preprocess_image(batched_inputs).tensor
+        return self._embed(batched_inputs, self.reid.make_map(self.feature_tap.run(images)), nobody)
+
+    def _nobody(self, x: dict) -> Instances:
+        """No detection, as :meth:`_detect` would give it for an input."""
+        height, width = x["image"].shape[-2:]
+        nobody = Instances((x.get("height", height), x.get("width", width)))
+        nobody.pred_boxes = Boxes(torch.zeros(0, 4, device=self.device))
+        nobody.scores = torch.zeros(0, device=self.device)
+        nobody.pred_classes = torch.zeros(0, dtype=torch.int64, device=self.device)
+        return nobody
 
     def _detect(self, batched_inputs: list[dict]) -> list[Instances]:
         """The persons that the detector finds, in pixels of the original image.

@@ -13,6 +13,7 @@ from torch import nn
 
 from ..errors import UserError
 
+# By the names that a config, a command and an index have for them.
 TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Whose outputs are scores and box deltas; FCOS's head is a RetinaNetHead.
 PREDICTORS = (StandardRPNHead, FastRCNNOutputLayers, RetinaNetHead)
@@ -21,41 +22,56 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def precision_from_config(cfg) -> dict:
-    """``training_dtype``, ``inference_dtype`` and ``channels_last`` of a network.
+    """``training_dtype``, ``inference_dtype`` and, in training, ``channels_last`` of a network.
 
     Mixed precision in training (``SOLVER.AMP.ENABLED``) is Detectron2's own on CUDA: float16, with
     scaled losses. Detectron2 has none for a CPU; there the network casts to bfloat16, whose range
     needs no scaling.
 
     Raises:
-        UserError: as :func:`choose_autocast`.
+        UserError: as :func:`choose_autocast`; if ``MODEL.CHANNELS_LAST`` is no answer.
     """
+    if cfg.MODEL.CHANNELS_LAST not in (True, False, None):
+        raise UserError(
+            f"MODEL.CHANNELS_LAST is {cfg.MODEL.CHANNELS_LAST!r}; allowed are True, False, None"
+        )
     device = torch.device(cfg.MODEL.DEVICE)
     casts_in_training = cfg.SOLVER.AMP.ENABLED and device.type == "cpu"
     return {
         "training_dtype": torch.bfloat16 if casts_in_training else None,
         "inference_dtype": choose_autocast(cfg.TEST.AUTOCAST, device),
-        "channels_last": cfg.MODEL.CHANNELS_LAST,
+        "channels_last": cfg.MODEL.CHANNELS_LAST is True,
     }
+
+
+def channels_last_at_inference(cfg, dtype: torch.dtype | None) -> bool:
+    """Whether ``MODEL.CHANNELS_LAST`` means that weights are N, H, W, C at inference.
+
+    Args:
+        cfg: a config with this project's keys.
+        dtype: what the network computes in; None: float32.
+    """
+    if cfg.MODEL.CHANNELS_LAST is not None:
+        return cfg.MODEL.CHANNELS_LAST
+    # a GPU's tensor cores take this order, and compute in reduced precision
+    return torch.device(cfg.MODEL.DEVICE).type == "cpu" or dtype is not None
 
 
 def choose_autocast(name: str, device: torch.device) -> torch.dtype | None:
     """
     Args:
-        name: "float32", "bfloat16", "float16" (CUDA only), or "auto": the fastest that the device
-            computes with instructions of its own.
+        name: "float32", "bfloat16", "float16", or "auto": the fastest that the device computes with
+            instructions of its own.
         device: what the network runs on.
 
     Returns:
         What convolutions and matrix products are cast to; None for no cast.
 
     Raises:
-        UserError: if the name is unknown, or the device can't.
+        UserError: if the name is unknown.
     """
     if name not in ("auto", *TYPES):
         raise UserError(f"TEST.AUTOCAST is {name!r}; allowed are auto, {', '.join(TYPES)}")
-    if name == "float16" and device.type == "cpu":
-        raise UserError("TEST.AUTOCAST is float16, for a CUDA device only; use bfloat16 or auto")
     if name != "auto":
         return TYPES[name]
     if device.type == "cuda":
@@ -77,6 +93,18 @@ def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
         return False
 
 
+def is_emulated(dtype: torch.dtype | None, device: torch.device) -> bool:
+    """Whether a device has no instructions for a type, which is then slower than float32."""
+    if device.type != "cpu" or dtype is None:
+        return False
+    return dtype != torch.bfloat16 or not cpu_has_bfloat16()
+
+
+def name_of(dtype: torch.dtype | None) -> str:
+    """Its name in :data:`TYPES`."""
+    return next(name for name, known in TYPES.items() if known == dtype)
+
+
 def autocast(device: torch.device, dtype: torch.dtype | None):
     """The context in which a network computes in ``dtype``; None leaves everything as it is."""
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
@@ -87,6 +115,10 @@ def keep_boxes_in_float32(network: nn.Module) -> None:
 
     Detectron2 rounds RoIs, and FCOS's locations, to the type of the maps. bfloat16 has 8 bits: at
     x = 1000, boxes would be off by up to 2 pixels, and float16 would be by 1/4.
+
+    Maps are cast to float32 for that. torchvision's kernels want maps and RoIs of one type, have
+    none for bfloat16 on a CPU, and under autocast cast both to float32 by themselves; so there is
+    no pooling of bfloat16 maps at float32 coordinates to be had (torchvision 0.29).
     """
     for module in network.modules():
         # ROIPooler collects what the levels of a pyramid give in the type of its maps

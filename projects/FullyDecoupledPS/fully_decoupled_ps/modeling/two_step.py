@@ -55,8 +55,17 @@ class TwoStepPersonSearch(FullyDecoupledPersonSearch):
     def _search(self, batched_inputs: list[dict]) -> list[dict]:
         if self.reid is None:
             return super()._search(batched_inputs)
+        for x in batched_inputs:
+            _original(x)  # refuses one that has none, before the detector runs
+        return self._embed_crops(batched_inputs, self._detect(batched_inputs))
+
+    def _search_queries(self, batched_inputs: list[dict]) -> list[dict]:
+        if self.reid is None:
+            return super()._search_queries(batched_inputs)
+        return self._embed_crops(batched_inputs, [self._nobody(x) for x in batched_inputs])
+
+    def _embed_crops(self, batched_inputs: list[dict], detections: list[Instances]) -> list[dict]:
         pictures = [_original(x) for x in batched_inputs]
-        detections = self._detect(batched_inputs)
         boxes = [_boxes(x, found) for x, found in zip(batched_inputs, detections, strict=True)]
         return join_features(batched_inputs, detections, self.reid(pictures, boxes))
 

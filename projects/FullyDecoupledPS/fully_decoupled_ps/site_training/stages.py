@@ -18,6 +18,7 @@ from ..checkpoint import load_parts
 from ..config import last_checkpoint
 from ..engine.trainer import Trainer
 from ..errors import UserError
+from ..modeling.inference_form import prepare_for_inference
 from ..utils.progress import with_progress
 from .console import quiet_console
 from .data import TEST, TRAIN
@@ -150,6 +151,7 @@ def evaluate(job: Job, config: str, output: str, weights: list[str], opts: list[
         cfg = job.setup(REID, config, output, [*weights, *saved], test=True)
         model = SiteTrainer.build_model(cfg)
         load_parts(model, cfg)
+        prepare_for_inference(model, cfg)
         SiteTrainer.test(cfg, model)
 
 
@@ -212,8 +214,9 @@ def seconds_per_test_frame(job: Job, config: str, opts: list[str]) -> float:
     trial = Job(job.folder, job.start, opts, job.device)
     with tempfile.TemporaryDirectory() as folder, quiet_console(logging.ERROR):
         cfg = trial.setup(REID, config, folder, job.start.weights, test=True)
-        model = SiteTrainer.build_model(cfg).eval()
+        model = SiteTrainer.build_model(cfg)
         load_parts(model, cfg)
+        prepare_for_inference(model, cfg)
         frames = 0
         with torch.no_grad():
             for batch in Trainer.build_test_loader(cfg, TEST):

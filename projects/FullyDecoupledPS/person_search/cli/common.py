@@ -41,6 +41,17 @@ def add_model_arguments(
     parser.add_argument("--device", default="", help="cpu or cuda (default: a GPU if there is one)")
 
 
+def add_precision_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--precision",
+        default="",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="what the network computes in; queries are computed alike later (default: that of "
+        "the index; for a new one auto, the fastest that the processor or GPU has instructions "
+        "for)",
+    )
+
+
 def add_models_dir_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--models-dir",

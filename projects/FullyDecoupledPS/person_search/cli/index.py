@@ -24,6 +24,7 @@ from .common import (
     add_index_argument,
     add_model_arguments,
     add_naming_arguments,
+    add_precision_argument,
     add_work_arguments,
 )
 from .telling import list_reasons, nothing_read, tell_assumed, tell_unread
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_index_argument(parser)
     add_model_arguments(parser, "the one that made the index; for a new index " + DEFAULT_NETWORK)
+    add_precision_argument(parser)
     parser.add_argument(
         "--fps",
         type=number(MIN_FPS, MAX_FPS),
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     from ..media.files import PathReader
     from ..media.finding import find_files
     from ..media.times import parse_time
-    from ..network import choose_network, load_network
+    from ..network import choose_network, choose_precision, load_network
     from ..search.forgetting import take_over_tombstones
     from ..search.indexing import index_files
     from ..search.plan import IndexingOptions, parse_shard
@@ -96,10 +98,13 @@ def run(args: argparse.Namespace) -> int:
             reader.time(file)
     if not found.files:
         raise nothing_read(found.problems)
-    chosen = choose_network(args.model, args.weights, None if args.model else find_info(args.index))
-    network = load_network(*chosen, args.device, args.models_dir)
+    known = find_info(args.index)
+    precision = choose_precision(args.precision, known)
+    chosen = choose_network(args.model, args.weights, None if args.model else known)
+    network = load_network(*chosen, args.device, args.models_dir, precision)
     info = IndexInfo(
-        network.fingerprint, network.dim, network.location, network.weights, num_shards
+        *(network.fingerprint, network.dim, network.location, network.weights, num_shards),
+        precision=network.precision,
     )
     options = IndexingOptions(
         score_thresh=network.score_thresh if args.score_thresh is None else args.score_thresh,

@@ -28,6 +28,7 @@ from .common import (
     add_model_arguments,
     add_naming_arguments,
     add_page_arguments,
+    add_precision_argument,
     add_work_arguments,
 )
 from .label_export import add_export_arguments, check_export_arguments, export
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(
         parser, "the one that the project was made with; for a new one " + DEFAULT_NETWORK
     )
+    add_precision_argument(parser)
     parser.add_argument(
         "--fps",
         type=number(MIN_FPS, MAX_FPS),
@@ -129,7 +131,7 @@ def _add(args: argparse.Namespace) -> int:
     from ..media.files import PathReader
     from ..media.finding import find_files
     from ..media.times import parse_time
-    from ..network import choose_network, load_network
+    from ..network import choose_network, choose_precision, load_network
 
     check_library()
     start = None if args.start is None else parse_time(args.start)
@@ -142,10 +144,11 @@ def _add(args: argparse.Namespace) -> int:
     with locked_project(args.project, args.fps) as project:
         remember_overlaps(project, args.overlap, {r.camera for r in recordings})
         index = os.path.join(args.project, INDEX_FOLDER)
-        known = None if args.model else _network_of(project.info()) or find_info(index)
-        network = load_network(
-            *choose_network(args.model, args.weights, known), args.device, args.models_dir
-        )
+        own_index = find_info(index)
+        known = None if args.model else _network_of(project.info()) or own_index
+        precision = choose_precision(args.precision, own_index)
+        chosen = choose_network(args.model, args.weights, known)
+        network = load_network(*chosen, args.device, args.models_dir, precision)
         report = add_recordings(
             project,
             recordings,

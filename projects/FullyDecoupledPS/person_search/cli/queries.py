@@ -52,7 +52,7 @@ def find_queries(args: argparse.Namespace, index: PersonIndex) -> list[Query]:
     points = [parse_numbers("--point", text, 2) for text in args.point]
     images = [read_named_frame(name, index) for name in args.images]
     chosen = choose_network(args.model, args.weights, index.info)
-    network = load_network(*chosen, args.device, args.models_dir)
+    network = load_network(*chosen, args.device, args.models_dir, index.info.precision)
     index.check_model(network.fingerprint)
     for i, (name, image) in enumerate(zip(args.images, images)):
         if points:

@@ -52,7 +52,7 @@ def _load_network(args: argparse.Namespace, index):
 
     try:
         chosen = choose_network(args.model, args.weights, index.info)
-        network = load_network(*chosen, args.device, args.models_dir)
+        network = load_network(*chosen, args.device, args.models_dir, index.info.precision)
         index.check_model(network.fingerprint)
     except UserError as error:
         if args.model or args.weights or args.device or args.models_dir:

@@ -245,14 +245,23 @@ class PersonIndex(AbstractContextManager):
             )
         return found[person_id]
 
-    def check_model(self, fingerprint: str) -> None:
-        """Raise a UserError for features of another network than those in the index."""
+    def check_model(self, fingerprint: str, precision: str = "") -> None:
+        """Raise a UserError for features of another network than those in the index.
+
+        Args:
+            precision: what it computes in; "": whatever the index has.
+        """
         if fingerprint != self.info.fingerprint:
             raise UserError(
                 f"--model: its fingerprint is {fingerprint[:12]}, but index {self.location} was "
                 f"made with {self.info.fingerprint[:12]} (from {self.info.model}); features of "
                 "two models can't be compared: use that model, or make a new index (with "
                 f"--forgotten-from {self.location}, which keeps out who was forgotten)"
+            )
+        if precision and self.info.precision not in ("", precision):
+            raise UserError(
+                f"--precision {precision}: index {self.location} was made in "
+                f"{self.info.precision}; leave the option out, or make a new index"
             )
 
     def check_version(self) -> None:

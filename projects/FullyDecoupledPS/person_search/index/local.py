@@ -220,7 +220,7 @@ def open_local(folder: Path, create: IndexInfo | None = None) -> LocalIndex:
     info = read_info(path)
     index = LocalIndex(folder, info)
     if create is not None:
-        index.check_model(create.fingerprint)
+        index.check_model(create.fingerprint, create.precision)
         if create.num_shards != info.num_shards:
             index.close()
             if info.num_shards == 1:

@@ -441,7 +441,7 @@ def _open(index: MilvusIndex, create: IndexInfo | None) -> None:
     index.info = replace(info, num_shards=create.num_shards if create else 1)
     index.check_version()
     if create is not None:
-        index.check_model(create.fingerprint)
+        index.check_model(create.fingerprint, create.precision)
 
 
 def _connect(location: str, address: str):

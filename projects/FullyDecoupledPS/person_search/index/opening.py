@@ -17,7 +17,8 @@ def open_index(location: str, create: IndexInfo | None = None) -> PersonIndex:
     Args:
         location: a folder, or ``milvus://HOST:PORT/COLLECTION``.
         create: description of the index to make if there is none; an existing one must have
-            features of the same network and the same number of shards. None: it must exist.
+            features of the same network in the same precision, and the same number of shards.
+            None: it must exist.
 
     Raises:
         UserError: if there is no index (:class:`NoIndexError`), or it is damaged, of another

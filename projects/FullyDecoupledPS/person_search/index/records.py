@@ -25,6 +25,8 @@ class IndexInfo:
     weights: str = ""  # its checkpoint, if it is not the run's own
     num_shards: int = 1
     version: int = INDEX_VERSION
+    # what the network computed in, as its Predictor says; "": it was made before that was noted
+    precision: str = ""
 
 
 def info_from_json(text: str) -> IndexInfo:

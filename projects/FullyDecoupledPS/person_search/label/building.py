@@ -108,7 +108,9 @@ def add_recordings(
     check_network(project, info, network)
     options = IndexingOptions(LOW_SCORE, info.fps, batch_size, num_workers)
     files = [file for recording in recordings for file in recording.files]
-    create = IndexInfo(info.fingerprint, info.dim, info.model, info.weights)
+    create = IndexInfo(
+        *(info.fingerprint, info.dim, info.model, info.weights), precision=network.precision
+    )
     location = str(project.path.parent / INDEX_FOLDER)
     with open_index(location, create=create) as index:
         done = index_files(index, network, files, [], reader, options)

@@ -61,7 +61,7 @@ def query_of_box(network: Predictor, name: str, image: np.ndarray, box=None) -> 
             f"box {_numbers(box)} is not in {name}, which is {width} x {height} pixels; give "
             f"x0,y0,x1,y1 with 0 <= x0 < x1 <= {width} and 0 <= y0 < y1 <= {height}"
         )
-    return Query(name, image, box, network.detect(image, [box]).query_features[0])
+    return Query(name, image, box, network.embed(image, [box])[0])
 
 
 def query_at_point(

@@ -34,6 +34,18 @@ def get_protocols(dataset_name: str) -> dict[str, list[dict[str, Any]]]:
     return MetadataCatalog.get(dataset_name).protocols_fn()
 
 
+def frames_of_no_gallery(dataset_name: str) -> set[str]:
+    """Image ids of the query-only frames, less those that a query's gallery lists nevertheless."""
+    only = {d["image_id"] for d in DatasetCatalog.get(dataset_name) if d.get("query_only")}
+    galleries = {
+        id(query["gallery"]): query["gallery"]
+        for queries in (get_protocols(dataset_name).values() if only else ())
+        for query in queries
+        if query["gallery"] is not None
+    }
+    return only.difference(*galleries.values())
+
+
 def add_query(
     d: dict[str, Any], box: list[float], person_id: int, gallery: list[str] | None
 ) -> dict[str, Any]:

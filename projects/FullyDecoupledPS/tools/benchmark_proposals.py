@@ -1,0 +1,151 @@
+#!/usr/bin/env python
+"""How many proposals a trained Faster R-CNN needs at test: AP, recall and time over their number.
+
+    python benchmark_proposals.py --config-file F [--numbers N ...] [--opts KEY VALUE ...]
+
+The detector is that of the config's last checkpoint of stage detection, or of MODEL.WEIGHTS, which
+may be of any stage; frames and persons are DATASETS.TEST's first set. Every frame goes through the
+detector once for each number, in turns; f_r does not run. Milliseconds are medians over the frames,
+of which the first one is not counted.
+"""
+
+import argparse
+import logging
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import build_model
+from tabulate import tabulate
+from torch import nn
+from tqdm import tqdm
+
+from benchmark.machine import processor_name
+from benchmark.timing import wait_for
+from fully_decoupled_ps import apply_stage, load_config
+from fully_decoupled_ps.checkpoint import load_parts
+from fully_decoupled_ps.engine.check_config import check_config
+from fully_decoupled_ps.engine.trainer import Trainer
+from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.evaluation import PersonSearchEvaluator
+from fully_decoupled_ps.modeling.inference_form import prepare_for_inference
+from fully_decoupled_ps.utils.allocator import keep_large_buffers
+from fully_decoupled_ps.utils.arguments import whole_number
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
+from fully_decoupled_ps.utils.files import write_json
+
+NUMBERS = (20, 50, 75, 100, 150, 200, 300)
+# Points of AP and of recall that fewer proposals may cost.
+TOLERANCE = 0.3
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    add, positive = parser.add_argument, whole_number(1)
+    add("--config-file", required=True, metavar="F", help="the config that it was trained with")
+    add("--numbers", type=positive, nargs="+", default=NUMBERS, metavar="N",
+        help=f"of proposals after NMS (default: {' '.join(map(str, NUMBERS))})")  # fmt: skip
+    add("--threads", type=positive, default=torch.get_num_threads())
+    add("--processor-time", action="store_true",
+        help="seconds of the processor, of all threads, not of the clock")  # fmt: skip
+    add("--output", type=Path, metavar="FILE", help="write the figures there as JSON")
+    add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="config options")
+    return parser.parse_args(argv)
+
+
+def load(args: argparse.Namespace) -> tuple[CfgNode, nn.Module]:
+    """The config, and the network without f_r.
+
+    Raises:
+        UserError: as :func:`check_config`; if the detector has no proposals.
+    """
+    cfg = load_config(args.config_file, args.opts)
+    apply_stage(cfg, args.opts, eval_only=True)
+    check_config(cfg, eval_only=True)
+    cfg.freeze()
+    model = build_model(cfg)
+    if not hasattr(getattr(model.detector, "proposal_generator", None), "post_nms_topk"):
+        raise UserError(
+            f"--config-file {args.config_file}: {cfg.MODEL.DETECTOR.NAME} makes no proposals; name "
+            "one with GeneralizedRCNN"
+        )
+    load_parts(model, cfg)
+    prepare_for_inference(model, cfg)
+    model.reid = None
+    return cfg, model
+
+
+def measure(cfg: CfgNode, model: nn.Module, numbers: list[int], clock) -> list[dict[str, Any]]:
+    """A record for each number of proposals."""
+    dataset = cfg.DATASETS.TEST[0]
+    evaluators = {n: PersonSearchEvaluator(dataset, distributed=False) for n in numbers}
+    seconds: dict[int, list[float]] = {n: [] for n in numbers}
+    kept = model.detector.proposal_generator.post_nms_topk
+    with torch.inference_mode():
+        for inputs in tqdm(Trainer.build_test_loader(cfg, dataset), unit="batch"):
+            for number, evaluator in evaluators.items():
+                kept[False] = number
+                wait_for(model.device)
+                start = clock()
+                outputs = model(inputs)
+                wait_for(model.device)
+                seconds[number].append((clock() - start) / len(inputs))
+                evaluator.process(inputs, outputs)
+    return [
+        {
+            "proposals": number,
+            **evaluator.evaluate()["detection"],
+            "ms": 1e3 * statistics.median(seconds[number][1:] or seconds[number]),
+        }
+        for number, evaluator in evaluators.items()
+    ]
+
+
+def smallest_that_suffices(records: list[dict[str, Any]], tolerance: float = TOLERANCE) -> int:
+    """The fewest proposals whose AP and recall are within some points of those of the most."""
+    most = max(records, key=lambda r: r["proposals"])
+    return min(
+        r["proposals"]
+        for r in records
+        if all(r[key] >= most[key] - tolerance for key in ("AP", "recall"))
+    )
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    most = max(records, key=lambda r: r["proposals"])
+    rows = [
+        [r["proposals"], f"{r['AP']:.2f}", f"{r['recall']:.2f}", f"{r['ms']:.1f}"]
+        + [f"{r['ms'] / most['ms']:.2f}"]
+        for r in records
+    ]
+    headers = ["proposals", "AP", "recall", "detector, ms/image", f"to {most['proposals']}"]
+    return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
+
+
+@in_one_line
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    keep_large_buffers()
+    logging.disable(logging.INFO)
+    torch.set_num_threads(args.threads)
+    cfg, model = load(args)
+    clock = time.process_time if args.processor_time else time.perf_counter
+    records = measure(cfg, model, sorted(set(args.numbers)), clock)
+    print(table(records))
+    number = smallest_that_suffices(records)
+    print(f"\n{number} proposals are the fewest within {TOLERANCE} points of AP and recall.")
+    if args.output:
+        facts = {
+            "processor": processor_name(),
+            "threads": args.threads,
+            "set": cfg.DATASETS.TEST[0],
+        }
+        write_json(args.output, {**facts, "weights": cfg.MODEL.WEIGHTS, "records": records})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The curve over the number of proposals, on a tiny set and a network of random weights."""
+
+import json
+
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+import benchmark_proposals as tool
+from fully_decoupled_ps.data import register_prw
+from tests.testing import BASE_CONFIG, CONFIGS, TINY, make_model, make_tiny_dataset
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    register_prw("tiny_test", str(make_tiny_dataset(root / "tiny")), "test")
+    # of a later stage, and with f_r
+    torch.save({"model": make_model("reid").state_dict()}, root / "model.pth")
+    yield list(
+        map(str, (*TINY, "DATASETS.TEST", ("tiny_test",), "MODEL.WEIGHTS", root / "model.pth"))
+    )
+    DatasetCatalog.remove("tiny_test")
+    MetadataCatalog.remove("tiny_test")
+
+
+@pytest.fixture(autouse=True)
+def log_as_before(monkeypatch):
+    monkeypatch.setattr(tool.logging, "disable", lambda level: None)
+    monkeypatch.setattr(tool, "keep_large_buffers", lambda: None)
+
+
+def test_a_row_for_each_number(options, tmp_path, capsys, monkeypatch):
+    seen = []
+    init = tool.PersonSearchEvaluator.process
+
+    def spy(self, inputs, outputs):
+        seen.append(len(outputs[0]["instances"]))
+        init(self, inputs, outputs)
+
+    monkeypatch.setattr(tool.PersonSearchEvaluator, "process", spy)
+    path = tmp_path / "curve.json"
+    # without NMS, each proposal becomes a detection
+    opts = ["MODEL.ROI_HEADS.NMS_THRESH_TEST", "1.0", "TEST.DETECTIONS_PER_IMAGE", "100"]
+    status = tool.main(
+        [
+            *("--config-file", str(BASE_CONFIG), "--numbers", "7", "2", "5", "--threads", "1"),
+            *("--output", str(path), "--opts", *options, *opts),
+        ]
+    )
+    assert status == 0
+    records = json.loads(path.read_text())["records"]
+    assert [r["proposals"] for r in records] == [2, 5, 7]
+    assert all(r["ms"] > 0 and 0 <= r["AP"] <= r["recall"] <= 100 for r in records)
+    assert seen[:3] == [2, 5, 7]
+    assert "| 7 " in capsys.readouterr().out.replace("|", "| ").replace("  ", " ")
+
+
+def test_a_detector_without_proposals_is_refused(options, capsys):
+    config = str(CONFIGS / "Base-RetinaNet.yaml")
+    assert tool.main(["--config-file", config, "--opts", *options, "MODEL.WEIGHTS", ""]) == 2
+    assert "RetinaNet makes no proposals; name one with" in capsys.readouterr().err
+
+
+def record(proposals, ap, recall):
+    return {"proposals": proposals, "AP": ap, "recall": recall, "ms": 1.0}
+
+
+def test_the_fewest_that_suffice():
+    curve = [record(20, 80, 80), record(50, 89.8, 94.6), record(100, 89.8, 94.8)]
+    assert tool.smallest_that_suffices([*curve, record(300, 90, 95)]) == 100
+    assert tool.smallest_that_suffices([*curve, record(300, 91, 95)]) == 300
