@@ -41,6 +41,7 @@ from .modeling.inference_form import prepare_for_inference
 from .modeling.meta_arch import num_classes
 from .modeling.precision import is_emulated, name_of
 from .utils.files import replace_file
+from .utils.unfilled import WithoutRandomWeights
 
 __all__ = [
     "PICTURE_ENDINGS",
@@ -261,13 +262,14 @@ def load_network(
     if network is not None:  # a training has told of its own
         tell_changes_of_zoo(cfg)
     cfg.freeze()
-    model = build_model(cfg)
+    with WithoutRandomWeights():
+        model = build_model(cfg)
     if is_emulated(model.inference_dtype, torch.device(cfg.MODEL.DEVICE)):
         logger.warning(
             "The network computes in %s, for which this processor has no instructions: it is slow",
             name_of(model.inference_dtype),
         )
-    load_parts(model, cfg)
+    load_parts(model, cfg)  # all weights, or it raises
     if not is_named:
         location = os.path.abspath(location)
     return Predictor(cfg, model, location, os.path.abspath(weights) if weights else "")
