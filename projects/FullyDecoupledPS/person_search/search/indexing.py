@@ -50,6 +50,7 @@ class IndexingReport:
     seconds: float = 0.0  # that it took to read, detect and write
     busy_seconds: float = 0.0  # of these, the network's
     waiting_seconds: float = 0.0  # and those in which it waited for frames
+    writing_seconds: float = 0.0  # beside the network
 
 
 def index_files(

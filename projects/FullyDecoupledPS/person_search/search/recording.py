@@ -36,6 +36,7 @@ class Recorder:
 
     def record(self, batch: list[Item], found: list[PersonDetections]) -> None:
         """``found``: of each of the batch's samples."""
+        start = time.monotonic()
         remaining = iter(found)
         for item in batch:
             if isinstance(item, Sample):
@@ -51,6 +52,7 @@ class Recorder:
         if time.monotonic() - self._committed > COMMIT_SECONDS:
             self.writer.commit()
             self._committed = time.monotonic()
+        self.report.writing_seconds += time.monotonic() - start
 
     def _begin(self, path: str) -> None:
         if path not in self._begun:
