@@ -41,6 +41,7 @@ from .modeling.inference_form import prepare_for_inference
 from .modeling.meta_arch import num_classes
 from .modeling.precision import is_emulated, name_of
 from .utils.files import replace_file
+from .utils.pillow_resize import resize_bytes
 from .utils.unfilled import WithoutRandomWeights
 
 __all__ = [
@@ -89,7 +90,12 @@ class InputMapper:
     """From a picture to the network's input, as in testing. Worker processes get a copy."""
 
     def __init__(
-        self, image_format: str, min_size: int, max_size: int, keep_original: bool = False
+        self,
+        image_format: str,
+        min_size: int,
+        max_size: int,
+        keep_original: bool = False,
+        resizes: bool = True,
     ):
         """
         Args:
@@ -97,8 +103,10 @@ class InputMapper:
             min_size, max_size: the picture's shorter side becomes ``min_size``, but the longer one
                 no more than ``max_size``.
             keep_original: whether the network looks at the picture before it is resized as well.
+            resizes: False leaves that to :meth:`resized`, for whoever has the picture on a GPU.
         """
         self.image_format = image_format
+        self.resizes = resizes
         self.keep_original = keep_original
         self.resize = T.ResizeShortestEdge([min_size, min_size], max_size)
 
@@ -110,12 +118,22 @@ class InputMapper:
         height, width = image.shape[:2]
         if self.image_format == "BGR":
             image = image[:, :, ::-1]
-        resized = self.resize.get_transform(image).apply_image(image)
-        tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        if self.resizes:
+            resized = self.resize.get_transform(image).apply_image(image)
+            tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        else:
+            tensor = as_tensor(image)
         inputs = {"image": tensor, "height": height, "width": width}
         if self.keep_original:
             inputs["original_image"] = as_tensor(image)
         return inputs
+
+    def resized(self, inputs: dict, device: torch.device) -> dict:
+        """The dict with the picture on a device, and there resized: to the bit as on a CPU."""
+        image = inputs["image"].to(device)
+        # the size alone is asked of the picture
+        size = self.resize.get_transform(np.broadcast_to(np.uint8(0), (*image.shape[1:], 3)))
+        return {**inputs, "image": resize_bytes(image, (size.new_h, size.new_w))}
 
 
 class Predictor:
@@ -145,6 +163,7 @@ class Predictor:
             cfg.INPUT.MIN_SIZE_TEST,
             cfg.INPUT.MAX_SIZE_TEST,
             needs_original(cfg),
+            resizes=not cfg.MODEL.DEVICE.startswith("cuda"),
         )
         self.score_thresh = cfg.TEST.SEARCH.SCORE_THRESH
         self.dim = model.reid.feature_dim
@@ -169,6 +188,8 @@ class Predictor:
         Detections of any score; ``queries``, boxes in pixels of the original, are optional, and so
         is ``queries_only``, True where there are to be no detections.
         """
+        if not self.mapper.resizes:
+            inputs = [self.mapper.resized(x, self.model.device) for x in inputs]
         found = []
         for x, output in zip(inputs, self.model(inputs), strict=True):
             instances = output["instances"]
