@@ -50,7 +50,7 @@ FORBIDDEN = {
 # without the application knowing of configs or stages.
 DOOR = re.compile(
     rf"{PACKAGE}\.((predictor|ready|visualization|errors"
-    r"|utils\.(files|names|arguments|progress)"
+    r"|utils\.(allocator|files|names|arguments|progress)"
     r"|dataset_tools\.(conversion\.(assemble|json_file|split)|inspection\.boxes))(\.|$)"
     r"|site_training\.(SiteRequest|train_for_site)$)"
 )

@@ -35,6 +35,17 @@ def test_a_picture_is_the_same_beside_a_tall_one(network):
         assert ((beside.features * alone.features).sum(axis=1) > 1 - 1e-4).all()
 
 
+@pytest.mark.parametrize("size", [(64, 96), (300, 60), (90, 190)])
+def test_resizing_on_the_device_changes_no_bit(network, monkeypatch, size):
+    image = picture(0, size)
+    expected = network.detect(image, boxes=[(4, 6, 30, 50)])
+    monkeypatch.setattr(network.mapper, "resizes", False)
+    assert network.mapper(image)["image"].shape == (3, *size)
+    ours = network.detect(image, boxes=[(4, 6, 30, 50)])
+    for mine, theirs in zip(ours, expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def test_the_input_is_that_of_detectron2s_predictor(run_folder, network):
     from detectron2.engine import DefaultPredictor
 

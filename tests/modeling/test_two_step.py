@@ -106,6 +106,19 @@ def test_a_crop_is_pillows(box, kind, interpolation):
     assert difference.abs().max() <= (1 if interpolation == "bilinear" else 1.5)
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_crop_is_torchvisions_to_the_bit(kind, interpolation):
+    from torchvision.transforms.v2.functional import InterpolationMode, resize_image
+
+    picture = torch.from_numpy(original(0, (80, 100))).permute(2, 0, 1).to(kind)
+    for x0, y0, x1, y1 in [(10, 20, 30, 60), (0, 0, 100, 80), (40, 3, 41, 4), (5, 5, 17, 29)]:
+        ours = cut_out(picture, torch.tensor([[x0, y0, x1, y1]]), (24, 12), interpolation)
+        crop = picture[:, y0:y1, x0:x1]
+        theirs = resize_image(crop, [24, 12], InterpolationMode(interpolation), antialias=True)
+        assert torch.equal(ours[0], theirs.clamp(0, 255))
+
+
 # --- inference -------------------------------------------------------------------------------
 
 

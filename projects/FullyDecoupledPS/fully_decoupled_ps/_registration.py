@@ -9,12 +9,16 @@ import importlib.abc
 import importlib.util
 import sys
 import warnings
+from contextlib import nullcontext
+
+from ._light_torchvision import without_compiler
 
 # A part of Detectron2 -> the part of this package that registers something with it.
 PARTS = {
     "detectron2.data": "fully_decoupled_ps.data",
     "detectron2.modeling": "fully_decoupled_ps.modeling",
     "fvcore.nn": "",  # nothing: it is there for its warnings, which are hidden
+    "torchvision": "",  # nothing: it is imported without what it needs for compiling alone
 }
 
 
@@ -29,7 +33,7 @@ def register_with_detectron2() -> None:
 
 
 class _ImportAfter(importlib.abc.MetaPathFinder):
-    """Imports a module of ours when one of Detectron2's has been imported, by the usual finders.
+    """Imports a module of ours when another has been imported, by the usual finders.
 
     Ours may be what imports Detectron2's: it goes on then, and registers at its own end.
     """
@@ -47,7 +51,8 @@ class _ImportAfter(importlib.abc.MetaPathFinder):
         execute = spec.loader.exec_module
 
         def execute_and_import(module):
-            with warnings.catch_warnings():
+            light = without_compiler() if name == "torchvision" else nullcontext()
+            with light, warnings.catch_warnings():
                 # of fvcore and Detectron2, which users can do nothing about
                 warnings.filterwarnings(
                     "ignore", category=FutureWarning, module=r"torch\.jit\._script"

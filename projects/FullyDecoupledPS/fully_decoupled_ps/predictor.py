@@ -41,6 +41,8 @@ from .modeling.inference_form import prepare_for_inference
 from .modeling.meta_arch import num_classes
 from .modeling.precision import is_emulated, name_of
 from .utils.files import replace_file
+from .utils.pillow_resize import resize_bytes
+from .utils.unfilled import WithoutRandomWeights
 
 __all__ = [
     "PICTURE_ENDINGS",
@@ -88,7 +90,12 @@ class InputMapper:
     """From a picture to the network's input, as in testing. Worker processes get a copy."""
 
     def __init__(
-        self, image_format: str, min_size: int, max_size: int, keep_original: bool = False
+        self,
+        image_format: str,
+        min_size: int,
+        max_size: int,
+        keep_original: bool = False,
+        resizes: bool = True,
     ):
         """
         Args:
@@ -96,8 +103,10 @@ class InputMapper:
             min_size, max_size: the picture's shorter side becomes ``min_size``, but the longer one
                 no more than ``max_size``.
             keep_original: whether the network looks at the picture before it is resized as well.
+            resizes: False leaves that to :meth:`resized`, for whoever has the picture on a GPU.
         """
         self.image_format = image_format
+        self.resizes = resizes
         self.keep_original = keep_original
         self.resize = T.ResizeShortestEdge([min_size, min_size], max_size)
 
@@ -109,12 +118,22 @@ class InputMapper:
         height, width = image.shape[:2]
         if self.image_format == "BGR":
             image = image[:, :, ::-1]
-        resized = self.resize.get_transform(image).apply_image(image)
-        tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        if self.resizes:
+            resized = self.resize.get_transform(image).apply_image(image)
+            tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        else:
+            tensor = as_tensor(image)
         inputs = {"image": tensor, "height": height, "width": width}
         if self.keep_original:
             inputs["original_image"] = as_tensor(image)
         return inputs
+
+    def resized(self, inputs: dict, device: torch.device) -> dict:
+        """The dict with the picture on a device, and there resized: to the bit as on a CPU."""
+        image = inputs["image"].to(device)
+        # the size alone is asked of the picture
+        size = self.resize.get_transform(np.broadcast_to(np.uint8(0), (*image.shape[1:], 3)))
+        return {**inputs, "image": resize_bytes(image, (size.new_h, size.new_w))}
 
 
 class Predictor:
@@ -144,6 +163,7 @@ class Predictor:
             cfg.INPUT.MIN_SIZE_TEST,
             cfg.INPUT.MAX_SIZE_TEST,
             needs_original(cfg),
+            resizes=not cfg.MODEL.DEVICE.startswith("cuda"),
         )
         self.score_thresh = cfg.TEST.SEARCH.SCORE_THRESH
         self.dim = model.reid.feature_dim
@@ -168,6 +188,8 @@ class Predictor:
         Detections of any score; ``queries``, boxes in pixels of the original, are optional, and so
         is ``queries_only``, True where there are to be no detections.
         """
+        if not self.mapper.resizes:
+            inputs = [self.mapper.resized(x, self.model.device) for x in inputs]
         found = []
         for x, output in zip(inputs, self.model(inputs), strict=True):
             instances = output["instances"]
@@ -261,13 +283,14 @@ def load_network(
     if network is not None:  # a training has told of its own
         tell_changes_of_zoo(cfg)
     cfg.freeze()
-    model = build_model(cfg)
+    with WithoutRandomWeights():
+        model = build_model(cfg)
     if is_emulated(model.inference_dtype, torch.device(cfg.MODEL.DEVICE)):
         logger.warning(
             "The network computes in %s, for which this processor has no instructions: it is slow",
             name_of(model.inference_dtype),
         )
-    load_parts(model, cfg)
+    load_parts(model, cfg)  # all weights, or it raises
     if not is_named:
         location = os.path.abspath(location)
     return Predictor(cfg, model, location, os.path.abspath(weights) if weights else "")

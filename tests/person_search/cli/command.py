@@ -5,7 +5,7 @@ import time
 
 from person_search.cli.main import main
 from person_search.network import Predictor
-from person_search.search import indexing
+from person_search.search import recording
 
 
 def run(*args):
@@ -22,7 +22,7 @@ def run_slowly(*args):
         return network_run(self, inputs)
 
     Predictor.run = wait_and_run
-    indexing.COMMIT_SECONDS = 0
+    recording.COMMIT_SECONDS = 0
     return run(*args)
 
 

@@ -33,6 +33,8 @@ HELP = "make or extend an index of the persons in pictures and videos"
 
 logger = logging.getLogger(__name__)
 
+# Of a run of at least so many seconds, the share of waiting that is worth a word.
+MIN_SECONDS, MAX_WAITING_SHARE = 60.0, 0.1
 # Most reasons to list why files can't be reached; there is one per folder.
 MAX_REASONS = 20
 
@@ -130,6 +132,8 @@ def _tell(report, found, index) -> int:
         *(report.added, report.frames, report.persons, report.unchanged, report.pruned),
         *(index.location, *counts),
     )
+    if report.frames:
+        logger.info("%s", _speed(report))
     if report.left_out:
         logger.info(
             "%d persons were left out who were forgotten (person-search forget --list)",
@@ -164,6 +168,18 @@ def _tell(report, found, index) -> int:
     anything = report.added or report.unchanged or report.incomplete or report.other_names
     is_all_read = tell_unread({**found.problems, **report.unreadable}, report.incomplete, anything)
     return 0 if is_all_read and not report.unreachable else 1
+
+
+def _speed(report) -> str:
+    """Frames a second, and what the network did meanwhile."""
+    seconds = max(report.seconds, 1e-9)
+    text = (
+        f"{report.frames / seconds:.2g} frames/s; the network computed "
+        f"{report.busy_seconds / seconds:.0%} of {seconds:.0f} s"
+    )
+    if report.waiting_seconds > MAX_WAITING_SHARE * seconds and seconds > MIN_SECONDS:
+        text += ", and waited for files: more --workers may help, up to the number of cores"
+    return text
 
 
 def _tell_unreachable(unreachable: dict[str, str], index) -> None:

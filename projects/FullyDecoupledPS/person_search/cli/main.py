@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from fully_decoupled_ps.utils.allocator import keep_large_buffers
 from fully_decoupled_ps.utils.names import printable, take_all_names
 
 from ..errors import UserError, translated
@@ -55,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for package in ("fully_decoupled_ps", "person_search"):
         logging.getLogger(package).setLevel(logging.INFO)
     try:
+        keep_large_buffers()
         with translated():
             status = args.run(args)
         sys.stdout.flush()

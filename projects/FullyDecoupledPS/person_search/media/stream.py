@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import cv2
 import torch
@@ -15,6 +14,7 @@ from fully_decoupled_ps.predictor import load_image, videos
 
 from ..errors import UserError, translated
 from ..network import InputMapper
+from .batches import End, Item, Restart, Sample, SizedBatches
 from .files import MediaFile
 from .frames import VideoChanged, sample_video
 
@@ -28,59 +28,29 @@ class Job:
     known: dict[int, int | None] = field(default_factory=dict)
 
 
-class Sample(NamedTuple):
-    """A frame, ready for the network."""
-
-    path: str
-    pts: int | None  # of a video's frame
-    offset: float  # seconds after the file's first frame
-    inputs: dict  # of the network
-    checksum: int | None = None  # of a video's frame
-
-
-class Restart(NamedTuple):
-    """A video has changed since it was indexed: all its frames follow."""
-
-    path: str
-
-
-class End(NamedTuple):
-    """A file has been read: no further sample of it follows."""
-
-    path: str
-    error: str  # why it can't be read (further); "" if all went well
-    note: str = ""  # what was left out or assumed, see data.images and data.videos
-
-
 class FileStream(IterableDataset):
     """Yields lists of :class:`Sample`, :class:`Restart` and :class:`End`.
 
-    Those of a file are in order, by one worker.
+    Those of a file are in order, by one worker; the samples of a list are of one size.
     """
 
     def __init__(self, jobs: list[Job], mapper: InputMapper, fps: float, batch_size: int):
-        """Lists have ``batch_size`` samples; ``fps`` frames per second are taken from a video."""
+        """Lists have up to ``batch_size`` samples; ``fps``: frames a second of a video."""
         self.jobs = jobs
         self.mapper = mapper
         self.fps = fps
         self.batch_size = batch_size
 
-    def __iter__(self) -> Iterator[list[Sample | Restart | End]]:
+    def __iter__(self) -> Iterator[list[Item]]:
         worker = get_worker_info()
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        batch, num_samples = [], 0
+        batches = SizedBatches(self.batch_size)
         for job in self.jobs[first::step]:
             for item in self._read(job):
-                if isinstance(item, Sample):
-                    if num_samples == self.batch_size:
-                        yield batch
-                        batch, num_samples = [], 0
-                    num_samples += 1
-                batch.append(item)
-        if batch:
-            yield batch
+                yield from batches.add(item)
+        yield from batches.rest()
 
-    def _read(self, job: Job) -> Iterator[Sample | Restart | End]:
+    def _read(self, job: Job) -> Iterator[Item]:
         path, error, note = job.file.path, "", ""
         try:
             with translated():
@@ -118,7 +88,7 @@ class FileStream(IterableDataset):
 
 def stream(
     jobs: list[Job], mapper: InputMapper, *, fps: float, batch_size: int, num_workers: int
-) -> Iterator[list[Sample | Restart | End]]:
+) -> Iterator[list[Item]]:
     """What :class:`FileStream` yields, by worker processes.
 
     Raises:

@@ -3,27 +3,27 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
 from tqdm import tqdm
 
 from fully_decoupled_ps.predictor import videos
 
-from ..index import IndexWriter, NewFrame, PersonIndex
+from ..index import IndexWriter, PersonIndex
+from ..media.batches import Sample
 from ..media.files import MediaFile, PathReader
 from ..media.links import OtherNames
-from ..media.stream import End, Job, Restart, Sample, stream
-from ..network import PersonDetections, Predictor
+from ..media.stream import Job, stream
+from ..network import Predictor
+from .beside import Beside
 from .forgetting import ForgottenPersons, complete_tombstones
 from .plan import IndexingOptions, Plan, make_plan, make_sources
+from .recording import Recorder
 from .stopping import StopRequest
 
 logger = logging.getLogger(__name__)
-
-# Seconds between commits: what a kill can cost.
-COMMIT_SECONDS = 2.0
 
 
 @dataclass
@@ -47,6 +47,10 @@ class IndexingReport:
     superseded: list[str] = field(default_factory=list)  # such names, removed from the index
     litter: list[str] = field(default_factory=list)  # in the index, but passed over now
     stopped_by: int = 0  # signal number, 0 if the run went to its end
+    seconds: float = 0.0  # that it took to read, detect and write
+    busy_seconds: float = 0.0  # of these, the network's
+    waiting_seconds: float = 0.0  # and those in which it waited for frames
+    writing_seconds: float = 0.0  # beside the network
 
 
 def index_files(
@@ -114,9 +118,10 @@ def _run(
     stop: StopRequest,
     forgotten: ForgottenPersons,
 ) -> None:
-    """Read, detect, add; a commit every few seconds."""
+    """Read in processes, detect here, and write in a thread, all at once."""
     if not plan.jobs:
         return
+    recorder = Recorder(writer, plan, options, report, forgotten)
     total = sum(_count(job, options.fps) for job in plan.jobs)
     batches = stream(
         plan.jobs,
@@ -125,36 +130,50 @@ def _run(
         batch_size=options.batch_size,
         num_workers=options.num_workers,
     )
-    committed = time.monotonic()
-    begun = set()
-    with tqdm(total=total, unit="frame", desc="Indexing", smoothing=0.05) as progress:
-        for batch in batches:
-            samples = [item for item in batch if isinstance(item, Sample)]
-            found = iter(network.run([sample.inputs for sample in samples]) if samples else [])
-            for item in batch:
-                if isinstance(item, Sample):
-                    if item.path not in begun:
-                        begun.add(item.path)
-                        source = plan.sources[item.path]
-                        is_continued = item.path in plan.continued
-                        writer.begin(source, is_continued)
-                        forgotten.begin(source, is_continued)
-                    frame, left_out = _frame(item, next(found), options.score_thresh, forgotten)
-                    report.left_out += left_out
-                    writer.add(item.path, frame)
-                    report.frames += 1
-                    report.persons += len(frame.scores)
-                    progress.update()
-                elif isinstance(item, Restart):
-                    plan.continued.discard(item.path)
-                else:
-                    _end_file(item, writer, plan, begun, report)
-            if stop or time.monotonic() - committed > COMMIT_SECONDS:
-                writer.commit()
-                committed = time.monotonic()
+    clock = _Clock()
+    with (
+        tqdm(total=total, unit="frame", desc="Indexing", smoothing=0.05) as progress,
+        Beside(recorder.record) as beside,
+    ):
+        for batch in clock.waiting(batches):
+            inputs = [item.inputs for item in batch if isinstance(item, Sample)]
+            with clock.computing():
+                found = network.run(inputs) if inputs else []
+            beside.put(batch, found)
+            progress.update(len(inputs))
             if stop:
-                return
+                break
     writer.commit()
+    report.seconds, report.busy_seconds = clock.elapsed(), clock.busy_seconds
+    report.waiting_seconds = clock.waiting_seconds
+
+
+class _Clock:
+    """How long the network computes, and how long it waits for frames."""
+
+    def __init__(self):
+        self._start = time.monotonic()
+        self.busy_seconds = self.waiting_seconds = 0.0
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._start
+
+    @contextmanager
+    def computing(self):
+        start = time.monotonic()
+        yield
+        self.busy_seconds += time.monotonic() - start
+
+    def waiting(self, batches: Iterable) -> Iterator:
+        """What ``batches`` yields."""
+        batches = iter(batches)
+        while True:
+            start = time.monotonic()
+            batch = next(batches, None)
+            self.waiting_seconds += time.monotonic() - start
+            if batch is None:
+                return
+            yield batch
 
 
 def _count(job: Job, fps: float) -> int:
@@ -164,37 +183,3 @@ def _count(job: Job, fps: float) -> int:
     except Exception:  # whatever a decoder raises; it is reported when the file is read
         count = 1
     return max(max(count, 1) - len(job.known), 0)
-
-
-def _frame(
-    sample: Sample, found: PersonDetections, score_thresh: float, forgotten: ForgottenPersons
-) -> tuple[NewFrame, int]:
-    """The frame, and how many persons are left out because they were forgotten."""
-    keep = found.scores >= score_thresh
-    left_out = keep & forgotten.among(sample.path, sample.pts, found.boxes, sample.checksum)
-    keep &= ~left_out
-    frame = NewFrame(
-        pts=sample.pts,
-        offset=sample.offset,
-        width=sample.inputs["width"],
-        height=sample.inputs["height"],
-        boxes=found.boxes[keep],
-        scores=found.scores[keep],
-        features=found.features[keep].astype(np.float16),
-        checksum=sample.checksum,
-    )
-    return frame, int(left_out.sum())
-
-
-def _end_file(end: End, writer: IndexWriter, plan: Plan, begun: set, report) -> None:
-    if end.note:
-        report.notes.setdefault(end.note, []).append(end.path)
-    if end.error:
-        # frames that were read stay; if none was, so does what the index had of the file
-        is_in_part = end.path in begun or end.path in plan.continued
-        (report.incomplete if is_in_part else report.unreadable)[end.path] = end.error
-        return
-    if end.path not in begun:  # it had no new frame
-        writer.begin(plan.sources[end.path], end.path in plan.continued)
-    writer.finish(end.path)
-    report.added += 1

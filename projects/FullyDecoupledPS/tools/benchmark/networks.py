@@ -76,12 +76,17 @@ def build_for_inference(cfg: CfgNode, detections: int, seed: int = 0) -> nn.Modu
     """
     torch.manual_seed(seed)
     model = build_model(cfg).eval()
+    report_people(model, detections)
+    return model
+
+
+def report_people(model: nn.Module, number: int) -> None:
+    """From now on the detector reports ``number`` people in every image, whatever it finds."""
 
     def replace(module, inputs, outputs):
-        return [{"instances": _people(x["instances"], detections)} for x in outputs]
+        return [{"instances": _people(x["instances"], number)} for x in outputs]
 
     model.detector.register_forward_hook(replace)
-    return model
 
 
 def _people(found: Instances, number: int) -> Instances:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from detectron2.structures import BoxMode
-from scipy.io import loadmat
 
 from ...errors import UserError
 from ..images import ImageError, read_size
@@ -58,6 +57,8 @@ def check_name(name: str, where: str) -> str:
 
 def read_mat(path: str, fields: Sequence[str], dataset: str) -> np.ndarray:
     """The first of `fields` that the .mat file holds."""
+    from scipy.io import loadmat  # takes a quarter of a second, and few data sets need it
+
     check_file(path, dataset)
     try:
         content = loadmat(path, variable_names=list(fields))

@@ -1,8 +1,7 @@
 """Cutting persons out of a picture at its own resolution."""
 
 import torch
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2.functional import resize_image
+import torch.nn.functional as F
 
 
 def pixel_boxes(boxes: torch.Tensor, height: int, width: int) -> torch.Tensor:
@@ -47,11 +46,20 @@ def cut_out(
     # frame of 1080, at 256 x 128, this differs from Pillow by 1 grey level at most, and RoIAlign
     # (as many samples as a box has pixels) by 11; a ResNet-18's features differ six times as much.
     # It is not quicker either: 134 ms against 119.
-    mode = InterpolationMode(interpolation)
     crops = [
-        resize_image(picture[:, y0:y1, x0:x1], list(size), mode, antialias=True)
-        for x0, y0, x1, y1 in boxes.tolist()
+        _resize(picture[:, y0:y1, x0:x1], size, interpolation) for x0, y0, x1, y1 in boxes.tolist()
     ]
     if not crops:
         return picture.new_zeros(0, 3, *size)
     return torch.stack(crops).clamp(0, 255)  # beyond which a cubic of floats goes at an edge
+
+
+def _resize(crop: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
+    """As ``resize_image`` of torchvision's transforms, whose import takes seconds."""
+    if crop.shape[1:] == size:
+        return crop
+    options = {"size": size, "mode": mode, "align_corners": False, "antialias": True}
+    if crop.dtype != torch.uint8 or crop.device.type == "cpu":
+        return F.interpolate(crop[None], **options)[0]
+    # bytes are resized on a CPU alone
+    return F.interpolate(crop[None].float(), **options)[0].clamp(0, 255).round().byte()

@@ -1,0 +1,189 @@
+#!/usr/bin/env python
+"""Time networks in other runtimes beside PyTorch: torch.compile, ONNX Runtime, OpenVINO.
+
+    python benchmark_runtimes.py                          four untrained networks at 900 x 1500
+    python benchmark_runtimes.py --models output/demo/reid --image FILE
+    python benchmark_runtimes.py --only pytorch openvino --config-files prw/fcos_R50.yaml
+
+PyTorch's is the network as `person-search` runs it. The others run the whole network, exported to
+ONNX as export_model.py does, or compiled. All run in turns, on the CPU and one picture; a ratio is
+the median over the rounds of two times of the same round. A runtime is timed only if its boxes,
+scores and features are PyTorch's, within what the export allows, at two sizes of the picture
+(torch.compile, which compiles minutes for each: at one); else the reason is told.
+"""
+
+import argparse
+import logging
+import statistics
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from detectron2.modeling import build_model
+from tabulate import tabulate
+
+from benchmark.machine import processor_name
+from benchmark.runtimes import (
+    OpenVinoSession,
+    TorchSession,
+    compiled_session,
+    onnxruntime_session,
+)
+from benchmark.timing import median_ratio, time_in_turns, timed
+from benchmark.untrained_run import write_untrained_run
+from fully_decoupled_ps.checkpoint import load_parts
+from fully_decoupled_ps.config import load_config
+from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.export import TOLERANCE, WholeNetwork, require_packages, write_checked
+from fully_decoupled_ps.export.checks import check_graph
+from fully_decoupled_ps.predictor import load_image, load_network
+from fully_decoupled_ps.utils.allocator import keep_large_buffers
+from fully_decoupled_ps.utils.arguments import whole_number
+from fully_decoupled_ps.utils.commands import command_parser, in_one_line
+from fully_decoupled_ps.utils.files import write_json
+
+RUNTIMES = ("pytorch", "compile", "onnxruntime", "openvino")
+CONFIGS = ("faster_rcnn_R50", "faster_rcnn_R50_lite", "retinanet_R50", "fcos_R50")
+# So that an untrained network finds somebody; scores of many boxes would be equal else.
+SPREAD = 30.0
+LAST_LAYERS = ("cls_score", "objectness_logits")
+
+
+def write_run(config_file: str, folder: Path, args: argparse.Namespace) -> str:
+    """An untrained network that finds up to ``--detections`` people."""
+    opts = ["TEST.DETECTIONS_PER_IMAGE", args.detections]
+    for detector in ("ROI_HEADS", "RETINANET", "FCOS"):
+        opts += [f"MODEL.{detector}.SCORE_THRESH_TEST", 0.001]
+    write_untrained_run(config_file, folder, [*opts, *args.opts])
+    file = folder / "model_final.pth"
+    checkpoint = torch.load(file, weights_only=True)
+    for name, value in checkpoint["model"].items():
+        if name.endswith(tuple(f"{layer}.weight" for layer in LAST_LAYERS)):
+            value *= SPREAD
+    torch.save(checkpoint, file)
+    return str(folder)
+
+
+def plain_network(model: str):
+    """The network as it was trained, neither folded nor laid out anew, for export and check."""
+    folder = Path(model)
+    opts = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", str(folder / "model_final.pth")]
+    cfg = load_config(str(folder / "config.yaml"), [*opts, "SOLVER.STAGE", "reid"])
+    cfg.MODEL.REID.NUM_IDS = 0  # taken from the checkpoint
+    network = build_model(cfg).eval()
+    load_parts(network, cfg)
+    return network
+
+
+def picture(args: argparse.Namespace, size: tuple[int, int]) -> torch.Tensor:
+    """(3, H, W), 0 to 255: the user's, or smooth colours."""
+    if args.image:
+        pixels = torch.from_numpy(load_image(args.image).pixels.copy()).permute(2, 0, 1)[None]
+    else:
+        generator = torch.Generator().manual_seed(0)
+        pixels = torch.rand(1, 3, size[0] // 30, size[1] // 30, generator=generator) * 255
+    return F.interpolate(pixels.float(), size=size, mode="bilinear")[0]
+
+
+def measure(model: str, args: argparse.Namespace, folder: Path) -> list[dict]:
+    """A record for each runtime of one network."""
+    plain, dtype = plain_network(model), None
+    graph, image = WholeNetwork(plain), picture(args, args.size)
+    path = folder / "whole.onnx"
+    seconds, reason = {}, {}
+    try:
+        seconds["export"], _ = timed(write_checked, graph, plain, [image], path)
+    except UserError as error:
+        reason["export"] = str(error)
+    network = load_network(model, device="cpu").model
+    dtype = network.inference_dtype
+    makers = {
+        "pytorch": lambda: TorchSession(network),
+        "compile": partial(compiled_session, network, args.threads),
+        "onnxruntime": partial(onnxruntime_session, path, args.threads),
+        "openvino": partial(OpenVinoSession, path, args.threads, dtype),
+    }
+    records, cases = [], {}
+    for name in dict.fromkeys(("pytorch", *args.only)):
+        record = {"model": Path(args.names[model]).stem, "runtime": name}
+        records.append(record)
+        start = time.perf_counter()
+        try:
+            if reason and name in ("onnxruntime", "openvino"):
+                raise UserError(reason["export"])
+            session = makers[name]()
+            images = [image] if name == "compile" else [image, image[:, ::2, ::2].contiguous()]
+            difference, record["boxes"] = check_graph(graph, session, plain, images)
+            record["difference"] = difference
+            if difference > TOLERANCE and dtype is None:
+                raise UserError(f"a feature differs by {difference:.1e}, allowed {TOLERANCE:.0e}")
+            cases[name] = partial(session.run, None, {"image": image.numpy()})
+        except Exception as error:  # whatever a runtime raises
+            lines = [line for line in str(error).strip().splitlines() if line] or [repr(error)]
+            record["fails"] = lines[-1][:120]
+        record["to make ready, s"] = time.perf_counter() - start
+    with torch.no_grad():
+        rounds = time_in_turns(cases, args.rounds, torch.device("cpu"), args.clock)
+    for record in records:
+        if (name := record["runtime"]) in rounds:
+            record["ms"] = 1e3 * statistics.median(rounds[name])
+            record["to pytorch"] = median_ratio(rounds[name], rounds["pytorch"])
+            record["rounds"] = rounds[name]
+    return records
+
+
+def parse_args() -> argparse.Namespace:
+    parser = command_parser(__doc__)
+    add, positive = parser.add_argument, whole_number(1)
+    add("--config-files", nargs="+", default=[f"prw/{name}.yaml" for name in CONFIGS], metavar="F")
+    add("--models", nargs="+", default=[], metavar="FOLDER", help="trained ones, instead")
+    add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="of the config files")
+    add("--only", nargs="+", choices=RUNTIMES, default=RUNTIMES)
+    add("--image", metavar="FILE", help="a picture instead of smooth colours")
+    add("--size", type=whole_number(32), nargs=2, default=(900, 1500), metavar=("H", "W"))
+    add("--detections", type=positive, default=10, help="at most, of an untrained network")
+    add("--rounds", type=positive, default=5)
+    add("--threads", type=positive, default=torch.get_num_threads())
+    add(
+        "--processor-time",
+        action="store_const",
+        dest="clock",
+        const=time.process_time,
+        default=time.perf_counter,
+        help="seconds of the processor, of all threads: for a machine that others use too",
+    )
+    add("--output", type=Path, help="write the figures there as JSON")
+    return parser.parse_args()
+
+
+@in_one_line
+def main() -> None:
+    args = parse_args()
+    require_packages()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    keep_large_buffers()
+    torch.set_num_threads(args.threads)
+    records = []
+    with tempfile.TemporaryDirectory(prefix="benchmark_runtimes_") as name:
+        folder = Path(name)
+        args.names = {model: model for model in args.models}
+        for config_file in () if args.models else args.config_files:
+            run = write_run(config_file, folder / Path(config_file).stem, args)
+            args.names[run] = config_file
+        for model in args.names:
+            records += measure(model, args, folder)
+            print(f"{Path(args.names[model]).stem}: done", file=sys.stderr, flush=True)
+    columns = ("model", "runtime", "boxes", "difference", "to make ready, s", "ms", "to pytorch")
+    table = [[record.get(column) for column in (*columns, "fails")] for record in records]
+    print(tabulate(table, (*columns, "fails"), tablefmt="pipe", floatfmt=".3g"))
+    if args.output:
+        machine = {"processor": processor_name(), "threads": args.threads}
+        write_json(args.output, {**machine, "torch": str(torch.__version__), "records": records})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
