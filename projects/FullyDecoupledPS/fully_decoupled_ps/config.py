@@ -167,6 +167,18 @@ def _add_reid_config(cfg: CN) -> None:
     # for less memory and equal results (not in the paper). "res3" saves most for the least time.
     reid.SIDE_NET.CHECKPOINTING = ()
 
+    # The frozen f_d's maps of every training image, kept on the disk, so that in stage reid f_d
+    # sees an image once (not in the paper): for small data sets, see the README. INPUT may then
+    # resize an image to one size, and mirror it, and no more.
+    reid.MAP_CACHE = CN()
+    # A folder, made if there is none; "": maps are made anew each time.
+    reid.MAP_CACHE.FOLDER = ""
+    # What they are kept in: "float16", or "float32" for twice the space and no rounding.
+    reid.MAP_CACHE.DTYPE = "float16"
+    # The most that the folder may take, in GiB. A training that needs more is refused; maps of
+    # other detectors are removed for it, first those that were used longest ago.
+    reid.MAP_CACHE.MAX_GIB = 20
+
     reid.FUSION = CN()
     # A name in SIDE_FUSION_REGISTRY: AlphaBlendFusion (eq. 3), ConvFusion (eq. 4), NoFusion.
     reid.FUSION.NAME = "AlphaBlendFusion"

@@ -24,6 +24,7 @@ from ..visualization.tensorboard_pictures import EvaluatorWithPictures
 from .divergence import LatestBatch
 from .hooks import LeftOutImages, LossNormalizers, SeedIterations
 from .launch import ddp_on
+from .map_cache import KeepMaps
 from .resume import check_resumable, restore_optimizer, restore_stream, warn_of_other_data
 from .solver import build_optimizer, scale_to_processes
 from .writers import ReIDMetricPrinter, StoppingWriter
@@ -64,10 +65,13 @@ class Trainer(DefaultTrainer):
             self._trainer.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
         )
         self.checkpointer.remove_partial_files()
+        model, loader = self.checkpointer.model, self.train_loader
+        keeps_maps = self.cfg.SOLVER.STAGE == "reid" and self.cfg.MODEL.REID.MAP_CACHE.FOLDER
         return [
-            SeedIterations(self.train_loader),
-            LossNormalizers(self.checkpointer.model, self.cfg.SOLVER.CHECKPOINT_PERIOD),
-            LeftOutImages(self.train_loader),
+            *([KeepMaps(self.cfg, model, loader)] if keeps_maps else []),
+            SeedIterations(loader),
+            LossNormalizers(model, self.cfg.SOLVER.CHECKPOINT_PERIOD),
+            LeftOutImages(loader),
             *super().build_hooks(),
         ]
 
