@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fully_decoupled_ps import UserError
-from tests.testing import image, make_model, training_input
+from fully_decoupled_ps.modeling.fold_norms import is_constant
+from tests.testing import RESNET18, image, make_model, training_input
 
 LAYERS = ["res2", "res3", "res4"]
 
@@ -96,3 +97,54 @@ def test_a_map_that_float16_can_not_hold_is_refused():
         model.frozen_maps([named(1)])
     model.frozen_maps.keeper = Keeper()
     assert model.frozen_maps([named(1)])["res4"].max() > 9e4
+
+
+# --- folded norms ----------------------------------------------------------------------------
+
+
+def folds(model):
+    """How many norms are folded in what makes its maps."""
+    model.frozen_maps([named(1)])
+    tap = model.frozen_maps._folded
+    return sum(is_constant(m) for m in model.feature_tap.bottom_up.modules()) - sum(
+        is_constant(m) for m in tap.bottom_up.modules()
+    )
+
+
+@pytest.mark.parametrize("norm", ["BN", "FrozenBN"])
+def test_folded_maps_are_the_detector_s_own(norm):
+    model = make_model("reid", ("MODEL.RESNETS.NORM", norm), train=True)
+    inputs = [named(1), named(2)]
+    own = model.feature_tap.run(model.detector.preprocess_image(inputs).tensor)
+    folded = model.frozen_maps(inputs)
+    for layer, x in own.items():
+        assert (x - folded[layer]).abs().max() <= 1e-5 * x.abs().max()
+    assert any(not torch.equal(x, folded[layer]) for layer, x in own.items())
+    assert folds(model) == 1 + 3 * (3 + 4 + 6) + 3
+
+
+def test_group_norms_stay_and_cost_no_copy():
+    model = make_model("reid", (*RESNET18, "MODEL.RESNETS.NORM", "GN"), train=True)
+    model.frozen_maps([named(1)])
+    assert model.frozen_maps._folded is model.feature_tap
+
+
+def test_a_copy_is_no_part_of_the_network():
+    model = make_model("reid", train=True)
+    names, numbers = set(model.state_dict()), [p.numel() for p in model.parameters()]
+    model.frozen_maps([named(1)])
+    assert set(model.state_dict()) == names
+    assert [p.numel() for p in model.parameters()] == numbers
+
+
+def test_weights_that_were_loaded_since_are_seen():
+    model, other = make_model("reid", train=True), make_model("reid", train=True)
+    for p in other.detector.parameters():
+        p.mul_(1.1)
+    before, expected = (m.frozen_maps([named(1)]) for m in (model, other))
+    copy = model.frozen_maps._folded
+    model.frozen_maps([named(1)])
+    assert model.frozen_maps._folded is copy  # it is made once
+    model.load_state_dict(other.state_dict())
+    assert equal(model.frozen_maps([named(1)]), expected)
+    assert not equal(before, expected)

@@ -26,6 +26,7 @@ from ..data.map_cache import (
 )
 from ..errors import UserError
 from ..utils.files import tell_unwritable
+from .precision import precision_of
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,11 @@ def check_map_cache(cfg: CfgNode) -> None:
         raise UserError(
             f"MODEL.REID.MAP_CACHE: {cfg.MODEL.META_ARCHITECTURE} uses no map of the detector; "
             f"{leave_out}"
+        )
+    if cfg.MODEL.REID.get("ORD", {}).get("ENABLED"):
+        raise UserError(
+            "MODEL.REID.MAP_CACHE: the crops of MODEL.REID.ORD are cut out of each image, which "
+            f"is not decoded where its maps are kept; {leave_out}, or set ORD.ENABLED False"
         )
     if cache.DTYPE not in DTYPES:
         raise UserError(
@@ -107,10 +113,9 @@ class KeepMaps(HookBase):
         """Of all that maps depend on beside the image: 32 hexadecimal digits."""
         detector, bottom_up = self._model.detector, self._model.feature_tap.bottom_up
         layers = re.sub(r" at 0x[0-9a-f]+", "", repr(bottom_up))
-        solver, keys = self._cfg.SOLVER, self._cfg.MODEL.REID.MAP_CACHE
-        device = torch.device(self._cfg.MODEL.DEVICE).type
-        said = (VERSION, layers, self._cfg.INPUT.FORMAT, keys.DTYPE, solver.AMP.ENABLED, device)
-        said += (detector.backbone.size_divisibility,)
+        cfg, device = self._cfg, torch.device(self._cfg.MODEL.DEVICE).type
+        said = (VERSION, layers, detector.backbone.size_divisibility, cfg.INPUT.FORMAT)
+        said += (cfg.MODEL.REID.MAP_CACHE.DTYPE, precision_of(cfg), device)
         digest = hashlib.sha256(repr(said).encode())
         pixels = {name: getattr(detector, name) for name in ("pixel_mean", "pixel_std")}
         for name, value in {**bottom_up.state_dict(), **pixels}.items():

@@ -1,13 +1,19 @@
 """The maps of a frozen detector that f_r learns from: made with less work, or only once."""
 
+import copy
+import itertools
 from collections.abc import Mapping
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import nn
 
 from ..errors import UserError
-from .feature_tap import FeatureTap
+from .feature_tap import TAPPED_LAYERS, FeatureTap
+from .fold_norms import fold_norms, fold_norms_that_follow, is_constant
+
+LAYERS = ("stem", *TAPPED_LAYERS)
 
 
 class MapKeeper(Protocol):
@@ -26,6 +32,9 @@ class MapKeeper(Protocol):
 class FrozenMaps:
     """A frozen detector's maps of conv2, conv3 and conv4, and nothing of the detector beyond.
 
+    They come from a copy of these layers in which batch norms are folded into the convolutions. It
+    takes the memory of their weights once more, and is no part of the network's state.
+
     Attributes:
         keeper: keeps the maps of every image, if it is set. Then they are those of the image as it
             is alone, rounded to the keeper's type: what an image gives does not depend on what
@@ -36,6 +45,8 @@ class FrozenMaps:
         self._detector = detector
         self._tap = tap
         self.keeper: MapKeeper | None = None
+        self._folded = tap
+        self._folded_of: list[tuple[int, int]] = []  # what the copy was made of
 
     @torch.no_grad()
     def __call__(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor]:
@@ -61,7 +72,14 @@ class FrozenMaps:
         return maps
 
     def _run(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor]:
-        return self._tap.run(self._detector.preprocess_image(batched_inputs).tensor)
+        images = self._detector.preprocess_image(batched_inputs).tensor
+        layers = [getattr(self._tap.bottom_up, name) for name in LAYERS]
+        tensors = itertools.chain(*(x for m in layers for x in (m.parameters(), m.buffers())))
+        # weights that were loaded, or moved to another device, since the last time
+        state = [(x.data_ptr(), x._version) for x in tensors]
+        if state != self._folded_of:
+            self._folded, self._folded_of = fold_tap(self._tap, images), state
+        return self._folded.run(images)
 
     def _rounded(self, x: torch.Tensor) -> torch.Tensor:
         rounded = x.to(self.keeper.dtype)
@@ -80,3 +98,20 @@ class FrozenMaps:
         for place, x in zip(batch, maps):
             place[:, : x.shape[1], : x.shape[2]] = x
         return batch
+
+
+def fold_tap(tap: FeatureTap, images: torch.Tensor) -> FeatureTap:
+    """One that runs a copy with folded norms; ``tap`` itself, if there is nothing to fold.
+
+    Args:
+        images: (B, 3, H, W), to see which norm follows which convolution of a library's network.
+    """
+    copies = nn.ModuleDict({name: getattr(tap.bottom_up, name) for name in LAYERS})
+    if not any(map(is_constant, copies.modules())):
+        return tap
+    folded = copy.copy(tap)
+    folded.bottom_up = copies = copy.deepcopy(copies)
+    fold_norms(copies)
+    if any(map(is_constant, copies.modules())):
+        fold_norms_that_follow(copies, partial(folded.run, images[:1]))
+    return folded
