@@ -1,9 +1,9 @@
 """Steps of training in several forms: each takes the way that it names."""
 
-import benchmark_training
 import pytest
-from benchmark_training import FORMS, measure, parse_args, prepare_step, table
 
+import benchmark_training
+from benchmark_training import FORMS, measure, parse_args, prepare_step, table
 from fully_decoupled_ps.modeling.feature_tap import FeatureTap
 from fully_decoupled_ps.modeling.fold_norms import is_constant
 from tests.testing import TINY
