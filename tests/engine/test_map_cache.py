@@ -157,6 +157,7 @@ def test_too_little_room_is_refused_before_the_first_step(tmp_path, monkeypatch)
         ("joint", [], "stage joint trains the detector, whose maps change .* train stage reid"),
         ("detached", [], "stage detached trains the detector"),
         ("reid", ["MODEL.META_ARCHITECTURE", "TwoStepPersonSearch"], "uses no map of the detector"),
+        ("reid", ["MODEL.REID.ORD.ENABLED", True], "crops of MODEL.REID.ORD .* ORD.ENABLED False"),
         ("reid", ["MODEL.REID.MAP_CACHE.DTYPE", "half"], "'half'; allowed are float32, float16"),
         ("reid", [], r"INPUT.MIN_SIZE_TRAIN has several sizes \(480, 512"),
         ("reid", [*ONE_SIZE, "INPUT.CROP.ENABLED", True], "augmentation RandomCrop"),

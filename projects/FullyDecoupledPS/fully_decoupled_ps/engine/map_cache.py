@@ -62,7 +62,7 @@ def check_map_cache(cfg: CfgNode) -> None:
             f"MODEL.REID.MAP_CACHE: {cfg.MODEL.META_ARCHITECTURE} uses no map of the detector; "
             f"{leave_out}"
         )
-    if cfg.MODEL.REID.get("ORD", {}).get("ENABLED"):
+    if cfg.MODEL.REID.ORD.ENABLED:
         raise UserError(
             "MODEL.REID.MAP_CACHE: the crops of MODEL.REID.ORD are cut out of each image, which "
             f"is not decoded where its maps are kept; {leave_out}, or set ORD.ENABLED False"
