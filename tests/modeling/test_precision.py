@@ -18,6 +18,7 @@ from fully_decoupled_ps.modeling.precision import (
     keep_boxes_in_float32,
     name_of,
     precision_from_config,
+    training_type,
 )
 from tests.testing import (
     CONFIGS,
@@ -79,8 +80,36 @@ def test_what_has_no_instructions_on_a_processor(monkeypatch, has, told):
 def test_mixed_precision_of_training_on_a_cpu_is_the_networks_own():
     cfg = make_config("reid", ("MODEL.DEVICE", "cpu", "SOLVER.AMP.ENABLED", True))
     assert precision_from_config(cfg)["training_dtype"] == torch.bfloat16
+    assert training_type(cfg) == torch.bfloat16
     cfg.MODEL.DEVICE = "cuda"  # Detectron2's AMPTrainer casts and scales there
     assert precision_from_config(cfg)["training_dtype"] is None
+    assert training_type(cfg) == torch.float16
+
+
+@pytest.mark.parametrize("has, dtype", [(True, torch.bfloat16), (False, None)])
+def test_training_takes_what_the_processor_has(monkeypatch, has, dtype):
+    monkeypatch.setattr("fully_decoupled_ps.modeling.precision.cpu_has_bfloat16", lambda: has)
+    cfg = make_config("reid", ("MODEL.DEVICE", "cpu"))
+    assert cfg.SOLVER.AMP.ENABLED is None
+    found = precision_from_config(cfg)
+    assert found["training_dtype"] == dtype and found["channels_last"] is has
+    cfg.SOLVER.AMP.ENABLED = False
+    assert training_type(cfg) is None
+
+
+@pytest.mark.parametrize("capability, dtype", [((8, 0), torch.float16), ((6, 1), None)])
+def test_training_takes_what_the_gpu_has(monkeypatch, capability, dtype):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    cfg = make_config("reid", ("MODEL.DEVICE", "cuda:0"))
+    assert training_type(cfg) == dtype
+    assert precision_from_config(cfg)["training_dtype"] is None
+
+
+def test_a_precision_of_training_that_is_none():
+    cfg = make_config("reid", ("SOLVER.AMP.ENABLED", "bfloat16"))
+    with pytest.raises(UserError, match="ENABLED is 'bfloat16'; allowed are True, False, None"):
+        training_type(cfg)
 
 
 # --- boxes -----------------------------------------------------------------------------------

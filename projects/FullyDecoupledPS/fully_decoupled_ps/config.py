@@ -42,7 +42,7 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     cfg.MODEL.META_ARCHITECTURE = "FullyDecoupledPersonSearch"
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): True or False,
-    # in training and evaluation. None: in evaluation on a CPU, and on a GPU in reduced precision.
+    # in training and evaluation. None: in evaluation on a CPU, and wherever precision is reduced.
     cfg.MODEL.CHANNELS_LAST = None
     # An image that is missing, damaged or cut short: "stop", or "skip" and count it. A set of which
     # all images are missing is refused, and so is one image whose size no annotation states.
@@ -167,6 +167,18 @@ def _add_reid_config(cfg: CN) -> None:
     # for less memory and equal results (not in the paper). "res3" saves most for the least time.
     reid.SIDE_NET.CHECKPOINTING = ()
 
+    # The frozen f_d's maps of every training image, kept on the disk, so that in stage reid f_d
+    # sees an image once (not in the paper): for small data sets, see the README. INPUT may then
+    # resize an image to one size, and mirror it, and no more.
+    reid.MAP_CACHE = CN()
+    # A folder, made if there is none; "": maps are made anew each time.
+    reid.MAP_CACHE.FOLDER = ""
+    # What they are kept in: "float16", or "float32" for twice the space and no rounding.
+    reid.MAP_CACHE.DTYPE = "float16"
+    # The most that the folder may take, in GiB. A training that needs more is refused; maps of
+    # other detectors are removed for it, first those that were used longest ago.
+    reid.MAP_CACHE.MAX_GIB = 20
+
     reid.FUSION = CN()
     # A name in SIDE_FUSION_REGISTRY: AlphaBlendFusion (eq. 3), ConvFusion (eq. 4), NoFusion.
     reid.FUSION.NAME = "AlphaBlendFusion"
@@ -273,6 +285,10 @@ def _add_solver_config(cfg: CN) -> None:
     cfg.SOLVER.STAGE = "detection"
     # Any key of SOLVER whose value differs in the stages that train f_r, e.g. MAX_ITER.
     cfg.SOLVER.REID = CN(new_allowed=True)
+    # Mixed precision in training (not in the paper; the key is Detectron2's): float16 on a GPU,
+    # bfloat16 on a CPU; memory and re-id losses stay in float32. True, False, or None: where the
+    # device has instructions for it. A run that is resumed goes on with what it began with.
+    cfg.SOLVER.AMP.ENABLED = None
     # SGD (the paper) or AdamW (not in the paper; trains from scratch in fewer steps).
     cfg.SOLVER.OPTIMIZER = "SGD"
     # Base learning rate of f_d in stage hybrid; f_r has SOLVER.BASE_LR.

@@ -13,6 +13,7 @@ from .config import apply_stage, find_config, load_config
 from .engine.check_config import check_config
 from .engine.launch import launch
 from .engine.log_file import log_begun_after
+from .engine.precision import settle_precision
 from .engine.trainer import Trainer
 from .modeling.inference_form import prepare_for_inference
 from .ready import fetch_into
@@ -34,6 +35,7 @@ def setup(args):
     # what the loaders count and find odd belongs into the log
     with log_begun_after(cfg.OUTPUT_DIR):
         cfg.MODEL.REID.NUM_IDS = check_config(cfg, eval_only=args.eval_only)
+        settle_precision(cfg, goes_on=args.resume or args.eval_only)
         fetch_into(cfg, args.config_file)
     cfg.freeze()
     if cfg.MODEL.DEVICE == "cpu":

@@ -125,7 +125,7 @@ class PersonSearchMapper(DatasetMapper):
             if queries is not None:
                 mapped["queries"] = torch.as_tensor(np.asarray(queries, dtype=np.float32))
         elif "annotations" in mapped:
-            self._transform_annotations(mapped, transforms, image.shape[:2])
+            self.transform_annotations(mapped, transforms, image.shape[:2])
         return mapped
 
     def _blank(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -142,9 +142,16 @@ class PersonSearchMapper(DatasetMapper):
             return (queries or []) + boxes
         return queries
 
-    def _transform_annotations(
+    def transform_annotations(
         self, dataset_dict: dict[str, Any], transforms: T.Transform, image_shape: tuple[int, int]
     ) -> None:
+        """Turn a dict's annotations and regions into what training has beside the image, in place.
+
+        Args:
+            dataset_dict: with "annotations".
+            transforms: what was done to the image.
+            image_shape: height and width that it has since.
+        """
         annotations = [
             utils.transform_instance_annotations(annotation, transforms, image_shape)
             for annotation in dataset_dict.pop("annotations")

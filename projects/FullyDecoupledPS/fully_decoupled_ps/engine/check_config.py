@@ -41,6 +41,7 @@ from ..modeling import (
 )
 from ..modeling.precision import precision_from_config
 from ..zoo import DETECTORS, changed_of_zoo
+from .map_cache import check_map_cache
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
             raise UserError("DATASETS.TEST is empty; name a test set to evaluate on")
         return cfg.MODEL.REID.NUM_IDS
     _check_weights(cfg)
+    check_map_cache(cfg)
     _check_choice("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, SAMPLERS)
     _check_registered(cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
     if not cfg.DATASETS.TRAIN:

@@ -5,6 +5,7 @@
 
 * "_trainer": the optimiser's state (Detectron2 v0.6 itself leaves it out), and AMP's scaler;
 * "stage": ``SOLVER.STAGE``;
+* "precision": what it computed in, see :mod:`.precision`;
 * "stream": of the training data, see :meth:`.data.TrainLoader.state_dict`;
 * "training_data": its fingerprint, see :mod:`.data.fingerprint`.
 """

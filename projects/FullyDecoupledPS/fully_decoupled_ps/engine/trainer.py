@@ -24,6 +24,8 @@ from ..visualization.tensorboard_pictures import EvaluatorWithPictures
 from .divergence import LatestBatch
 from .hooks import LeftOutImages, LossNormalizers, SeedIterations
 from .launch import ddp_on
+from .map_cache import KeepMaps
+from .precision import precision_of, tell_other_precision, with_precision
 from .resume import check_resumable, restore_optimizer, restore_stream, warn_of_other_data
 from .solver import build_optimizer, scale_to_processes
 from .writers import ReIDMetricPrinter, StoppingWriter
@@ -33,6 +35,7 @@ class Trainer(DefaultTrainer):
     """Detectron2's trainer with this project's data, evaluator and checkpoints."""
 
     def __init__(self, cfg):
+        cfg = with_precision(cfg)
         with ddp_on(cfg.MODEL.DEVICE):
             super().__init__(scale_to_processes(cfg, comm.get_world_size()))
         if cfg.SOLVER.AMP.ENABLED and torch.device(cfg.MODEL.DEVICE).type == "cpu":
@@ -64,10 +67,13 @@ class Trainer(DefaultTrainer):
             self._trainer.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
         )
         self.checkpointer.remove_partial_files()
+        model, loader = self.checkpointer.model, self.train_loader
+        keeps_maps = self.cfg.SOLVER.STAGE == "reid" and self.cfg.MODEL.REID.MAP_CACHE.FOLDER
         return [
-            SeedIterations(self.train_loader),
-            LossNormalizers(self.checkpointer.model, self.cfg.SOLVER.CHECKPOINT_PERIOD),
-            LeftOutImages(self.train_loader),
+            *([KeepMaps(self.cfg, model, loader)] if keeps_maps else []),
+            SeedIterations(loader),
+            LossNormalizers(model, self.cfg.SOLVER.CHECKPOINT_PERIOD),
+            LeftOutImages(loader),
             *super().build_hooks(),
         ]
 
@@ -88,12 +94,14 @@ class Trainer(DefaultTrainer):
             # Detectron2's main branch has this; v0.6 leaves the optimiser out of its checkpoints.
             "_trainer": self._trainer.state_dict(),
             "stage": self.cfg.SOLVER.STAGE,
+            "precision": precision_of(self.cfg),
             "stream": self.train_loader.state_dict(),
             "training_data": self.train_loader.fingerprint,
         }
 
     def load_state_dict(self, state_dict):
         check_resumable(state_dict, self.cfg.SOLVER.STAGE, self.train_loader.fingerprint)
+        tell_other_precision(state_dict, precision_of(self.cfg))
         # not DefaultTrainer's, which in the main branch can't do without "_trainer"
         TrainerBase.load_state_dict(self, state_dict)
         restore_optimizer(self._trainer, state_dict)

@@ -17,6 +17,7 @@ from .box_noise import BoxNoise
 from .crop_stream import CropStream, DetectorMaps, maps_as_at_inference
 from .distributed import gather_rows
 from .feature_tap import FeatureTap
+from .frozen_maps import FrozenMaps
 from .identity_memory import IdentityMemory
 from .ignore_regions import attach_regions
 from .light_detector import lighten
@@ -291,6 +292,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         self.training_dtype = training_dtype
         self.inference_dtype = inference_dtype
         self.feature_tap = self.tap(detector)
+        self.frozen_maps = FrozenMaps(detector, self.feature_tap)
         keep_boxes_in_float32(self)
         if channels_last:
             self.to(memory_format=torch.channels_last)
@@ -382,10 +384,9 @@ class FullyDecoupledPersonSearch(nn.Module):
         maps_of = partial(maps_as_at_inference, self.detector, self.feature_tap)
         return self.reid.training_losses(maps, gt_instances, pictures, maps_of)
 
-    @torch.no_grad()
     def _frozen_maps(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor]:
-        """The detector's maps of conv2 to conv4, and nothing of the detector beyond."""
-        return self.feature_tap.run(self.detector.preprocess_image(batched_inputs).tensor)
+        """See :class:`FrozenMaps`."""
+        return self.frozen_maps(batched_inputs)
 
     @torch.inference_mode()
     def inference(self, batched_inputs: list[dict]) -> list[dict]:

@@ -24,24 +24,60 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 def precision_from_config(cfg) -> dict:
     """``training_dtype``, ``inference_dtype`` and, in training, ``channels_last`` of a network.
 
-    Mixed precision in training (``SOLVER.AMP.ENABLED``) is Detectron2's own on CUDA: float16, with
-    scaled losses. Detectron2 has none for a CPU; there the network casts to bfloat16, whose range
-    needs no scaling.
+    Mixed precision in training is Detectron2's own on CUDA, outside of the network. Detectron2 has
+    none for a CPU; there the network casts by itself.
 
     Raises:
-        UserError: as :func:`choose_autocast`; if ``MODEL.CHANNELS_LAST`` is no answer.
+        UserError: as :func:`choose_autocast` and :func:`training_type`; if ``MODEL.CHANNELS_LAST``
+            is no answer.
     """
     if cfg.MODEL.CHANNELS_LAST not in (True, False, None):
         raise UserError(
             f"MODEL.CHANNELS_LAST is {cfg.MODEL.CHANNELS_LAST!r}; allowed are True, False, None"
         )
     device = torch.device(cfg.MODEL.DEVICE)
-    casts_in_training = cfg.SOLVER.AMP.ENABLED and device.type == "cpu"
+    dtype = training_type(cfg)
     return {
-        "training_dtype": torch.bfloat16 if casts_in_training else None,
+        "training_dtype": dtype if device.type == "cpu" else None,
         "inference_dtype": choose_autocast(cfg.TEST.AUTOCAST, device),
-        "channels_last": cfg.MODEL.CHANNELS_LAST is True,
+        "channels_last": channels_last_in_training(cfg, dtype),
     }
+
+
+def training_type(cfg) -> torch.dtype | None:
+    """What convolutions and matrix products of a training are cast to; None: float32.
+
+    ``SOLVER.AMP.ENABLED`` True is float16 with scaled losses on CUDA, and bfloat16, whose range
+    needs no scaling, on a CPU. None is True where the device computes faster so.
+
+    Raises:
+        UserError: if it is neither True, False nor None.
+    """
+    is_enabled, device = cfg.SOLVER.AMP.ENABLED, torch.device(cfg.MODEL.DEVICE)
+    if is_enabled not in (True, False, None):
+        raise UserError(f"SOLVER.AMP.ENABLED is {is_enabled!r}; allowed are True, False, None")
+    if is_enabled is None:
+        is_enabled = _has_tensor_cores(device) if device.type == "cuda" else cpu_has_bfloat16()
+    if not is_enabled:
+        return None
+    return torch.float16 if device.type == "cuda" else torch.bfloat16
+
+
+def _has_tensor_cores(device: torch.device) -> bool:
+    return torch.cuda.is_available() and torch.cuda.get_device_capability(device)[0] >= 7
+
+
+def channels_last_in_training(cfg, dtype: torch.dtype | None) -> bool:
+    """Whether ``MODEL.CHANNELS_LAST`` means that weights are N, H, W, C in training.
+
+    Args:
+        cfg: a config with this project's keys.
+        dtype: as of :func:`training_type`.
+    """
+    if cfg.MODEL.CHANNELS_LAST is not None:
+        return cfg.MODEL.CHANNELS_LAST
+    # in float32 group norm and RoIAlign take more time for it than convolutions take less
+    return dtype is not None
 
 
 def channels_last_at_inference(cfg, dtype: torch.dtype | None) -> bool:

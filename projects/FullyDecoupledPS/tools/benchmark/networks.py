@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fully_decoupled_ps.config import apply_stage, load_config
 from fully_decoupled_ps.engine.solver import build_optimizer
+from fully_decoupled_ps.modeling.precision import autocast, training_type
 
 PARTS = {
     "detector: backbone": ("detector.backbone",),
@@ -161,15 +162,21 @@ def training_batch(number: int, size: tuple[int, int], persons: int, seed: int =
 
 
 def training_step(cfg: CfgNode, model: nn.Module, batch: list[dict]) -> Callable[[], None]:
-    """A function that takes one step of training a model: losses, gradients, optimiser."""
+    """A function that takes one step of training a model: losses, gradients, optimiser.
+
+    In mixed precision on CUDA it casts and scales as Detectron2's trainer does.
+    """
     model.train()
     optimizer = build_optimizer(cfg, model)
+    dtype = training_type(cfg) if model.device.type == "cuda" else None
+    scaler = torch.amp.GradScaler(model.device.type, enabled=dtype is not None)
 
     def step() -> None:
-        with EventStorage():
+        with EventStorage(), autocast(model.device, dtype):
             losses = model(batch)
         optimizer.zero_grad()
-        sum(losses.values()).backward()
-        optimizer.step()
+        scaler.scale(sum(losses.values())).backward()
+        scaler.step(optimizer)
+        scaler.update()
 
     return step

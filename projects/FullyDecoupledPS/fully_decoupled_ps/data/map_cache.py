@@ -1,0 +1,183 @@
+"""Maps of training images that a frozen network has made before, kept on the disk.
+
+A file holds the maps of one image as the mapper would hand it out: of one size, mirrored or not. It
+is named by what is in the image's file, so that a changed image is another one, and a data set may
+be moved. An image whose maps are there is not decoded.
+"""
+
+import copy
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from detectron2.data import transforms as T
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as bytes_of
+
+from ..errors import UserError
+from ..utils.files import atomic_write
+from .dataset_mapper import PersonSearchMapper
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
+ENDING = ".safetensors"
+# What a file's name says of a picture that is mirrored.
+_FLIPS = {T.HFlipTransform: "mirrored", T.VFlipTransform: "upside-down"}
+
+
+class MapCache:
+    """A folder of maps that one network has made."""
+
+    def __init__(self, folder: str, dtype: torch.dtype):
+        """
+        Args:
+            folder: is there.
+            dtype: what maps are kept in.
+        """
+        self.folder = folder
+        self.dtype = dtype
+        self._is_full = False
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.folder, name + ENDING)
+
+    def load(self, name: str) -> dict[str, torch.Tensor] | None:
+        """The maps by layer, (C, H, W) each; None if they are not there whole."""
+        try:
+            return tensors_of(Path(self.path(name)).read_bytes())
+        except (OSError, safetensors.SafetensorError):  # of a file that a power cut has torn
+            return None
+
+    def save(self, name: str, maps: Mapping[str, torch.Tensor]) -> None:
+        """Keep maps of ``dtype``; several processes may keep the same ones at once.
+
+        If the disk is full, or it is forbidden, this and later ones are not kept, and the log says
+        so once.
+        """
+        if self._is_full:
+            return
+        path = self.path(name)
+        own = f"{path}.{os.getpid()}"  # else two processes would write into one file
+        content = bytes_of({layer: x.cpu().contiguous() for layer, x in maps.items()})
+        try:
+            with atomic_write(own, "wb", sync=False) as f:
+                f.write(content)
+            os.replace(own, path)
+        except OSError as error:
+            self._is_full = True
+            logger.warning(
+                "maps can't be kept in %s (%s); the training goes on without keeping more",
+                *(self.folder, error.strerror),
+            )
+
+
+class CachedMapper:
+    """A training mapper whose items have "maps" in the place of "image", once they are in a cache.
+
+    Until then they have "image", and "maps_name", the name for :meth:`MapCache.save`. Boxes and
+    persons, and the random numbers drawn, are the same either way.
+    """
+
+    def __init__(self, mapper: PersonSearchMapper, cache: MapCache):
+        """
+        Args:
+            mapper: whose augmentations resize and flip, and do nothing else.
+        """
+        self.mapper = mapper
+        self.cache = cache
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any] | None:
+        state = np.random.get_state()
+        frame = _Frame((dataset_dict["height"], dataset_dict["width"]))
+        transforms = self.mapper.augmentations(frame)
+        name = _name(dataset_dict, frame)
+        maps = self.cache.load(name) if name else None
+        if maps is not None:
+            item = copy.deepcopy(dataset_dict)
+            item["maps"] = maps
+            item.pop("queries", None)
+            if "annotations" in item:
+                self.mapper.transform_annotations(item, transforms, frame.image.shape[:2])
+            return item
+        np.random.set_state(state)  # the mapper draws the same
+        item = self.mapper(dataset_dict)
+        # an image of which something is to be told is decoded, and told of, in every run
+        if name and item is not None and "image_note" not in item:
+            item["maps_name"] = name
+        return item
+
+
+class _Frame(T.AugInput):
+    """A picture's size alone, on its way through resizing and flipping."""
+
+    def __init__(self, size: tuple[int, int]):
+        super().__init__(np.broadcast_to(np.uint8(0), (*size, 3)))
+        self.flips: list[str] = []
+
+    def transform(self, tfm: T.Transform) -> None:
+        if isinstance(tfm, T.ResizeTransform):
+            self.image = np.broadcast_to(np.uint8(0), (tfm.new_h, tfm.new_w, 3))
+        elif type(tfm) in _FLIPS:
+            self.flips.append(_FLIPS[type(tfm)])
+
+
+def _name(dataset_dict: dict[str, Any], frame: _Frame) -> str | None:
+    """What is in the file, its size, and what the augmentations make of it; None: unreadable."""
+    try:
+        content = Path(dataset_dict["file_name"]).read_bytes()
+    except OSError:
+        return None  # reading the image tells why
+    height, width = frame.image.shape[:2]
+    sizes = f"{dataset_dict['height']}x{dataset_dict['width']}_{height}x{width}"
+    return "_".join([hashlib.sha256(content).hexdigest()[:32], sizes, *frame.flips])
+
+
+def check_augmentations(mapper: PersonSearchMapper) -> None:
+    """Refuse a mapper that seldom or never makes the same picture of an image again.
+
+    Raises:
+        UserError: names the augmentation.
+    """
+    for augmentation in mapper.augmentations.augs:
+        kind = type(augmentation)
+        if kind is T.ResizeShortestEdge and len(set(augmentation.short_edge_length)) > 1:
+            sizes = ", ".join(map(str, augmentation.short_edge_length))
+            raise UserError(
+                f"MODEL.REID.MAP_CACHE: INPUT.MIN_SIZE_TRAIN has several sizes ({sizes}), each "
+                "with maps of its own; give one, or leave out MODEL.REID.MAP_CACHE.FOLDER"
+            )
+        if kind not in (T.ResizeShortestEdge, T.RandomFlip):
+            raise UserError(
+                f"MODEL.REID.MAP_CACHE: the augmentation {kind.__name__} makes another picture of "
+                "an image each time; leave it out (as INPUT.CROP.ENABLED False does a crop), or "
+                "MODEL.REID.MAP_CACHE.FOLDER"
+            )
+
+
+def bytes_to_keep(
+    dicts: Iterable[dict[str, Any]],
+    mapper: PersonSearchMapper,
+    bytes_of: Callable[[tuple[int, int]], int],
+) -> int:
+    """What the maps of all images take on the disk, once each has been seen both ways round.
+
+    Args:
+        dicts: dataset dicts with "height" and "width".
+        mapper: of them.
+        bytes_of: from height and width of the network's input to the bytes of its maps.
+    """
+    augs = mapper.augmentations.augs
+    resize = T.AugmentationList([a for a in augs if isinstance(a, T.ResizeShortestEdge)])
+    total = 0
+    for d in dicts:
+        frame = _Frame((d["height"], d["width"]))
+        resize(frame)
+        total += bytes_of(frame.image.shape[:2])
+    return total * (2 if any(isinstance(a, T.RandomFlip) for a in augs) else 1)

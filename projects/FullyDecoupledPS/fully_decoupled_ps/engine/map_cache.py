@@ -1,0 +1,165 @@
+"""Keeping a frozen detector's maps on the disk (``MODEL.REID.MAP_CACHE``)."""
+
+import hashlib
+import logging
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from torch import nn
+
+from ..config import is_two_step
+from ..data import PersonSearchMapper, TrainLoader
+from ..data.map_cache import (
+    DTYPES,
+    ENDING,
+    CachedMapper,
+    MapCache,
+    bytes_to_keep,
+    check_augmentations,
+)
+from ..errors import UserError
+from ..utils.files import tell_unwritable
+from .precision import precision_of
+
+logger = logging.getLogger(__name__)
+
+GIB = 2**30
+# What a file takes beside the numbers in it: its header, and the rest of its last block.
+BYTES_BESIDE = 8192
+# A file that is not whole after so long has nobody who writes it.
+SECONDS_TO_WRITE = 3600
+# Told apart from what else a user may have in the folder.
+PREFIX = "maps-"
+# Of the way from an image to its maps, of an image whose file stays the same.
+VERSION = 1
+_FIX = "free space or correct the permissions, or choose another MODEL.REID.MAP_CACHE.FOLDER"
+
+
+def check_map_cache(cfg: CfgNode) -> None:
+    """Refuse keeping maps where they change, or are not what f_r learns from.
+
+    Raises:
+        UserError: names the key, and what to do.
+    """
+    cache, stage = cfg.MODEL.REID.MAP_CACHE, cfg.SOLVER.STAGE
+    if not cache.FOLDER or stage == "detection":  # where there is no f_r yet
+        return
+    leave_out = "leave out MODEL.REID.MAP_CACHE.FOLDER"
+    if stage != "reid":
+        raise UserError(
+            f"MODEL.REID.MAP_CACHE: stage {stage} trains the detector, whose maps change with each "
+            f"step; {leave_out}, or train stage reid"
+        )
+    if is_two_step(cfg):
+        raise UserError(
+            f"MODEL.REID.MAP_CACHE: {cfg.MODEL.META_ARCHITECTURE} uses no map of the detector; "
+            f"{leave_out}"
+        )
+    if cfg.MODEL.REID.ORD.ENABLED:
+        raise UserError(
+            "MODEL.REID.MAP_CACHE: the crops of MODEL.REID.ORD are cut out of each image, which "
+            f"is not decoded where its maps are kept; {leave_out}, or set ORD.ENABLED False"
+        )
+    if cache.DTYPE not in DTYPES:
+        raise UserError(
+            f"MODEL.REID.MAP_CACHE.DTYPE is {cache.DTYPE!r}; allowed are {', '.join(DTYPES)}"
+        )
+    check_augmentations(PersonSearchMapper(cfg, is_train=True))
+
+
+class KeepMaps(HookBase):
+    """Before the first step, lets loader and network find maps on the disk, and keep them there.
+
+    The folder has one of its own for each detector and precision, so that maps of another are
+    never taken.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module, loader: TrainLoader):
+        self._cfg, self._model, self._loader = cfg, model, loader
+
+    def before_train(self):
+        keys = self._cfg.MODEL.REID.MAP_CACHE
+        check_augmentations(self._loader.mapper)
+        folder = Path(keys.FOLDER, PREFIX + self._detector_key())
+        if comm.is_main_process():
+            with tell_unwritable(folder, _FIX):
+                folder.mkdir(parents=True, exist_ok=True)
+                os.utime(folder)
+            needed = bytes_to_keep(self._loader.dicts, self._loader.mapper, self._bytes_of)
+            make_room(folder, needed, keys.MAX_GIB * GIB, len(self._loader.dicts))
+        comm.synchronize()
+        cache = MapCache(str(folder), DTYPES[keys.DTYPE])
+        self._loader.mapper = CachedMapper(self._loader.mapper, cache)
+        self._model.frozen_maps.keeper = cache
+
+    def _bytes_of(self, size: tuple[int, int]) -> int:
+        """Of the maps of one image, of the network's input's height and width."""
+        multiple = max(self._model.detector.backbone.size_divisibility, 1)
+        padded = [-(-side // multiple) * multiple for side in size]
+        numbers = 0
+        for shape in self._model.feature_tap.shapes().values():
+            height, width = (-(-side // shape.stride) for side in padded)
+            numbers += shape.channels * height * width
+        return numbers * DTYPES[self._cfg.MODEL.REID.MAP_CACHE.DTYPE].itemsize + BYTES_BESIDE
+
+    def _detector_key(self) -> str:
+        """Of all that maps depend on beside the image: 32 hexadecimal digits."""
+        detector, bottom_up = self._model.detector, self._model.feature_tap.bottom_up
+        layers = re.sub(r" at 0x[0-9a-f]+", "", repr(bottom_up))
+        cfg, device = self._cfg, torch.device(self._cfg.MODEL.DEVICE).type
+        said = (VERSION, layers, detector.backbone.size_divisibility, cfg.INPUT.FORMAT)
+        said += (cfg.MODEL.REID.MAP_CACHE.DTYPE, precision_of(cfg), device)
+        digest = hashlib.sha256(repr(said).encode())
+        pixels = {name: getattr(detector, name) for name in ("pixel_mean", "pixel_std")}
+        for name, value in {**bottom_up.state_dict(), **pixels}.items():
+            digest.update(repr((name, value.dtype, tuple(value.shape))).encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+
+def make_room(folder: Path, needed: int, limit: int, images: int) -> None:
+    """Tell how much maps will take, and remove those of other detectors that are in the way.
+
+    Args:
+        folder: of this detector, in the one that the limit is of.
+        needed, limit: bytes.
+        images: how many there are.
+
+    Raises:
+        UserError: the limit is too small, or the disk is.
+    """
+    key = "MODEL.REID.MAP_CACHE"
+    say = f"maps of {images} images take up to {needed / GIB:.2f} GiB"
+    if needed > limit:
+        raise UserError(
+            f"{key}: {say}, and MAX_GIB is {limit / GIB:g}; raise it, lower INPUT.MIN_SIZE_TRAIN, "
+            f"or leave out {key}.FOLDER"
+        )
+    others = [f for f in folder.parent.glob(PREFIX + "*") if f != folder and f.is_dir()]
+    others.sort(key=lambda f: f.stat().st_mtime, reverse=True)
+    while others and needed + sum(map(_bytes_in, others)) > limit:
+        logger.info("Removing %s, maps of another detector (%s.MAX_GIB)", others[-1], key)
+        shutil.rmtree(others.pop(), ignore_errors=True)
+    for path in folder.glob(f"*{ENDING}.*"):  # of a process that was killed while it wrote
+        if path.stat().st_mtime < time.time() - SECONDS_TO_WRITE:
+            path.unlink(missing_ok=True)
+    there = _bytes_in(folder)
+    free = shutil.disk_usage(folder).free
+    if needed - there > free:
+        raise UserError(
+            f"{key}: {say}, of which {there / GIB:.2f} are there, and the disk of {folder.parent} "
+            f"has {free / GIB:.2f} GiB free; name a FOLDER on another disk, or leave it out"
+        )
+    logger.info("%s: %s, of which %.2f are there, in %s", key, say, there / GIB, folder)
+
+
+def _bytes_in(folder: Path) -> int:
+    with os.scandir(folder) as entries:
+        return sum(entry.stat().st_size for entry in entries if entry.name.endswith(ENDING))
