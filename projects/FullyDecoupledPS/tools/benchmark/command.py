@@ -6,10 +6,12 @@
     python benchmark.py inference --config-files prw/two_step_R50.yaml   beside both of its parts
     python benchmark.py compare --config-files F F [F ...]      times of the first, in turns
     python benchmark.py inference --config-files F [F ...] [--opts KEY VALUE ...]
+    python benchmark.py compare --config-files F --peer FILE.py   beside another project's network
 
 Weights are untrained, images are noise, and the number of people is an option, so that runs
 compare. What is compared is run in turns, and a ratio is the median over the rounds of two times of
-the same round. Multiply-adds are of convolutions and matrix products.
+the same round. Multiply-adds are of convolutions and matrix products. What --peer's file defines is
+in BENCHMARKS.md, "Other projects' networks".
 """
 
 import argparse
@@ -41,6 +43,7 @@ from benchmark.networks import (
     training_batch,
     training_step,
 )
+from benchmark.peers import Peer, build_peers
 from benchmark.tables import (
     comparison_table,
     inference_table,
@@ -86,12 +89,13 @@ def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[s
     cfg = benchmark_config(config_file, "reid", args.opts)
     model = build_for_inference(cfg, args.detections)
     device, facts = model.device, {"model": Path(config_file).stem}
+    peers = build_peers(args.peer, args.size, device)
     image = inference_inputs(model, 1, args.size, args.frame)
     facts.update(sizes_of(model, image))
     records = []
     for batch_size in args.batch_sizes:
         inputs = inference_inputs(model, batch_size, args.size, args.frame)
-        for record in _time_precisions(model, inputs, args):
+        for record in _time_precisions(model, inputs, args, peers):
             records.append({**facts, "batch": batch_size, **record})
     if args.memory:
         for record in records:
@@ -100,9 +104,9 @@ def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[s
     return records
 
 
-def _time_precisions(model, inputs, args) -> list[dict[str, Any]]:
+def _time_precisions(model, inputs, args, peers: list[Peer]) -> list[dict[str, Any]]:
     """Detector alone and whole network, in each type, all in turns; and one breakdown of each."""
-    types, cases = ["float32"], {}
+    types, cases = ["float32"], {("peer", x): partial(x.run, inputs) for x in peers}
     types += [name for name in args.autocast if name != "float32"]
     for name in types:
         dtype = choose_autocast(name, model.device)
@@ -123,6 +127,7 @@ def _time_precisions(model, inputs, args) -> list[dict[str, Any]]:
             "ratio": median_ratio(whole, detector),
             "to float32": median_ratio(whole, seconds["float32", "whole"]),
             "rounds": {"detector": detector, "whole": whole},
+            "peers": [_peer_record(x, inputs, seconds["peer", x], whole) for x in peers],
         }
         if model.is_two_step:
             crops = record["rounds"]["crops"] = seconds[name, "crops"]
@@ -135,6 +140,11 @@ def _time_precisions(model, inputs, args) -> list[dict[str, Any]]:
         record["parts ms"] = {k: 1e3 * v / len(inputs) for k, v in breakdown.seconds.items()}
         records.append(record)
     return records
+
+
+def _peer_record(peer: Peer, inputs, seconds: list[float], ours: list[float]) -> dict[str, Any]:
+    times = {"ms": _milliseconds(seconds, inputs), "ratio": median_ratio(ours, seconds)}
+    return {**peer.facts(inputs[:1]), **times, "rounds": seconds}
 
 
 def _milliseconds(seconds: list[float], inputs: list) -> float:
@@ -169,20 +179,24 @@ def measure_training(config_file: str, args: argparse.Namespace) -> list[dict[st
         if stage in ("detection", *args.stages) and (can_distill or ORD[0] not in opts)
     }
     device = torch.device(cfg.MODEL.DEVICE)
-    seconds = time_in_turns({k: run() for k, run in prepare.items()}, args.rounds, device)
+    peers = build_peers(args.peer, args.train_size, device, training=True)
+    batch = training_batch(args.train_batch, args.train_size, args.persons)
+    cases = {x: partial(x.run, batch) for x in peers}
+    cases.update((name, run()) for name, run in prepare.items())
+    seconds = time_in_turns(cases, args.rounds, device)
     records = []
-    for name in prepare:
+    for name in (*prepare, *peers):
         records.append(
             {
                 "model": Path(config_file).stem,
-                "step": name,
+                "step": f"peer {name.name}" if name in peers else name,
                 "ms": 1e3 * statistics.median(seconds[name]),
                 "images/s": args.train_batch / statistics.median(seconds[name]),
                 "ratio": median_ratio(seconds[name], seconds["detection"]),
                 "rounds": seconds[name],
             }
         )
-        if args.memory:
+        if args.memory and name in prepare:
             records[-1]["peak MiB"] = peak_mebibytes(prepare[name], device)
             records[-1]["memory ratio"] = records[-1]["peak MiB"] / records[0]["peak MiB"]
     return records
@@ -211,7 +225,8 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
         "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}, "
         f"torchvision {torchvision.__version__}",
         "time": time.strftime("%Y-%m-%d"),
-        **{k: v for k, v in vars(args).items() if k not in ("output", "opts")},
+        **{k: v for k, v in vars(args).items() if k not in ("output", "opts", "peer")},
+        "peers": list(map(str, args.peer)),
         "opts": list(map(str, args.opts)),
     }
 
@@ -222,6 +237,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("what", choices=("inference", "compare", "training"))
     parser.add_argument("--config-files", nargs="+", metavar="F", help="instead of the six models")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE", help="of the configs")
+    parser.add_argument("--peer", type=Path, nargs="+", action="extend", default=[],
+        metavar="FILE.py", help="build networks of other projects; see BENCHMARKS.md")  # fmt: skip
     parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--threads", type=positive, default=torch.get_num_threads())
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="no peak memory")
@@ -280,8 +297,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 @in_one_line
 def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
-    if args.what == "compare" and len(args.config_files or ()) < 2:
-        raise UserError("compare: name two networks or more with --config-files")
+    networks = args.config_files or []
+    if args.what == "compare" and (not networks or len(networks) + len(args.peer) < 2):
+        raise UserError("compare: name two networks or more, by --config-files and --peer")
     if args.processor_time and args.what != "compare":
         raise UserError(f"--processor-time is of compare alone; leave it out of {args.what}")
     keep_large_buffers()
