@@ -4,7 +4,7 @@
     python benchmark.py inference --autocast auto      also in reduced precision
     python benchmark.py training                       a step of each stage, and the data loader
     python benchmark.py inference --config-files prw/two_step_R50.yaml   beside both of its parts
-    python benchmark.py compare --config-files F F [F ...]      times of the first, in turns
+    python benchmark.py compare --config-files F [F ...]   beside the first and its plain detector
     python benchmark.py inference --config-files F [F ...] [--opts KEY VALUE ...]
     python benchmark.py compare --config-files F --peer FILE.py   beside another project's network
 
@@ -54,6 +54,7 @@ from benchmark.tables import (
 from benchmark.timing import Breakdown, median_ratio, time_in_turns
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
+from fully_decoupled_ps.modeling.inference_form import prepare_for_inference
 from fully_decoupled_ps.modeling.precision import autocast, choose_autocast
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 from fully_decoupled_ps.utils.arguments import whole_number
@@ -92,6 +93,7 @@ def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[s
     peers = build_peers(args.peer, args.size, device)
     image = inference_inputs(model, 1, args.size, args.frame)
     facts.update(sizes_of(model, image))
+    prepare_for_inference(model, cfg)
     records = []
     for batch_size in args.batch_sizes:
         inputs = inference_inputs(model, batch_size, args.size, args.frame)
@@ -162,6 +164,7 @@ def _crops(model, inputs, detections: int, dtype=None):
 
 def _prepare_inference(cfg, args, batch_size: int, autocast: str):
     model = build_for_inference(cfg, args.detections)
+    prepare_for_inference(model, cfg)
     inputs = inference_inputs(model, batch_size, args.size, args.frame)
     return partial(run_whole, model, inputs, choose_autocast(autocast, model.device))
 
@@ -225,9 +228,8 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
         "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}, "
         f"torchvision {torchvision.__version__}",
         "time": time.strftime("%Y-%m-%d"),
-        **{k: v for k, v in vars(args).items() if k not in ("output", "opts", "peer")},
+        **{k: v for k, v in vars(args).items() if k not in ("output", "peer")},
         "peers": list(map(str, args.peer)),
-        "opts": list(map(str, args.opts)),
     }
 
 
@@ -257,6 +259,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--processor-time", action="store_true",
         help="compare by seconds of the processor, of all threads, not of the clock: for a machine "
         "that others use too")  # fmt: skip
+    group.add_argument("--plain", nargs="+", default=[], metavar="KEY VALUE",
+        help="compare: what is else in the config of the first's detector, which is run alone, in "
+        "float32, as Detectron2 does")  # fmt: skip
     group = parser.add_argument_group("training")
     group.add_argument("--train-size", type=side, nargs=2, default=(480, 800), metavar=("H", "W"))
     group.add_argument("--train-batch", type=positive, default=2, help="images (default: 2)")
@@ -297,11 +302,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 @in_one_line
 def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
-    networks = args.config_files or []
-    if args.what == "compare" and (not networks or len(networks) + len(args.peer) < 2):
-        raise UserError("compare: name two networks or more, by --config-files and --peer")
-    if args.processor_time and args.what != "compare":
-        raise UserError(f"--processor-time is of compare alone; leave it out of {args.what}")
+    if args.what == "compare" and not args.config_files:
+        raise UserError("compare: name one network or more with --config-files")
+    if args.what != "compare" and (args.processor_time or args.plain):
+        option = "--processor-time" if args.processor_time else "--plain"
+        raise UserError(f"{option} is of compare alone; leave it out of {args.what}")
     keep_large_buffers()
     logging.disable(logging.INFO)
     torch.set_num_threads(args.threads)

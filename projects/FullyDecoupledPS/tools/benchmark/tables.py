@@ -23,14 +23,16 @@ def _sizes(record: dict[str, Any]) -> list[str]:
 
 
 def comparison_table(records: list[dict[str, Any]]) -> str:
-    """Networks that were run in turns; times are divided by those of the first."""
+    """Networks that were run in turns; ratios are to the first, and to its plain detector."""
     decimals = {"detector ms": 0, "ms": 0, "detector to first": 2, "to first": 2}
+    decimals["to plain detector"] = 2
     rows = [
         [r["model"], *_sizes(r)]
         + [f"{r[name]:.{n}f}" if name in r else "" for name, n in decimals.items()]
         for r in records
     ]
     headers = ["model", *SIZES, *TIMES, "detector, to the first", "whole, to the first"]
+    headers.append("whole, to the plain detector")
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
 
 
