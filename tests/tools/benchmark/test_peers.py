@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmark import command as benchmark
-from benchmark import comparison
+from benchmark import comparison, inference
 from benchmark.networks import random_images
 from benchmark.peers import build_peers
 from fully_decoupled_ps import UserError
@@ -81,7 +81,7 @@ def test_beside_our_inference(peers, tmp_path, monkeypatch, capsys):
         order.extend(cases)
         return made_up_times(cases, rounds, device)
 
-    monkeypatch.setattr(benchmark, "time_in_turns", time_in_turns)
+    monkeypatch.setattr(inference, "time_in_turns", time_in_turns)
     (record,) = figures("inference", peers, tmp_path)["records"]
     assert len(order) == 4  # the peers', then the detector and the whole network
     first, second = record["peers"]
