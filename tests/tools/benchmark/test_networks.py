@@ -1,6 +1,7 @@
 """What is measured is the whole network, with as many people as it is told."""
 
 import json
+import statistics
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from benchmark import command as benchmark
+from benchmark import comparison
 from benchmark.machine import peak_mebibytes
 from benchmark.networks import (
     benchmark_config,
@@ -18,9 +20,11 @@ from benchmark.networks import (
     inference_inputs,
     parts_of,
     person_boxes,
+    run_detector,
     training_batch,
     training_step,
 )
+from fully_decoupled_ps.modeling import precision
 from tests.modeling.crop_networks import CROPS
 from tests.testing import CONFIGS, TINY
 
@@ -109,26 +113,61 @@ def test_the_command(what, tmp_path, capsys):
         assert all(step in printed for step in steps)
 
 
-def test_networks_are_compared_in_turns(tmp_path, capsys):
+def watched_runs(monkeypatch):
+    """What is run of the first network: the model, and in which type."""
+    runs = []
+
+    def run(model, inputs, dtype=None):
+        runs.append((model, dtype))
+        return run_detector(model, inputs, dtype)
+
+    monkeypatch.setattr(comparison, "run_detector", run)
+    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: True)
+    return runs
+
+
+def is_channels_last(weight):
+    return weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_networks_are_compared_in_turns(tmp_path, capsys, monkeypatch):
     path = tmp_path / "figures.json"
     names = ("faster_rcnn_R50", "faster_rcnn_R50_lite", "faster_rcnn_R50_minor")
     files = [str(CONFIGS / "prw" / f"{name}.yaml") for name in names]
     arguments = ["--size", "64", "96", "--rounds", "3", "--output", str(path), "--processor-time"]
+    arguments += ["--plain", "MODEL.RPN.POST_NMS_TOPK_TEST", "7"]
     opts = ["--opts", *map(str, TINY)]
+    plain = watched_runs(monkeypatch)
     assert benchmark.main(["compare", "--config-files", *files, *arguments, *opts]) == 0
     records = json.loads(path.read_text())["records"]
-    assert tuple(r["model"] for r in records) == names
+    assert tuple(r["model"] for r in records) == (*names, "faster_rcnn_R50, plain detector")
     assert records[0]["to first"] == records[0]["detector to first"] == 1
+    *records, base = records
+    assert (
+        base["to plain detector"] == 1 and base["parameters"] == records[0]["detector parameters"]
+    )
+    whole, detector = records[0]["rounds"]["whole"], base["rounds"]["whole"]
+    ratios = [a / b for a, b in zip(whole, detector)]
+    assert records[0]["to plain detector"] == statistics.median(ratios)
+    # as Detectron2 has it: norms, planes and float32; beside it as the network is used
+    (as_built, dtype), (used, used_dtype) = plain[:2]
+    assert (dtype, used_dtype) == (None, torch.bfloat16)
+    stem, used_stem = (x.detector.backbone.stem.conv1 for x in (as_built, used))
+    assert stem.norm is not None and not is_channels_last(stem.weight)
+    assert used_stem.norm is None and is_channels_last(used_stem.weight)
+    assert as_built.detector.proposal_generator.post_nms_topk[False] == 7
     assert all(len(r["rounds"]["whole"]) == len(r["rounds"]["detector"]) == 3 for r in records)
     sizes = [r["parameters"] for r in records]
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
     f_r = {r["parameters"] - r["detector parameters"] for r in records}
     assert len(f_r) == 1  # is full
-    assert "whole, to the first" in capsys.readouterr().out
-    assert benchmark.main(["compare", "--config-files", files[0]]) == 2
-    assert "name two networks or more" in capsys.readouterr().err
+    assert "whole, to the plain detector" in capsys.readouterr().out
+    assert benchmark.main(["compare"]) == 2
+    assert "name one network or more" in capsys.readouterr().err
     assert benchmark.main(["training", "--processor-time"]) == 2
     assert "--processor-time is of compare alone" in capsys.readouterr().err
+    assert benchmark.main(["inference", "--plain", "MODEL.CHANNELS_LAST", "True"]) == 2
+    assert "--plain is of compare alone" in capsys.readouterr().err
 
 
 def test_a_two_step_network_is_measured_beside_its_parts(tmp_path, capsys):

@@ -4,12 +4,14 @@
     python benchmark.py inference --autocast auto      also in reduced precision
     python benchmark.py training                       a step of each stage, and the data loader
     python benchmark.py inference --config-files prw/two_step_R50.yaml   beside both of its parts
-    python benchmark.py compare --config-files F F [F ...]      times of the first, in turns
+    python benchmark.py compare --config-files F [F ...]   beside the first and its plain detector
     python benchmark.py inference --config-files F [F ...] [--opts KEY VALUE ...]
+    python benchmark.py compare --config-files F --peer FILE.py   beside another project's network
 
 Weights are untrained, images are noise, and the number of people is an option, so that runs
 compare. What is compared is run in turns, and a ratio is the median over the rounds of two times of
-the same round. Multiply-adds are of convolutions and matrix products.
+the same round. Multiply-adds are of convolutions and matrix products. What --peer's file defines is
+in BENCHMARKS.md, "Other projects' networks".
 """
 
 import argparse
@@ -27,20 +29,11 @@ import torchvision
 from detectron2.modeling import META_ARCH_REGISTRY, build_model
 
 from benchmark.comparison import compare_networks
+from benchmark.inference import measure_inference
 from benchmark.loader import loader_images_per_second
 from benchmark.machine import peak_mebibytes, processor_name
-from benchmark.networks import (
-    benchmark_config,
-    build_for_inference,
-    inference_inputs,
-    parts_of,
-    person_boxes,
-    run_detector,
-    run_whole,
-    sizes_of,
-    training_batch,
-    training_step,
-)
+from benchmark.networks import benchmark_config, training_batch, training_step
+from benchmark.peers import build_peers
 from benchmark.tables import (
     comparison_table,
     inference_table,
@@ -48,10 +41,9 @@ from benchmark.tables import (
     training_table,
     two_step_table,
 )
-from benchmark.timing import Breakdown, median_ratio, time_in_turns
+from benchmark.timing import median_ratio, time_in_turns
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
-from fully_decoupled_ps.modeling.precision import autocast, choose_autocast
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 from fully_decoupled_ps.utils.arguments import whole_number
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
@@ -78,87 +70,6 @@ STEPS = {
 }
 
 
-# --- inference -------------------------------------------------------------------------------
-
-
-def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """A record for each batch size and precision of one network."""
-    cfg = benchmark_config(config_file, "reid", args.opts)
-    model = build_for_inference(cfg, args.detections)
-    device, facts = model.device, {"model": Path(config_file).stem}
-    image = inference_inputs(model, 1, args.size, args.frame)
-    facts.update(sizes_of(model, image))
-    records = []
-    for batch_size in args.batch_sizes:
-        inputs = inference_inputs(model, batch_size, args.size, args.frame)
-        for record in _time_precisions(model, inputs, args):
-            records.append({**facts, "batch": batch_size, **record})
-    if args.memory:
-        for record in records:
-            prepare = partial(_prepare_inference, cfg, args, record["batch"], record["type"])
-            record["peak MiB"] = peak_mebibytes(prepare, device)
-    return records
-
-
-def _time_precisions(model, inputs, args) -> list[dict[str, Any]]:
-    """Detector alone and whole network, in each type, all in turns; and one breakdown of each."""
-    types, cases = ["float32"], {}
-    types += [name for name in args.autocast if name != "float32"]
-    for name in types:
-        dtype = choose_autocast(name, model.device)
-        cases[name, "detector"] = partial(run_detector, model, inputs, dtype)
-        cases[name, "whole"] = partial(run_whole, model, inputs, dtype)
-        if model.is_two_step:
-            cases[name, "crops"] = partial(_crops, model, inputs, args.detections, dtype)
-    # a batch of eight takes as long as eight rounds of one
-    seconds = time_in_turns(cases, max(2, args.rounds // len(inputs)), model.device)
-    records = []
-    for name in types:
-        detector, whole = seconds[name, "detector"], seconds[name, "whole"]
-        record = {
-            "type": name,
-            "computed in": str(choose_autocast(name, model.device) or torch.float32)[6:],
-            "detector ms": _milliseconds(detector, inputs),
-            "ms": _milliseconds(whole, inputs),
-            "ratio": median_ratio(whole, detector),
-            "to float32": median_ratio(whole, seconds["float32", "whole"]),
-            "rounds": {"detector": detector, "whole": whole},
-        }
-        if model.is_two_step:
-            crops = record["rounds"]["crops"] = seconds[name, "crops"]
-            record["crops ms"] = _milliseconds(crops, inputs)
-            parts = [sum(both) for both in zip(detector, crops)]
-            record["ratio to parts"] = median_ratio(whole, parts)
-        breakdown = Breakdown(parts_of(model), model.device)
-        with breakdown.measure():
-            run_whole(model, inputs, choose_autocast(name, model.device))
-        record["parts ms"] = {k: 1e3 * v / len(inputs) for k, v in breakdown.seconds.items()}
-        records.append(record)
-    return records
-
-
-def _milliseconds(seconds: list[float], inputs: list) -> float:
-    return 1e3 * statistics.median(seconds) / len(inputs)
-
-
-@torch.inference_mode()
-def _crops(model, inputs, detections: int, dtype=None):
-    """The network for crops alone, on as many people as the detector reports."""
-    pictures = [x["original_image"] for x in inputs]
-    boxes = [person_boxes(detections, x.shape[1:]) for x in pictures]
-    with autocast(model.device, dtype):
-        return model.reid(pictures, boxes)
-
-
-def _prepare_inference(cfg, args, batch_size: int, autocast: str):
-    model = build_for_inference(cfg, args.detections)
-    inputs = inference_inputs(model, batch_size, args.size, args.frame)
-    return partial(run_whole, model, inputs, choose_autocast(autocast, model.device))
-
-
-# --- training --------------------------------------------------------------------------------
-
-
 def measure_training(config_file: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """A record for each kind of step of one network."""
     cfg = benchmark_config(config_file, "reid", args.opts)
@@ -169,20 +80,24 @@ def measure_training(config_file: str, args: argparse.Namespace) -> list[dict[st
         if stage in ("detection", *args.stages) and (can_distill or ORD[0] not in opts)
     }
     device = torch.device(cfg.MODEL.DEVICE)
-    seconds = time_in_turns({k: run() for k, run in prepare.items()}, args.rounds, device)
+    peers = build_peers(args.peer, args.train_size, device, training=True)
+    batch = training_batch(args.train_batch, args.train_size, args.persons)
+    cases = {x: partial(x.run, batch) for x in peers}
+    cases.update((name, run()) for name, run in prepare.items())
+    seconds = time_in_turns(cases, args.rounds, device)
     records = []
-    for name in prepare:
+    for name in (*prepare, *peers):
         records.append(
             {
                 "model": Path(config_file).stem,
-                "step": name,
+                "step": f"peer {name.name}" if name in peers else name,
                 "ms": 1e3 * statistics.median(seconds[name]),
                 "images/s": args.train_batch / statistics.median(seconds[name]),
                 "ratio": median_ratio(seconds[name], seconds["detection"]),
                 "rounds": seconds[name],
             }
         )
-        if args.memory:
+        if args.memory and name in prepare:
             records[-1]["peak MiB"] = peak_mebibytes(prepare[name], device)
             records[-1]["memory ratio"] = records[-1]["peak MiB"] / records[0]["peak MiB"]
     return records
@@ -197,9 +112,6 @@ def _prepare_step(config_file: str, args: argparse.Namespace, stage: str, opts: 
     return training_step(cfg, build_model(cfg), batch)
 
 
-# --- the command ------------------------------------------------------------------------------
-
-
 def environment(args: argparse.Namespace) -> dict[str, Any]:
     """What the figures were measured on."""
     has_cuda = torch.cuda.is_available()
@@ -211,8 +123,8 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
         "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}, "
         f"torchvision {torchvision.__version__}",
         "time": time.strftime("%Y-%m-%d"),
-        **{k: v for k, v in vars(args).items() if k not in ("output", "opts")},
-        "opts": list(map(str, args.opts)),
+        **{k: v for k, v in vars(args).items() if k not in ("output", "peer")},
+        "peers": list(map(str, args.peer)),
     }
 
 
@@ -222,6 +134,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("what", choices=("inference", "compare", "training"))
     parser.add_argument("--config-files", nargs="+", metavar="F", help="instead of the six models")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE", help="of the configs")
+    parser.add_argument("--peer", type=Path, nargs="+", action="extend", default=[],
+        metavar="FILE.py", help="build networks of other projects; see BENCHMARKS.md")  # fmt: skip
     parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--threads", type=positive, default=torch.get_num_threads())
     parser.add_argument("--no-memory", dest="memory", action="store_false", help="no peak memory")
@@ -240,6 +154,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--processor-time", action="store_true",
         help="compare by seconds of the processor, of all threads, not of the clock: for a machine "
         "that others use too")  # fmt: skip
+    group.add_argument("--plain", nargs="+", default=[], metavar="KEY VALUE",
+        help="compare: what is else in the config of the first's detector, which is run alone, in "
+        "float32, as Detectron2 does")  # fmt: skip
     group = parser.add_argument_group("training")
     group.add_argument("--train-size", type=side, nargs=2, default=(480, 800), metavar=("H", "W"))
     group.add_argument("--train-batch", type=positive, default=2, help="images (default: 2)")
@@ -280,10 +197,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 @in_one_line
 def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
-    if args.what == "compare" and len(args.config_files or ()) < 2:
-        raise UserError("compare: name two networks or more with --config-files")
-    if args.processor_time and args.what != "compare":
-        raise UserError(f"--processor-time is of compare alone; leave it out of {args.what}")
+    if args.what == "compare" and not args.config_files:
+        raise UserError("compare: name one network or more with --config-files")
+    if args.what != "compare" and (args.processor_time or args.plain):
+        option = "--processor-time" if args.processor_time else "--plain"
+        raise UserError(f"{option} is of compare alone; leave it out of {args.what}")
     keep_large_buffers()
     logging.disable(logging.INFO)
     torch.set_num_threads(args.threads)

@@ -8,31 +8,37 @@ SIZES = ["parameters, M", "multiply-adds, G"]
 TIMES = ["detector, ms/image", "whole, ms/image"]
 
 
-def _giga(number: int | None) -> str:
-    return "not counted" if number is None else f"{number / 1e9:.0f}"
+def _counted(number: int | None, unit: float, decimals: int) -> str:
+    return "not counted" if number is None else f"{number / unit:.{decimals}f}"
 
 
 def _sizes(record: dict[str, Any]) -> list[str]:
     """Millions of parameters and billions of multiply-adds, in parentheses the detector's."""
-    r = record
-    return [
-        f"{r['parameters'] / 1e6:.1f} ({r['detector parameters'] / 1e6:.1f})",
-        f"{_giga(r['multiply-adds'])} ({_giga(r['detector multiply-adds'])})",
-    ]
+    cells = []
+    for name, *unit in (("parameters", 1e6, 1), ("multiply-adds", 1e9, 0)):
+        cells.append(_counted(record[name], *unit))
+        if f"detector {name}" in record:  # not in a peer's
+            cells[-1] += f" ({_counted(record[f'detector {name}'], *unit)})"
+    return cells
 
 
 def comparison_table(records: list[dict[str, Any]]) -> str:
-    """Networks that were run in turns; times are divided by those of the first."""
+    """Networks that were run in turns; ratios are to the first, and to its plain detector."""
+    decimals = {"detector ms": 0, "ms": 0, "detector to first": 2, "to first": 2}
+    decimals["to plain detector"] = 2
     rows = [
-        [r["model"], *_sizes(r), f"{r['detector ms']:.0f}", f"{r['ms']:.0f}"]
-        + [f"{r['detector to first']:.2f}", f"{r['to first']:.2f}"]
+        [r["model"], *_sizes(r)]
+        + [f"{r[name]:.{n}f}" if name in r else "" for name, n in decimals.items()]
         for r in records
     ]
     headers = ["model", *SIZES, *TIMES, "detector, to the first", "whole, to the first"]
+    headers.append("whole, to the plain detector")
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
 
 
 def inference_table(records: list[dict[str, Any]]) -> str:
+    """Each peer, which all records have alike, has two columns."""
+    peers = [peer["model"] for peer in records[0]["peers"]]
     rows = [
         [
             r["model"],
@@ -44,10 +50,12 @@ def inference_table(records: list[dict[str, Any]]) -> str:
             f"{r['ratio']:.2f}",
             f"{r['to float32']:.2f}",
             f"{r['peak MiB']:.0f}" if "peak MiB" in r else "",
+            *(x for peer in r["peers"] for x in (f"{peer['ms']:.0f}", f"{peer['ratio']:.2f}")),
         ]
         for r in records
     ]
     headers = ["model", *SIZES, "batch", "type", *TIMES, "ratio", "to float32", "peak MiB"]
+    headers += [x for name in peers for x in (f"{name}, ms/image", f"whole, to {name}")]
     return tabulate(rows, headers, tablefmt="pipe", disable_numparse=True)
 
 
