@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
+from .staged.network import Stage
 
 STAGES = ("res3", "res4", "res5")
 
@@ -53,9 +54,11 @@ def checkpoint_stages(side_net: nn.Module, names: Sequence[str]) -> None:
                 f"MODEL.REID.SIDE_NET.CHECKPOINTING: {name!r} is no stage of the side-net; "
                 f"stages are {', '.join(STAGES)}"
             )
-        stage = getattr(side_net, name)
+        holder, stage = side_net, getattr(side_net, name)
+        if isinstance(stage, Stage):
+            holder, name, stage = stage, "blocks", stage.blocks
         if isinstance(stage, nn.Sequential):
-            setattr(side_net, name, CheckpointedSequential(*stage))
+            setattr(holder, name, CheckpointedSequential(*stage))
 
 
 @contextmanager
