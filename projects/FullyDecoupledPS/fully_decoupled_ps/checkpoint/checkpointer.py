@@ -43,8 +43,8 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer, for a network of a detector and a re-id branch.
 
     It reads checkpoints of this project, of plain Detectron2 detectors, Detectron2's ImageNet files
-    and torchvision's ResNets; and, for a staged backbone, what its network's publishers wrote, of
-    which all of its stages have to be filled. Unlike its base it refuses, with a :class:`UserError`, a file that
+    and torchvision's ResNets; and, for a staged backbone, its network's published files, which have
+    to fill all of its stages. Unlike its base it refuses, with a :class:`UserError`, a file that
     does not fit: any part that would stay random where a trained one is needed, or a file of which
     nothing fits. ImageNet files are loaded into the detector; :func:`initialize_side_net` is for
     the side-net. A file is read without running anything that it asks to run.

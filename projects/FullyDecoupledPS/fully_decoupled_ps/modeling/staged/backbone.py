@@ -29,7 +29,7 @@ class StagedBackbone(Backbone):
         Args:
             network: its stages up to the last output are taken.
             out_features: of "res2", "res3", "res4", "res5".
-            freeze_at: 0: all is trained; 1: the stem is frozen; 2: the stem and ``res2``, and so on.
+            freeze_at: 0: all is trained; 1: the stem is frozen; 2: ``res2`` as well, and so on.
 
         Raises:
             UserError: if there is no such output.
@@ -38,8 +38,8 @@ class StagedBackbone(Backbone):
         unknown = [name for name in out_features if name not in STAGES]
         if unknown or not out_features:
             raise UserError(
-                f"MODEL.RESNETS.OUT_FEATURES is {list(out_features)}; a staged backbone has outputs "
-                f"{', '.join(STAGES)}"
+                f"MODEL.RESNETS.OUT_FEATURES is {list(out_features)}; a staged backbone's outputs "
+                f"are {', '.join(STAGES)}"
             )
         self.rename_published = network.rename_published
         self.stem = network.stem

@@ -1,6 +1,5 @@
 """A classification network taken apart into a stem and four stages: what an adapter returns."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -113,8 +112,8 @@ class StagedNetwork:
         stages: ``res2`` to ``res5``, at strides 4, 8, 16 and 32. The last has the final norm, if
             the network ends in one: then a detector's maps get norms of their own too.
         rename_published: a file's tensors by its publisher's names -> by the names here, "stem.",
-            "res2." and so on, followed by "entry.", "blocks." or "norm."; others, as a classifier's,
-            stay as they are. Must not hold the network; see :func:`rename_by`.
+            "res2." and so on, followed by "entry.", "blocks." or "norm."; others, such as a
+            classifier's, stay as they are. Must not hold the network; see :func:`rename_by_prefix`.
         make_stride_one: changes the last stage, in place, into one of stride 1, for RoIs.
     """
 
@@ -124,18 +123,23 @@ class StagedNetwork:
     make_stride_one: Callable[[Stage], None] = make_stride_one
 
 
-def rename_by(*patterns: tuple[str, str]) -> Callable[[dict], dict]:
-    """What renames by regular expressions, in their order: (pattern, what comes in its place)."""
-    return partial(_rename, patterns)
+def rename_by_prefix(prefixes: dict[str, str]) -> Callable[[dict], dict]:
+    """What renames a file's tensors by the modules that they are in.
+
+    Args:
+        prefixes: a module's path in the file -> its path here. The longest one that fits counts.
+    """
+    return partial(_rename, dict(sorted(prefixes.items(), key=lambda item: -len(item[0]))))
 
 
-def _rename(patterns, state: dict) -> dict:
-    return {_new_name(name, patterns): value for name, value in state.items()}
+def _rename(prefixes: dict[str, str], state: dict) -> dict:
+    return {_new_name(name, prefixes): value for name, value in state.items()}
 
 
-def _new_name(name: str, patterns) -> str:
-    for pattern, replacement in patterns:
-        name = re.sub(pattern, replacement, name)
+def _new_name(name: str, prefixes: dict[str, str]) -> str:
+    for old, new in prefixes.items():
+        if name.startswith(f"{old}."):
+            return new + name[len(old) :]
     return name
 
 

@@ -1,6 +1,5 @@
 """timm's ``features_only`` networks, stage by stage."""
 
-import re
 from collections import OrderedDict
 from contextlib import suppress
 
@@ -16,7 +15,7 @@ from .network import (
     STRIDES,
     Stage,
     StagedNetwork,
-    rename_by,
+    rename_by_prefix,
 )
 
 
@@ -90,16 +89,16 @@ def _take_apart(net: nn.Module, whole: nn.Module) -> StagedNetwork:
     is_nhwc = str(getattr(net, "output_fmt", "")).endswith("NHWC")
     channels = [info.channels()[place] for place in places]
     norm_name, norm = _final_norm(whole, channels[-1], is_nhwc)
-    patterns = [(rf"^{re.escape(norm_name)}\.", "res5.norm.")] if norm is not None else []
-    stages = []
-    for name, group, width, stride in zip(STAGES, groups, channels, STRIDES[1:], strict=True):
-        entry, blocks = _split(group)
-        if name == "res2":
-            stem, entry = entry, {}
-            patterns += _patterns(stem, "stem.entry")
-        patterns += _patterns(entry, f"{name}.entry")
-        patterns += [(rf"^{re.escape(path)}\.", f"{name}.blocks.") for path in blocks]
-        stages.append(
+    parts = [_split(group) for group in groups]
+    stem, parts[0] = parts[0][0], ({}, parts[0][1])
+    prefixes = {norm_name: "res5.norm", **_paths(stem, "stem.entry")}
+    for name, (entry, blocks) in zip(STAGES, parts, strict=True):
+        prefixes |= _paths(entry, f"{name}.entry") | dict.fromkeys(blocks, f"{name}.blocks")
+    if is_nhwc:  # the stem takes a picture in the usual order
+        stem["to_nchw"] = Permute([0, 3, 1, 2])
+    return StagedNetwork(
+        stem=Stage(entry=_sequence(stem), stride=STRIDES[0]),
+        stages=[
             Stage(
                 entry=_sequence(entry) if entry else None,
                 blocks=next(iter(blocks.values()), None),
@@ -108,13 +107,11 @@ def _take_apart(net: nn.Module, whole: nn.Module) -> StagedNetwork:
                 stride=stride,
                 is_nhwc=is_nhwc,
             )
-        )
-    if is_nhwc:  # the stem takes a picture in the usual order
-        stem["to_nchw"] = Permute([0, 3, 1, 2])
-    return StagedNetwork(
-        stem=Stage(entry=_sequence(stem), stride=STRIDES[0]),
-        stages=stages,
-        rename_published=rename_by(*patterns),
+            for name, (entry, blocks), width, stride in zip(
+                STAGES, parts, channels, STRIDES[1:], strict=True
+            )
+        ],
+        rename_published=rename_by_prefix(prefixes),
     )
 
 
@@ -157,12 +154,13 @@ def _sequence(layers: dict[str, nn.Module]) -> nn.Sequential:
     return nn.Sequential(OrderedDict((p.replace(".", "_"), x) for p, x in layers.items()))
 
 
-def _patterns(layers: dict[str, nn.Module], prefix: str) -> list[tuple[str, str]]:
-    return [(rf"^{re.escape(p)}\.", f"{prefix}.{p.replace('.', '_')}.") for p in layers]
+def _paths(layers: dict[str, nn.Module], prefix: str) -> dict[str, str]:
+    """The paths of layers in a file -> in a :func:`_sequence` of that prefix."""
+    return {path: f"{prefix}.{path.replace('.', '_')}" for path in layers}
 
 
 def _final_norm(whole: nn.Module, channels: int, is_nhwc: bool) -> tuple[str, nn.Module | None]:
-    """The norm that a network has before its classifier, as it is applied to a map, and its name."""
+    """A network's norm before its classifier, if it can be applied to a map, and its name."""
     shape = (1, 2, 3, channels) if is_nhwc else (1, channels, 2, 3)
     modules = dict(whole.named_modules())
     for name in ("head.norm", "norm"):
@@ -181,8 +179,12 @@ def _check_equal(network: StagedNetwork, maps: dict[int, torch.Tensor]) -> None:
     x = network.stem.eval()(_image())
     for stage, stride in zip(network.stages, MAP_STRIDES, strict=True):
         norm, stage.norm = stage.norm, None
-        x = stage.eval()(x)
-        stage.norm = norm
+        try:
+            x = stage.eval()(x)
+        except _FAILURES as error:
+            raise UserError(f"its stages do not run one after the other: {error}") from error
+        finally:
+            stage.norm = norm
         theirs = maps[stride].permute(0, 3, 1, 2) if stage.is_nhwc else maps[stride]
         if x.shape != theirs.shape or not torch.allclose(x, theirs, atol=1e-5):
             raise UserError("its stages, one after the other, are not the whole network")

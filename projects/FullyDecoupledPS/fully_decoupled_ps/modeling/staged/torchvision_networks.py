@@ -1,14 +1,11 @@
 """torchvision's ConvNeXt and Swin, stage by stage."""
 
-import torch
-import torch.nn.functional as F
 import torchvision
 from torch import nn
-from torchvision.models.swin_transformer import PatchMerging
 from torchvision.ops.misc import Permute
 
 from ...errors import UserError
-from .network import STAGED_NETWORK_REGISTRY, STRIDES, Stage, StagedNetwork, rename_by
+from .network import STAGED_NETWORK_REGISTRY, STRIDES, Stage, StagedNetwork, rename_by_prefix
 
 FAMILIES = ("convnext_", "swin_")
 
@@ -67,65 +64,35 @@ def take_swin_apart(body: nn.Module) -> StagedNetwork:
             Stage(entry=e, blocks=b, out_channels=c, stride=s, norm=norm, is_nhwc=True)
             for e, b, c, s, norm in zip(entries, blocks, channels, STRIDES[1:], norms, strict=True)
         ],
-        rename_published=rename_by(*_FEATURES),
-        make_stride_one=_make_merging_stride_one,
+        rename_published=rename_by_prefix(_SWIN),
     )
 
 
-# torchvision's names of stem, blocks and entries.
-_FEATURES = (
-    (r"^features\.0\.", "stem.entry."),
-    (r"^features\.([1357])\.", lambda m: f"res{int(m[1]) // 2 + 2}.blocks."),
-    (r"^features\.([246])\.", lambda m: f"res{int(m[1]) // 2 + 2}.entry."),
-    (r"^norm\.", "res5.norm."),
-)
-# Those of ConvNeXt's authors, in their order.
-_rename_names = rename_by(
-    *_FEATURES,
-    (r"^classifier\.0\.", "res5.norm."),
-    (r"^downsample_layers\.0\.", "stem.entry."),
-    (r"^downsample_layers\.(\d)\.", lambda m: f"res{int(m[1]) + 2}.entry."),
-    (r"^stages\.(\d)\.", lambda m: f"res{int(m[1]) + 2}.blocks."),
-    (r"\.dwconv\.", ".block.0."),
-    (r"^(res\d\.blocks\.\d+)\.norm\.", r"\1.block.2."),
-    (r"\.pwconv1\.", ".block.3."),
-    (r"\.pwconv2\.", ".block.5."),
-    (r"\.gamma$", ".layer_scale"),
+# torchvision's path of a module -> here. The blocks of a stage follow its entry.
+_SWIN = {"features.0": "stem.entry", "norm": "res5.norm"}
+_SWIN |= {f"features.{2 * i - 3}": f"res{i}.blocks" for i in (2, 3, 4, 5)}
+_SWIN |= {f"features.{2 * i - 4}": f"res{i}.entry" for i in (3, 4, 5)}
+# And the paths that ConvNeXt's authors have.
+_CONVNEXT = {**_SWIN, "classifier.0": "res5.norm", "downsample_layers.0": "stem.entry"}
+_CONVNEXT |= {f"downsample_layers.{i - 2}": f"res{i}.entry" for i in (3, 4, 5)}
+_CONVNEXT |= {f"stages.{i - 2}": f"res{i}.blocks" for i in (2, 3, 4, 5)}
+# Those of the layers of a block.
+_OF_BLOCKS = (
+    (".dwconv.", ".block.0."),
+    (".norm.", ".block.2."),
+    (".pwconv1.", ".block.3."),
+    (".pwconv2.", ".block.5."),
+    (".gamma", ".layer_scale"),
 )
 
 
 def _rename_convnext(state: dict) -> dict:
-    renamed = _rename_names(state)
-    for name, value in renamed.items():
+    renamed = {}
+    for name, value in rename_by_prefix(_CONVNEXT)(state).items():
+        if ".blocks." in name:
+            for old, new in _OF_BLOCKS:
+                name = name.replace(old, new)
         if name.endswith(".layer_scale"):  # its authors' has one dimension
-            renamed[name] = value.reshape(-1, 1, 1)
+            value = value.reshape(-1, 1, 1)
+        renamed[name] = value
     return renamed
-
-
-class StrideOneMerging(nn.Module):
-    """Swin's patch merging at stride 1: 2 x 2 places two apart, around each place.
-
-    What dilation by 2 is to a convolution of 2 x 2. Parameters are those of the merging it is made
-    of.
-    """
-
-    def __init__(self, merging: nn.Module):
-        super().__init__()
-        self.reduction = merging.reduction
-        self.norm = merging.norm
-        self.normalises_first = isinstance(merging, PatchMerging)  # V2 does it last
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, H, W, C) -> (N, H, W, 2 C)."""
-        x = F.pad(x, (0, 0, 1, 1, 1, 1))
-        above, below = x[:, :-2], x[:, 2:]
-        x = torch.cat(
-            [above[:, :, :-2], below[:, :, :-2], above[:, :, 2:], below[:, :, 2:]], dim=-1
-        )
-        return self.reduction(self.norm(x)) if self.normalises_first else self.norm(
-            self.reduction(x)
-        )
-
-
-def _make_merging_stride_one(stage: Stage) -> None:
-    stage.entry = StrideOneMerging(stage.entry)
