@@ -57,7 +57,7 @@ def lighten(detector: nn.Module, blocks: Sequence[int], res5_norm: str = "") -> 
     """
     stages, resnet_stages = _stages(detector), _resnet_stages(detector)
     for key, is_said, found, wanted, of in (
-        ("BLOCKS", bool(blocks), stages, STAGES[:-1], "networks that are sequences of blocks"),
+        ("BLOCKS", bool(blocks), stages, _needed(detector), "networks of sequences of blocks"),
         ("RES5_NORM", bool(res5_norm), resnet_stages, STAGES[-1:], "Detectron2's ResNets"),
     ):
         if is_said and not set(wanted) <= found.keys():
@@ -77,6 +77,13 @@ def lighten(detector: nn.Module, blocks: Sequence[int], res5_norm: str = "") -> 
         for layer in (layer for stage in resnet_stages["res5"] for layer in stage.modules()):
             if getattr(layer, "norm", None) is not None:  # of a convolution
                 layer.norm = get_norm(res5_norm, layer.out_channels)
+
+
+def _needed(detector: nn.Module) -> tuple[str, ...]:
+    """Stages that must be sequences of blocks: conv5 only where it is a :class:`Stage`."""
+    paths = (name for name, module in detector.named_modules() if isinstance(module, Stage))
+    has_last = any(path.rpartition(".")[2] == STAGES[-1] for path in paths)
+    return STAGES if has_last else STAGES[:-1]
 
 
 def _stages(detector: nn.Module) -> dict[str, list[nn.Sequential]]:

@@ -2,7 +2,13 @@
 
 from . import timm_network, torchvision_networks  # noqa: F401, registers them
 from .backbone import StagedBackbone
-from .network import STAGED_NETWORK_REGISTRY, Stage, StagedNetwork, build_staged_network
+from .network import (
+    STAGED_NETWORK_REGISTRY,
+    Stage,
+    StagedNetwork,
+    build_staged_network,
+    rename_by_prefix,
+)
 from .side_net import StagedSideNet
 
 __all__ = [
@@ -12,4 +18,5 @@ __all__ = [
     "StagedNetwork",
     "StagedSideNet",
     "build_staged_network",
+    "rename_by_prefix",
 ]
