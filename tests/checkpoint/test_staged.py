@@ -11,7 +11,7 @@ from detectron2.modeling import build_model
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer, initialize_side_net
 from fully_decoupled_ps.checkpoint.trained_with import known_values
-from tests.modeling.staged.networks import BUILDERS, convnext, staged, swin
+from tests.modeling.staged.networks import BUILDERS, convnext, of_timm, staged, swin
 from tests.testing import CONFIGS, FRUGAL, NARROW, make_config
 
 LITE = ("MODEL.DETECTOR.BLOCKS", (2, 1, 2, 1))
@@ -125,7 +125,10 @@ def test_f_r_starts_from_f_d_unless_that_is_lighter():
         initialize_side_net(lite.reid, "detector", lite.detector)
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_efficientnet"])
+TINY = ("test_resnet", "test_convnext", "test_efficientnet")
+
+
+@pytest.mark.parametrize("name", [of_timm(name) for name in TINY])
 def test_timm_s_files(name, tmp_path, caplog):
     """Also of its ResNets, whose names are torchvision's, and would be taken for Detectron2's."""
     from safetensors.torch import save_file

@@ -1,5 +1,7 @@
 """Small networks of torchvision's two families, registered as anybody's."""
 
+import pytest
+import timm
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.models.swin_transformer import SwinTransformer
 
@@ -58,3 +60,9 @@ BUILDERS = {
     "Base-RetinaNet.yaml": "build_retinanet_staged_fpn_backbone",
     "Base-FCOS.yaml": "build_fcos_resnet_fpn_backbone",
 }
+
+
+def of_timm(name, prefix=""):
+    """A parameter of a test; timm's smallest networks are younger than its oldest release here."""
+    skip = pytest.mark.skipif(not timm.is_model(name), reason=f"this timm has no {name}")
+    return pytest.param(f"{prefix}{name}", marks=skip)

@@ -11,7 +11,7 @@ from torch import nn
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.engine.check_config import check_parts
 from fully_decoupled_ps.modeling.activation_checkpointing import CheckpointedSequential
-from tests.modeling.staged.networks import BLOCKS, BUILDERS, CHANNELS, staged
+from tests.modeling.staged.networks import BLOCKS, BUILDERS, CHANNELS, of_timm, staged
 from tests.testing import CONFIGS, FRUGAL, NARROW, image, make_config, training_input
 
 LITE = ("MODEL.DETECTOR.BLOCKS", (2, 1, 2, 1))
@@ -35,7 +35,9 @@ def step(model):
     return losses
 
 
-@pytest.mark.parametrize("name", ["NarrowConvNeXt", "NarrowSwin", "timm:test_efficientnet"])
+@pytest.mark.parametrize(
+    "name", ["NarrowConvNeXt", "NarrowSwin", of_timm("test_efficientnet", "timm:")]
+)
 @pytest.mark.parametrize("detector", BUILDERS)
 def test_a_step_of_each_stage_and_a_search(detector, name):
     for stage in ("detection", "reid", "joint"):
@@ -215,4 +217,4 @@ def test_blocks_of_a_network_without_a_sequence_of_them_are_refused():
         UserError,
         match="BLOCKS is of networks of sequences of blocks, .* has no res2, res3, res4, res5",
     ):
-        build("reid", "Base-FasterRCNN.yaml", *opts, name="timm:test_nfnet")
+        build("reid", "Base-FasterRCNN.yaml", *opts, name="timm:regnetx_002")

@@ -75,14 +75,20 @@ class Stage(nn.Module):
         """(N, C, H, W) -> (N, C', H / s, W / s), rounded up; N may be 0."""
         x = pad_to_multiple(x, self.stride)
         if not is_exported() and len(x) == 0:  # attention refuses an empty batch
-            size = [length // self.stride for length in x.shape[-2:]]
-            return x.new_zeros(0, self.out_channels, *size)
+            return self._nothing(x)
         if self.is_nhwc:
             x = x.permute(0, 2, 3, 1)
         for part in (self.entry, self.blocks, self.norm):
             if part is not None:
                 x = part(x)
         return x.permute(0, 3, 1, 2) if self.is_nhwc else x
+
+    def _nothing(self, x: torch.Tensor) -> torch.Tensor:
+        """A map of no boxes, which reaches ``x`` and all weights, as other processes expect."""
+        size = [length // self.stride for length in x.shape[-2:]]
+        trained = (p for p in self.parameters() if p.requires_grad)
+        reached = sum((p.sum() * 0 for p in trained), x.sum() * 0)
+        return x.new_zeros(0, self.out_channels, *size) + reached
 
 
 def is_exported() -> bool:
