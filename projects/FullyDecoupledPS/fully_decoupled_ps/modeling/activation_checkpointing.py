@@ -61,10 +61,15 @@ def checkpoint_stages(side_net: nn.Module, names: Sequence[str]) -> None:
             setattr(holder, name, CheckpointedSequential(*stage))
 
 
+def _is_plain(stage: nn.Module | None) -> bool:
+    return isinstance(stage, nn.Sequential) and type(stage).forward is nn.Sequential.forward
+
+
 @contextmanager
 def checkpointed(stages: Iterable[nn.Module]):
     """Within the context, plain sequences of blocks run as :class:`CheckpointedSequential` does."""
-    plain = [stage for stage in stages if type(stage).forward is nn.Sequential.forward]
+    stages = [stage.blocks if isinstance(stage, Stage) else stage for stage in stages]
+    plain = [stage for stage in stages if _is_plain(stage)]
     for stage in plain:
         stage.forward = MethodType(CheckpointedSequential.forward, stage)
     try:
