@@ -16,7 +16,8 @@ EXPORT = [
     *ONNX,  # each file is run and compared before it stays
     "onnxscript>=0.2",  # PyTorch's translation of what torch.export makes into ONNX
 ]
-# Any of timm's networks for crops (MODEL.CROP_REID.NAME timm:NAME), and its files.
+# Any of timm's networks, for crops (MODEL.CROP_REID.NAME timm:NAME) or of stages
+# (MODEL.STAGED.NAME timm:NAME), and its files.
 TIMM = [
     "timm>=1.0.9",  # of the time of torch 2.4
     "safetensors>=0.4",  # the format in which timm's weights are published

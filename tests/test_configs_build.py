@@ -6,6 +6,7 @@ from detectron2.modeling import build_model
 
 from fully_decoupled_ps.engine.solver import build_optimizer
 from tests.modeling.crop_networks import CROPS
+from tests.modeling.staged import networks  # noqa: F401, registers NarrowConvNeXt
 from tests.testing import CONFIGS, FRUGAL, RESNET18, image, make_config, training_input
 
 LEAVES = sorted(
@@ -65,7 +66,9 @@ def test_a_step_of_training_and_of_inference(name):
     """At ResNet-18's depth; the networks of full depth are built where parameters are counted."""
     for stage in stages_of(name):
         cfg = load(name, stage, [*RESNET18, *SMALL])
-        if cfg.MODEL.DETECTOR.BLOCKS:  # of an R-50
+        if cfg.MODEL.STAGED.NAME:
+            cfg.MODEL.STAGED.NAME = "NarrowConvNeXt"
+        if cfg.MODEL.DETECTOR.BLOCKS:  # of an R-50 or a ConvNeXt-T
             cfg.MODEL.DETECTOR.BLOCKS = (2, 1, 2, 1)
         if network(cfg, stage) in already_run:
             continue

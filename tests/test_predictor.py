@@ -10,6 +10,7 @@ from detectron2.modeling import build_model
 
 from fully_decoupled_ps import UserError, load_config
 from fully_decoupled_ps.predictor import fingerprint, load_network
+from tests.modeling.staged.networks import staged
 from tests.testing import CONFIGS, RESNET18, TINY, make_config, make_model
 from tests.tiny_run import make_run, picture
 
@@ -161,6 +162,23 @@ def test_lighter_detectors_have_fingerprints_of_their_own():
 
     assert len({of(blocks) for blocks in ((), (3, 2, 2, 2), (3, 1, 1, 1))}) == 3
     assert of((3, 4, 6, 3)) == of(())
+
+
+def test_the_names_of_staged_networks_are_in_their_fingerprint():
+    """Two of equal weights may differ: here by how they are registered alone."""
+
+    def of(name, f_r=""):
+        opts = ["MODEL.BACKBONE.NAME", "build_staged_backbone", "MODEL.REID.NUM_IDS", 4]
+        opts += [*staged(name), "MODEL.REID.SIDE_NET.STAGED", f_r]
+        cfg = make_config("reid", [*TINY, *opts])
+        model = build_model(cfg)
+        for value in model.state_dict().values():
+            value.fill_(value.numel())
+        return fingerprint(cfg, model)
+
+    one, other = "NarrowConvNeXt", "NarrowConvNeXt:other"
+    assert len({of(one), of(other), of(one, other)}) == 3
+    assert of(one) == of(one)
 
 
 def test_the_class_of_persons_is_in_the_fingerprint_of_a_detector_that_has_others():

@@ -1,4 +1,4 @@
-"""A third party's parts: a detector, a side-net, a network for crops, a loss, a dataset.
+"""A third party's parts: a detector, a side-net, networks of two kinds, a loss, a dataset.
 
 They are registered here, outside the package, and train by config alone.
 """
@@ -18,9 +18,13 @@ from fully_decoupled_ps.modeling import (
     REID_LOSS_REGISTRY,
     REID_SIDE_NET_REGISTRY,
     SIDE_FUSION_REGISTRY,
+    STAGED_NETWORK_REGISTRY,
     CropNetwork,
     SideNet,
+    Stage,
+    StagedNetwork,
 )
+from fully_decoupled_ps.modeling.staged import rename_by_prefix
 from tests.small_run import SmallRun
 from tests.testing import CONFIGS, PROJECT
 
@@ -154,12 +158,84 @@ def test_a_detector_and_a_network_for_crops_from_outside(tmp_path, restore_logge
     assert all(torch.equal(value, state[name]) for name, value in before.items())
 
 
+@STAGED_NETWORK_REGISTRY.register()
+def PlainStages(cfg, variant):
+    """Convolutions of a few channels; files have a "layers.N" for each part."""
+    channels = [int(variant) * 2**i for i in range(4)]
+    parts = [nn.Conv2d(3, channels[0], 4, stride=4)]
+    parts += [nn.Conv2d(a, b, 2, stride=2) for a, b in zip(channels, channels[1:])]
+    blocks = [nn.Sequential(*(nn.Conv2d(c, c, 1) for _ in range(2))) for c in channels]
+    names = {f"layers.{i}": f"res{i + 2}.entry" for i in (1, 2, 3)}
+    names |= {f"blocks.{i}": f"res{i + 2}.blocks" for i in range(4)}
+    later = zip(parts[1:], blocks[1:], channels[1:])
+    return StagedNetwork(
+        stem=Stage(entry=parts[0], stride=4),
+        stages=[
+            Stage(blocks=blocks[0], out_channels=channels[0]),
+            *(Stage(entry=e, blocks=b, out_channels=c, stride=2) for e, b, c in later),
+        ],
+        rename_published=rename_by_prefix({"layers.0": "stem.entry", **names}),
+    )
+
+
+def plain_file(path, channels):
+    """A published file of such a network: every number of it is its part's."""
+    state = {"classifier.weight": torch.ones(3, 8 * channels)}
+    for i in range(4):
+        wide, narrow = channels * 2**i, channels * 2 ** max(i - 1, 0)
+        shape = (wide, 3, 4, 4) if i == 0 else (wide, narrow, 2, 2)
+        state |= {f"layers.{i}.weight": torch.full(shape, i / 100)}
+        state |= {f"layers.{i}.bias": torch.full((wide,), i / 100)}
+        for j in range(2):
+            state |= {f"blocks.{i}.{j}.weight": torch.full((wide, wide, 1, 1), 0.1 + i / 100)}
+            state |= {f"blocks.{i}.{j}.bias": torch.full((wide,), 0.1 + i / 100)}
+    torch.save(state, path)
+
+
+@pytest.mark.parametrize("is_mixed", [False, True], ids=["homogeneous", "heterogeneous"])
+def test_a_network_of_stages_from_outside(is_mixed, tmp_path, restore_loggers):
+    """Two stages from published files, evaluation, and going on; a lighter f_d; two widths."""
+    files = {width: tmp_path / f"{width}.pth" for width in (4, 6)}
+    for width, path in files.items():
+        plain_file(path, width)
+    width = 6 if is_mixed else 4
+    opts = [
+        *("MODEL.BACKBONE.NAME", "build_staged_backbone", "MODEL.STAGED.NAME", "PlainStages:4"),
+        *("MODEL.BACKBONE.FREEZE_AT", 2, "MODEL.DETECTOR.BLOCKS", "(2, 1, 1, 1)"),
+        *("MODEL.REID.SIDE_NET.NAME", "StagedSideNet", "MODEL.REID.SIDE_NET.WEIGHTS", files[width]),
+    ]
+    if is_mixed:
+        opts += [
+            "MODEL.REID.SIDE_NET.STAGED",
+            "PlainStages:6",
+            "MODEL.REID.FUSION.NAME",
+            "ConvFusion",
+        ]
+    config = CONFIGS / "Base-FasterRCNN.yaml"
+    reid = [*opts, "SOLVER.STAGE", "reid"]
+    with SmallRun(tmp_path) as run:
+        run.train(config, [*opts, "MODEL.WEIGHTS", files[4]], iterations=1)
+        run.train(config, reid, iterations=1)
+        results = run.results("reid")
+        run.train(config, reid, eval_only=True)
+        assert run.results("reid") == results
+        run.train(config, reid, resume=True, iterations=2)
+    before, after = (
+        torch.load(run.output_dir / stage / "model_final.pth")["model"]
+        for stage in ("detection", "reid")
+    )
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert (after["detector.backbone.res2.blocks.1.weight"] == 0.1).all()  # frozen, from the file
+    assert "detector.backbone.res3.blocks.1.weight" not in after
+    assert after["reid.side_net.res3.blocks.1.weight"].shape == (2 * width, 2 * width, 1, 1)
+
+
 def test_the_readmes_examples_train(tmp_path, restore_loggers, monkeypatch):
     """Its code as it stands, in a folder with the files that it names."""
     monkeypatch.chdir(tmp_path)
     extend = (PROJECT / "README.md").read_text().split("## Extend")[1]
     examples = re.findall(r"```python\n(.*?)```", extend, re.DOTALL)
-    assert len(examples) == 5
+    assert len(examples) == 6
     with SmallRun(tmp_path) as run:
         for split in ("train", "test"):
             (tmp_path / f"{split}.json").write_bytes((tmp_path / "set.json").read_bytes())
@@ -186,5 +262,13 @@ def test_the_readmes_examples_train(tmp_path, restore_loggers, monkeypatch):
         run.train(CONFIGS / "prw" / "retinanet_R50.yaml", opts, iterations=1)
         assert {"loss_oim", "loss_mine"} <= run.scalars("reid").keys()
         assert run.results("reid")["search"].keys() >= {"mAP", "top1"}
+        opts = [
+            *("SOLVER.STAGE", "joint", "MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", 0),
+            *("MODEL.BACKBONE.NAME", "build_staged_backbone", "MODEL.STAGED.NAME", "MyNetwork"),
+            *("MODEL.REID.SIDE_NET.NAME", "StagedSideNet", "MODEL.REID.SIDE_NET.WEIGHTS", "random"),
+            *("MODEL.DETECTOR.BLOCKS", "(2, 1, 1, 1)"),
+        ]
+        run.train(CONFIGS / "Base-FasterRCNN.yaml", opts, iterations=1)
+        assert {"loss_rpn_cls", "loss_oim"} <= run.scalars("joint").keys()
     for name in ("my_train", "my_test"):
         DatasetCatalog.remove(name)

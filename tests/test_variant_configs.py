@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from detectron2.modeling import build_model
 
 from tests.testing import CONFIGS, PROJECT, make_config
@@ -123,6 +124,60 @@ def test_the_schedule_is_18_epochs_of_its_data(data, name):
         schedule = (solver.IMS_PER_BATCH, solver.WARMUP_ITERS, solver.STEPS, solver.MAX_ITER)
         assert schedule == (batch, epoch, (drop * epoch,), 18 * epoch)
         assert (solver.BASE_LR, solver.GAMMA) == (0.003, 0.1)
+
+
+# The successor's ConvNeXt-T: detector -> parameters in millions, as its row says.
+CONVNEXT = {"faster_rcnn": "Faster R-CNN", "retinanet": "RetinaNet", "fcos": "FCOS"}
+
+
+@pytest.mark.parametrize("data, drop", [("prw", 12), ("cuhk_sysu", 10)])
+@pytest.mark.parametrize("name", CONVNEXT)
+def test_a_convnext_config_and_its_schedule(name, data, drop):
+    for stage in ("detection", "reid"):
+        cfg = load(data, f"{name}_convnext_t_lite", stage)
+        assert cfg.MODEL.STAGED.NAME == "torchvision:convnext_tiny"
+        assert tuple(cfg.MODEL.DETECTOR.BLOCKS) == (3, 2, 2, 2)
+        assert cfg.MODEL.BACKBONE.FREEZE_AT == 2
+        reid = cfg.MODEL.REID
+        assert (reid.SIDE_NET.NAME, reid.POOLING) == ("StagedSideNet", "gem")
+        assert reid.SIDE_NET.WEIGHTS.endswith("/convnext_tiny_22k_224.pth")
+        noise = (reid.BOX_NOISE.CENTER_SHIFT, reid.BOX_NOISE.SCALE, reid.BOX_NOISE.NUM_COPIES)
+        assert noise == (0.4, 0.2, 4)
+        assert (reid.OIM.FOCAL_GAMMA, reid.OIM.QUEUE_SIZE) == (2.0, DATA[data][1])
+        solver = cfg.SOLVER
+        batch, epochs, drops = (16, 60, (24, 48)) if stage == "detection" else (5, 30, (drop,))
+        # an epoch is rounded down for the detector, as the successor's
+        epoch = DATA[data][0] // 16 if stage == "detection" else -(-DATA[data][0] // 5)
+        steps = tuple(n * epoch for n in drops)
+        assert (solver.IMS_PER_BATCH, solver.STEPS, solver.MAX_ITER) == (
+            batch,
+            steps,
+            epochs * epoch,
+        )
+        assert (solver.BASE_LR, solver.WEIGHT_DECAY, solver.WARMUP_ITERS) == (0.001, 0.0001, epoch)
+
+
+@pytest.mark.parametrize("name", CONVNEXT)
+def test_parameters_of_convnext_t(name):
+    """torchvision's number less what is left out; a block of c channels has 8 c^2 + 58 c."""
+    with torch.device("meta"):  # no weights are needed to count them
+        model = build_model(
+            load("prw", f"{name}_convnext_t_lite", "reid", ["MODEL.DEVICE", "meta"])
+        )
+
+    def block(c):
+        return 8 * c * c + 58 * c
+
+    whole = 28_589_128 - 769_000
+    count = {part: sum(p.numel() for p in net.parameters()) for part, net in model.named_children()}
+    shared = 3 * 16 * 96 + 3 * 96 + 3 * block(96)  # stem and first stage
+    assert count["reid"] == whole - shared + 2 + 1 + 2 * 768  # blends, GeM, neck
+    if name == "faster_rcnn":
+        lite = whole - block(192) - 7 * block(384) - block(768)
+        rpn = 9 * 384 * 384 + 384 + 385 * 15 * (1 + 4)
+        assert count["detector"] == lite + 2 * 384 + rpn + 769 * (2 + 4)  # a norm of res4
+    row = re.search(rf"^\| {CONVNEXT[name]}, ConvNeXt-T lite \| ([\d.]+) \|", README, re.MULTILINE)
+    assert float(row[1]) == round(sum(count.values()) / 1e6, 1)
 
 
 def test_leaf_files_are_short_and_each_has_a_row():

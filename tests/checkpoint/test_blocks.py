@@ -117,3 +117,5 @@ def test_surplus_is_what_follows_a_stage_s_last_block():
     unexpected = ["res3.3.a.b", "res3.2.a", "res3.1.other", "res5.0.a", "reid.head.conv5.1.a"]
     surplus = surplus_blocks(own, [*unexpected, "xres3.7.a", "stem.fc.weight"])
     assert list(map(str, surplus)) == ["res3.2", "res3.3", "f_r conv5.1"]
+    staged = ["backbone.res3.entry.1.weight", "backbone.res3.blocks.0.block.5.bias"]
+    assert blocks_of([*staged, "stem.entry.0.0.a"]) == {Block(False, "res3", 0)}

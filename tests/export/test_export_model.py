@@ -15,6 +15,7 @@ from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.export import CropPath, ReIDPath, WholeNetwork, onnx_file, write_checked
 from tests.modeling.crop_networks import CROPS
+from tests.modeling.staged import networks  # noqa: F401, registers NarrowConvNeXt
 from tests.testing import CONFIGS, FRUGAL, RESNET18, image, make_config, randomize_norms
 
 # Caps that are never reached: the numbers of proposals and of detections differ between images.
@@ -24,6 +25,7 @@ SMALL = (
     *(*FRUGAL, *ANY_SCORE, "MODEL.REID.NUM_IDS", 3, "MODEL.FPN.OUT_CHANNELS", 64),
     *("MODEL.RETINANET.NUM_CONVS", 1, "MODEL.FCOS.NUM_CONVS", 1),
 )
+CONVNEXT = ("MODEL.STAGED.NAME", "NarrowConvNeXt", "MODEL.DETECTOR.BLOCKS", (2, 1, 2, 1))
 LIGHT = ("MODEL.DETECTOR.BLOCKS", (2, 1, 1, 1))  # of a ResNet-18
 SYNTHETIC = "synthetic/faster_rcnn_R18.yaml"
 
@@ -59,6 +61,7 @@ REID_CASES = {
     "OSNet": ("prw/faster_rcnn_R50_osnet.yaml", (), "tracing"),
     "COAT": ("prw/coat_R50.yaml", (), "tracing"),
     "lighter f_d": ("prw/retinanet_R50_lite.yaml", LIGHT, "tracing"),
+    "ConvNeXt": ("prw/faster_rcnn_convnext_t_lite.yaml", CONVNEXT, "torch.export"),
 }
 
 
@@ -96,6 +99,7 @@ WHOLE_CASES = {
     "prw/fcos_R50.yaml": (),
     "prw/coupled_retinanet_R50.yaml": (),
     "prw/faster_rcnn_R50_lite.yaml": (*UNCAPPED, *LIGHT),
+    "prw/faster_rcnn_convnext_t_lite.yaml": (*UNCAPPED, *CONVNEXT),
     SYNTHETIC: UNCAPPED,
 }
 

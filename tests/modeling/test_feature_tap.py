@@ -61,8 +61,8 @@ def test_the_hooks_are_taken_away(backbone):
 
 
 def test_a_detector_of_no_or_of_two_resnets_is_refused(backbone):
-    with pytest.raises(UserError, match="Linear has 0 ResNets"):
+    with pytest.raises(UserError, match="Linear has 0 backbones of stages"):
         FeatureTap(nn.Linear(2, 2))
     other = build_backbone(make_config("reid", TINY))
-    with pytest.raises(UserError, match="has 2 ResNets"):
+    with pytest.raises(UserError, match="has 2 backbones"):
         FeatureTap(nn.ModuleList([backbone, other]))

@@ -48,6 +48,7 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     # all images are missing is refused, and so is one image whose size no annotation states.
     cfg.INPUT.UNREADABLE_IMAGES = "stop"
     _add_detector_config(cfg)
+    _add_staged_config(cfg)
     _add_coupled_config(cfg)
     _add_coat_config(cfg)
     _add_reid_config(cfg)
@@ -79,11 +80,23 @@ def _add_detector_config(cfg: CN) -> None:
     # its ResNet keeps in conv2, conv3, conv4 and conv5, always the first ones of each. Of an R-50,
     # which has (3, 4, 6, 3), "lite" keeps (3, 2, 2, 2) and "minor" (3, 1, 1, 1). (): all. f_r is
     # full in any case. ImageNet weights of the blocks that are kept load; the log names the others.
+    # Likewise of a staged network; of a ConvNeXt-T, which has (3, 3, 9, 3), by our choice the same.
     cfg.MODEL.DETECTOR.BLOCKS = ()
     # Norm of f_d's conv5, in Detectron2's names; "": MODEL.RESNETS.NORM. The successor trains a BN
     # there, in Faster R-CNN; RetinaNet's and FCOS's stay as they are, by our choice.
     cfg.MODEL.DETECTOR.RES5_NORM = ""
     _add_fcos_config(cfg)
+
+
+def _add_staged_config(cfg: CN) -> None:
+    # Other networks than Detectron2's ResNets (not in the paper, but ConvNeXt is in its successor).
+    cfg.MODEL.STAGED = CN()
+    # The network of build_staged_backbone and of the pyramids on it: "torchvision:convnext_tiny",
+    # "torchvision:swin_t", "timm:NAME", or one in STAGED_NETWORK_REGISTRY. Outputs, frozen stages
+    # and blocks are RESNETS.OUT_FEATURES, BACKBONE.FREEZE_AT and DETECTOR.BLOCKS, as of a ResNet.
+    cfg.MODEL.STAGED.NAME = ""
+    # Largest rate of stochastic depth in training; -1: the library's own for that network.
+    cfg.MODEL.STAGED.DROP_PATH = -1.0
 
 
 def _add_fcos_config(cfg: CN) -> None:
@@ -153,10 +166,12 @@ def _add_reid_config(cfg: CN) -> None:
     reid.LOSSES = ("OIMLoss", "TripletLoss")
 
     reid.SIDE_NET = CN()
-    # A name in REID_SIDE_NET_REGISTRY: ResNetSideNet, OSNetSideNet.
+    # A name in REID_SIDE_NET_REGISTRY: ResNetSideNet, OSNetSideNet, StagedSideNet.
     reid.SIDE_NET.NAME = "ResNetSideNet"
     # Depth of ResNetSideNet (18, 34, 50, 101 or 152). 0: that of the detector (homogeneous).
     reid.SIDE_NET.DEPTH = 0
+    # Network of StagedSideNet, named as MODEL.STAGED.NAME. "": that of the detector (homogeneous).
+    reid.SIDE_NET.STAGED = ""
     # Norm of its conv3, conv4 and conv5, in Detectron2's names (not in the paper). SyncBN takes its
     # statistics over all GPUs, as the norm of the embeddings always does.
     reid.SIDE_NET.NORM = "BN"

@@ -75,6 +75,9 @@ CROP_FINGERPRINT_KEYS = tuple(
     f"MODEL.CROP_REID.{key}"
     for key in ("NAME", "SIZE", "PIXEL_MEAN", "PIXEL_STD", "FORMAT", "FLIP")
 )
+# Those of a network with stages of another family than Detectron2's ResNets; in other networks'
+# fingerprints they are not, so that an index of those stays theirs.
+STAGED_FINGERPRINT_KEYS = ("MODEL.STAGED.NAME", "MODEL.REID.SIDE_NET.STAGED")
 
 
 class PersonDetections(NamedTuple):
@@ -220,7 +223,9 @@ def fingerprint(cfg: CfgNode, model: nn.Module) -> str:
     for name, value in sorted(state.items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    for key in FINGERPRINT_KEYS + CROP_FINGERPRINT_KEYS * needs_original(cfg):
+    is_staged = any(value_in(cfg, key) for key in STAGED_FINGERPRINT_KEYS)
+    keys = FINGERPRINT_KEYS + CROP_FINGERPRINT_KEYS * needs_original(cfg)
+    for key in keys + STAGED_FINGERPRINT_KEYS * is_staged:
         digest.update(f"{key} {json.dumps(value_in(cfg, key), sort_keys=True)}".encode())
     person_class = cfg.MODEL.DETECTOR.PERSON_CLASS
     if person_class >= 0 and num_classes(getattr(model, "detector", None)) != 1:

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-_BLOCK = re.compile(r"(?:^|\.)(res[2-5]|conv5)\.(\d+)\.")
+# of a ResNet "res3.0.", of a staged network "res3.blocks.0."
+_BLOCK = re.compile(r"(?:^|\.)(res[2-5]|conv5)\.(?:blocks\.)?(\d+)\.")
 
 
 class Block(NamedTuple):

@@ -17,6 +17,7 @@ from .crop_names import name_of_crop_network
 from .detector_classes import classes_in, keep_class
 from .names import current_name
 from .reading import read_checkpoint
+from .staged import place_published, staged_backbone, tell_published
 
 DETECTOR = "detector."
 _LOOKUP_TABLE = ".lookup_table"
@@ -42,7 +43,8 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
     """Detectron2's checkpointer, for a network of a detector and a re-id branch.
 
     It reads checkpoints of this project, of plain Detectron2 detectors, Detectron2's ImageNet files
-    and torchvision's ResNets. Unlike its base it refuses, with a :class:`UserError`, a file that
+    and torchvision's ResNets; and, for a staged backbone, its network's published files, which have
+    to fill all of its stages. Unlike its base it refuses, with a :class:`UserError`, a file that
     does not fit: any part that would stay random where a trained one is needed, or a file of which
     nothing fits. ImageNet files are loaded into the detector; :func:`initialize_side_net` is for
     the side-net. A file is read without running anything that it asks to run.
@@ -63,6 +65,7 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
     training_data = None
     new_training_data = None
     _must_be_trained = False
+    _published = frozenset()
 
     def __init__(self, model, save_dir="", **kwargs):
         super().__init__(model, save_dir, **kwargs)
@@ -129,7 +132,9 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         return rest
 
     def _load_file(self, filename):
-        return read_checkpoint(filename)  # where its base would unpickle anything
+        # where its base would unpickle anything
+        is_staged = staged_backbone(getattr(self.model, "detector", None)) is not None
+        return read_checkpoint(filename, keeps_names=is_staged)
 
     def _load_model(self, checkpoint):
         reid = getattr(self.model, "reid", None)
@@ -140,7 +145,9 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         state = {current_name(name): value for name, value in checkpoint["model"].items()}
         if _is_plain_detector(state):
             state = {f"detector.{k}": v for k, v in state.items()}
+        self._published = set()
         if hasattr(self.model, "detector"):
+            state, self._published = place_published(self.model.detector, state, DETECTOR)
             self._refuse_caffe2_classes(state)
             state = self._fit_classes(state)
         checkpoint["model"] = state
@@ -252,13 +259,16 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
             )
         if hasattr(self.model, "detector"):
             self._tell_surplus_blocks(state, misfits, incompatible.unexpected_keys)
-        wrong = sorted(name for name in misfits if name.startswith(self._required_parts(state)))
+        parts = self._required_parts(state)
+        wrong = sorted(n for n in misfits if n.startswith(parts) or n in self._published)
         if wrong:
             raise UserError(
                 f"the checkpoint is of another architecture: {len(wrong)} of the network's tensors "
                 f"are not in it or have another shape, {wrong[0]} among them; "
                 "use the config that it was trained with"
             )
+        if self._published:
+            tell_published(self._published, misfits, incompatible.unexpected_keys)
 
     def _tell_surplus_blocks(self, state, misfits: set[str], unexpected: list[str]) -> None:
         """A lighter detector takes a file's first blocks, as a start; not those of a trained one.

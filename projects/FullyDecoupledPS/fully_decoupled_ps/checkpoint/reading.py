@@ -85,11 +85,12 @@ _tensor_pickle.Unpickler = TensorUnpickler
 _tensor_pickle.load = lambda file, **kwargs: TensorUnpickler(file, **kwargs).load()
 
 
-def read_checkpoint(path: str) -> dict:
+def read_checkpoint(path: str, *, keeps_names: bool = False) -> dict:
     """
     Args:
         path: a local file: ``.pkl`` of Detectron2's or Detectron's model zoo, ``.pyth`` of pycls,
             or anything that ``torch.save`` wrote. torchvision's ResNets get Detectron2's names.
+        keeps_names: leave torchvision's names, for a network that knows them.
 
     Returns:
         dict: "model", a dict of tensors and arrays by name; "matching_heuristics": True if its
@@ -100,7 +101,7 @@ def read_checkpoint(path: str) -> dict:
     """
     checkpoint = _in_detectron2_s_form(path, read_content(path))
     names = checkpoint["model"]
-    if any(name.startswith("layer1.0.") for name in names):
+    if not keeps_names and any(name.startswith("layer1.0.") for name in names):
         checkpoint["model"] = _from_torchvision_names(names)
         # the names now match by their ends, as those of Detectron2's ImageNet files do
         checkpoint["matching_heuristics"] = True

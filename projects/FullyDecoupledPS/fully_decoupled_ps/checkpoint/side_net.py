@@ -7,6 +7,8 @@ from detectron2.utils.file_io import PathManager
 from torch import nn
 
 from ..errors import UserError
+from ..modeling import StagedSideNet
+from .blocks import blocks_of
 from .checkpointer import PersonSearchCheckpointer, misfits_of, trained_names
 from .reading import read_checkpoint
 
@@ -46,7 +48,8 @@ def initialize_side_net(reid: nn.Module, weights: str, detector: nn.Module) -> N
         if weights == "detector":
             checkpoint = {"model": _detector_layers(detector)}
         else:
-            checkpoint = read_checkpoint(PathManager.get_local_path(weights))
+            path = PathManager.get_local_path(weights)
+            checkpoint = read_checkpoint(path, keeps_names=isinstance(side_net, StagedSideNet))
             checkpoint["model"] = side_net.rename_published(checkpoint["model"])
         incompatible = PersonSearchCheckpointer(side_net)._load_model(checkpoint)
         _report_side_net(side_net, weights, incompatible)
@@ -59,7 +62,7 @@ def initialize_side_net(reid: nn.Module, weights: str, detector: nn.Module) -> N
 def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
     """Log what was and what was not taken; refuse conv3, conv4 and conv5 of another network."""
     misfits = misfits_of(incompatible)
-    # the file of a deeper ResNet has all of a shallower one's blocks, and more of them
+    # the file of a deeper network has all of a shallower one's blocks, and more of them
     blocks = {_block_of(name) for name in side_net.state_dict()}
     layers = {block.split(".")[0] for block in blocks}  # a side-net may do without its conv5
     surplus = {
@@ -99,7 +102,8 @@ def _other_weights(weights: str) -> str:
 
 def _block_of(name: str) -> str:
     """ "res3.2" for the name of any tensor in it."""
-    return ".".join(name.split(".")[:2])
+    found = blocks_of([name])
+    return str(found.pop()) if found else ".".join(name.split(".")[:2])
 
 
 def _modules_of(names) -> str:

@@ -54,7 +54,9 @@ IMAGENET = {
 STRIDE_FILES = {True: "MSRA/R-50.pkl", False: "torchvision/R-50.pkl"}
 # Detectron2's conversions by their folder, and torchvision's own files by their names.
 _CONVERTED = re.compile(r"ImageNetPretrained/(\w+)/")
-_TORCHVISION = re.compile(r"(?:wide_)?resne(?:x)?t\w*-[0-9a-f]{8}\.pth")
+_TORCHVISION = re.compile(r"(?:(?:wide_)?resnex?t|convnext_|swin_)\w*-[0-9a-f]{8}\.pth")
+# ConvNeXt's authors have torchvision's statistics too.
+_CONVNEXT = re.compile(r"convnext_\w+_(?:1k|22k)_\d+(?:_ema)?\.pth")
 # The zoo has the beginning of a file's MD5 in its name.
 _MD5 = re.compile(r"_([0-9a-f]{6})\.pkl$")
 # Differences of numbers that are none.
@@ -77,7 +79,8 @@ def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
     source, known = known_values(weights, cfg.MODEL.DETECTOR.ZOO)
     trains_detector = in_training and cfg.SOLVER.STAGE not in STAGES_FROM_DETECTOR
     box_keys = () if trains_detector else BOX_KEYS.get(cfg.MODEL.DETECTOR.NAME, ())
-    for key, trained, said in _contradictions(cfg, known, (*KEYS, *box_keys)):
+    keys = [key for key in KEYS if not (key == STRIDE and cfg.MODEL.STAGED.NAME)]
+    for key, trained, said in _contradictions(cfg, known, (*keys, *box_keys)):
         raise UserError(
             f"MODEL.WEIGHTS {weights} was trained with {key} {trained} ({source}), but the "
             f"config says {said}; set {key} to {trained}" + _other_way(cfg, source)
@@ -88,7 +91,8 @@ def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
     side_net = cfg.MODEL.REID.SIDE_NET
     weights, depth = side_net.WEIGHTS, side_net.DEPTH or cfg.MODEL.RESNETS.DEPTH
     source, known = known_values(weights)
-    for key, trained, said in _contradictions(cfg, known, (STRIDE,), depth):
+    strides = () if side_net.NAME == "StagedSideNet" else (STRIDE,)
+    for key, trained, said in _contradictions(cfg, known, strides, depth):
         raise UserError(
             f"MODEL.REID.SIDE_NET.WEIGHTS {weights} was trained with {key} {trained} ({source}), "
             f"but the detector's is {said}; name weights of the same, such as "
@@ -141,7 +145,8 @@ def _imagenet_family(weights: str) -> str:
     converted = _CONVERTED.search(weights)
     if converted and converted[1] in IMAGENET:
         return converted[1]
-    return "torchvision" if _TORCHVISION.search(weights) else ""
+    is_torchvision_s = _TORCHVISION.search(weights) or _CONVNEXT.search(weights)
+    return "torchvision" if is_torchvision_s else ""
 
 
 def _values(config: dict) -> dict[str, Any]:

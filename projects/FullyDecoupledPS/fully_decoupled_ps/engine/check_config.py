@@ -40,6 +40,7 @@ from ..modeling import (
     check_light_detector,
 )
 from ..modeling.precision import precision_from_config
+from ..modeling.staged.network import check_staged_name
 from ..zoo import DETECTORS, changed_of_zoo
 from .map_cache import check_map_cache
 
@@ -162,6 +163,12 @@ def check_parts(cfg: CfgNode) -> None:
             if name not in registry:
                 registered = ", ".join(known for known, _ in registry)
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
+    for key, name in (
+        ("MODEL.STAGED.NAME", cfg.MODEL.STAGED.NAME),
+        ("MODEL.REID.SIDE_NET.STAGED", reid.SIDE_NET.STAGED),
+    ):
+        if name:
+            check_staged_name(key, name)
     check_light_detector(cfg)
     _check_distillation(cfg)
     if is_two_step(cfg):

@@ -27,6 +27,14 @@ from .reid_head import ReIDHead
 from .reid_side_net import REID_SIDE_NET_REGISTRY, ResNetSideNet, SideNet, build_reid_side_net
 from .res5_head import PersonRes5ROIHeads
 from .side_fusion import SIDE_FUSION_REGISTRY, AlphaBlendFusion, ConvFusion, NoFusion
+from .staged import (
+    STAGED_NETWORK_REGISTRY,
+    Stage,
+    StagedBackbone,
+    StagedNetwork,
+    StagedSideNet,
+    build_staged_network,
+)
 from .two_step import TwoStepPersonSearch
 
 __all__ = [
@@ -34,6 +42,7 @@ __all__ = [
     "REID_LOSS_REGISTRY",
     "REID_SIDE_NET_REGISTRY",
     "SIDE_FUSION_REGISTRY",
+    "STAGED_NETWORK_REGISTRY",
     "AlphaBlendFusion",
     "BoxNoise",
     "CoatPersonSearch",
@@ -61,6 +70,10 @@ __all__ = [
     "ReIDHead",
     "ResNetSideNet",
     "SideNet",
+    "Stage",
+    "StagedBackbone",
+    "StagedNetwork",
+    "StagedSideNet",
     "TripletLoss",
     "TwoStepPersonSearch",
     "build_crop_network",
@@ -68,6 +81,7 @@ __all__ = [
     "build_narrow_resnet_backbone",
     "build_reid_losses",
     "build_reid_side_net",
+    "build_staged_network",
     "check_light_detector",
     "check_regions_are_known",
 ]

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
+from .staged.network import Stage
 
 STAGES = ("res3", "res4", "res5")
 
@@ -53,15 +54,22 @@ def checkpoint_stages(side_net: nn.Module, names: Sequence[str]) -> None:
                 f"MODEL.REID.SIDE_NET.CHECKPOINTING: {name!r} is no stage of the side-net; "
                 f"stages are {', '.join(STAGES)}"
             )
-        stage = getattr(side_net, name)
+        holder, stage = side_net, getattr(side_net, name)
+        if isinstance(stage, Stage):
+            holder, name, stage = stage, "blocks", stage.blocks
         if isinstance(stage, nn.Sequential):
-            setattr(side_net, name, CheckpointedSequential(*stage))
+            setattr(holder, name, CheckpointedSequential(*stage))
+
+
+def _is_plain(stage: nn.Module | None) -> bool:
+    return isinstance(stage, nn.Sequential) and type(stage).forward is nn.Sequential.forward
 
 
 @contextmanager
 def checkpointed(stages: Iterable[nn.Module]):
     """Within the context, plain sequences of blocks run as :class:`CheckpointedSequential` does."""
-    plain = [stage for stage in stages if type(stage).forward is nn.Sequential.forward]
+    stages = [stage.blocks if isinstance(stage, Stage) else stage for stage in stages]
+    plain = [stage for stage in stages if _is_plain(stage)]
     for stage in plain:
         stage.forward = MethodType(CheckpointedSequential.forward, stage)
     try:

@@ -18,11 +18,16 @@ from .ignore_regions import ROIHeadsWithRegions
 from .occluded_attention import OccludedAttention
 from .reid_head import AveragePooling
 from .resnet_stages import build_stage, stage_channels
+from .staged.backbone import KEY
+from .staged.network import build_conv5
 
 
 def _box_head(stage: int, cfg, in_channels: int) -> tuple[nn.Module, int]:
     """The layers between RoIAlign and a stage's predictions, and their output's channels."""
-    if stage == 0:
+    if stage == 0 and cfg.MODEL.STAGED.NAME:
+        layer = build_conv5(cfg, KEY, cfg.MODEL.STAGED.NAME, stride=2)
+        name, dim = "res5", layer.out_channels
+    elif stage == 0:
         resnet = cfg.MODEL.RESNETS
         layer = build_stage(
             resnet.DEPTH,

@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import UserError
 from .meta_arch import FullyDecoupledPersonSearch, TrainedHead, build_detector
 from .precision import precision_from_config
+from .staged.network import Stage
 
 
 class OutputTap:
@@ -106,5 +107,7 @@ def _submodule(detector: nn.Module, key: str, name: str) -> nn.Module:
 
 
 def _out_channels(layer: nn.Module) -> int:
-    """Channels of a layer's last convolution; 0 without one."""
+    """Channels of a layer that says them, or of its last convolution; 0 without one."""
+    if isinstance(layer, Stage):
+        return layer.out_channels
     return ([0] + [m.out_channels for m in layer.modules() if isinstance(m, nn.Conv2d)])[-1]

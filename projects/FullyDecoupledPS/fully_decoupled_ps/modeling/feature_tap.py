@@ -9,31 +9,33 @@ from detectron2.modeling.backbone.resnet import ResNet
 from torch import nn
 
 from ..errors import UserError
+from .staged.backbone import StagedBackbone
 
 TAPPED_LAYERS = ("res2", "res3", "res4")
 
 
 class FeatureTap:
-    """The outputs of conv2, conv3 and conv4 of the one ResNet inside a detector.
+    """The outputs of conv2, conv3 and conv4 of the one ResNet, or other network, in a detector.
 
-    The ResNet may be the backbone itself or the bottom-up part of an FPN; its layers are observed
+    It may be the backbone itself or the bottom-up part of an FPN; its layers are observed
     by a forward hook, so that neither the detector nor its list of output features is changed.
     """
 
     def __init__(self, detector: nn.Module):
         """
         Raises:
-            UserError: if the detector does not hold exactly one Detectron2 ResNet.
+            UserError: if the detector does not hold exactly one Detectron2 ResNet or
+                :class:`StagedBackbone`.
         """
-        resnets = [m for m in detector.modules() if isinstance(m, ResNet)]
-        if len(resnets) != 1:
+        found = [m for m in detector.modules() if isinstance(m, (ResNet, StagedBackbone))]
+        if len(found) != 1:
             raise UserError(
-                f"{type(detector).__name__} has {len(resnets)} ResNets; the re-id side-net is "
-                "parallel to the one ResNet of a detector; change MODEL.BACKBONE.NAME or "
-                "MODEL.DETECTOR.ZOO, or take MODEL.META_ARCHITECTURE TwoStepPersonSearch, which "
-                "takes any detector"
+                f"{type(detector).__name__} has {len(found)} backbones of stages; the re-id "
+                "side-net is parallel to the one ResNet of a detector, or its one staged backbone "
+                "(MODEL.STAGED); change MODEL.BACKBONE.NAME or MODEL.DETECTOR.ZOO, or take "
+                "MODEL.META_ARCHITECTURE TwoStepPersonSearch, which takes any detector"
             )
-        self.bottom_up = resnets[0]
+        self.bottom_up = found[0]
 
     def shapes(self) -> dict[str, ShapeSpec]:
         """Channels and stride of each tapped map."""
@@ -43,7 +45,7 @@ class FeatureTap:
         return {n: ShapeSpec(channels=channels[n], stride=strides[n]) for n in TAPPED_LAYERS}
 
     def run(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Run the bottom-up ResNet alone, and no further than conv4.
+        """Run the bottom-up network alone, and no further than conv4.
 
         Args:
             images: (B, 3, H, W), normalised.

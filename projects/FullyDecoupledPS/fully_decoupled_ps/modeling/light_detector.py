@@ -1,4 +1,4 @@
-"""A lighter f_d: fewer residual blocks than its ResNet's depth has ("lite" and "minor")."""
+"""A lighter f_d: fewer residual blocks than its network's depth has ("lite" and "minor")."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from torch import nn
 
 from ..errors import UserError
 from .resnet_stages import BLOCKS_PER_STAGE
+from .staged.network import Stage
 
 STAGES = ("res2", "res3", "res4", "res5")
 
@@ -46,21 +47,22 @@ def lighten(detector: nn.Module, blocks: Sequence[int], res5_norm: str = "") -> 
     shape changes: the first block of a stage has its stride, and all have its channels.
 
     Args:
-        detector: of any kind with Detectron2's residual blocks; changed in place.
+        detector: of any kind with Detectron2's residual blocks, or stages of blocks
+            (:class:`Stage`); changed in place.
         blocks: how many of conv2, conv3, conv4 and conv5 to keep; empty: all.
         res5_norm: Detectron2's name of conv5's norm; "": as built.
 
     Raises:
         UserError: if the detector has no such stages, or fewer blocks.
     """
-    stages = _stages(detector)
-    for key, is_said, wanted in (
-        ("BLOCKS", bool(blocks), STAGES[:-1]),
-        ("RES5_NORM", bool(res5_norm), STAGES[-1:]),
+    stages, resnet_stages = _stages(detector), _resnet_stages(detector)
+    for key, is_said, found, wanted, of in (
+        ("BLOCKS", bool(blocks), stages, _needed(detector), "networks of sequences of blocks"),
+        ("RES5_NORM", bool(res5_norm), resnet_stages, STAGES[-1:], "Detectron2's ResNets"),
     ):
-        if is_said and not set(wanted) <= stages.keys():
+        if is_said and not set(wanted) <= found.keys():
             raise UserError(
-                f"MODEL.DETECTOR.{key} is of Detectron2's ResNets, and {type(detector).__name__} "
+                f"MODEL.DETECTOR.{key} is of {of}, and {type(detector).__name__} "
                 f"has no {', '.join(wanted)} of such blocks; leave it out"
             )
     for name, number in zip(STAGES, blocks):
@@ -72,13 +74,29 @@ def lighten(detector: nn.Module, blocks: Sequence[int], res5_norm: str = "") -> 
                 )
             del stage[number:]
     if res5_norm:
-        for layer in (layer for stage in stages["res5"] for layer in stage.modules()):
+        for layer in (layer for stage in resnet_stages["res5"] for layer in stage.modules()):
             if getattr(layer, "norm", None) is not None:  # of a convolution
                 layer.norm = get_norm(res5_norm, layer.out_channels)
 
 
+def _needed(detector: nn.Module) -> tuple[str, ...]:
+    """Stages that must be sequences of blocks: conv5 only where it is a :class:`Stage`."""
+    paths = (name for name, module in detector.named_modules() if isinstance(module, Stage))
+    has_last = any(path.rpartition(".")[2] == STAGES[-1] for path in paths)
+    return STAGES if has_last else STAGES[:-1]
+
+
 def _stages(detector: nn.Module) -> dict[str, list[nn.Sequential]]:
     """A detector's sequences of residual blocks by name, in its backbone or in its RoI head."""
+    stages = _resnet_stages(detector)
+    for name, module in detector.named_modules():
+        if isinstance(module, Stage) and module.blocks is not None:
+            stages[name.rpartition(".")[2]].append(module.blocks)
+    return stages
+
+
+def _resnet_stages(detector: nn.Module) -> dict[str, list[nn.Sequential]]:
+    """Those of Detectron2's blocks."""
     stages = defaultdict(list)
     for name, module in detector.named_modules():
         is_stage = name.rpartition(".")[2] in STAGES and isinstance(module, nn.Sequential)

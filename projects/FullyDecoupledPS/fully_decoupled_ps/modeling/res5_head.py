@@ -1,4 +1,4 @@
-"""The C4 detector's RoI head: conv5 of any ResNet, and tall RoIs for upright persons."""
+"""The C4 detector's RoI head: conv5 of any network, and tall RoIs for upright persons."""
 
 from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.poolers import ROIPooler
@@ -6,14 +6,19 @@ from detectron2.modeling.roi_heads import Res5ROIHeads
 
 from .ignore_regions import ROIHeadsWithRegions
 from .resnet_stages import build_stage, stage_channels
+from .staged.backbone import KEY
+from .staged.network import build_conv5
 
 
 @ROI_HEADS_REGISTRY.register()
 class PersonRes5ROIHeads(ROIHeadsWithRegions, Res5ROIHeads):
-    """:class:`Res5ROIHeads` whose conv5 fits any ResNet, and whose RoIs are tall.
+    """:class:`Res5ROIHeads` whose conv5 fits any ResNet or staged network, and whose RoIs are tall.
 
     Detectron2's own builds bottleneck blocks only (no ResNet-18 and -34) and, from a yaml, pools
     squares only. ``MODEL.DETECTOR.POOLER_RESOLUTION`` is (height, width), 16 x 8 in the paper.
+
+    A staged network's conv5 is its last stage as it is, of stride 2 as a ResNet's here, and then
+    its final norm (our choice).
     """
 
     @classmethod
@@ -29,6 +34,9 @@ class PersonRes5ROIHeads(ROIHeadsWithRegions, Res5ROIHeads):
 
     @classmethod
     def _build_res5_block(cls, cfg):
+        if cfg.MODEL.STAGED.NAME:
+            conv5 = build_conv5(cfg, KEY, cfg.MODEL.STAGED.NAME, stride=2)
+            return conv5, conv5.out_channels
         depth = cfg.MODEL.RESNETS.DEPTH
         if depth >= 50:
             return super()._build_res5_block(cfg)

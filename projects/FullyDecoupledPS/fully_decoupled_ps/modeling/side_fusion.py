@@ -43,7 +43,8 @@ class AlphaBlendFusion(nn.Module):
         return self.alpha_logit.sigmoid()
 
     def forward(self, x_d: torch.Tensor, x_r: torch.Tensor) -> torch.Tensor:
-        return torch.lerp(x_r, x_d, self.alpha.to(x_r.dtype))
+        # under autocast two families of networks may end in different types
+        return torch.lerp(x_r, x_d.to(x_r.dtype), self.alpha.to(x_r.dtype))
 
 
 @SIDE_FUSION_REGISTRY.register()
