@@ -181,16 +181,6 @@ def test_blocks_computed_again_give_the_same_gradients():
     assert all(torch.equal(g, grads[1][n]) for n, g in grads[0].items() if g is not None)
 
 
-def test_a_stream_of_crops_whose_blocks_are_computed_again():
-    opts = ("MODEL.REID.ORD.ENABLED", True, "MODEL.REID.ORD.CROP_SIZE", (64, 32))
-    model = build("reid", "Base-FasterRCNN.yaml", *opts)
-    block, calls = model.reid.side_net.res3.blocks[0], []
-    block.register_forward_hook(lambda *_: calls.append(1))
-    losses = step(model)
-    assert any(name.endswith("_crops") for name in losses)
-    assert len(calls) == 3  # of the maps, and of the crops twice
-
-
 @pytest.mark.parametrize("opts", [("TEST.AUTOCAST", "bfloat16"), ("MODEL.CHANNELS_LAST", True)])
 @pytest.mark.parametrize("name", ["NarrowConvNeXt", "NarrowSwin"])
 def test_other_precision_and_memory_format(name, opts):
