@@ -27,7 +27,9 @@ def processor(monkeypatch):
 
 
 def config(folder, *opts):
-    return make_config("detection", ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(folder), *opts])
+    return make_config(
+        "detection", ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(folder), KEY, None, *opts]
+    )
 
 
 def leave_run(cfg, enabled):

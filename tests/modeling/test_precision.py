@@ -90,18 +90,17 @@ def test_mixed_precision_of_training_on_a_cpu_is_the_networks_own():
 def test_training_takes_what_the_processor_has(monkeypatch, has, dtype):
     monkeypatch.setattr("fully_decoupled_ps.modeling.precision.cpu_has_bfloat16", lambda: has)
     cfg = make_config("reid", ("MODEL.DEVICE", "cpu"))
-    assert cfg.SOLVER.AMP.ENABLED is None
+    assert training_type(cfg) is None  # unless it is asked for
+    cfg.SOLVER.AMP.ENABLED = None
     found = precision_from_config(cfg)
     assert found["training_dtype"] == dtype and found["channels_last"] is has
-    cfg.SOLVER.AMP.ENABLED = False
-    assert training_type(cfg) is None
 
 
 @pytest.mark.parametrize("capability, dtype", [((8, 0), torch.float16), ((6, 1), None)])
 def test_training_takes_what_the_gpu_has(monkeypatch, capability, dtype):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    cfg = make_config("reid", ("MODEL.DEVICE", "cuda:0"))
+    cfg = make_config("reid", ("MODEL.DEVICE", "cuda:0", "SOLVER.AMP.ENABLED", None))
     assert training_type(cfg) == dtype
     assert precision_from_config(cfg)["training_dtype"] is None
 

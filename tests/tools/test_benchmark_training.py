@@ -50,7 +50,7 @@ def test_the_sum_of_both_steps_is_compared(monkeypatch):
         ("folded", pytest.approx(2 / 3)),
         ("cached", pytest.approx(1 / 3)),
     ]
-    # cached has the detection step of a default that was not measured
+    # cached has the detection step of an auto that was not measured
     assert [r["to plain"].get("sum") for r in records] == [1.0, 0.75, None]
     lines = table(records).splitlines()
     assert lines[-2].split("|")[-2].strip() == "0.75" and lines[-1].split("|")[-2].strip() == ""

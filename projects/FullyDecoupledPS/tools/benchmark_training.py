@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Steps of training as they are by default, and by parts of that, beside plain float32.
+"""Steps of training in automatic precision, and by parts of that, beside plain float32.
 
     python benchmark_training.py                                  prw/faster_rcnn_R50.yaml
     python benchmark_training.py --config-files F [F ...] [--opts KEY VALUE ...]
@@ -8,12 +8,12 @@ A detection step and a re-id step (n = 9 noisy copies, unless --copies says othe
 several forms, all in turns:
 
     plain          float32, N, C, H, W, norms as they are: as before any of this
-    default        what the configs' SOLVER.AMP.ENABLED and MODEL.CHANNELS_LAST of None mean here
+    auto           what SOLVER.AMP.ENABLED and MODEL.CHANNELS_LAST of None mean here
     folded         as plain, but the frozen detector's norms are folded (re-id steps alone)
     channels-last  as plain, with maps as N, H, W, C
     mixed          as plain, in mixed precision
     both           channels-last and mixed, and folded
-    cached         as default, with the frozen detector's maps given, as the loader reads them from
+    cached         as auto, with the frozen detector's maps given, as the loader reads them from
                    MODEL.REID.MAP_CACHE.FOLDER (re-id steps alone)
 
 Ratios are medians over the rounds of two times of the same round; that of the sum is of a detection
@@ -51,7 +51,7 @@ STAGES = ("detection", "reid")
 
 
 class Form(NamedTuple):
-    """How a step is taken; None: by default."""
+    """How a step is taken; None: automatic."""
 
     mixed: bool | None
     channels_last: bool | None
@@ -65,10 +65,10 @@ class Form(NamedTuple):
 
 
 PLAIN, FOLDED = Form(False, False, folds=False), Form(False, False)
-DEFAULT, CACHED = Form(None, None), Form(None, None, cached=True)
+AUTO, CACHED = Form(None, None), Form(None, None, cached=True)
 FORMS = {
     "plain": PLAIN,
-    "default": DEFAULT,
+    "auto": AUTO,
     "folded": FOLDED,
     "channels-last": Form(False, True, folds=False),
     "mixed": Form(True, False, folds=False),
@@ -76,7 +76,7 @@ FORMS = {
     "cached": CACHED,
 }
 # Whose detection step is that of a form which has none of its own.
-SAME_DETECTION = {"folded": "plain", "cached": "default"}
+SAME_DETECTION = {"folded": "plain", "cached": "auto"}
 
 
 class KeptMaps:
