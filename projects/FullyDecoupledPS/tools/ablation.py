@@ -1,78 +1,39 @@
 #!/usr/bin/env python
 """Train the paper's variants on the synthetic benchmark with several seeds, and compare them.
 
-    python ablation.py                                   all of it: hours on a CPU
+    python ablation.py                                   all of it: many hours on a CPU
     python ablation.py --detectors fcos --seeds 1 2 3    a part of it
+    python ablation.py --variants incremental lite       task-incremental training, full and lite
 
 Coupled, joint, hybrid and task-incremental training, and the last without side-fusion and without
-SnA; and the one-stage training of the paper's successor, detached. Every network gets the same
-number of iterations: a detector that is trained first and a re-id net that is trained then take as
-many each as two nets that are trained at once. Runs that are done are not repeated, so an
-interrupted command goes on where it was. Into the output folder it writes results.json, ablation.md
-and ablation.png.
+SnA; of the paper's successor one-stage training at either net's rate, and the lite and minor f_d;
+and side-fusion from other starts than random weights: f_r as a copy of f_d, and the one, the other
+or both from a network that was trained on other persons, as a stand-in for ImageNet. Every network
+gets the same number of iterations: a detector that is trained first and a re-id net that is trained
+then take as many each as two nets that are trained at once. Runs that are done are not repeated, so
+an interrupted command goes on where it was. Into the output folder it writes results.json,
+ablation.md and ablation.png.
 """
 
 import argparse
-import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
-from tabulate import tabulate
 from tqdm import tqdm
 
+from ablation_study.runs import Runs
+from ablation_study.summary import write_summary
+from ablation_study.variants import DETECTORS, PRETRAINING, TITLED, VARIANTS, needs, with_needs
 from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
-from fully_decoupled_ps.errors import UserError
-from fully_decoupled_ps.evaluation.plots import plot_spreads
 from fully_decoupled_ps.utils.arguments import MAX_SEED, whole_number
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
-from fully_decoupled_ps.utils.files import replace_file, write_json
 
-PROJECT = Path(__file__).resolve().parent.parent
-CONFIGS = PROJECT / "configs" / "synthetic"
-DETECTORS = {"faster_rcnn": "Faster R-CNN", "fcos": "FCOS"}
-# A third of the demo's frames at half its pixels: there are many runs.
+# A third of the demo's frames: there are many runs.
 DATASET = SyntheticSpec(train_frames=540, train_ids=120)
-SIZE = (
-    *("INPUT.MIN_SIZE_TRAIN", "(256, 270)", "INPUT.MIN_SIZE_TEST", 270),
-    *("MODEL.ANCHOR_GENERATOR.SIZES", "[[44, 62, 88]]"),
-)
-METRICS = {
-    "detection AP": ("detection", "AP"),
-    "mAP": ("search", "mAP"),
-    "top-1": ("search", "top1"),
-}
-
-
-class Variant(NamedTuple):
-    """A row of the table: a stage of ``train_net.py``, and what else it is told."""
-
-    title: str
-    stage: str
-    opts: tuple = ()
-    from_detector: bool = True  # whether it starts from the trained detector
-
-
-VARIANTS = {
-    "coupled": Variant(
-        "coupled", "joint", ("MODEL.META_ARCHITECTURE", "CoupledPersonSearch"), False
-    ),
-    "joint": Variant("joint", "joint", (), False),
-    "detached": Variant("detached", "detached", (), False),
-    "hybrid": Variant("hybrid", "hybrid"),
-    "incremental": Variant("task-incremental", "reid"),
-    "no_fusion": Variant("no side-fusion", "reid", ("MODEL.REID.FUSION.NAME", "NoFusion")),
-    "no_sna": Variant("no SnA", "reid", ("MODEL.REID.BOX_NOISE.NUM_COPIES", 0)),
-}
-BASE = "incremental"  # what the others are compared with
+# What the pretrained network is trained on: more frames, of other persons; it is scored on few.
+OTHER_DATASET = SyntheticSpec(1080, 6, 240, 6, seed=1000)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -80,7 +41,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     positive = whole_number(1)
     parser.add_argument("--output-dir", type=Path, default=Path("output/ablation"), metavar="DIR")
     parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=TITLED, default=TITLED)
     parser.add_argument("--seeds", nargs="+", type=whole_number(0, MAX_SEED), default=[1, 2, 3])
     parser.add_argument(
         "--iterations", type=positive, default=600, help="of each net (default: 600)"
@@ -90,159 +51,41 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-class Runs:
-    """Runs ``train_net.py``, several at a time, and remembers what is done."""
-
-    def __init__(self, args: argparse.Namespace, bar: tqdm):
-        self.args, self.bar = args, bar
-        self.environment = {
-            **os.environ,
-            "DETECTRON2_DATASETS": str(args.output_dir / "datasets"),
-            "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // args.jobs)),
-        }
-
-    def train(self, detector: str, seed: int, name: str, variant: Variant) -> dict:
-        """Train one network and return its metrics and its minutes.
-
-        Raises:
-            UserError: if the command fails.
-        """
-        folder = self.args.output_dir / detector / f"seed{seed}"
-        log = folder / f"{name}.log"
-        command = self._command(detector, seed, folder, name, variant)
-        record = folder / f"{name}.json"
-        if record.exists():
-            found = json.loads(record.read_text())
-            if found["command"] == command:
-                return self._done(found, "done before")
-        folder.mkdir(parents=True, exist_ok=True)
-        start = time.monotonic()
-        with open(log, "w") as f:
-            status = subprocess.run(
-                [sys.executable, *command], stdout=f, stderr=subprocess.STDOUT, env=self.environment
-            ).returncode
-        if status:
-            raise UserError(f"{detector}, seed {seed}, {name}: status {status}; see {log}")
-        metrics = folder / name / variant.stage / "inference" / "synthetic_test" / "metrics.json"
-        found = {
-            "command": command,
-            "detector": detector,
-            "seed": seed,
-            "variant": name,
-            "minutes": (time.monotonic() - start) / 60,
-            "metrics": json.loads(metrics.read_text()),
-        }
-        write_json(record, found)
-        return self._done(found, f"{found['minutes']:.1f} min")
-
-    def _command(self, detector, seed, folder, name, variant) -> list[str]:
-        iterations = self.args.iterations
-        opts = [
-            *("SEED", seed, "SOLVER.STAGE", variant.stage, "OUTPUT_DIR", folder / name),
-            *("SOLVER.MAX_ITER", iterations, "SOLVER.IMS_PER_BATCH", self.args.batch),
-            *("SOLVER.CHECKPOINT_PERIOD", iterations, *SIZE, *variant.opts),
-        ]
-        if variant.from_detector:
-            opts += ["MODEL.WEIGHTS", folder / "detector" / "detection" / "model_final.pth"]
-        config = CONFIGS / f"{detector}_R18.yaml"
-        return [str(x) for x in (PROJECT / "train_net.py", "--config-file", config, *opts)]
-
-    def _done(self, found: dict, text: str) -> dict:
-        self.bar.write(f"{found['detector']}, seed {found['seed']}, {found['variant']}: {text}")
-        self.bar.update()
-        return found
+def run_of(name: str, detector: str, seed: int, args: argparse.Namespace) -> tuple[str, int, str]:
+    """(detector, seed, variant). There is one pretrained network, as there is one of ImageNet."""
+    return (detector, args.seeds[0] if name == PRETRAINING else seed, name)
 
 
 def run_all(args: argparse.Namespace) -> list[dict]:
-    """First every detector, then what starts from it or from nothing."""
+    """Everything that is planned, as soon as what it starts from is there."""
+    planned = {
+        run_of(name, detector, seed, args): None
+        for detector, seed in product(args.detectors, args.seeds)
+        for name in with_needs([v for v in args.variants if detector in VARIANTS[v].detectors])
+    }
+    # those that others start from come first, so that none of the jobs waits for long
+    planned = sorted(planned, key=lambda run: bool(VARIANTS[run[2]].title))
     make_synthetic_dataset(args.output_dir / "datasets" / "synthetic", DATASET, workers=2)
-    pairs = [(detector, seed) for seed in args.seeds for detector in args.detectors]
-    variants = [(name, VARIANTS[name]) for name in args.variants]
-    total = len(pairs) * (1 + len(variants))
-    detector_alone = Variant("detector alone", "detection", (), False)
+    if any(name == PRETRAINING for *_, name in planned):
+        other = args.output_dir / "other_datasets" / "synthetic"
+        make_synthetic_dataset(other, OTHER_DATASET, workers=2)
+    futures: dict[tuple[str, int, str], Future] = {}
     with (
-        tqdm(total=total, unit="run", file=sys.stdout) as bar,
+        tqdm(total=len(planned), unit="run", file=sys.stdout) as bar,
         ThreadPoolExecutor(args.jobs) as pool,
     ):
-        runs = Runs(args, bar)
-        first = {p: pool.submit(runs.train, *p, "detector", detector_alone) for p in pairs}
-        found = [future.result() for future in first.values()]
-        rest = [pool.submit(runs.train, *pair, *item) for pair in pairs for item in variants]
-        return found + [future.result() for future in rest]
-
-
-def mean_and_spread(values: list[float]) -> tuple[float, float]:
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-def summarise(results: list[dict]) -> list[dict]:
-    """Mean and standard deviation over the seeds: a dict for each detector and variant."""
-    by_run = {(r["detector"], r["variant"], r["seed"]): r["metrics"] for r in results}
-    rows = []
-    for detector, name in product(DETECTORS, VARIANTS):
-        seeds = [seed for d, n, seed in by_run if (d, n) == (detector, name)]
-        if not seeds:
-            continue
-        title = VARIANTS[name].title
-        row = {"detector": DETECTORS[detector], "training": title, "seeds": len(seeds)}
-        for metric, (task, key) in METRICS.items():
-            values = {seed: by_run[detector, name, seed][task][key] for seed in seeds}
-            row[metric] = mean_and_spread(list(values.values()))
-            pairs = [
-                value - by_run[detector, BASE, seed][task][key]
-                for seed, value in values.items()
-                if name != BASE and (detector, BASE, seed) in by_run
-            ]
-            if pairs:
-                row[f"{metric}, difference"] = mean_and_spread(pairs)
-        rows.append(row)
-    return rows
-
-
-def format_table(rows: list[dict], suffix: str = "", form: str = "{:.1f} ± {:.1f}") -> str:
-    """Of the metrics, or with a suffix of what is beside them."""
-    titles = {f"{metric}{suffix}": metric for metric in METRICS}
-    body = [
-        [row["detector"], row["training"], row["seeds"], *(form.format(*row[t]) for t in titles)]
-        for row in rows
-        if all(t in row for t in titles)
-    ]
-    headers = ["detector", "training", "seeds", *titles.values()]
-    return tabulate(body, headers=headers, tablefmt="github")
-
-
-def write_summary(args: argparse.Namespace, results: list[dict]) -> str:
-    """Write results.json, ablation.md and ablation.png; returns the table."""
-    rows = summarise(results)
-    table = format_table(rows)
-    facts = {
-        "command": " ".join(["python", "tools/ablation.py", *sys.argv[1:]]),
-        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
-        "versions": f"Python {platform.python_version()}, PyTorch {torch.__version__}",
-        "minutes of all runs together": round(sum(r["minutes"] for r in results), 1),
-        "iterations of each net": args.iterations,
-        "frames a batch": args.batch,
-    }
-    lines = [table, "", "Mean and standard deviation over the seeds, in percent.", ""]
-    differences = format_table(rows, ", difference", "{:+.1f} ± {:.1f}")
-    lines += [
-        f"Difference to {VARIANTS[BASE].title} training of the same seed:",
-        "",
-        differences,
-        "",
-    ]
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    replace_file(args.output_dir / "ablation.md", ("\n".join(lines) + "\n").encode())
-    kept = [{k: v for k, v in r.items() if k != "command"} for r in results]
-    write_json(args.output_dir / "results.json", {**facts, "runs": kept})
-    plot_spreads(str(args.output_dir / "ablation.png"), rows, list(METRICS))
-    return table
+        runs = Runs(args.output_dir, args.iterations, args.batch, args.jobs, bar)
+        for detector, seed, name in planned:
+            before = [futures[run_of(n, detector, seed, args)] for n in needs(name)]
+            futures[detector, seed, name] = pool.submit(runs.train, detector, seed, name, before)
+        return [future.result() for future in futures.values()]
 
 
 @in_one_line
 def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
-    print(write_summary(args, run_all(args)))
+    facts = {"iterations of each net": args.iterations, "frames a batch": args.batch}
+    print(write_summary(args.output_dir, run_all(args), facts))
     print(f"\nWritten to {args.output_dir}: ablation.md, ablation.png, results.json")
 
 

@@ -1,0 +1,1 @@
+"""What tools/ablation.py runs, and what it makes of the figures."""
