@@ -57,7 +57,7 @@ try:  ## Find people in VIDEO=file or PHOTOS=folder, with a ready network, on a 
 demo: setup  ## Train, search and score on a synthetic benchmark, and draw the report
 	@$(RUN) $(PROJECT)/tools/demo.py
 
-ablation: setup  ## Compare the training modes on the synthetic benchmark: over two hours
+ablation: setup  ## Compare the training modes on the synthetic benchmark: many hours
 	@$(RUN) $(PROJECT)/tools/ablation.py
 
 bench: setup  ## Time inference, training, evaluation and start: about an hour on a CPU

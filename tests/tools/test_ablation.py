@@ -15,10 +15,11 @@ from ablation_study.variants import VARIANTS, write_pretrained
 from fully_decoupled_ps import add_fully_decoupled_ps_config, apply_stage, merge_config
 from fully_decoupled_ps.checkpoint import PersonSearchCheckpointer
 from fully_decoupled_ps.checkpoint.side_net import initialize_side_net
+from fully_decoupled_ps.dataset_tools.synthetic.plan import make_plan
 from tests.testing import CONFIGS, make_config
 
-# 18 variants and 4 detectors to start from with Faster R-CNN, 10 and 3 with FCOS
-NUM_RUNS = 22 + 13
+# 19 variants and 4 detectors to start from with Faster R-CNN, 11 and 3 with FCOS
+NUM_RUNS = 23 + 14
 
 
 @pytest.fixture
@@ -67,20 +68,20 @@ def test_every_variant_runs_once_and_is_summarised(training, tmp_path, capsys):
     assert ablation.main(arguments) == 0
     assert len(training) == 3 * NUM_RUNS + 1  # there is one pretraining
     assert len({json.dumps(command) for command in training}) == len(training)
-    assert sorted({c["SOLVER.MAX_ITER"] for c in training}) == ["14", "7"]
+    assert {c["SOLVER.MAX_ITER"] for c in training} == {"7"}
     started = {c["SOLVER.STAGE"] for c in training if "model_final" in c.get("MODEL.WEIGHTS", "")}
     assert started == {"hybrid", "reid"}
 
     results = json.loads((tmp_path / "results.json").read_text())
     assert len(results["runs"]) == len(training)
     means, differences, fusions = tables(tmp_path / "ablation.md")
-    assert len(means) == 18 + 10 and len(differences) == 28 - 2 and len(fusions) == 5 + 1
+    assert len(means) == 19 + 11 and len(differences) == 30 - 2 and len(fusions) == 5 + 1
     # seeds 1, 2 and 4: mean 7/3, and variance ((4 + 1 + 25) / 9) / 2 of (seed - mean)
     rows = "\n".join(means)
-    assert squeezed(rows).count(" | 3 | 2.50 | ") == 28  # seeds, and f_d's size
-    assert rows.count("82.3 ± 1.5") == rows.count("50.0 ± 0.0") == 28
+    assert squeezed(rows).count(" | 3 | 2.50 | ") == 30  # seeds, and f_d's size
+    assert rows.count("82.3 ± 1.5") == rows.count("50.0 ± 0.0") == 30
     assert rows.count("25.7 ± 16.8") == 2 and rows.count("26.3 ± 15.3") == 1
-    assert rows.count("23.3 ± 15.3") == 28 - 3
+    assert rows.count("23.3 ± 15.3") == 30 - 3
     joint = next(row for row in differences if "FCOS" in row and "| joint" in row)
     assert "| task-incremental |" in squeezed(joint) and "+2.3 (+1.0, +2.0, +4.0)" in joint
     plain = next(row for row in differences if "f_r a copy of f_d, no side-fusion" in row)
@@ -89,13 +90,13 @@ def test_every_variant_runs_once_and_is_summarised(training, tmp_path, capsys):
     assert "+3.0 (+3.0, +3.0, +3.0)" in copied and squeezed(copied).endswith("| 0.50 | 1.00 |")
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
-    assert " 106/106 " in printed and "\n| detector" in printed  # below the progress
+    assert " 112/112 " in printed and "\n| detector" in printed  # below the progress
 
     assert ablation.main(arguments) == 0  # nothing is run again
-    assert len(training) == 106
+    assert len(training) == 112
     assert "done before" in capsys.readouterr().out
     ablation.main([*arguments[:-1], "8"])  # another schedule is another run
-    assert len(training) == 212
+    assert len(training) == 224
 
 
 def tables(path):
@@ -122,14 +123,14 @@ def test_commands_are_what_the_configs_understand(training, tmp_path):
     ablation.main(["--output-dir", str(tmp_path), "--seeds", "1"])
     for command in training:
         cfg = ablation_config(command)
-        is_pretraining = Path(command["OUTPUT_DIR"]).name == "pretraining"
-        assert cfg.SOLVER.MAX_ITER == 600 * (1 + is_pretraining) and cfg.SOLVER.IMS_PER_BATCH == 4
+        assert cfg.SOLVER.MAX_ITER == 600 and cfg.SOLVER.IMS_PER_BATCH == 4
         assert cfg.INPUT.MIN_SIZE_TEST == max(cfg.INPUT.MIN_SIZE_TRAIN) == 270
     found = {Path(c["OUTPUT_DIR"]).name: ablation_config(c) for c in training}
     assert found.keys() == VARIANTS.keys()
     assert found["coupled"].MODEL.META_ARCHITECTURE == "CoupledPersonSearch"
     without = {name for name, cfg in found.items() if cfg.MODEL.REID.FUSION.NAME == "NoFusion"}
     assert without == {name for name in VARIANTS if "no_fusion" in name} | {"pretraining"}
+    assert [name for name, cfg in found.items() if cfg.MODEL.REID.ORD.ENABLED] == ["ord"]
     assert found["no_sna"].MODEL.REID.BOX_NOISE.NUM_COPIES == 0
     assert found["lite"].MODEL.DETECTOR.BLOCKS == (2, 1, 1, 1)
     assert found["lite_detector"].MODEL.DETECTOR == found["lite"].MODEL.DETECTOR
@@ -142,6 +143,12 @@ def test_commands_are_what_the_configs_understand(training, tmp_path):
     assert found["detached_slow"].SOLVER.BASE_LR == found["detector"].SOLVER.BASE_LR
     plain = found["incremental"].MODEL.REID
     assert plain.FUSION.NAME == "AlphaBlendFusion" and plain.BOX_NOISE.NUM_COPIES > 0
+
+
+def test_the_data_sets_can_be_drawn():
+    for spec in (ablation.DATASET, ablation.OTHER_DATASET):
+        assert len(make_plan(spec).frames["train"]) == spec.train_frames
+    assert ablation.DATASET.seed != ablation.OTHER_DATASET.seed  # other persons and scenes
 
 
 def test_where_the_nets_of_each_start_come_from(training, tmp_path):

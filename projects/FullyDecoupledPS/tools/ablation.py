@@ -6,13 +6,13 @@
     python ablation.py --variants incremental lite       task-incremental training, full and lite
 
 Coupled, joint, hybrid and task-incremental training, and the last without side-fusion and without
-SnA; of the paper's successor one-stage training at either net's rate, and the lite and minor f_d;
-and side-fusion from other starts than random weights: f_r as a copy of f_d, and the one, the other
-or both from a network that was trained on other persons, as a stand-in for ImageNet. Every network
-gets the same number of iterations: a detector that is trained first and a re-id net that is trained
-then take as many each as two nets that are trained at once. Runs that are done are not repeated, so
-an interrupted command goes on where it was. Into the output folder it writes results.json,
-ablation.md and ablation.png.
+SnA; of the paper's successor one-stage training at either net's rate, the lite and minor f_d, and
+online representation distillation (ORD); and side-fusion from other starts than random weights: f_r
+as a copy of f_d, and the one, the other or both from a network that was trained on other persons,
+as a stand-in for ImageNet. Every network gets the same number of iterations: a detector that is
+trained first and a re-id net that is trained then take as many each as two nets that are trained at
+once. Runs that are done are not repeated, so an interrupted command goes on where it was. Into the
+output folder it writes results.json, ablation.md and ablation.png.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 
 # A third of the demo's frames: there are many runs.
 DATASET = SyntheticSpec(train_frames=540, train_ids=120)
-# What the pretrained network is trained on: more frames, of other persons; it is scored on few.
-OTHER_DATASET = SyntheticSpec(1080, 6, 240, 6, seed=1000)
+# What the pretrained network is trained on: as much, of other persons; it is scored on few.
+OTHER_DATASET = SyntheticSpec(540, 24, 120, 6, seed=1000)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:

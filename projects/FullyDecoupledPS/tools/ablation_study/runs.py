@@ -19,7 +19,6 @@ from .variants import PRETRAINED, PRETRAINING, VARIANTS, write_pretrained
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONFIGS = PROJECT / "configs" / "synthetic"
-PRETRAINING_TIMES = 2  # as many iterations as the others
 # Half the demo's pixels: there are many runs.
 SIZE = (
     *("INPUT.MIN_SIZE_TRAIN", "(256, 270)", "INPUT.MIN_SIZE_TEST", 270),
@@ -100,12 +99,13 @@ class Runs:
 
     def _command(self, detector: str, seed: int, name: str) -> list[str]:
         variant, folder = VARIANTS[name], self._folder(detector, seed)
-        iterations = self.iterations * (PRETRAINING_TIMES if name == PRETRAINING else 1)
         own = [self._pretrained if opt == PRETRAINED else opt for opt in variant.opts]
         opts = [
             *("SEED", seed, "SOLVER.STAGE", variant.stage, "OUTPUT_DIR", folder / name),
-            *("SOLVER.MAX_ITER", iterations, "SOLVER.IMS_PER_BATCH", self.batch),
-            *("SOLVER.CHECKPOINT_PERIOD", iterations, "DATALOADER.NUM_WORKERS", 0, *SIZE, *own),
+            *("SOLVER.MAX_ITER", self.iterations, "SOLVER.IMS_PER_BATCH", self.batch),
+            *("SOLVER.CHECKPOINT_PERIOD", self.iterations, "DATALOADER.NUM_WORKERS", 0),
+            *SIZE,
+            *own,
         ]
         if variant.start:
             stage = VARIANTS[variant.start].stage

@@ -86,6 +86,7 @@ VARIANTS = {
     "no_sna": Variant("no SnA", "reid", ("MODEL.REID.BOX_NOISE.NUM_COPIES", 0), "detector"),
     "lite": Variant("lite f_d", "reid", _LITE, "lite_detector"),
     "minor": Variant("minor f_d", "reid", _MINOR, "minor_detector"),
+    "ord": Variant("ORD", "reid", ("MODEL.REID.ORD.ENABLED", True), "detector"),
     **_from_starts(),
 }
 TITLED = [name for name, variant in VARIANTS.items() if variant.title]
