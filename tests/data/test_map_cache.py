@@ -166,7 +166,7 @@ def test_a_torn_file_is_none(cache):
         assert cache.load("a") is None
     cache.save("a", MAPS)
     assert torch.equal(cache.load("a")["res2"], MAPS["res2"])
-    assert os.listdir(cache.folder) == ["a.safetensors"]
+    assert os.listdir(cache.folder) == ["a.pth"]
     assert cache.load("b") is None
 
 
@@ -220,4 +220,4 @@ def test_bytes_are_those_of_every_size_both_ways_round():
     assert bytes_to_keep(dicts, mapper_of(), bytes_of) == 60
     assert sizes == [(50, 100), (150, 50)]
     assert bytes_to_keep(dicts[:1], mapper_of("INPUT.RANDOM_FLIP", "none"), lambda s: 10) == 10
-    assert map_cache.ENDING == ".safetensors"
+    assert map_cache.ENDING == ".pth"

@@ -112,7 +112,7 @@ def test_maps_are_those_of_one_detector_and_precision():
 
 def put(folder, size, age=0):
     folder.mkdir(parents=True)
-    with open(folder / "a.safetensors", "wb") as f:
+    with open(folder / "a.pth", "wb") as f:
         f.truncate(size)
     os.utime(folder, (time.time() - age,) * 2)
     return folder
@@ -127,12 +127,12 @@ def test_maps_of_other_detectors_make_room_the_oldest_first(tmp_path):
     make_room(ours, 500, 1000, 7)
     assert new.exists() and not old.exists()
     make_room(ours, 1000, 1000, 7)
-    assert not new.exists() and theirs.exists() and (ours / "a.safetensors").exists()
+    assert not new.exists() and theirs.exists() and (ours / "a.pth").exists()
 
 
 def test_files_that_were_never_finished_are_removed(tmp_path):
     folder = put(tmp_path / "maps-a", 100)
-    left, written = folder / "b.safetensors.17.part", folder / "c.safetensors.18"
+    left, written = folder / "b.pth.17.part", folder / "c.pth.18"
     for path, age in ((left, 7200), (written, 60)):
         path.write_bytes(b"a part")
         os.utime(path, (time.time() - age,) * 2)

@@ -7,18 +7,17 @@ be moved. An image whose maps are there is not decoded.
 
 import copy
 import hashlib
+import io
 import logging
 import os
+import pickle
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import torch
 from detectron2.data import transforms as T
-from safetensors.torch import load as tensors_of
-from safetensors.torch import save as bytes_of
 
 from ..errors import UserError
 from ..utils.files import atomic_write
@@ -27,7 +26,7 @@ from .dataset_mapper import PersonSearchMapper
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
-ENDING = ".safetensors"
+ENDING = ".pth"
 # What a file's name says of a picture that is mirrored.
 _FLIPS = {T.HFlipTransform: "mirrored", T.VFlipTransform: "upside-down"}
 
@@ -51,8 +50,9 @@ class MapCache:
     def load(self, name: str) -> dict[str, torch.Tensor] | None:
         """The maps by layer, (C, H, W) each; None if they are not there whole."""
         try:
-            return tensors_of(Path(self.path(name)).read_bytes())
-        except (OSError, safetensors.SafetensorError):  # of a file that a power cut has torn
+            return torch.load(self.path(name), weights_only=True)
+        # a file that a power cut has torn has no directory at its end
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
             return None
 
     def save(self, name: str, maps: Mapping[str, torch.Tensor]) -> None:
@@ -65,10 +65,12 @@ class MapCache:
             return
         path = self.path(name)
         own = f"{path}.{os.getpid()}"  # else two processes would write into one file
-        content = bytes_of({layer: x.cpu().contiguous() for layer, x in maps.items()})
+        content = io.BytesIO()
+        # copies, as a view's file has all that it is a view of
+        torch.save({layer: x.cpu().contiguous().clone() for layer, x in maps.items()}, content)
         try:
             with atomic_write(own, "wb", sync=False) as f:
-                f.write(content)
+                f.write(content.getbuffer())
             os.replace(own, path)
         except OSError as error:
             self._is_full = True
