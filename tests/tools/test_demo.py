@@ -15,19 +15,8 @@ def test_how_long_it_takes_comes_from_training_steps_of_this_machine(monkeypatch
         return {"step": [0.5, 0.2, 0.3]}
 
     monkeypatch.setattr(demo, "time_in_turns", time_in_turns)
-    assert demo.estimate_seconds(demo.CONFIG) == pytest.approx(0.2 * demo.DEMO_IN_STEPS)
+    assert demo.estimate_seconds() == pytest.approx(0.2 * demo.DEMO_IN_STEPS)
     assert len(steps) == 1
-
-
-def test_what_it_trains_is_an_option(monkeypatch, tmp_path):
-    """So that two configs can be measured side by side."""
-    runs = []
-    monkeypatch.setattr(demo, "run_demo", lambda *args: runs.append(args))
-    assert demo.main(["--output-dir", str(tmp_path)]) == 0
-    other = demo.CONFIG.with_name("faster_rcnn_R18.yaml")
-    assert demo.main(["--config-file", str(other), "SEED", "2"]) == 0
-    assert runs[0] == (tmp_path, demo.CONFIG, [])
-    assert runs[1][1:] == (other, ["SEED", "2"])
 
 
 def test_a_step_shows_what_its_command_logs(monkeypatch, tmp_path, capsys):

@@ -40,7 +40,7 @@ from person_search.label.web.service import LabelService
 from person_search.web.service import SearchService
 
 PROJECT = Path(__file__).resolve().parent.parent
-CONFIG = PROJECT / "configs" / "synthetic" / "demo.yaml"
+CONFIG = PROJECT / "configs" / "synthetic" / "faster_rcnn_R18.yaml"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DESKTOP, PHONE = {"width": 1120, "height": 800}, {"width": 400, "height": 800}
 MAX_BYTES = 300_000
