@@ -144,7 +144,7 @@ def test_callers_get_copies_and_changes_on_disk_are_seen(root):
 
 def test_files_are_read_once(root, monkeypatch):
     expected = load_prw(str(root), "test"), load_prw_protocols(str(root))
-    monkeypatch.setattr("fully_decoupled_ps.data.datasets.checks.loadmat", None)
+    monkeypatch.setattr("scipy.io.loadmat", None)
     assert (load_prw(str(root), "test"), load_prw_protocols(str(root))) == expected
 
 

@@ -13,7 +13,7 @@ import torch
 from detectron2.config import configurable
 from detectron2.structures import Boxes
 from torch import nn
-from torchvision.transforms import v2
+from torchvision import transforms
 
 from ..errors import UserError
 from .activation_checkpointing import STAGES, checkpointed, kept_statistics
@@ -71,10 +71,12 @@ class CropStream(nn.Module):
         self.contrast = contrast
         self.size = tuple(size)
         self.checkpointing = checkpointing
-        self.augment = v2.Compose(
+        self.augment = transforms.Compose(
             [
-                v2.RandomHorizontalFlip(flip_prob),
-                v2.RandomErasing(erase_prob, tuple(erase_area), tuple(erase_aspect), value=0),
+                transforms.RandomHorizontalFlip(flip_prob),
+                transforms.RandomErasing(
+                    erase_prob, tuple(erase_area), tuple(erase_aspect), value=0
+                ),
             ]
         )
 
