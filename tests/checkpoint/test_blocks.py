@@ -110,12 +110,19 @@ def test_a_full_side_net_is_no_copy_of_a_lighter_detector():
 def test_surplus_is_what_follows_a_stage_s_last_block():
     own = ["detector.backbone.res3.0.a.b", "detector.backbone.res3.1.a.b", "reid.head.conv5.0.a"]
     assert blocks_of(own) == {
-        Block(False, "res3", 0),
-        Block(False, "res3", 1),
-        Block(True, "conv5", 0),
+        Block(False, "res3", "0"),
+        Block(False, "res3", "1"),
+        Block(True, "conv5", "0"),
     }
     unexpected = ["res3.3.a.b", "res3.2.a", "res3.1.other", "res5.0.a", "reid.head.conv5.1.a"]
     surplus = surplus_blocks(own, [*unexpected, "xres3.7.a", "stem.fc.weight"])
     assert list(map(str, surplus)) == ["res3.2", "res3.3", "f_r conv5.1"]
     staged = ["backbone.res3.entry.1.weight", "backbone.res3.blocks.0.block.5.bias"]
-    assert blocks_of([*staged, "stem.entry.0.0.a"]) == {Block(False, "res3", 0)}
+    assert blocks_of([*staged, "stem.entry.0.0.a"]) == {Block(False, "res3", "0")}
+
+
+def test_blocks_of_a_staged_network_may_have_names():
+    own = ["detector.backbone.res3.blocks.first.a", "detector.backbone.res3.entry.0.weight"]
+    theirs = [f"detector.backbone.res3.blocks.{name}.a" for name in ("then_10", "then_9")]
+    surplus = surplus_blocks(own, [*theirs, "detector.backbone.res4.blocks.first.a"])
+    assert list(map(str, surplus)) == ["res3.then_9", "res3.then_10"]

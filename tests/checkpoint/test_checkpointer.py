@@ -315,6 +315,24 @@ def test_the_reid_stage_refuses_what_is_no_trained_detector(tmp_path):
         load(make_model("reid"), save(tmp_path / "other.pth", {"conv.weight": torch.ones(3)}))
 
 
+@pytest.mark.parametrize("norms", [("GN", "BN"), ("BN", "GN"), ("BN", "FrozenBN")])
+def test_what_goes_on_is_what_was_begun(norms, tmp_path):
+    begun, other = (make_model("detection", ["MODEL.DETECTOR.RES5_NORM", n]) for n in norms)
+    PersonSearchCheckpointer(begun, str(tmp_path)).save("model_0000001")
+    again = PersonSearchCheckpointer(
+        make_model("detection", ["MODEL.DETECTOR.RES5_NORM", norms[0]])
+    )
+    for model in (again.model, other):
+        checkpointer = PersonSearchCheckpointer(model, str(tmp_path))
+        if model is other:
+            with pytest.raises(UserError, match="--resume: the checkpoint doesn't fit .*res5") as e:
+                checkpointer.resume_or_load("", resume=True)
+            assert one_line(e)
+        else:
+            checkpointer.resume_or_load("", resume=True)
+            assert_same_state(model.state_dict(), begun.state_dict())
+
+
 def test_frozen_norms_do_not_hide_that_nothing_fits(plain_detector, tmp_path):
     frozen = ("MODEL.RESNETS.NORM", "FrozenBN")
     other = {f"net.{name}": value for name, value in plain_detector.items()}

@@ -170,6 +170,30 @@ def test_a_file_of_another_network_is_refused_and_nothing_stays_random(files, tm
         initialize_side_net(model.reid, str(path), model.detector)
 
 
+@pytest.mark.parametrize("detector", ["Base-FasterRCNN.yaml", "Base-FCOS.yaml"])
+def test_a_start_of_another_network_leaves_no_layer_random(detector, tmp_path):
+    """Its heads may fit: then only the backbone would be random, and in part frozen at that."""
+    path = tmp_path / "resnet.pth"
+    opts = [*NARROW, *FRUGAL, "MODEL.FPN.OUT_CHANNELS", 64, "MODEL.FCOS.NUM_CONVS", 1]
+    resnet = build_model(make_config("detection", opts, config_file=CONFIGS / detector))
+    torch.save({"model": resnet.state_dict()}, path)
+    for freeze_at in (2, 0):
+        model = build("detection", detector, "MODEL.BACKBONE.FREEZE_AT", freeze_at)
+        with pytest.raises(UserError, match=r"backbone are not in it .*backbone\..* among them"):
+            load(model, path)
+
+
+def test_a_final_norm_that_a_detector_has_not_is_new(caplog):
+    caplog.set_level(logging.INFO)
+    model = build("joint", "Base-RetinaNet.yaml")
+    initialize_side_net(model.reid, "detector", model.detector)
+    assert "new are fusions, res5.norm; of" in told(caplog, "The side-net starts")
+    wanted = model.detector.backbone.bottom_up.res5.state_dict()
+    conv5 = model.reid.head.conv5.state_dict()
+    assert all(torch.equal(value, conv5[name]) for name, value in wanted.items())
+    assert conv5.keys() - wanted.keys() == {"norm.weight", "norm.bias"}
+
+
 def test_a_trained_detector_is_taken_whole_by_stage_reid(files, tmp_path):
     detector = build("detection", "Base-FasterRCNN.yaml", *LITE)
     path = tmp_path / "detector.pth"

@@ -1,11 +1,18 @@
 """A side-net that computes its blocks again: less is remembered, and nothing else differs."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from detectron2.utils.events import EventStorage
+from torch import nn
 
 from fully_decoupled_ps import UserError
-from fully_decoupled_ps.modeling.activation_checkpointing import STAGES, CheckpointedSequential
+from fully_decoupled_ps.modeling.activation_checkpointing import (
+    STAGES,
+    CheckpointedSequential,
+    checkpoint_stages,
+)
 from tests.testing import make_model, training_input
 
 BATCH = [training_input([0, 1, -1], seed=1), training_input([2, 0], seed=2)]
@@ -59,3 +66,20 @@ def test_inference_computes_a_block_once():
 def test_an_unknown_stage_is_refused():
     with pytest.raises(UserError, match="'conv3' is no stage .* res3, res4, res5"):
         make_model("reid", ("MODEL.REID.SIDE_NET.CHECKPOINTING", ("conv3",)))
+
+
+class Doubled(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_names_of_blocks_and_ways_to_run_them_stay():
+    net = nn.Module()
+    net.res3 = nn.Sequential(OrderedDict(first=nn.Linear(2, 2), then=nn.Linear(2, 2)))
+    net.res4 = Doubled(nn.Linear(2, 2))
+    names = list(net.state_dict())
+    x = torch.ones(1, 2)
+    before = net.res3(x), net.res4(x)
+    checkpoint_stages(net, ("res3", "res4"))
+    assert list(net.state_dict()) == names and isinstance(net.res3, CheckpointedSequential)
+    assert torch.equal(net.res3(x), before[0]) and torch.equal(net.res4(x), before[1])

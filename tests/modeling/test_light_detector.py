@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from torch import nn
 
 from fully_decoupled_ps import UserError
-from fully_decoupled_ps.modeling import check_light_detector
+from fully_decoupled_ps.modeling import Stage, check_light_detector
 from fully_decoupled_ps.modeling.light_detector import lighten
 from fully_decoupled_ps.modeling.meta_arch import build_detector
 from tests.testing import (
@@ -181,6 +182,23 @@ def test_numbers_are_those_of_the_depth():
     check_light_detector(config("faster_rcnn", BLOCKS, LITE))
     with pytest.raises(UserError, match=r"\(2, 2, 2, 2\) \(all of a ResNet-18's\)"):
         check_light_detector(config("retinanet", *RESNET18, BLOCKS, LITE))
+
+
+def test_a_resnet_s_numbers_are_not_those_of_a_staged_network_under_fcos():
+    staged = ("MODEL.FCOS.BOTTOM_UP", "build_staged_backbone")
+    check_light_detector(config("fcos", *staged, BLOCKS, (3, 3, 9, 3)))
+    with pytest.raises(UserError, match="all of a ResNet-50's"):
+        check_light_detector(config("fcos", BLOCKS, (3, 3, 9, 3)))
+
+
+def test_names_of_the_blocks_that_are_kept_stay():
+    detector = nn.Module()
+    for name in ("res2", "res3", "res4"):
+        blocks = nn.Sequential(OrderedDict((f"b{i}", nn.Linear(1, 1)) for i in range(3)))
+        setattr(detector, name, Stage(blocks=blocks))
+    lighten(detector, (1, 2, 3, 1))
+    kept = [list(dict(s.blocks.named_children())) for s in detector.children()]
+    assert kept == [["b0"], ["b0", "b1"], ["b0", "b1", "b2"]]
 
 
 def test_an_unknown_norm_is_refused():

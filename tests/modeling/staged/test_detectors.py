@@ -202,6 +202,17 @@ def test_other_precision_and_memory_format(name, opts):
         (SWIN[2:], "AlphaBlendFusion needs equal channels .* MODEL.REID.FUSION.NAME ConvFusion"),
         (("MODEL.REID.SIDE_NET.STAGED", "Unknown"), "SIDE_NET.STAGED: 'Unknown' is not registered"),
         (("MODEL.STAGED.NAME", ""), "MODEL.STAGED.NAME: '' is not registered"),
+        (
+            (
+                "MODEL.REID.SIDE_NET.STAGED",
+                "NarrowSwin",
+                "MODEL.REID.SIDE_NET.NAME",
+                "OSNetSideNet",
+            ),
+            "SIDE_NET.STAGED is 'NarrowSwin', which OSNetSideNet does not read; .* StagedSideNet",
+        ),
+        (("MODEL.STAGED.DROP_PATH", 2.0), r"STAGED.DROP_PATH is 2.0; it must be in \[0, 1\)"),
+        (("MODEL.STAGED.DROP_PATH", float("nan")), "STAGED.DROP_PATH is nan"),
     ],
 )
 def test_a_mistake_is_one_line(opts, said):
@@ -209,6 +220,38 @@ def test_a_mistake_is_one_line(opts, said):
         cfg = config("reid", "Base-FasterRCNN.yaml", *opts)
         check_parts(cfg)
         build_model(cfg)
+
+
+RESNETS = {
+    "Base-FasterRCNN.yaml": ("MODEL.BACKBONE.NAME", "build_resnet_backbone"),
+    "prw/faster_rcnn_fpn_R50.yaml": ("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"),
+    "Base-FCOS.yaml": ("MODEL.FCOS.BOTTOM_UP", "build_resnet_backbone"),
+}
+
+
+@pytest.mark.parametrize("detector", RESNETS)
+def test_a_name_that_no_part_reads_is_refused(detector):
+    cfg = config("reid", detector)
+    cfg.merge_from_list(RESNETS[detector])
+    check_parts(cfg)  # f_r reads it
+    for opts in (RESNET, (*SWIN, "MODEL.REID.SIDE_NET.NAME", "StagedSideNet")):
+        cfg.merge_from_list(opts)
+        said = f"STAGED.NAME is 'NarrowConvNeXt', but the backbone is {RESNETS[detector][1]}"
+        with pytest.raises(UserError, match=f"{said}, .* MODEL.BACKBONE.NAME to .*BOTTOM_UP"):
+            check_parts(cfg)
+
+
+def test_a_staged_f_r_of_no_network_is_refused_before_it_is_built():
+    with pytest.raises(UserError, match="StagedSideNet, and of no network; name one with"):
+        check_parts(make_config("detection", ["MODEL.REID.SIDE_NET.NAME", "StagedSideNet"]))
+
+
+def test_conv5_of_a_resnet_s_detector_is_a_resnet_s_though_f_r_is_staged():
+    cfg = config("reid", "Base-FasterRCNN.yaml", *CONV, "MODEL.STAGED.NAME", "NarrowConvNeXt")
+    cfg.MODEL.BACKBONE.NAME = "build_resnet_backbone"
+    model = build_model(cfg)
+    assert isinstance(model.detector.roi_heads.res5, nn.Sequential)
+    assert model.reid.feature_dim == CHANNELS[3]
 
 
 def test_blocks_of_a_network_without_a_sequence_of_them_are_refused():

@@ -20,6 +20,7 @@ from fully_decoupled_ps.modeling.staged.torchvision_networks import (
     take_convnext_apart,
     take_swin_apart,
 )
+from fully_decoupled_ps.utils.unfilled import WithoutRandomWeights
 from tests.modeling.staged.networks import BLOCKS, CHANNELS, convnext, of_timm, swin
 from tests.testing import make_config
 
@@ -98,6 +99,19 @@ def test_timm_s_stages_are_its_features(name):
     theirs = whole.forward_intermediates(x, intermediates_only=True)[-4:]
     for mine, wanted in zip(run(network, x), theirs, strict=True):
         assert torch.equal(mine, wanted)
+
+
+@pytest.mark.parametrize("name", ["timm:resnet18", "torchvision:convnext_tiny"])
+def test_a_network_is_built_without_weights(name):
+    """Whatever is in the memory that they will be loaded into; here no numbers at all."""
+    torch.use_deterministic_algorithms(True)  # fills new memory with nan
+    try:
+        with WithoutRandomWeights():
+            network = build(name)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert next(network.stem.parameters()).isnan().any()
+    assert not WithoutRandomWeights.is_on()
 
 
 def test_swin_of_timm_takes_pictures_of_any_size():

@@ -5,36 +5,38 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-# of a ResNet "res3.0.", of a staged network "res3.blocks.0."
-_BLOCK = re.compile(r"(?:^|\.)(res[2-5]|conv5)\.(?:blocks\.)?(\d+)\.")
+# of a ResNet "res3.0.", of a staged network "res3.blocks.0.", or with a name in place of the number
+_BLOCK = re.compile(r"(?:^|\.)(res[2-5]|conv5)\.(?:blocks\.(\w+)|(\d+))\.")
 
 
 class Block(NamedTuple):
-    """A residual block: of f_r or of a detector or an ImageNet file, its stage, its number."""
+    """A residual block: of f_r, or of a detector or a file; its stage; its number or name."""
 
     is_reid: bool
     stage: str
-    number: int
+    name: str
 
     def __str__(self):
-        return f"{'f_r ' * self.is_reid}{self.stage}.{self.number}"
+        return f"{'f_r ' * self.is_reid}{self.stage}.{self.name}"
 
 
 def blocks_of(names: Iterable[str]) -> set[Block]:
     """The blocks that tensors of these names are in."""
     found = ((name.startswith("reid."), _BLOCK.search(name)) for name in names)
-    return {Block(is_reid, match[1], int(match[2])) for is_reid, match in found if match}
+    return {Block(is_reid, match[1], match[2] or match[3]) for is_reid, match in found if match}
 
 
 def surplus_blocks(own: Iterable[str], unexpected: Iterable[str]) -> list[Block]:
-    """Blocks of a file, sorted, that follow the last one of a network's stage.
+    """Blocks of a file, sorted, that a network's stage has not, but others.
 
     Args:
         own: names of the network's tensors.
         unexpected: names of a file's tensors that the network has no place for.
     """
-    numbers = Counter((block.is_reid, block.stage) for block in blocks_of(own))
-    return sorted(b for b in blocks_of(unexpected) if 0 < numbers[b[:2]] <= b.number)
+    blocks = blocks_of(own)
+    stages = {block[:2] for block in blocks}
+    surplus = [block for block in blocks_of(unexpected) - blocks if block[:2] in stages]
+    return sorted(surplus, key=lambda block: (*block[:2], len(block.name), block.name))
 
 
 def taken_of_each_stage(own: Iterable[str], misfits: Iterable[str], surplus: list[Block]) -> str:

@@ -18,6 +18,7 @@ from .detector_classes import classes_in, keep_class
 from .names import current_name
 from .reading import read_checkpoint
 from .staged import place_published, staged_backbone, tell_published
+from .unfilled import left_random
 
 DETECTOR = "detector."
 _LOOKUP_TABLE = ".lookup_table"
@@ -65,6 +66,7 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
     training_data = None
     new_training_data = None
     _must_be_trained = False
+    _is_resumed = False
     _published = frozenset()
 
     def __init__(self, model, save_dir="", **kwargs):
@@ -81,6 +83,10 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
             kept = f"; {last}, the one before it, is whole" if last else ""
             path = os.path.join(self.save_dir, f"{name}.pth")
             raise UserError(f"checkpoint {unwritable(path, error)}{kept}") from error
+
+    def resume_or_load(self, path, *, resume=True):
+        self._is_resumed = resume and self.has_checkpoint()
+        return super().resume_or_load(path, resume=resume)
 
     def load_trained(self, path: str) -> None:
         """Load a whole network, to use it as it is.
@@ -257,6 +263,8 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
                 "the checkpoint is of another architecture: none of its weights fit"
                 + (f"; it looks like {known}, which MODEL.CROP_REID takes" if known else "")
             )
+        if self._is_resumed:
+            self._refuse_other_network(misfits, incompatible.unexpected_keys)
         if hasattr(self.model, "detector"):
             self._tell_surplus_blocks(state, misfits, incompatible.unexpected_keys)
         parts = self._required_parts(state)
@@ -267,8 +275,27 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
                 f"are not in it or have another shape, {wrong[0]} among them; "
                 "use the config that it was trained with"
             )
+        detector = getattr(self.model, "detector", None)
+        if detector is not None and (wrong := left_random(detector, misfits, DETECTOR)):
+            raise UserError(
+                f"the checkpoint is of another architecture: {len(wrong)} tensors of the "
+                "detector's backbone are not in it or have another shape, and would be frozen at "
+                f"random values or whole stages of them random, {wrong[0]} among them; name "
+                "weights of this backbone, or change it (MODEL.BACKBONE, RESNETS, STAGED)"
+            )
         if self._published:
             tell_published(self._published, misfits, incompatible.unexpected_keys)
+
+    def _refuse_other_network(self, misfits: set[str], unexpected: list[str]) -> None:
+        """What goes on must be what was begun: no tensor is new, and no layer loses one."""
+        layers = {name.rpartition(".")[0] for name in self.model.state_dict()}
+        wrong = misfits | {name for name in unexpected if name.rpartition(".")[0] in layers}
+        if wrong:
+            raise UserError(
+                f"--resume: the checkpoint doesn't fit this config's network: {len(wrong)} tensors "
+                f"are in one of them alone or have another shape, {min(wrong)} among them; go on "
+                "with the config that it was begun with, or train anew in another OUTPUT_DIR"
+            )
 
     def _tell_surplus_blocks(self, state, misfits: set[str], unexpected: list[str]) -> None:
         """A lighter detector takes a file's first blocks, as a start; not those of a trained one.

@@ -62,6 +62,9 @@ def initialize_side_net(reid: nn.Module, weights: str, detector: nn.Module) -> N
 def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
     """Log what was and what was not taken; refuse conv3, conv4 and conv5 of another network."""
     misfits = misfits_of(incompatible)
+    final_norm = {name for name in misfits if name.startswith("res5.norm.")}
+    if weights != "detector":  # a detector under a pyramid has none to copy
+        final_norm = set()
     # the file of a deeper network has all of a shallower one's blocks, and more of them
     blocks = {_block_of(name) for name in side_net.state_dict()}
     layers = {block.split(".")[0] for block in blocks}  # a side-net may do without its conv5
@@ -71,7 +74,7 @@ def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
         if name.split(".")[0] in layers and _block_of(name) not in blocks
     }
     for names, fault in (
-        (misfits, "of the side-net are not in it or have another shape"),
+        (misfits - final_norm, "of the side-net are not in it or have another shape"),
         (surplus, "in it have no place in the side-net"),
     ):
         wrong = sorted(name for name in names if name.startswith(("res3.", "res4.", "res5.")))
@@ -86,7 +89,7 @@ def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
         weights,
         len(expected - misfits),
         len(expected),
-        _modules_of(expected & misfits),
+        _modules_of((expected & misfits) - final_norm) + ", res5.norm" * bool(final_norm),
         _modules_of(incompatible.unexpected_keys),
     )
 

@@ -23,6 +23,7 @@ from ..config import (
     value_in,
 )
 from ..errors import UserError
+from ..modeling.staged.backbone import is_staged
 from ..zoo import ZOO, as_lists, import_model_zoo, is_detector, is_in_zoo
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
     source, known = known_values(weights, cfg.MODEL.DETECTOR.ZOO)
     trains_detector = in_training and cfg.SOLVER.STAGE not in STAGES_FROM_DETECTOR
     box_keys = () if trains_detector else BOX_KEYS.get(cfg.MODEL.DETECTOR.NAME, ())
-    keys = [key for key in KEYS if not (key == STRIDE and cfg.MODEL.STAGED.NAME)]
+    keys = [key for key in KEYS if not (key == STRIDE and is_staged(cfg))]
     for key, trained, said in _contradictions(cfg, known, (*keys, *box_keys)):
         raise UserError(
             f"MODEL.WEIGHTS {weights} was trained with {key} {trained} ({source}), but the "

@@ -40,7 +40,7 @@ from ..modeling import (
     check_light_detector,
 )
 from ..modeling.precision import precision_from_config
-from ..modeling.staged.network import check_staged_name
+from ..modeling.staged.checks import check_staged
 from ..zoo import DETECTORS, changed_of_zoo
 from .map_cache import check_map_cache
 
@@ -48,7 +48,9 @@ logger = logging.getLogger(__name__)
 
 # Keys of MODEL.REID that have no effect on a network for crops.
 NOT_OF_CROPS = ("POOLER_RESOLUTION", "POOLING", "FUSION.NAME")
-NOT_OF_CROPS += tuple(f"SIDE_NET.{key}" for key in ("NAME", "DEPTH", "NORM", "CHECKPOINTING"))
+NOT_OF_CROPS += tuple(
+    f"SIDE_NET.{key}" for key in ("NAME", "DEPTH", "STAGED", "NORM", "CHECKPOINTING")
+)
 
 
 def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
@@ -163,12 +165,7 @@ def check_parts(cfg: CfgNode) -> None:
             if name not in registry:
                 registered = ", ".join(known for known, _ in registry)
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
-    for key, name in (
-        ("MODEL.STAGED.NAME", cfg.MODEL.STAGED.NAME),
-        ("MODEL.REID.SIDE_NET.STAGED", reid.SIDE_NET.STAGED),
-    ):
-        if name:
-            check_staged_name(key, name)
+    check_staged(cfg)
     check_light_detector(cfg)
     _check_distillation(cfg)
     if is_two_step(cfg):

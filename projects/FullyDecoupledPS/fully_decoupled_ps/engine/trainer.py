@@ -23,6 +23,7 @@ from ..utils.files import drop_torn_line, tell_unwritable
 from ..visualization.tensorboard_pictures import EvaluatorWithPictures
 from .divergence import LatestBatch
 from .hooks import LeftOutImages, LossNormalizers, SeedIterations
+from .later_stages import check_reid_beside
 from .launch import ddp_on
 from .map_cache import KeepMaps
 from .precision import precision_of, tell_other_precision, with_precision
@@ -42,6 +43,8 @@ class Trainer(DefaultTrainer):
             # DefaultTrainer has made an AMPTrainer, whose step insists on CUDA, and asks no factory
             # for it; on a CPU the network casts by itself (see precision.py)
             self._trainer.run_step = MethodType(SimpleTrainer.run_step, self._trainer)
+        if cfg.SOLVER.STAGE == "detection":
+            check_reid_beside(self.checkpointer.model, cfg)
         self.latest_batch = LatestBatch(self._trainer.model)
         if cfg.SOLVER.STAGE != "reid" and self.train_loader.has_ignore_regions:
             check_regions_are_known(self.checkpointer.model.detector)

@@ -1,5 +1,6 @@
 """Activation checkpointing: a side-net whose blocks are computed again rather than remembered."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager, nullcontext
 from types import MethodType
@@ -39,7 +40,8 @@ class CheckpointedSequential(nn.Sequential):
 def checkpoint_stages(side_net: nn.Module, names: Sequence[str]) -> None:
     """Make stages of a side-net :class:`CheckpointedSequential`.
 
-    A stage that is no sequence of blocks, as OSNet's conv5 of one layer, stays as it is.
+    A stage that is no sequence of blocks, as OSNet's conv5 of one layer, or one that runs them in a
+    way of its own, stays as it is.
 
     Args:
         side_net: has ``res3``, ``res4``, ``res5``; changed in place.
@@ -57,8 +59,9 @@ def checkpoint_stages(side_net: nn.Module, names: Sequence[str]) -> None:
         holder, stage = side_net, getattr(side_net, name)
         if isinstance(stage, Stage):
             holder, name, stage = stage, "blocks", stage.blocks
-        if isinstance(stage, nn.Sequential):
-            setattr(holder, name, CheckpointedSequential(*stage))
+        if _is_plain(stage):
+            blocks = OrderedDict(stage.named_children())  # whose names checkpoints have
+            setattr(holder, name, CheckpointedSequential(blocks))
 
 
 def _is_plain(stage: nn.Module | None) -> bool:

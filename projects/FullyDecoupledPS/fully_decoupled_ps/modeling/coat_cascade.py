@@ -18,13 +18,13 @@ from .ignore_regions import ROIHeadsWithRegions
 from .occluded_attention import OccludedAttention
 from .reid_head import AveragePooling
 from .resnet_stages import build_stage, stage_channels
-from .staged.backbone import KEY
+from .staged.backbone import KEY, is_staged
 from .staged.network import build_conv5
 
 
 def _box_head(stage: int, cfg, in_channels: int) -> tuple[nn.Module, int]:
     """The layers between RoIAlign and a stage's predictions, and their output's channels."""
-    if stage == 0 and cfg.MODEL.STAGED.NAME:
+    if stage == 0 and is_staged(cfg):
         layer = build_conv5(cfg, KEY, cfg.MODEL.STAGED.NAME, stride=2)
         name, dim = "res5", layer.out_channels
     elif stage == 0:

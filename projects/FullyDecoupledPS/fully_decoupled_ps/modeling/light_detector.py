@@ -8,6 +8,7 @@ from torch import nn
 
 from ..errors import UserError
 from .resnet_stages import BLOCKS_PER_STAGE
+from .staged.backbone import bottom_up_builder
 from .staged.network import Stage
 
 STAGES = ("res2", "res3", "res4", "res5")
@@ -20,7 +21,7 @@ def check_light_detector(cfg) -> None:
         UserError: names ``MODEL.DETECTOR.BLOCKS`` or ``RES5_NORM``, and what is allowed.
     """
     blocks, norm = cfg.MODEL.DETECTOR.BLOCKS, cfg.MODEL.DETECTOR.RES5_NORM
-    is_resnet = "resnet" in cfg.MODEL.BACKBONE.NAME
+    is_resnet = "resnet" in bottom_up_builder(cfg)
     depth = cfg.MODEL.RESNETS.DEPTH
     full = BLOCKS_PER_STAGE.get(depth) if is_resnet else None
     are_numbers = len(blocks) == len(STAGES) and all(type(n) is int and n > 0 for n in blocks)
@@ -72,7 +73,8 @@ def lighten(detector: nn.Module, blocks: Sequence[int], res5_norm: str = "") -> 
                     f"MODEL.DETECTOR.BLOCKS is {_listed(blocks)}, but {name} of the detector has "
                     f"{len(stage)} blocks; say at most so many, or () for all"
                 )
-            del stage[number:]
+            for block in list(stage._modules)[number:]:  # not a slice, which renumbers the others
+                delattr(stage, block)
     if res5_norm:
         for layer in (layer for stage in resnet_stages["res5"] for layer in stage.modules()):
             if getattr(layer, "norm", None) is not None:  # of a convolution

@@ -6,7 +6,7 @@ from detectron2.modeling.roi_heads import Res5ROIHeads
 
 from .ignore_regions import ROIHeadsWithRegions
 from .resnet_stages import build_stage, stage_channels
-from .staged.backbone import KEY
+from .staged.backbone import KEY, is_staged
 from .staged.network import build_conv5
 
 
@@ -34,7 +34,7 @@ class PersonRes5ROIHeads(ROIHeadsWithRegions, Res5ROIHeads):
 
     @classmethod
     def _build_res5_block(cls, cfg):
-        if cfg.MODEL.STAGED.NAME:
+        if is_staged(cfg):
             conv5 = build_conv5(cfg, KEY, cfg.MODEL.STAGED.NAME, stride=2)
             return conv5, conv5.out_channels
         depth = cfg.MODEL.RESNETS.DEPTH

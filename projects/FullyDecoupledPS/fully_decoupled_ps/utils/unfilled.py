@@ -17,6 +17,21 @@ class WithoutRandomWeights(TorchFunctionMode):
     weight is loaded, or that an error says which is not.
     """
 
+    _active = 0
+
+    def __enter__(self):
+        WithoutRandomWeights._active += 1
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        WithoutRandomWeights._active -= 1
+        return super().__exit__(*error)
+
+    @classmethod
+    def is_on(cls) -> bool:
+        """Whether new weights are no numbers that could be computed with."""
+        return cls._active > 0
+
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if getattr(function, "__name__", "") in _DRAWS:

@@ -77,6 +77,20 @@ class StagedBackbone(Backbone):
         return outputs
 
 
+def bottom_up_builder(cfg) -> str:
+    """The name of what builds the detector's stages, which may stand under a pyramid."""
+    name = cfg.MODEL.BACKBONE.NAME
+    return cfg.MODEL.FCOS.BOTTOM_UP if name == "build_fcos_resnet_fpn_backbone" else name
+
+
+def is_staged(cfg) -> bool:
+    """Whether the detector's backbone is of ``MODEL.STAGED.NAME``, as builders of others' may be.
+
+    A ResNet's builder is known by its name.
+    """
+    return bool(cfg.MODEL.STAGED.NAME) and "resnet" not in bottom_up_builder(cfg)
+
+
 def _norm_of(name: str) -> str:
     return name.replace("res", "norm")
 

@@ -1,0 +1,50 @@
+"""Keys of staged networks that contradict the rest of a config, before anything is built."""
+
+from ...errors import UserError
+from .backbone import KEY, bottom_up_builder, is_staged
+from .network import check_staged_name
+from .side_net import SIDE_NET_KEY
+
+# Of the detector's backbone.
+BUILDERS = (
+    "build_staged_backbone",
+    "build_staged_fpn_backbone",
+    "build_retinanet_staged_fpn_backbone",
+)
+_UNSTAGED = ("ResNetSideNet", "OSNetSideNet")
+
+
+def check_staged(cfg) -> None:
+    """Refuse names that are not registered, or that no part would read, and impossible rates.
+
+    Raises:
+        UserError: names the key, and what is allowed.
+    """
+    name, side_net = cfg.MODEL.STAGED.NAME, cfg.MODEL.REID.SIDE_NET
+    for key, value in ((KEY, name), (SIDE_NET_KEY, side_net.STAGED)):
+        if value:
+            check_staged_name(key, value)
+    if bottom_up_builder(cfg) in BUILDERS and not name:
+        check_staged_name(KEY, name)
+    is_staged_f_r = side_net.NAME == "StagedSideNet"
+    if name and not is_staged(cfg) and (not is_staged_f_r or side_net.STAGED):
+        raise UserError(
+            f"{KEY} is {name!r}, but the backbone is {bottom_up_builder(cfg)}, which does not read "
+            f"it; set MODEL.BACKBONE.NAME to one of {', '.join(BUILDERS)} (of FCOS, "
+            f"MODEL.FCOS.BOTTOM_UP to {BUILDERS[0]}), or leave the name out"
+        )
+    if side_net.STAGED and side_net.NAME in _UNSTAGED:  # one of others' may read it
+        raise UserError(
+            f"{SIDE_NET_KEY} is {side_net.STAGED!r}, which {side_net.NAME} does not read; set "
+            "MODEL.REID.SIDE_NET.NAME StagedSideNet, or leave it out"
+        )
+    if is_staged_f_r and not name and not side_net.STAGED:
+        raise UserError(
+            "MODEL.REID.SIDE_NET.NAME is StagedSideNet, and of no network; name one with "
+            f"{SIDE_NET_KEY}, or with {KEY} that of the detector"
+        )
+    rate = cfg.MODEL.STAGED.DROP_PATH
+    if rate != -1 and not 0 <= rate < 1:  # nan is not
+        raise UserError(
+            f"MODEL.STAGED.DROP_PATH is {rate}; it must be in [0, 1), or -1 for the library's own"
+        )
