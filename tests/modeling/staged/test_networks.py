@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from fully_decoupled_ps import UserError
@@ -16,6 +17,7 @@ from fully_decoupled_ps.modeling import (
     build_staged_network,
 )
 from fully_decoupled_ps.modeling.staged.network import STAGES, stride_one_stage
+from fully_decoupled_ps.modeling.staged.timm_pixels import tell_other_pixels
 from fully_decoupled_ps.modeling.staged.torchvision_networks import (
     take_convnext_apart,
     take_swin_apart,
@@ -112,6 +114,27 @@ def test_a_network_is_built_without_weights(name):
         torch.use_deterministic_algorithms(False)
     assert next(network.stem.parameters()).isnan().any()
     assert not WithoutRandomWeights.is_on()
+
+
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_other_pixels_than_those_of_timm_s_weights_are_told(order, caplog):
+    """ImageNet's statistics by timm's own constants; others have halves."""
+    mean, std = (
+        [255 * x for x in values] for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    )
+    if order == "BGR":
+        mean, std = mean[::-1], std[::-1]
+    opts = ["INPUT.FORMAT", order, "MODEL.PIXEL_MEAN", mean, "MODEL.PIXEL_STD", std]
+    cfg = make_config("detection", opts)
+    for name in ("timm:resnet18", "torchvision:swin_t", "NarrowConvNeXt", "timm:unknown"):
+        tell_other_pixels(cfg, name)
+    assert not caplog.records
+    tell_other_pixels(cfg, "timm:tf_efficientnet_lite0")
+    assert "MODEL.PIXEL_MEAN [127.5, 127.5, 127.5]" in caplog.text
+    caplog.clear()
+    cfg.MODEL.PIXEL_STD = [1.0, 1.0, 1.0]
+    tell_other_pixels(cfg, "timm:resnet18")
+    assert "resnet18 were trained" in caplog.text
 
 
 def test_swin_of_timm_takes_pictures_of_any_size():

@@ -40,7 +40,9 @@ from ..modeling import (
     check_light_detector,
 )
 from ..modeling.precision import precision_from_config
+from ..modeling.staged.backbone import is_staged
 from ..modeling.staged.checks import check_staged
+from ..modeling.staged.timm_pixels import tell_other_pixels
 from ..zoo import DETECTORS, changed_of_zoo
 from .map_cache import check_map_cache
 
@@ -89,6 +91,8 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
             raise UserError("DATASETS.TEST is empty; name a test set to evaluate on")
         return cfg.MODEL.REID.NUM_IDS
     _check_weights(cfg)
+    if is_staged(cfg) and cfg.MODEL.WEIGHTS and cfg.SOLVER.STAGE not in STAGES_FROM_DETECTOR:
+        tell_other_pixels(cfg, cfg.MODEL.STAGED.NAME)  # f_r has the detector's pixels
     check_map_cache(cfg)
     _check_choice("DATALOADER.SAMPLER_TRAIN", cfg.DATALOADER.SAMPLER_TRAIN, SAMPLERS)
     _check_registered(cfg.DATASETS.TRAIN, "DATASETS.TRAIN")
