@@ -1,16 +1,16 @@
 """Training on maps from the disk: the same network, from fewer passes of the frozen detector."""
 
 import os
-import shutil
 import time
 
 import pytest
+from detectron2.modeling import GeneralizedRCNN
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.data import dataset_mapper
 from fully_decoupled_ps.engine import map_cache
 from fully_decoupled_ps.engine.check_config import check_config
-from fully_decoupled_ps.engine.map_cache import GIB, KeepMaps, make_room
+from fully_decoupled_ps.engine.map_cache import GIB, KeepMaps
 from fully_decoupled_ps.modeling.feature_tap import FeatureTap
 from tests.engine.test_resume import first_difference, keep_until, load
 from tests.mixed_run import FCOS, registered, train, write_set
@@ -84,12 +84,25 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(run, tmp_path):
     assert first_difference(whole, resumed) is None
 
 
+class OtherPreprocessing(GeneralizedRCNN):
+    """One that makes another input of an image."""
+
+    def preprocess_image(self, batched_inputs):
+        raise NotImplementedError
+
+
 def test_maps_are_those_of_one_detector_and_precision():
-    def key(opts=(), change="", amount=0.0):
+    def key(opts=(), change="", amount=0.0, kind=None, constraints=None):
         cfg = make_config("reid", [*TINY, *opts])
         model = make_model("reid", opts)
         if change:
             model.detector.get_submodule(change).weight.data += amount
+        if kind:
+            model.detector.__class__ = kind
+        if constraints:
+            backbone = type(model.detector.backbone)
+            other = type(backbone.__name__, (backbone,), {"padding_constraints": constraints})
+            model.detector.backbone.__class__ = other
         return KeepMaps(cfg, model, None)._detector_key()
 
     own = key()
@@ -103,52 +116,27 @@ def test_maps_are_those_of_one_detector_and_precision():
         key(["MODEL.REID.MAP_CACHE.DTYPE", "float32"]),
         key(["SOLVER.AMP.ENABLED", True]),
         key(["MODEL.RESNETS.STRIDE_IN_1X1", True]),
+        key(["INPUT.MIN_SIZE_TRAIN", (100,)]),
+        key(["INPUT.MAX_SIZE_TRAIN", 100]),
+        key(["INPUT.RANDOM_FLIP", "none"]),
+        key(kind=OtherPreprocessing),
+        key(constraints={"square_size": 64}),
     }
-    assert len(others) == 7 and own not in others
+    assert len(others) == 12 and own not in others
 
 
-# --- room ------------------------------------------------------------------------------------
-
-
-def put(folder, size, age=0):
-    folder.mkdir(parents=True)
-    with open(folder / "a.pth", "wb") as f:
-        f.truncate(size)
-    os.utime(folder, (time.time() - age,) * 2)
-    return folder
-
-
-def test_maps_of_other_detectors_make_room_the_oldest_first(tmp_path):
-    ours = put(tmp_path / "maps-a", 100)
-    new, old = put(tmp_path / "maps-b", 300, age=10), put(tmp_path / "maps-c", 300, age=20)
-    theirs = put(tmp_path / "holiday pictures", 300)
-    make_room(ours, 400, 1000, 7)
-    assert new.exists() and old.exists()
-    make_room(ours, 500, 1000, 7)
-    assert new.exists() and not old.exists()
-    make_room(ours, 1000, 1000, 7)
-    assert not new.exists() and theirs.exists() and (ours / "a.pth").exists()
-
-
-def test_files_that_were_never_finished_are_removed(tmp_path):
-    folder = put(tmp_path / "maps-a", 100)
-    left, written = folder / "b.pth.17.part", folder / "c.pth.18"
-    for path, age in ((left, 7200), (written, 60)):
-        path.write_bytes(b"a part")
-        os.utime(path, (time.time() - age,) * 2)
-    make_room(folder, 100, 1000, 7)
-    assert not left.exists() and written.exists()
-
-
-def test_too_little_room_is_refused_before_the_first_step(tmp_path, monkeypatch):
-    folder = put(tmp_path / "maps-a", GIB // 4)
-    with pytest.raises(UserError, match="maps of 7 images take up to 3.00 GiB, and MAX_GIB is 2;"):
-        make_room(folder, 3 * GIB, 2 * GIB, 7)
-    usage = shutil.disk_usage(tmp_path)._replace(free=GIB)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(UserError, match="of which 0.25 are there, .* has 1.00 GiB free; name a"):
-        make_room(folder, 3 * GIB, 4 * GIB, 7)
-    make_room(folder, GIB * 5 // 4, 4 * GIB, 7)
+def test_a_running_training_says_that_it_uses_its_maps(tmp_path):
+    hook = KeepMaps(None, None, None)
+    hook._folder = tmp_path
+    os.utime(tmp_path, (1000.0, 1000.0))
+    hook._marked = time.monotonic()
+    hook.after_step()
+    assert tmp_path.stat().st_mtime == 1000
+    hook._marked -= 301
+    hook.after_step()
+    assert time.time() - tmp_path.stat().st_mtime < 60
+    hook._folder, hook._marked = tmp_path / "gone", -1e9
+    hook.after_step()
 
 
 @pytest.mark.parametrize(

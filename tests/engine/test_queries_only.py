@@ -84,6 +84,12 @@ def test_nothing_that_needs_detections_goes_with_it():
         check_test_numbers(cfg)
 
 
+def test_a_detector_alone_has_no_search():
+    cfg = make_config("detection", ("TEST.SEARCH.GT_BOXES_ONLY", True))
+    with pytest.raises(UserError, match="GT_BOXES_ONLY evaluates f_r alone, and stage detection"):
+        check_test_numbers(cfg)
+
+
 @pytest.mark.parametrize("key, value", [("CBGM", (2, 2)), ("SAVE_PREDICTIONS", True)])
 def test_detections_are_made_where_they_are_looked_at(first_frames, tmp_path, key, value):
     out = ("OUTPUT_DIR", str(tmp_path))

@@ -10,7 +10,8 @@ from torch import nn
 
 from fully_decoupled_ps.modeling.inference_form import prepare_for_inference
 from tests.modeling.crop_networks import CROPS
-from tests.testing import CONFIGS, TINY, image, make_config, make_model, randomize_norms
+from tests.modeling.staged.networks import BUILDERS, of_timm, staged
+from tests.testing import CONFIGS, NARROW, TINY, image, make_config, make_model, randomize_norms
 
 SMALL = (
     *("MODEL.RETINANET.SCORE_THRESH_TEST", 0.0, "MODEL.FCOS.SCORE_THRESH_TEST", 0.0),
@@ -76,3 +77,26 @@ def test_a_detector_alone_is_prepared_as_well():
     found = model([{"image": image(1)}])[0]["instances"]
     assert not any(isinstance(m, NORMS) for m in model.modules())
     assert torch.allclose(found.scores, expected.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [of_timm("resnet18", "timm:")])
+@pytest.mark.parametrize("detector", ["Base-FasterRCNN.yaml", "Base-FCOS.yaml"])
+def test_the_norms_of_a_library_s_network_are_folded_too(detector, name):
+    torch.manual_seed(0)
+    opts = [*NARROW, *staged(name), "MODEL.REID.NUM_IDS", 4]
+    opts += ["MODEL.BACKBONE.NAME", BUILDERS[detector]]
+    cfg = make_config("reid", opts, config_file=CONFIGS / detector)
+    model = build_model(cfg)
+    randomize_norms(model)
+    model.eval()
+    inputs = [{"image": image(1, (65, 99)), "queries": [[4, 6, 30, 60]]}]
+    (expected,) = copy.deepcopy(model)(inputs)
+    prepare_for_inference(model, cfg)
+    parts = (model.feature_tap.bottom_up, model.reid.side_net, model.reid.head.conv5)
+    assert not any(isinstance(m, NORMS) for part in parts for m in part.modules())
+    (found,) = model(inputs)
+    assert torch.allclose(found["query_features"], expected["query_features"], atol=1e-5)
+    assert len(found["instances"]) == len(expected["instances"]) > 0
+    assert torch.allclose(
+        found["instances"].reid_features, expected["instances"].reid_features, atol=1e-5
+    )

@@ -7,6 +7,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 import benchmark_proposals as tool
+from fully_decoupled_ps import UserError
 from fully_decoupled_ps.data import register_prw
 from tests.testing import BASE_CONFIG, CONFIGS, TINY, make_model, make_tiny_dataset
 
@@ -42,6 +43,8 @@ def test_a_row_for_each_number(options, tmp_path, capsys, monkeypatch):
     path = tmp_path / "curve.json"
     # without NMS, each proposal becomes a detection
     opts = ["MODEL.ROI_HEADS.NMS_THRESH_TEST", "1.0", "TEST.DETECTIONS_PER_IMAGE", "100"]
+    opts += ["TEST.SEARCH.GT_BOXES_ONLY", "True"]  # as of a run of the same config
+    monkeypatch.setattr(tool, "smallest_that_suffices", lambda records: 2)  # of random weights
     status = tool.main(
         [
             *("--config-file", str(BASE_CONFIG), "--numbers", "7", "2", "5", "--threads", "1"),
@@ -64,6 +67,11 @@ def test_a_detector_without_proposals_is_refused(options, capsys):
 
 def record(proposals, ap, recall):
     return {"proposals": proposals, "AP": ap, "recall": recall, "ms": 1.0}
+
+
+def test_nobody_found_is_no_recommendation():
+    with pytest.raises(UserError, match="with 300 proposals the detector's AP is 0, so no"):
+        tool.smallest_that_suffices([record(20, 0, 0), record(300, 0, 2)])
 
 
 def test_the_fewest_that_suffice():

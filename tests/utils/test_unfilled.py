@@ -15,7 +15,7 @@ def test_nothing_random_is_drawn():
     state = torch.get_rng_state()
     with WithoutRandomWeights():
         build_model(CONFIG)
-        nn.init.trunc_normal_(tensor=torch.empty(3))
+        nn.init.trunc_normal_(tensor=nn.Parameter(torch.full((3,), 7.0)))
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -36,3 +36,22 @@ def test_a_loaded_network_is_bit_equal():
     (ours,), (expected,) = loaded(inputs), plain(inputs)
     assert torch.equal(ours["query_features"], expected["query_features"])
     assert torch.equal(ours["instances"].scores, expected["instances"].scores)
+
+
+class WithProjection(nn.Module):
+    """Draws what is in no file of weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("projection", torch.full((3,), 7.0).normal_(), persistent=False)
+        self.plain = nn.init.uniform_(torch.full((3,), 7.0))
+
+
+def test_what_is_no_parameter_is_drawn():
+    torch.manual_seed(0)
+    expected = WithProjection()
+    torch.manual_seed(0)
+    with WithoutRandomWeights():
+        found = WithProjection()
+    assert torch.equal(found.projection, expected.projection) and found.projection.max() < 7
+    assert torch.equal(found.plain, expected.plain) and found.plain.max() <= 1

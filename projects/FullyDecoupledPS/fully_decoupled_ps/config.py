@@ -190,8 +190,8 @@ def _add_reid_config(cfg: CN) -> None:
     reid.MAP_CACHE.FOLDER = ""
     # What they are kept in: "float16", or "float32" for twice the space and no rounding.
     reid.MAP_CACHE.DTYPE = "float16"
-    # The most that the folder may take, in GiB. A training that needs more is refused; maps of
-    # other detectors are removed for it, first those that were used longest ago.
+    # The most that the folder may take, in GiB. A training that needs more is refused; maps that no
+    # training uses are removed for it: of other detectors or sizes, and of images that changed.
     reid.MAP_CACHE.MAX_GIB = 20
 
     reid.FUSION = CN()

@@ -35,6 +35,8 @@ from fully_decoupled_ps.utils.allocator import keep_large_buffers
 from fully_decoupled_ps.utils.arguments import whole_number
 from fully_decoupled_ps.utils.commands import command_parser, in_one_line
 from fully_decoupled_ps.utils.files import write_json
+from person_search.cli.telling import tell_unread
+from person_search.errors import UserError
 from person_search.index import IndexInfo, open_index
 from person_search.media.batches import Sample
 from person_search.media.files import PathReader
@@ -53,7 +55,7 @@ from fully_decoupled_ps.predictor import load_image
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
 keep_large_buffers()
 moments = [time.time()]
-network = load_network(sys.argv[1], device=sys.argv[3])
+network = load_network(sys.argv[1], device=sys.argv[3], precision="auto")
 moments.append(time.time())
 network.detect(load_image(sys.argv[2]).pixels)
 print(*moments, time.time())
@@ -61,8 +63,13 @@ print(*moments, time.time())
 
 
 def measure_work(name: str, path: Path, network, args: argparse.Namespace) -> dict:
-    """One run of the index on files that it has not seen."""
-    files = find_files([str(path)]).files
+    """One run of the index on files that it has not seen.
+
+    Raises:
+        UserError: if there is no file of which a frame can be read.
+    """
+    found = find_files([str(path)])
+    files = found.files
     options = IndexingOptions(
         score_thresh=network.score_thresh if args.model else 0.0,
         batch_size=args.batch_size,
@@ -72,6 +79,10 @@ def measure_work(name: str, path: Path, network, args: argparse.Namespace) -> di
         info = IndexInfo(network.fingerprint, network.dim, network.location)
         with open_index(str(Path(folder, "index")), create=info) as index:
             report = index_files(index, network, files, [], PathReader(), options)
+    anything = report.frames > 0
+    tell_unread({**found.problems, **report.unreadable}, report.incomplete, anything)
+    if not anything:
+        raise UserError(f"{path}: there is no frame in it; name another")
     return {
         "files": name,
         "frames": report.frames,
@@ -149,7 +160,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
     model = args.model or str(write_untrained_run(args.config_file, folder / "run", args.opts))
     result = {"processor": processor_name(), "threads": args.threads, "work": [], "start": []}
     if args.only != "start":
-        network = load_network(model, device=args.device)
+        network = load_network(
+            model, device=args.device, precision="auto"
+        )  # as person-search index
         if not args.model:
             report_people(network.model, args.detections)
         network.detect(torch.zeros(1080, 1920, 3, dtype=torch.uint8).numpy())  # the first is slower

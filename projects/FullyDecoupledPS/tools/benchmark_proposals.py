@@ -65,6 +65,7 @@ def load(args: argparse.Namespace) -> tuple[CfgNode, nn.Module]:
     """
     cfg = load_config(args.config_file, args.opts)
     apply_stage(cfg, args.opts, eval_only=True)
+    cfg.TEST.SEARCH.GT_BOXES_ONLY = False  # else no detections are made
     check_config(cfg, eval_only=True)
     cfg.freeze()
     model = build_model(cfg)
@@ -106,8 +107,17 @@ def measure(cfg: CfgNode, model: nn.Module, numbers: list[int], clock) -> list[d
 
 
 def smallest_that_suffices(records: list[dict[str, Any]], tolerance: float = TOLERANCE) -> int:
-    """The fewest proposals whose AP and recall are within some points of those of the most."""
+    """The fewest proposals whose AP and recall are within some points of those of the most.
+
+    Raises:
+        UserError: if the most find nobody, so that fewer can't be worse.
+    """
     most = max(records, key=lambda r: r["proposals"])
+    if not most["AP"] > 0:
+        raise UserError(
+            f"with {most['proposals']} proposals the detector's AP is 0, so no number suffices; "
+            "name a trained one with MODEL.WEIGHTS, or more --numbers"
+        )
     return min(
         r["proposals"]
         for r in records
@@ -135,8 +145,8 @@ def main(argv: list[str] | None = None) -> None:
     cfg, model = load(args)
     clock = time.process_time if args.processor_time else time.perf_counter
     records = measure(cfg, model, sorted(set(args.numbers)), clock)
-    print(table(records))
     number = smallest_that_suffices(records)
+    print(table(records))
     print(f"\n{number} proposals are the fewest within {TOLERANCE} points of AP and recall.")
     if args.output:
         facts = {

@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import pickle
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 ENDING = ".pth"
+# A cache's own files, whole or on their way: :func:`content_key`, sizes, mirroring.
+OWN_FILE = re.compile(
+    r"(?P<content>[0-9a-f]{32})_\d+x\d+_\d+x\d+(_[a-z-]+)*\.pth(?P<torn>\.\d+(\.part)?)?"
+)
 # What a file's name says of a picture that is mirrored.
 _FLIPS = {T.HFlipTransform: "mirrored", T.VFlipTransform: "upside-down"}
 
@@ -132,13 +137,20 @@ class _Frame(T.AugInput):
 
 def _name(dataset_dict: dict[str, Any], frame: _Frame) -> str | None:
     """What is in the file, its size, and what the augmentations make of it; None: unreadable."""
-    try:
-        content = Path(dataset_dict["file_name"]).read_bytes()
-    except OSError:
+    content = content_key(dataset_dict["file_name"])
+    if content is None:
         return None  # reading the image tells why
     height, width = frame.image.shape[:2]
     sizes = f"{dataset_dict['height']}x{dataset_dict['width']}_{height}x{width}"
-    return "_".join([hashlib.sha256(content).hexdigest()[:32], sizes, *frame.flips])
+    return "_".join([content, sizes, *frame.flips])
+
+
+def content_key(path: str) -> str | None:
+    """Of what is in an image's file: 32 hexadecimal digits; None if it can't be read."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32]
+    except OSError:
+        return None
 
 
 def check_augmentations(mapper: PersonSearchMapper) -> None:

@@ -269,6 +269,11 @@ def check_test_numbers(cfg: CfgNode) -> None:
         for value in values:
             if not 0 <= value <= 1:  # nan is not
                 raise UserError(f"{key}: {value} is no score; scores are from 0 to 1")
+    if search.GT_BOXES_ONLY and cfg.SOLVER.STAGE == "detection":
+        raise UserError(
+            "TEST.SEARCH.GT_BOXES_ONLY evaluates f_r alone, and stage detection has none; set it "
+            "to False, or evaluate another stage"
+        )
     of_detections = ("CBGM", "COCO_AP", "BREAKDOWN", "PICTURES", "SAVE_PREDICTIONS")
     if search.GT_BOXES_ONLY and (given := [key for key in of_detections if search[key]]):
         raise UserError(

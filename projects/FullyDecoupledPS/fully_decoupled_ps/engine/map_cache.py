@@ -1,11 +1,10 @@
 """Keeping a frozen detector's maps on the disk (``MODEL.REID.MAP_CACHE``)."""
 
 import hashlib
-import logging
-import os
+import inspect
 import re
-import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -18,7 +17,6 @@ from ..config import is_two_step
 from ..data import PersonSearchMapper, TrainLoader
 from ..data.map_cache import (
     DTYPES,
-    ENDING,
     CachedMapper,
     MapCache,
     bytes_to_keep,
@@ -26,17 +24,14 @@ from ..data.map_cache import (
 )
 from ..errors import UserError
 from ..utils.files import tell_unwritable
+from .map_room import PREFIX, make_room, mark_used
 from .precision import precision_of
-
-logger = logging.getLogger(__name__)
 
 GIB = 2**30
 # What a file takes beside the numbers in it: its header, and the rest of its last block.
 BYTES_BESIDE = 8192
-# A file that is not whole after so long has nobody who writes it.
-SECONDS_TO_WRITE = 3600
-# Told apart from what else a user may have in the folder.
-PREFIX = "maps-"
+# How often a running training tells others that it uses its folder.
+SECONDS_BETWEEN_MARKS = 300
 # Of the way from an image to its maps, of an image whose file stays the same.
 VERSION = 1
 _FIX = "free space or correct the permissions, or choose another MODEL.REID.MAP_CACHE.FOLDER"
@@ -77,12 +72,13 @@ def check_map_cache(cfg: CfgNode) -> None:
 class KeepMaps(HookBase):
     """Before the first step, lets loader and network find maps on the disk, and keep them there.
 
-    The folder has one of its own for each detector and precision, so that maps of another are
-    never taken.
+    The folder has one of its own for each detector, precision and rule of input sizes, so that maps
+    of another are never taken.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module, loader: TrainLoader):
         self._cfg, self._model, self._loader = cfg, model, loader
+        self._folder, self._marked = None, 0.0
 
     def before_train(self):
         keys = self._cfg.MODEL.REID.MAP_CACHE
@@ -91,13 +87,21 @@ class KeepMaps(HookBase):
         if comm.is_main_process():
             with tell_unwritable(folder, _FIX):
                 folder.mkdir(parents=True, exist_ok=True)
-                os.utime(folder)
-            needed = bytes_to_keep(self._loader.dicts, self._loader.mapper, self._bytes_of)
-            make_room(folder, needed, keys.MAX_GIB * GIB, len(self._loader.dicts))
+                mark_used(folder)
+            dicts = self._loader.dicts
+            needed = bytes_to_keep(dicts, self._loader.mapper, self._bytes_of)
+            make_room(folder, needed, keys.MAX_GIB * GIB, [d["file_name"] for d in dicts])
+            self._folder, self._marked = folder, time.monotonic()
         comm.synchronize()
         cache = MapCache(str(folder), DTYPES[keys.DTYPE])
         self._loader.mapper = CachedMapper(self._loader.mapper, cache)
         self._model.frozen_maps.keeper = cache
+
+    def after_step(self):
+        if self._folder and time.monotonic() - self._marked > SECONDS_BETWEEN_MARKS:
+            with suppress(OSError):  # the training goes on without its maps
+                mark_used(self._folder)
+            self._marked = time.monotonic()
 
     def _bytes_of(self, size: tuple[int, int]) -> int:
         """Of the maps of one image, of the network's input's height and width."""
@@ -114,7 +118,8 @@ class KeepMaps(HookBase):
         detector, bottom_up = self._model.detector, self._model.feature_tap.bottom_up
         layers = re.sub(r" at 0x[0-9a-f]+", "", repr(bottom_up))
         cfg, device = self._cfg, torch.device(self._cfg.MODEL.DEVICE).type
-        said = (VERSION, layers, detector.backbone.size_divisibility, cfg.INPUT.FORMAT)
+        said = (VERSION, layers, cfg.INPUT.FORMAT, *_preprocessing(detector))
+        said += (cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.RANDOM_FLIP)
         said += (cfg.MODEL.REID.MAP_CACHE.DTYPE, precision_of(cfg), device)
         digest = hashlib.sha256(repr(said).encode())
         pixels = {name: getattr(detector, name) for name in ("pixel_mean", "pixel_std")}
@@ -124,42 +129,13 @@ class KeepMaps(HookBase):
         return digest.hexdigest()[:32]
 
 
-def make_room(folder: Path, needed: int, limit: int, images: int) -> None:
-    """Tell how much maps will take, and remove those of other detectors that are in the way.
-
-    Args:
-        folder: of this detector, in the one that the limit is of.
-        needed, limit: bytes.
-        images: how many there are.
-
-    Raises:
-        UserError: the limit is too small, or the disk is.
-    """
-    key = "MODEL.REID.MAP_CACHE"
-    say = f"maps of {images} images take up to {needed / GIB:.2f} GiB"
-    if needed > limit:
-        raise UserError(
-            f"{key}: {say}, and MAX_GIB is {limit / GIB:g}; raise it, lower INPUT.MIN_SIZE_TRAIN, "
-            f"or leave out {key}.FOLDER"
-        )
-    others = [f for f in folder.parent.glob(PREFIX + "*") if f != folder and f.is_dir()]
-    others.sort(key=lambda f: f.stat().st_mtime, reverse=True)
-    while others and needed + sum(map(_bytes_in, others)) > limit:
-        logger.info("Removing %s, maps of another detector (%s.MAX_GIB)", others[-1], key)
-        shutil.rmtree(others.pop(), ignore_errors=True)
-    for path in folder.glob(f"*{ENDING}.*"):  # of a process that was killed while it wrote
-        if path.stat().st_mtime < time.time() - SECONDS_TO_WRITE:
-            path.unlink(missing_ok=True)
-    there = _bytes_in(folder)
-    free = shutil.disk_usage(folder).free
-    if needed - there > free:
-        raise UserError(
-            f"{key}: {say}, of which {there / GIB:.2f} are there, and the disk of {folder.parent} "
-            f"has {free / GIB:.2f} GiB free; name a FOLDER on another disk, or leave it out"
-        )
-    logger.info("%s: %s, of which %.2f are there, in %s", key, say, there / GIB, folder)
-
-
-def _bytes_in(folder: Path) -> int:
-    with os.scandir(folder) as entries:
-        return sum(entry.stat().st_size for entry in entries if entry.name.endswith(ENDING))
+def _preprocessing(detector: nn.Module) -> tuple:
+    """What tells one way from an image to a network's input from another."""
+    kind, backbone = type(detector), detector.backbone
+    try:
+        source = inspect.getsource(kind.preprocess_image)
+    except (OSError, TypeError):  # of code that has no file
+        source = ""
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    constraints = sorted(dict(getattr(backbone, "padding_constraints", None) or {}).items())
+    return name, source, backbone.size_divisibility, constraints

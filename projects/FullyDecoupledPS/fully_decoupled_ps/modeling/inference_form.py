@@ -1,10 +1,13 @@
 """The form in which a network is fastest at inference: the same weights, laid out anew."""
 
 import torch
+from torch import nn
 
-from .fold_norms import fold_norms, fold_norms_that_follow
+from .fold_norms import fold_norms, fold_norms_that_follow, is_constant
 from .meta_arch import FullyDecoupledPersonSearch
 from .precision import channels_last_at_inference
+from .staged.backbone import StagedBackbone
+from .staged.side_net import StagedSideNet
 
 
 def prepare_for_inference(model: FullyDecoupledPersonSearch, cfg) -> None:
@@ -24,6 +27,24 @@ def prepare_for_inference(model: FullyDecoupledPersonSearch, cfg) -> None:
         network, device = model.reid.network, model.device
         crop = torch.zeros(1, 3, *model.reid.size, device=device)
         fold_norms_that_follow(network, lambda: network(crop))
+    _fold_staged(model)
     model.is_trainable = False
     is_last = channels_last_at_inference(cfg, model.inference_dtype)
     model.to(memory_format=torch.channels_last if is_last else torch.contiguous_format)
+
+
+@torch.no_grad()
+def _fold_staged(model: FullyDecoupledPersonSearch) -> None:
+    """The batch norms of a library's networks, taken apart into stages, in f_d and in f_r."""
+    picture = torch.zeros(1, 3, 64, 64, device=model.device)
+    for bottom_up in [m for m in model.detector.modules() if isinstance(m, StagedBackbone)]:
+        if any(map(is_constant, bottom_up.modules())):
+            fold_norms_that_follow(bottom_up, lambda net=bottom_up: net(picture))
+    side_net = getattr(model.reid, "side_net", None)
+    if not isinstance(side_net, StagedSideNet):
+        return
+    # with conv5, which the head has
+    layers = nn.ModuleList([side_net, model.reid.head.conv5])
+    if any(map(is_constant, layers.modules())):
+        maps = model.feature_tap.run(picture)
+        fold_norms_that_follow(layers, lambda: layers[1](layers[0](maps)))

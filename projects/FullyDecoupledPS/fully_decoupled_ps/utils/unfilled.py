@@ -1,5 +1,7 @@
 """Building a network whose weights are loaded next, without drawing random ones first."""
 
+import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 # Of torch.nn.init and of tensors: functions that fill their first argument with random numbers.
@@ -10,11 +12,12 @@ _DRAWS = frozenset(
 
 
 class WithoutRandomWeights(TorchFunctionMode):
-    """A context in which weights that would be drawn at random are left as the memory is.
+    """A context in which parameters that would be drawn at random are zero instead.
 
-    Drawing those of two ResNet-50s, and touching their memory twice, takes a second or two. What is
-    no random number, such as a norm's ones, is as ever. Whoever uses it has to see to it that every
-    weight is loaded, or that an error says which is not.
+    Drawing those of two ResNet-50s takes a second or two. What is no random number, such as a
+    norm's ones, is as ever; so is a tensor that is no parameter, such as a fixed random projection,
+    which no file of weights need have. Whoever uses it has to see to it that every parameter is
+    loaded, or that an error says which is not.
     """
 
     _active = 0
@@ -35,5 +38,9 @@ class WithoutRandomWeights(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if getattr(function, "__name__", "") in _DRAWS:
-            return args[0] if args else kwargs["tensor"]
+            filled = args[0] if args else kwargs["tensor"]
+            if isinstance(filled, nn.Parameter):
+                # not as the memory is: trunc_normal_ draws again what is out of its bounds
+                with torch.no_grad():
+                    return filled.zero_()
         return function(*args, **kwargs)

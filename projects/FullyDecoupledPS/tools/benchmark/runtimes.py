@@ -5,11 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from detectron2.structures import Boxes, pairwise_iou
 
 from fully_decoupled_ps.errors import UserError
 
 # PyTorch's type -> OpenVINO's name; unsaid, it takes the fastest that the processor has.
 OPENVINO_TYPES = {None: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+
+# Of a reduced type, beside float32: the largest difference of a feature's component (its length is
+# 1), and the least share of persons whom both find, in boxes of that overlap.
+REDUCED_TOLERANCE = 0.05
+REDUCED_SHARE = 0.8
+REDUCED_OVERLAP = 0.7
 
 
 class TorchSession:
@@ -71,3 +78,41 @@ class OpenVinoSession:
     def run(self, names, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         found = self._model(feeds)
         return [found[index] for index in range(len(self._model.outputs))]
+
+
+def check_reduced(session, model, images: list[torch.Tensor]) -> tuple[float, int]:
+    """As :func:`check_graph`, of a session that computes in a reduced type.
+
+    Rounding moves boxes, and lets a few persons pass a threshold in one of the two alone.
+
+    Args:
+        session: with the interface of an ONNX session.
+        model: the network in float32.
+        images: (3, H, W), 0 to 255.
+
+    Returns:
+        tuple: the largest difference of a feature's component, and the number of boxes compared.
+
+    Raises:
+        UserError: if the two find other persons, or nobody.
+    """
+    differences, number, both = [0.0], 0, 0
+    for image in images:
+        boxes, _, features = session.run(None, {"image": image.numpy()})
+        expected = model([{"image": image}])[0]["instances"]
+        number += max(len(boxes), len(expected))
+        if not len(boxes) or not len(expected):
+            continue
+        overlaps, nearest = pairwise_iou(
+            expected.pred_boxes, Boxes(torch.from_numpy(np.asarray(boxes)))
+        ).max(dim=1)
+        found = overlaps >= REDUCED_OVERLAP
+        both += int(found.sum())
+        theirs = torch.from_numpy(np.asarray(features))[nearest[found]]
+        gaps = (theirs - expected.reid_features[found]).abs()
+        differences += gaps.flatten().tolist()
+    if number == 0:
+        raise UserError("no person is found, so there is nothing to compare")
+    if both < REDUCED_SHARE * number:
+        raise UserError(f"of {number} persons only {both} are found by PyTorch in float32 as well")
+    return max(differences), both
