@@ -106,7 +106,8 @@ def test_training_takes_what_the_gpu_has(monkeypatch, capability, dtype):
 
 
 def test_a_precision_of_training_that_is_none():
-    cfg = make_config("reid", ("SOLVER.AMP.ENABLED", "bfloat16"))
+    cfg = make_config("reid", ())
+    cfg.SOLVER.AMP.ENABLED = "bfloat16"  # which a command line's opts refuse by its type
     with pytest.raises(UserError, match="ENABLED is 'bfloat16'; allowed are True, False, None"):
         training_type(cfg)
 

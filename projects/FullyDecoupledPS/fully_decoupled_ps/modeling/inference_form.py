@@ -36,11 +36,14 @@ def prepare_for_inference(model: FullyDecoupledPersonSearch, cfg) -> None:
 @torch.no_grad()
 def _fold_staged(model: FullyDecoupledPersonSearch) -> None:
     """The batch norms of a library's networks, taken apart into stages, in f_d and in f_r."""
+    found = [m for m in model.detector.modules() if isinstance(m, StagedBackbone)]
+    side_net = getattr(model.reid, "side_net", None)
+    if not found and not isinstance(side_net, StagedSideNet):
+        return
     picture = torch.zeros(1, 3, 64, 64, device=model.device)
-    for bottom_up in [m for m in model.detector.modules() if isinstance(m, StagedBackbone)]:
+    for bottom_up in found:
         if any(map(is_constant, bottom_up.modules())):
             fold_norms_that_follow(bottom_up, lambda net=bottom_up: net(picture))
-    side_net = getattr(model.reid, "side_net", None)
     if not isinstance(side_net, StagedSideNet):
         return
     # with conv5, which the head has
