@@ -13,6 +13,7 @@ __all__ = [
     "PersonDetections",
     "InputMapper",
     "Predictor",
+    "check_precision",
     "choose_network",
     "choose_precision",
     "load_network",
@@ -63,13 +64,25 @@ def choose_precision(asked: str, info: IndexInfo | None) -> str:
     """
     if info is None:
         return asked or "auto"
-    made_in = info.precision or "float32"
+    if info.precision:
+        check_precision(asked, info.precision)
+    return info.precision
+
+
+def check_precision(asked: str, made_in: str) -> None:
+    """Refuse what the user says, if an index is made in another precision.
+
+    One that notes none is computed as its network's config says, which is known once that is
+    loaded.
+
+    Raises:
+        UserError: as :func:`choose_precision`.
+    """
     if asked not in ("", "auto", made_in):
         raise UserError(
             f"--precision {asked}: the index was made in {made_in}; leave the option out, or make "
             "a new index"
         )
-    return info.precision
 
 
 # With this package's UserError

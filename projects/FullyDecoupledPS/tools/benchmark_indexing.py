@@ -160,9 +160,8 @@ def run(args: argparse.Namespace, folder: Path) -> dict:
     model = args.model or str(write_untrained_run(args.config_file, folder / "run", args.opts))
     result = {"processor": processor_name(), "threads": args.threads, "work": [], "start": []}
     if args.only != "start":
-        network = load_network(
-            model, device=args.device, precision="auto"
-        )  # as person-search index
+        # as person-search index
+        network = load_network(model, device=args.device, precision="auto")
         if not args.model:
             report_people(network.model, args.detections)
         network.detect(torch.zeros(1080, 1920, 3, dtype=torch.uint8).numpy())  # the first is slower

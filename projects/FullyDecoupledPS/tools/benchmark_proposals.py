@@ -13,7 +13,6 @@ import argparse
 import logging
 import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from torch import nn
 from tqdm import tqdm
 
 from benchmark.machine import processor_name
-from benchmark.timing import wait_for
+from benchmark.timing import add_clock_argument, clock_of, wait_for
 from fully_decoupled_ps import apply_stage, load_config
 from fully_decoupled_ps.checkpoint import load_parts
 from fully_decoupled_ps.engine.check_config import check_config
@@ -50,8 +49,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--numbers", type=positive, nargs="+", default=NUMBERS, metavar="N",
         help=f"of proposals after NMS (default: {' '.join(map(str, NUMBERS))})")  # fmt: skip
     add("--threads", type=positive, default=torch.get_num_threads())
-    add("--processor-time", action="store_true",
-        help="seconds of the processor, of all threads, not of the clock")  # fmt: skip
+    add_clock_argument(parser)
     add("--output", type=Path, metavar="FILE", help="write the figures there as JSON")
     add("--opts", nargs="+", default=[], metavar="KEY VALUE", help="config options")
     return parser.parse_args(argv)
@@ -143,8 +141,7 @@ def main(argv: list[str] | None = None) -> None:
     logging.disable(logging.INFO)
     torch.set_num_threads(args.threads)
     cfg, model = load(args)
-    clock = time.process_time if args.processor_time else time.perf_counter
-    records = measure(cfg, model, sorted(set(args.numbers)), clock)
+    records = measure(cfg, model, sorted(set(args.numbers)), clock_of(args))
     number = smallest_that_suffices(records)
     print(table(records))
     print(f"\n{number} proposals are the fewest within {TOLERANCE} points of AP and recall.")

@@ -37,7 +37,7 @@ from benchmark.runtimes import (
     compiled_session,
     onnxruntime_session,
 )
-from benchmark.timing import median_ratio, time_in_turns, timed
+from benchmark.timing import add_clock_argument, clock_of, median_ratio, time_in_turns, timed
 from benchmark.untrained_run import write_untrained_run
 from fully_decoupled_ps.checkpoint import load_parts
 from fully_decoupled_ps.config import last_checkpoint, load_config
@@ -98,7 +98,7 @@ def picture(args: argparse.Namespace, size: tuple[int, int]) -> torch.Tensor:
 
 def measure(model: str, args: argparse.Namespace, folder: Path) -> list[dict]:
     """A record for each runtime of one network."""
-    plain, dtype = plain_network(model), None
+    plain = plain_network(model)
     graph, image = WholeNetwork(plain), picture(args, args.size)
     path = folder / "whole.onnx"
     seconds, reason = {}, {}
@@ -139,7 +139,7 @@ def measure(model: str, args: argparse.Namespace, folder: Path) -> list[dict]:
             record["fails"] = lines[-1][:120]
         record["to make ready, s"] = time.perf_counter() - start
     with torch.no_grad():
-        rounds = time_in_turns(cases, args.rounds, torch.device("cpu"), args.clock)
+        rounds = time_in_turns(cases, args.rounds, torch.device("cpu"), clock_of(args))
     for record in records:
         if (name := record["runtime"]) in rounds:
             record["ms"] = 1e3 * statistics.median(rounds[name])
@@ -161,14 +161,7 @@ def parse_args() -> argparse.Namespace:
     add("--detections", type=positive, default=10, help="at most, of an untrained network")
     add("--rounds", type=positive, default=5)
     add("--threads", type=positive, default=torch.get_num_threads())
-    add(
-        "--processor-time",
-        action="store_const",
-        dest="clock",
-        const=time.process_time,
-        default=time.perf_counter,
-        help="seconds of the processor, of all threads: for a machine that others use too",
-    )
+    add_clock_argument(parser)
     add("--output", type=Path, help="write the figures there as JSON")
     return parser.parse_args()
 

@@ -24,7 +24,6 @@ import argparse
 import logging
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +34,7 @@ from tabulate import tabulate
 
 from benchmark.machine import processor_name
 from benchmark.networks import benchmark_config, training_batch, training_step
-from benchmark.timing import median_ratio, time_in_turns
+from benchmark.timing import add_clock_argument, clock_of, median_ratio, time_in_turns
 from fully_decoupled_ps.modeling.precision import (
     channels_last_in_training,
     is_emulated,
@@ -134,8 +133,7 @@ def measure(config_file: str, args: argparse.Namespace) -> list[dict[str, Any]]:
         for name, form in chosen.items()
         for stage in form.stages
     }
-    clock = time.process_time if args.processor_time else time.perf_counter
-    seconds = time_in_turns(steps, args.rounds, device, clock)
+    seconds = time_in_turns(steps, args.rounds, device, clock_of(args))
     for name, same in SAME_DETECTION.items():
         if name in chosen and (same, STAGES[0]) in seconds:
             seconds[name, STAGES[0]] = seconds[same, STAGES[0]]
@@ -198,9 +196,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--train-size", type=side, nargs=2, default=(480, 800), metavar=("H", "W"))
     parser.add_argument("--train-batch", type=positive, default=2, help="images (default: 2)")
     parser.add_argument("--persons", type=positive, default=3, help="in every image (default: 3)")
-    parser.add_argument("--processor-time", action="store_true",
-        help="seconds of the processor, of all threads, not of the clock: for a machine that "
-        "others use too")  # fmt: skip
+    add_clock_argument(parser)
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     return parser.parse_args(arguments)
 

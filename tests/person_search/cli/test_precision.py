@@ -1,6 +1,7 @@
 """An index notes what it was computed in, and what is compared with it is computed alike."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -97,6 +98,24 @@ def test_an_index_that_notes_none_is_computed_as_the_config_says(
     assert run(*args, "--precision", "bfloat16") == 2
     assert "the index was made in float32" in capsys.readouterr().err
     assert made_in(folder) == ""
+
+
+def test_what_is_asked_of_an_index_that_notes_none_is_refused_if_its_network_says_otherwise(
+    tmp_path, run_folder, pictures, capsys
+):
+    folder, other = tmp_path / "i", tmp_path / "run"
+    shutil.copytree(run_folder, other)
+    config = (other / "config.yaml").read_text()
+    assert config.count("AUTOCAST: float32") == 1
+    (other / "config.yaml").write_text(config.replace("AUTOCAST: float32", "AUTOCAST: bfloat16"))
+    args = index_args(other, folder, tmp_path / "media")
+    assert run(*args, "--precision", "bfloat16") == 0
+    info = json.loads((folder / "index.json").read_text())
+    del info["precision"]
+    (folder / "index.json").write_text(json.dumps(info))
+    assert run(*args, "--precision", "float32") == 2
+    assert "--precision float32: the index was made in bfloat16; leave" in capsys.readouterr().err
+    assert run(*args, "--precision", "bfloat16") == 0
 
 
 def test_an_index_made_meanwhile_on_another_machine(tmp_path):

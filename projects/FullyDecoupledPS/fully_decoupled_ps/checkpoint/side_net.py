@@ -62,9 +62,9 @@ def initialize_side_net(reid: nn.Module, weights: str, detector: nn.Module) -> N
 def _report_side_net(side_net: nn.Module, weights: str, incompatible) -> None:
     """Log what was and what was not taken; refuse conv3, conv4 and conv5 of another network."""
     misfits = misfits_of(incompatible)
-    final_norm = {name for name in misfits if name.startswith("res5.norm.")}
-    if weights != "detector":  # a detector under a pyramid has none to copy
-        final_norm = set()
+    # a detector under a pyramid has none to copy
+    copied = misfits if weights == "detector" else ()
+    final_norm = {name for name in copied if name.startswith("res5.norm.")}
     # the file of a deeper network has all of a shallower one's blocks, and more of them
     blocks = {_block_of(name) for name in side_net.state_dict()}
     layers = {block.split(".")[0] for block in blocks}  # a side-net may do without its conv5

@@ -24,10 +24,9 @@ from ..data.map_cache import (
 )
 from ..errors import UserError
 from ..utils.files import tell_unwritable
-from .map_room import PREFIX, make_room, mark_used
+from .map_room import GIB, PREFIX, make_room, mark_used
 from .precision import precision_of
 
-GIB = 2**30
 # What a file takes beside the numbers in it: its header, and the rest of its last block.
 BYTES_BESIDE = 8192
 # How often a running training tells others that it uses its folder.

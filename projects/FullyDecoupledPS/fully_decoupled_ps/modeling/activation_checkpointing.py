@@ -50,18 +50,29 @@ def checkpoint_stages(side_net: nn.Module, names: Sequence[str]) -> None:
     Raises:
         UserError: if a name is unknown.
     """
+    check_stage_names("MODEL.REID.SIDE_NET.CHECKPOINTING", names)
     for name in names:
-        if name not in STAGES:
-            raise UserError(
-                f"MODEL.REID.SIDE_NET.CHECKPOINTING: {name!r} is no stage of the side-net; "
-                f"stages are {', '.join(STAGES)}"
-            )
         holder, stage = side_net, getattr(side_net, name)
         if isinstance(stage, Stage):
             holder, name, stage = stage, "blocks", stage.blocks
         if _is_plain(stage):
             blocks = OrderedDict(stage.named_children())  # whose names checkpoints have
             setattr(holder, name, CheckpointedSequential(blocks))
+
+
+def check_stage_names(key: str, names: Sequence[str]) -> None:
+    """
+    Args:
+        key: of the config, which the names are from.
+
+    Raises:
+        UserError: if a name is none of :data:`STAGES`.
+    """
+    for name in names:
+        if name not in STAGES:
+            raise UserError(
+                f"{key}: {name!r} is no stage of the side-net; stages are {', '.join(STAGES)}"
+            )
 
 
 def _is_plain(stage: nn.Module | None) -> bool:

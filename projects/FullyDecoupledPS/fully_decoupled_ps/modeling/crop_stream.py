@@ -16,7 +16,12 @@ from torch import nn
 from torchvision import transforms
 
 from ..errors import UserError
-from .activation_checkpointing import STAGES, checkpointed, kept_statistics
+from .activation_checkpointing import (
+    STAGES,
+    check_stage_names,
+    checkpointed,
+    kept_statistics,
+)
 from .crop_reid.cutting import cut_out, pixel_boxes
 from .feature_tap import FeatureTap
 from .identity_memory import IdentityMemory
@@ -82,14 +87,9 @@ class CropStream(nn.Module):
 
     @classmethod
     def from_config(cls, cfg, feature_dim: int):
-        reid, node = cfg.MODEL.REID, cfg.MODEL.REID.ORD
+        node = cfg.MODEL.REID.ORD
         return {
-            "memory": IdentityMemory(
-                num_ids=reid.NUM_IDS,
-                queue_size=reid.OIM.QUEUE_SIZE,
-                feature_dim=feature_dim,
-                momentum=reid.OIM.MOMENTUM,
-            ),
+            "memory": IdentityMemory(cfg, feature_dim),
             "contrast": PrototypeLoss(temperature=node.TEMPERATURE, weight=node.WEIGHT),
             "size": node.CROP_SIZE,
             "flip_prob": node.FLIP_PROB,
@@ -209,9 +209,4 @@ def _check(size, flip_prob, erase_prob, erase_area, erase_aspect, checkpointing)
                 f"MODEL.REID.ORD.ERASE.{key} is {list(pair)}; it must be the least and the largest "
                 "value, above 0" + " and no more than 1" * (most == 1)
             )
-    for name in checkpointing:
-        if name not in STAGES:
-            raise UserError(
-                f"MODEL.REID.ORD.CHECKPOINTING: {name!r} is no stage of the side-net; stages are "
-                f"{', '.join(STAGES)}"
-            )
+    check_stage_names("MODEL.REID.ORD.CHECKPOINTING", checkpointing)

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from detectron2.config import configurable
 from torch import nn
 
 from ..errors import UserError
@@ -20,6 +21,7 @@ class IdentityMemory(nn.Module):
     The memory is written by :meth:`update` alone, which takes no part in autograd.
     """
 
+    @configurable
     def __init__(self, *, num_ids: int, queue_size: int, feature_dim: int, momentum: float = 0.5):
         """
         Args:
@@ -38,6 +40,16 @@ class IdentityMemory(nn.Module):
         self.register_buffer("lookup_table", torch.zeros(num_ids, feature_dim))
         self.register_buffer("queue", torch.zeros(queue_size, feature_dim))
         self.register_buffer("queue_head", torch.zeros((), dtype=torch.int64))
+
+    @classmethod
+    def from_config(cls, cfg, feature_dim: int):
+        oim = cfg.MODEL.REID.OIM
+        return {
+            "num_ids": cfg.MODEL.REID.NUM_IDS,
+            "queue_size": oim.QUEUE_SIZE,
+            "feature_dim": feature_dim,
+            "momentum": oim.MOMENTUM,
+        }
 
     @property
     def num_ids(self) -> int:

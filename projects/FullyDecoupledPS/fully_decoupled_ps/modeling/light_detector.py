@@ -9,9 +9,7 @@ from torch import nn
 from ..errors import UserError
 from .resnet_stages import BLOCKS_PER_STAGE
 from .staged.backbone import bottom_up_builder
-from .staged.network import Stage
-
-STAGES = ("res2", "res3", "res4", "res5")
+from .staged.network import STAGES, Stage
 
 
 def check_light_detector(cfg) -> None:

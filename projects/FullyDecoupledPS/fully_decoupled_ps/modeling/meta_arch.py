@@ -33,14 +33,8 @@ NOT_OF_BOXES = ("pred_masks", "pred_keypoints", "pred_keypoint_heatmaps")
 
 def build_training_parts(cfg, feature_dim: int) -> dict:
     """Memory, losses and box noise: what training a re-id network of ``feature_dim`` needs."""
-    reid = cfg.MODEL.REID
     return {
-        "memory": IdentityMemory(
-            num_ids=reid.NUM_IDS,
-            queue_size=reid.OIM.QUEUE_SIZE,
-            feature_dim=feature_dim,
-            momentum=reid.OIM.MOMENTUM,
-        ),
+        "memory": IdentityMemory(cfg, feature_dim),
         "losses": build_reid_losses(cfg),
         "box_noise": BoxNoise(cfg),
     }

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from ..media.files import PathReader
     from ..media.finding import find_files
     from ..media.times import parse_time
-    from ..network import choose_network, choose_precision, load_network
+    from ..network import check_precision, choose_network, choose_precision, load_network
     from ..search.forgetting import take_over_tombstones
     from ..search.indexing import index_files
     from ..search.plan import IndexingOptions, parse_shard
@@ -104,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
     precision = choose_precision(args.precision, known)
     chosen = choose_network(args.model, args.weights, None if args.model else known)
     network = load_network(*chosen, args.device, args.models_dir, precision)
+    check_precision(args.precision, network.precision)
     info = IndexInfo(
         *(network.fingerprint, network.dim, network.location, network.weights, num_shards),
         precision=network.precision,

@@ -131,7 +131,7 @@ def _add(args: argparse.Namespace) -> int:
     from ..media.files import PathReader
     from ..media.finding import find_files
     from ..media.times import parse_time
-    from ..network import choose_network, choose_precision, load_network
+    from ..network import check_precision, choose_network, choose_precision, load_network
 
     check_library()
     start = None if args.start is None else parse_time(args.start)
@@ -149,6 +149,7 @@ def _add(args: argparse.Namespace) -> int:
         precision = choose_precision(args.precision, own_index)
         chosen = choose_network(args.model, args.weights, known)
         network = load_network(*chosen, args.device, args.models_dir, precision)
+        check_precision(args.precision, network.precision)
         report = add_recordings(
             project,
             recordings,

@@ -41,7 +41,7 @@ from benchmark.tables import (
     training_table,
     two_step_table,
 )
-from benchmark.timing import median_ratio, time_in_turns
+from benchmark.timing import add_clock_argument, median_ratio, time_in_turns
 from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling.activation_checkpointing import STAGES
 from fully_decoupled_ps.utils.allocator import keep_large_buffers
@@ -151,9 +151,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument(
         "--autocast", nargs="+", default=[], metavar="TYPE", help="as TEST.AUTOCAST, beside float32"
     )
-    group.add_argument("--processor-time", action="store_true",
-        help="compare by seconds of the processor, of all threads, not of the clock: for a machine "
-        "that others use too")  # fmt: skip
+    add_clock_argument(group)
     group.add_argument("--plain", nargs="+", default=[], metavar="KEY VALUE",
         help="compare: what is else in the config of the first's detector, which is run alone, in "
         "float32, as Detectron2 does")  # fmt: skip

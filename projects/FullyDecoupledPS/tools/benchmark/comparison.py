@@ -2,7 +2,6 @@
 
 import argparse
 import statistics
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from benchmark.networks import (
     sizes_of,
 )
 from benchmark.peers import build_peers
-from benchmark.timing import median_ratio, time_in_turns
+from benchmark.timing import clock_of, median_ratio, time_in_turns
 from fully_decoupled_ps.modeling.inference_form import prepare_for_inference
 
 # What `person-search index` computes in, and what Detectron2 does.
@@ -57,8 +56,7 @@ def compare_networks(config_files: list[str], args: argparse.Namespace) -> list[
         cases[file, "whole"] = partial(run_whole, model, inputs, dtype)
     # the same images for all, and to a two-step network its pictures besides
     cases.update(((peer, "whole"), partial(peer.run, inputs)) for peer in peers)
-    clock = time.process_time if args.processor_time else time.perf_counter
-    seconds = time_in_turns(cases, args.rounds, device, clock)
+    seconds = time_in_turns(cases, args.rounds, device, clock_of(args))
     facts.update((peer, peer.facts(inputs)) for peer in peers)
     order = [*config_files, "plain", *peers]
     return [{**facts[x], **_times(x, seconds, first)} for x in order]

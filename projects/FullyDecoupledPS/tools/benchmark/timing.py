@@ -1,5 +1,6 @@
 """Timing several things in turns, and the parts of a network."""
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +9,21 @@ from typing import Any
 
 import torch
 from torch import nn
+
+
+def add_clock_argument(parser) -> None:
+    """``--processor-time``, for an ``argparse`` parser or a group of one; see :func:`clock_of`."""
+    parser.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="seconds of the processor, of all threads, not of the clock: for a machine that "
+        "others use too",
+    )
+
+
+def clock_of(args: argparse.Namespace) -> Callable[[], float]:
+    """What seconds are read from, as :func:`add_clock_argument`'s option says."""
+    return time.process_time if args.processor_time else time.perf_counter
 
 
 def timed(step: Callable, *args) -> tuple[float, Any]:
