@@ -107,6 +107,8 @@ def measure(model: str, args: argparse.Namespace, folder: Path) -> list[dict]:
     except UserError as error:
         reason["export"] = str(error)
     network = load_network(model, device="cpu", precision="auto").model  # as person-search index
+    if hasattr(network.detector, "roi_heads"):
+        network.detector.roi_heads.proposals_at_a_time = 0  # as the exported graph: the same work
     dtype = network.inference_dtype
     makers = {
         "pytorch": lambda: TorchSession(network),

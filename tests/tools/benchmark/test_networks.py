@@ -204,3 +204,18 @@ def test_numbers_out_of_range(option, values, capsys):
     assert exit.value.code == 2
     message = f"{option}: '{values.split()[0]}' is not a whole number of "
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("proposals, looked_at", [(4, 4), (5, 8), (12, 12), (50, 20)])
+def test_heads_look_at_as_many_proposals_as_they_are_told(proposals, looked_at):
+    opts = ["MODEL.DETECTOR.PROPOSALS_AT_A_TIME", 4, "MODEL.RPN.POST_NMS_TOPK_TEST", 20]
+    opts += ["MODEL.RPN.NMS_THRESH", 1.0]  # so that there are so many
+    cfg = benchmark_config(str(CONFIGS / "prw" / "faster_rcnn_R50.yaml"), "reid", [*TINY, *opts])
+    model = build_for_inference(cfg, 7, proposals)
+    seen = []
+    pooler = model.detector.roi_heads.pooler
+    pooler.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[1][0])))
+    inputs = [{"image": torch.rand(3, 64, 96) * 255} for _ in range(2)]
+    for _ in range(2):
+        assert [len(x["instances"]) for x in model(inputs)] == [7, 7]
+    assert sum(seen) == 2 * 2 * looked_at and max(seen) == 4

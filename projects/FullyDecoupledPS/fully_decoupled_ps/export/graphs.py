@@ -1,5 +1,6 @@
 """What is exported, as modules from tensors to tensors: the re-id path, and the whole network."""
 
+import logging
 import math
 from contextlib import contextmanager
 
@@ -13,11 +14,14 @@ from ..modeling import (
     CoatPersonSearch,
     CoatReIDBranch,
     FullyDecoupledPersonSearch,
+    PersonRes5ROIHeads,
     TwoStepPersonSearch,
 )
 from ..modeling.crop_reid.cutting import pixel_boxes
 from ..modeling.feature_tap import FeatureTap
 from ..modeling.meta_arch import num_classes
+
+logger = logging.getLogger(__name__)
 
 
 class ReIDPath(nn.Module):
@@ -120,7 +124,7 @@ class WholeNetwork(nn.Module):
                 "cuts persons out as it does; export its two networks (--only reid, --only "
                 "detector), the JSON beside them says how to cut"
             )
-        self.detector = model.detector
+        self.detector = _all_at_once(model.detector)
         self.person_class = _class_to_keep(model)
         self.reid = model.reid
         self.feature_tap = model.feature_tap
@@ -161,7 +165,7 @@ class DetectorPath(nn.Module):
         """
         super().__init__()
         _check_is_two_step(model)
-        self.detector = model.detector
+        self.detector = _all_at_once(model.detector)
         self.person_class = _class_to_keep(model)
         self.eval()
 
@@ -227,6 +231,18 @@ def traceable():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+
+
+def _all_at_once(detector: nn.Module) -> nn.Module:
+    """The detector, whose heads look at all proposals from now on: a graph has no such loop."""
+    heads = getattr(detector, "roi_heads", None)
+    if isinstance(heads, PersonRes5ROIHeads) and heads.proposals_at_a_time:
+        heads.proposals_at_a_time = 0
+        logger.info(
+            "The graph looks at all proposals at once, as if MODEL.DETECTOR.PROPOSALS_AT_A_TIME "
+            "were 0; so it may find a person more"
+        )
+    return detector
 
 
 def _class_to_keep(model) -> int:

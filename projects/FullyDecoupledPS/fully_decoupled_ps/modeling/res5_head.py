@@ -1,8 +1,11 @@
 """The C4 detector's RoI head: conv5 of any network, and tall RoIs for upright persons."""
 
+import torch
+from detectron2.config import configurable
 from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.roi_heads import Res5ROIHeads
+from detectron2.structures import Instances
 
 from .ignore_regions import ROIHeadsWithRegions
 from .resnet_stages import build_stage, stage_channels
@@ -19,11 +22,23 @@ class PersonRes5ROIHeads(ROIHeadsWithRegions, Res5ROIHeads):
 
     A staged network's conv5 is its last stage as it is, of stride 2 as a ResNet's here, and then
     its final norm (our choice).
+
+    Attributes:
+        proposals_at_a_time: at inference conv5 runs on so many proposals of an image, the best
+            first, and on the next ones as long as the last ones changed what is found. What comes
+            out is what Detectron2's gives with the proposals that were looked at: few in a frame of
+            few persons, all in a crowd. 0: all at once.
     """
+
+    @configurable
+    def __init__(self, *, proposals_at_a_time: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.proposals_at_a_time = proposals_at_a_time
 
     @classmethod
     def from_config(cls, cfg, input_shape):
         ret = super().from_config(cfg, input_shape)
+        ret["proposals_at_a_time"] = cfg.MODEL.DETECTOR.PROPOSALS_AT_A_TIME
         ret["pooler"] = ROIPooler(
             output_size=cfg.MODEL.DETECTOR.POOLER_RESOLUTION,
             scales=(1.0 / input_shape[ret["in_features"][0]].stride,),
@@ -43,3 +58,24 @@ class PersonRes5ROIHeads(ROIHeadsWithRegions, Res5ROIHeads):
         width = cfg.MODEL.RESNETS.RES2_OUT_CHANNELS
         res5 = build_stage(depth, 5, norm=cfg.MODEL.RESNETS.NORM, stride=2, res2_channels=width)
         return res5, stage_channels(depth, 5, width)
+
+    def forward(self, images, features, proposals, targets=None):
+        """See :meth:`ROIHeads.forward`."""
+        if self.training or not self.proposals_at_a_time:
+            return super().forward(images, features, proposals, targets)
+        maps = [features[name] for name in self.in_features]
+        found = [self._find([x[i : i + 1] for x in maps], p) for i, p in enumerate(proposals)]
+        return self.forward_with_given_boxes(features, found), {}
+
+    def _find(self, maps: list[torch.Tensor], proposals: Instances) -> Instances:
+        """Detections of one image, of some proposals after the other."""
+        step, predictions = self.proposals_at_a_time, []
+        for end in range(step, max(len(proposals), 1) + step, step):
+            boxes = proposals.proposal_boxes[end - step : end]
+            pooled = self._shared_roi_transform(maps, [boxes])
+            predictions.append(self.box_predictor(pooled.mean(dim=[2, 3])))
+            logits, deltas = (torch.cat(parts) for parts in zip(*predictions))
+            (found,), (rows,) = self.box_predictor.inference((logits, deltas), [proposals[:end]])
+            if not (rows >= end - step).any():  # of the last ones none is left after NMS
+                break
+        return found

@@ -32,7 +32,7 @@ from benchmark.comparison import compare_networks
 from benchmark.inference import measure_inference
 from benchmark.loader import loader_images_per_second
 from benchmark.machine import peak_mebibytes, processor_name
-from benchmark.networks import benchmark_config, training_batch, training_step
+from benchmark.networks import PROPOSALS, benchmark_config, training_batch, training_step
 from benchmark.peers import build_peers
 from benchmark.tables import (
     comparison_table,
@@ -148,6 +148,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument(
         "--detections", type=positive, default=10, help="in every image (default: 10)"
     )
+    group.add_argument("--proposals", type=positive, default=PROPOSALS,
+        help="of an image that a head with PROPOSALS_AT_A_TIME looks at, rounded up "
+        f"(default: {PROPOSALS})")  # fmt: skip
     group.add_argument(
         "--autocast", nargs="+", default=[], metavar="TYPE", help="as TEST.AUTOCAST, beside float32"
     )

@@ -22,15 +22,19 @@ from fully_decoupled_ps.modeling.inference_form import prepare_for_inference
 
 # What `person-search index` computes in, and what Detectron2 does.
 DEFAULT = ("TEST.AUTOCAST", "auto")
-PLAIN = ("TEST.AUTOCAST", "float32", "MODEL.CHANNELS_LAST", False)
+PLAIN = (
+    *("TEST.AUTOCAST", "float32", "MODEL.CHANNELS_LAST", False),
+    *("MODEL.DETECTOR.PROPOSALS_AT_A_TIME", 0),
+)
 
 
 def compare_networks(config_files: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
     """A record for each network, as it is used, with one image a batch.
 
-    Then one of the first's plain detector: alone, as Detectron2 builds and runs it, in float32 and
-    with its norms; its config may differ by ``args.plain``. Those of ``args.peer`` come last. Times
-    are also divided by the first network's, and by that of the plain detector.
+    Then one of the first's plain detector: alone, as Detectron2 builds and runs it, in float32,
+    with its norms, on all proposals at once; its config may differ by ``args.plain``. Those of
+    ``args.peer`` come last. Times are also divided by the first network's, and by that of the plain
+    detector.
 
     Raises:
         UserError: as :func:`benchmark_config` and :func:`build_peers`.
@@ -46,7 +50,7 @@ def compare_networks(config_files: list[str], args: argparse.Namespace) -> list[
     facts = {"plain": _facts_of_plain(first, sizes_of(model, inputs))}
     cases = {("plain", "whole"): run_plain}
     for file, cfg in configs.items():
-        model = build_for_inference(cfg, args.detections)
+        model = build_for_inference(cfg, args.detections, args.proposals)
         dtype = model.inference_dtype
         inputs = inference_inputs(model, 1, args.size, args.frame)
         # the parameters that were trained, before norms become part of others

@@ -28,7 +28,7 @@ from fully_decoupled_ps.modeling.precision import autocast, choose_autocast
 def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """A record for each batch size and precision of one network."""
     cfg = benchmark_config(config_file, "reid", args.opts)
-    model = build_for_inference(cfg, args.detections)
+    model = build_for_inference(cfg, args.detections, args.proposals)
     device, facts = model.device, {"model": Path(config_file).stem}
     peers = build_peers(args.peer, args.size, device)
     image = inference_inputs(model, 1, args.size, args.frame)
@@ -103,7 +103,7 @@ def _crops(model, inputs, detections: int, dtype=None):
 
 
 def _prepare_inference(cfg, args, batch_size: int, autocast: str):
-    model = build_for_inference(cfg, args.detections)
+    model = build_for_inference(cfg, args.detections, args.proposals)
     prepare_for_inference(model, cfg)
     inputs = inference_inputs(model, batch_size, args.size, args.frame)
     return partial(run_whole, model, inputs, choose_autocast(autocast, model.device))

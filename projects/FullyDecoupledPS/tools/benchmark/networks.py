@@ -1,5 +1,6 @@
 """Networks to be measured: untrained, with as many detections and persons as they are told."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -23,6 +24,9 @@ PARTS = {
     "re-id: head": ("reid.head", "reid.stages.0", "reid.stages.1"),  # COAT has two
 }
 NUM_IDS = 483  # as in PRW, where the config does not say
+# Looked at by heads that take some at a time (MODEL.DETECTOR.PROPOSALS_AT_A_TIME). Those of the
+# demo's detector look at 122 of a frame; BENCHMARKS.md has 100 and 150.
+PROPOSALS = 100
 
 
 def benchmark_config(config_file: str, stage: str, opts: Sequence = ()) -> CfgNode:
@@ -69,7 +73,9 @@ def inference_inputs(
     return inputs
 
 
-def build_for_inference(cfg: CfgNode, detections: int, seed: int = 0) -> nn.Module:
+def build_for_inference(
+    cfg: CfgNode, detections: int, proposals: int = PROPOSALS, seed: int = 0
+) -> nn.Module:
     """A network in eval mode whose detector reports ``detections`` people in every image.
 
     An untrained detector does all its work but finds nothing, or anything. What it finds is
@@ -77,17 +83,48 @@ def build_for_inference(cfg: CfgNode, detections: int, seed: int = 0) -> nn.Modu
     """
     torch.manual_seed(seed)
     model = build_model(cfg).eval()
-    report_people(model, detections)
+    report_people(model, detections, proposals)
     return model
 
 
-def report_people(model: nn.Module, number: int) -> None:
-    """From now on the detector reports ``number`` people in every image, whatever it finds."""
+def report_people(model: nn.Module, number: int, proposals: int = PROPOSALS) -> None:
+    """From now on the detector reports ``number`` people in every image, whatever it finds.
+
+    Heads that take some proposals at a time look at ``proposals`` of them, rounded up to turns.
+    """
 
     def replace(module, inputs, outputs):
         return [{"instances": _people(x["instances"], number)} for x in outputs]
 
     model.detector.register_forward_hook(replace)
+    heads = getattr(model.detector, "roi_heads", None)
+    if getattr(heads, "proposals_at_a_time", 0):
+        _look_at(heads, proposals)
+
+
+def _look_at(heads: nn.Module, number: int) -> None:
+    """From now on heads that take some proposals at a time look at ``number`` of every image's.
+
+    Each turn but the last one has a person of a higher score than those before, the last has none.
+    """
+    turns, done = math.ceil(number / heads.proposals_at_a_time), 0
+
+    def start(module, inputs):
+        nonlocal done
+        done = 0
+
+    def replace(module, inputs, outputs):
+        nonlocal done
+        logits, deltas = outputs
+        done = done % turns + 1
+        logits = torch.zeros_like(logits)
+        logits[:, -1] = 1e4  # background: a score of 0 for a person
+        if done < turns:
+            logits[0, :] = torch.tensor([0.0] * (logits.shape[1] - 1) + [-1.0 - done])
+        return logits, deltas
+
+    heads.register_forward_pre_hook(start)
+    heads.box_predictor.register_forward_hook(replace)
 
 
 def _people(found: Instances, number: int) -> Instances:
