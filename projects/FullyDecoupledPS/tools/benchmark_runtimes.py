@@ -55,21 +55,49 @@ CONFIGS = ("faster_rcnn_R50", "faster_rcnn_R50_lite", "retinanet_R50", "fcos_R50
 # So that an untrained network finds somebody; scores of many boxes would be equal else.
 SPREAD = 30.0
 LAST_LAYERS = ("cls_score", "objectness_logits")
+# The same of a box head, whose scores rounding may not move: the deviation of its logits.
+DEVIATION = 3.0
+BOX_HEAD = "detector.roi_heads.box_predictor.cls_score"
 
 
 def write_run(config_file: str, folder: Path, args: argparse.Namespace) -> str:
     """An untrained network that finds up to ``--detections`` people."""
     opts = ["TEST.DETECTIONS_PER_IMAGE", args.detections]
-    for detector in ("ROI_HEADS", "RETINANET", "FCOS"):
+    for detector in ("RETINANET", "FCOS"):
         opts += [f"MODEL.{detector}.SCORE_THRESH_TEST", 0.001]
     write_untrained_run(config_file, folder, [*opts, *args.opts])
     file = folder / "model_final.pth"
     checkpoint = torch.load(file, weights_only=True)
-    for name, value in checkpoint["model"].items():
+    weights = checkpoint["model"]
+    for name, value in weights.items():
         if name.endswith(tuple(f"{layer}.weight" for layer in LAST_LAYERS)):
             value *= SPREAD
     torch.save(checkpoint, file)
+    if f"{BOX_HEAD}.weight" in weights:
+        scale, bias = _find_people(plain_network(str(folder)), args)
+        weights[f"{BOX_HEAD}.weight"] *= scale
+        weights[f"{BOX_HEAD}.bias"] = weights[f"{BOX_HEAD}.bias"] * scale + bias
+        torch.save(checkpoint, file)
     return str(folder)
+
+
+def _find_people(network, args: argparse.Namespace) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a box head's last layer is multiplied by, and added to it, so that of the picture's
+    proposals about ``--detections`` score above 0.5, in the order that they have."""
+    outputs = []
+    layer = network.get_submodule(BOX_HEAD)
+    hook = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    network.detector.roi_heads.proposals_at_a_time = 0
+    with torch.no_grad():
+        network([{"image": picture(args, args.size)}])
+    hook.remove()
+    margins = (outputs[0][:, 0] - outputs[0][:, -1]).sort(descending=True).values
+    scale = DEVIATION / margins.std()
+    # NMS takes some of them
+    number = min(2 * args.detections, len(margins) - 1)
+    bias = torch.zeros(outputs[0].shape[1])
+    bias[0] = -scale * (margins[number - 1] + margins[number]) / 2
+    return scale, bias
 
 
 def plain_network(model: str):
