@@ -229,6 +229,11 @@ def test_blocks_that_the_detector_has_not_are_refused_before_the_data_are_read()
         check("detection", "MODEL.DETECTOR.BLOCKS", (3, 9, 2, 2), "DATASETS.TRAIN", ("none",))
 
 
+def test_a_number_of_proposals_below_zero_is_refused_before_the_data_are_read():
+    with refused("MODEL.DETECTOR.PROPOSALS_AT_A_TIME is -5; it must be 1 or more, or 0 for all"):
+        check("detection", "MODEL.DETECTOR.PROPOSALS_AT_A_TIME", -5, "DATASETS.TRAIN", ("none",))
+
+
 def test_a_detector_may_do_without_a_proposal_generator(sets):
     check("detection", "MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 

@@ -63,6 +63,7 @@ BOX_HEAD = "detector.roi_heads.box_predictor.cls_score"
 def write_run(config_file: str, folder: Path, args: argparse.Namespace) -> str:
     """An untrained network that finds up to ``--detections`` people."""
     opts = ["TEST.DETECTIONS_PER_IMAGE", args.detections]
+    opts += ["MODEL.DETECTOR.PROPOSALS_AT_A_TIME", 0]  # as in an exported graph
     for detector in ("RETINANET", "FCOS"):
         opts += [f"MODEL.{detector}.SCORE_THRESH_TEST", 0.001]
     write_untrained_run(config_file, folder, [*opts, *args.opts])
@@ -87,7 +88,6 @@ def _find_people(network, args: argparse.Namespace) -> tuple[torch.Tensor, torch
     outputs = []
     layer = network.get_submodule(BOX_HEAD)
     hook = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    network.detector.roi_heads.proposals_at_a_time = 0
     with torch.no_grad():
         network([{"image": picture(args, args.size)}])
     hook.remove()

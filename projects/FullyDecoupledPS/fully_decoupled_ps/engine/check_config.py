@@ -140,7 +140,7 @@ def _check_processes(cfg: CfgNode, number: int) -> None:
 
 
 def check_parts(cfg: CfgNode) -> None:
-    """Refuse a name of one of the network's parts that is not registered, and blocks it has not.
+    """Refuse parts that are not registered, blocks and numbers that a part can't have.
 
     Raises:
         UserError: names the key and what is registered, or allowed.
@@ -171,6 +171,11 @@ def check_parts(cfg: CfgNode) -> None:
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
     check_staged(cfg)
     check_light_detector(cfg)
+    if cfg.MODEL.DETECTOR.PROPOSALS_AT_A_TIME < 0:
+        raise UserError(
+            f"MODEL.DETECTOR.PROPOSALS_AT_A_TIME is {cfg.MODEL.DETECTOR.PROPOSALS_AT_A_TIME}; it "
+            "must be 1 or more, or 0 for all proposals at once"
+        )
     _check_distillation(cfg)
     if is_two_step(cfg):
         _check_crops(cfg)

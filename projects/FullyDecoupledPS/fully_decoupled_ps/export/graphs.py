@@ -92,7 +92,10 @@ class ReIDPath(nn.Module):
 
 
 class WholeNetwork(nn.Module):
-    """From one image to boxes, scores and features; only one, as each has its number of boxes."""
+    """From one image to boxes, scores and features; only one, as each has its number of boxes.
+
+    The network itself looks at all proposals at once from then on, as the graph does.
+    """
 
     # Detectron2 asks, in Python, for the values and numbers of the boxes that it has found.
     has_static_control_flow = False
@@ -150,7 +153,10 @@ class WholeNetwork(nn.Module):
 
 
 class DetectorPath(nn.Module):
-    """The detector of a two-step network: from one image to boxes and scores."""
+    """The detector of a two-step network: from one image to boxes and scores.
+
+    The network itself looks at all proposals at once from then on, as the graph does.
+    """
 
     has_static_control_flow = False
 

@@ -120,7 +120,7 @@ def _look_at(heads: nn.Module, number: int) -> None:
         logits = torch.zeros_like(logits)
         logits[:, -1] = 1e4  # background: a score of 0 for a person
         if done < turns:
-            logits[0, :] = torch.tensor([0.0] * (logits.shape[1] - 1) + [-1.0 - done])
+            logits[0, -1] = -1.0 - done
         return logits, deltas
 
     heads.register_forward_pre_hook(start)
