@@ -93,3 +93,6 @@ def test_some_at_a_time_suffice_where_fewer_of_them_are_looked_at():
     # compared is what all at once find
     turns = record(300, 95, 95, 50, 80)
     assert tool.least_that_suffices([record(100, 90, 95), whole, turns]) == turns
+    found_more = record(300, 95, 95, 50, 250)
+    few = record(100, 89.8, 94.8)
+    assert tool.least_that_suffices([few, whole, found_more]) == few
