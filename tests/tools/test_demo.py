@@ -7,16 +7,24 @@ from fully_decoupled_ps import UserError
 
 
 def test_how_long_it_takes_comes_from_training_steps_of_this_machine(monkeypatch):
-    """The fastest of a few steps: the others waited for something else."""
+    """The fastest of a few steps of each stage: the others waited for something else."""
     steps = []
 
     def time_in_turns(cases, rounds, device):
         steps.append(cases["step"]())  # a real one
-        return {"step": [0.5, 0.2, 0.3]}
+        return {"step": [[0.5, 0.2, 0.3], [4.0, 5.0, 3.0]][len(steps) - 1]}
 
     monkeypatch.setattr(demo, "time_in_turns", time_in_turns)
-    assert demo.estimate_seconds() == pytest.approx(0.2 * demo.DEMO_IN_STEPS)
-    assert len(steps) == 1
+    opts = ["SOLVER.MAX_ITER", 60, "INPUT.MIN_SIZE_TRAIN", (64, 96)]
+    assert demo.estimate_seconds(demo.CONFIG, opts) == pytest.approx((60 * 0.2 + 60 * 3) / 0.9)
+    assert len(steps) == 2
+
+
+def test_another_config_is_refused_before_any_work(tmp_path, capsys):
+    arguments = ["--output-dir", str(tmp_path), "--config-file", str(tmp_path / "none.yaml")]
+    assert demo.main(arguments) == 2
+    assert str(tmp_path / "none.yaml") in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_step_shows_what_its_command_logs(monkeypatch, tmp_path, capsys):

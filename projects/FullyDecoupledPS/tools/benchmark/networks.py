@@ -24,8 +24,8 @@ PARTS = {
     "re-id: head": ("reid.head", "reid.stages.0", "reid.stages.1"),  # COAT has two
 }
 NUM_IDS = 483  # as in PRW, where the config does not say
-# Looked at by heads that take some at a time (MODEL.DETECTOR.PROPOSALS_AT_A_TIME). Those of the
-# demo's detector look at 122 of a frame; BENCHMARKS.md has 100 and 150.
+# Looked at by heads that take some at a time (MODEL.DETECTOR.PROPOSALS_AT_A_TIME). Those of a
+# trained one look at 122 of a frame (BENCHMARKS.md), which has figures of 100 and 150.
 PROPOSALS = 100
 
 
