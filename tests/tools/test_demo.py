@@ -37,3 +37,11 @@ def test_a_step_shows_what_its_command_logs(monkeypatch, tmp_path, capsys):
     with pytest.raises(UserError, match=f"step exit failed with status 3; see {tmp_path}/exit.log"):
         steps.run("exit", "Exiting", ["-c", "print('why'); exit(3)"])
     assert capsys.readouterr().err.endswith("\nwhy\n\n")
+
+
+def test_the_report_names_the_command_that_gives_it_again(monkeypatch):
+    told = []
+    monkeypatch.setattr(demo, "run_demo", lambda *args: told.append(args[-1]))
+    assert demo.main([]) == 0
+    assert demo.main(["--output-dir", "my demo", "SOLVER.MAX_ITER", "60"]) == 0
+    assert told == ["make demo", "python tools/demo.py --output-dir 'my demo' SOLVER.MAX_ITER 60"]
