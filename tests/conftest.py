@@ -94,6 +94,7 @@ def restore_loggers():
     for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
         for handler in set(logger.handlers) - set(handlers):
             handler.close()
-        logger.level, logger.propagate, logger.handlers = level, propagate, handlers
+        logger.setLevel(level)  # which forgets what loggers below took from it
+        logger.propagate, logger.handlers = propagate, handlers
     detectron2_logger.setup_logger.cache_clear()
     detectron2_logger._cached_log_stream.cache_clear()

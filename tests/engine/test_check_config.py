@@ -238,8 +238,12 @@ def test_a_detector_may_do_without_a_proposal_generator(sets):
     check("detection", "MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 
 
-def test_nothing_is_left_of_a_run_whose_config_is_refused(tmp_path, restore_loggers, capsys):
+def test_nothing_is_left_of_a_run_whose_config_is_refused(
+    tmp_path, restore_loggers, monkeypatch, capsys
+):
     """The console tells at once what was counted until then; the log file is not begun."""
+    # as in a process that begins, whatever was run in this one
+    monkeypatch.setattr(logging.getLogger("fully_decoupled_ps"), "handlers", [])
     logger = logging.getLogger("fully_decoupled_ps.data")
     folder = tmp_path / "output" / "detection"
     with pytest.raises(UserError), log_begun_after(str(folder)):
