@@ -27,6 +27,15 @@ def test_another_config_is_refused_before_any_work(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_config_of_other_data_is_refused_before_any_work(tmp_path, capsys):
+    config = demo.PROJECT / "configs" / "prw" / "faster_rcnn_R50.yaml"
+    output = tmp_path / "output"
+    assert demo.main(["--output-dir", str(output), "--config-file", str(config)]) == 2
+    error = capsys.readouterr().err
+    assert "faster_rcnn_R50.yaml: DATASETS.TEST is ('prw_test',)" in error
+    assert error.count("\n") == 1 and not output.exists()
+
+
 def test_a_step_shows_what_its_command_logs(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(demo, "SECONDS_BETWEEN_LINES", -1)
     steps = demo.Steps(tmp_path, tmp_path, total=2)

@@ -122,9 +122,27 @@ def estimate_seconds(config_file: Path, opts: list) -> float:
     return seconds / SHARE_OF_STEPS
 
 
+def check_data(config_file: Path, opts: list) -> None:
+    """
+    Raises:
+        UserError: if the config is not of the data that the demo draws.
+    """
+    datasets = benchmark_config(str(config_file), "detection", opts).DATASETS
+    if tuple(datasets.TEST) != (DATASET,):
+        raise UserError(
+            f"{config_file}: DATASETS.TEST is {tuple(datasets.TEST)}; the demo draws and scores "
+            f"{DATASET} alone, so name a config of configs/synthetic"
+        )
+
+
 def run_demo(output_dir: Path, config_file: Path, opts: list, command: str) -> None:
-    """Every step, then the report, ``results.json`` and the table."""
+    """Every step, then the report, ``results.json`` and the table.
+
+    Raises:
+        UserError: as the config's loading, or if it is of other data; or a step fails.
+    """
     start = time.monotonic()
+    check_data(config_file, opts)
     output_dir.mkdir(parents=True, exist_ok=True)
     datasets = output_dir / "datasets"
     minutes = max(round(estimate_seconds(config_file, opts) / 60), 1)

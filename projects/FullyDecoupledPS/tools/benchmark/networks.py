@@ -25,7 +25,7 @@ PARTS = {
 }
 NUM_IDS = 483  # as in PRW, where the config does not say
 # Looked at by heads that take some at a time (MODEL.DETECTOR.PROPOSALS_AT_A_TIME). Those of a
-# trained one look at 122 of a frame (BENCHMARKS.md), which has figures of 100 and 150.
+# trained detector look at 122 of a frame; BENCHMARKS.md has figures of 100 and 150.
 PROPOSALS = 100
 
 
