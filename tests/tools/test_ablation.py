@@ -15,8 +15,8 @@ from fully_decoupled_ps import add_fully_decoupled_ps_config, apply_stage, merge
 from fully_decoupled_ps.dataset_tools.synthetic.plan import make_plan
 from tests.testing import CONFIGS
 
-# 19 variants and 4 detectors to start from with Faster R-CNN, 11 and 3 with FCOS
-NUM_RUNS = 23 + 14
+# 20 variants and 5 detectors to start from with Faster R-CNN, 12 and 4 with FCOS
+NUM_RUNS = 25 + 16
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def training(monkeypatch):
     def run(command, stdout, stderr, env):
         options = dict(zip(command[4::2], command[5::2]))
         name = Path(options["OUTPUT_DIR"]).name
-        commands.append({"config": command[3], **options})
+        commands.append({"program": Path(command[1]).name, "config": command[3], **options})
         seed, stage = int(options["SEED"]), options["SOLVER.STAGE"]
         folder = Path(options["OUTPUT_DIR"]) / stage
         for key in ("MODEL.WEIGHTS", "MODEL.REID.SIDE_NET.WEIGHTS"):
@@ -72,13 +72,13 @@ def test_every_variant_runs_once_and_is_summarised(training, tmp_path, capsys):
     results = json.loads((tmp_path / "results.json").read_text())
     assert len(results["runs"]) == len(training)
     means, differences, fusions = tables(tmp_path / "ablation.md")
-    assert len(means) == 19 + 11 and len(differences) == 30 - 2 and len(fusions) == 5 + 1
+    assert len(means) == 20 + 12 and len(differences) == 32 - 2 and len(fusions) == 5 + 1
     # seeds 1, 2 and 4: mean 7/3, and variance ((4 + 1 + 25) / 9) / 2 of (seed - mean)
     rows = "\n".join(means)
-    assert squeezed(rows).count(" | 3 | 2.50 | ") == 30  # seeds, and f_d's size
-    assert rows.count("82.3 ± 1.5") == rows.count("50.0 ± 0.0") == 30
+    assert squeezed(rows).count(" | 3 | 2.50 | ") == 32  # seeds, and f_d's size
+    assert rows.count("82.3 ± 1.5") == rows.count("50.0 ± 0.0") == 32
     assert rows.count("25.7 ± 16.8") == 2 and rows.count("26.3 ± 15.3") == 1
-    assert rows.count("23.3 ± 15.3") == 30 - 3
+    assert rows.count("23.3 ± 15.3") == 32 - 3
     joint = next(row for row in differences if "FCOS" in row and "| joint" in row)
     assert "| task-incremental |" in squeezed(joint) and "+2.3 (+1.0, +2.0, +4.0)" in joint
     plain = next(row for row in differences if "f_r a copy of f_d, no side-fusion" in row)
@@ -87,13 +87,13 @@ def test_every_variant_runs_once_and_is_summarised(training, tmp_path, capsys):
     assert "+3.0 (+3.0, +3.0, +3.0)" in copied and squeezed(copied).endswith("| 0.50 | 1.00 |")
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
-    assert " 112/112 " in printed and "\n| detector" in printed  # below the progress
+    assert " 124/124 " in printed and "\n| detector" in printed  # below the progress
 
     assert ablation.main(arguments) == 0  # nothing is run again
-    assert len(training) == 112
+    assert len(training) == 124
     assert "done before" in capsys.readouterr().out
     ablation.main([*arguments[:-1], "8"])  # another schedule is another run
-    assert len(training) == 224
+    assert len(training) == 248
 
 
 def tables(path):
@@ -174,11 +174,31 @@ def ablation_config(command):
     """The config that a command makes."""
     cfg = get_cfg()
     add_fully_decoupled_ps_config(cfg)
-    opts = [x for key, value in command.items() if key != "config" for x in (key, value)]
+    told = {key: value for key, value in command.items() if key not in ("program", "config")}
+    opts = [x for key, value in told.items() for x in (key, value)]
     assert Path(command["config"]).parent == CONFIGS / "synthetic"
     merge_config(cfg, command["config"], opts)
     apply_stage(cfg, opts)
     return cfg
+
+
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_mixed_precision_is_emulated_where_there_is_none(
+    has_bfloat16, training, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(runs, "cpu_has_bfloat16", lambda: has_bfloat16)
+    chosen = ["--variants", "incremental", "mixed_precision", "--detectors", "fcos"]
+    ablation.main(["--output-dir", str(tmp_path), "--seeds", "1", *chosen])
+    found = {Path(c["OUTPUT_DIR"]).name: c for c in training}
+    for name, command in found.items():
+        is_mixed = name.startswith("mixed_precision")
+        assert ablation_config(command).SOLVER.AMP.ENABLED is is_mixed
+        is_emulated = is_mixed and not has_bfloat16
+        assert command["program"] == ("emulated_bfloat16.py" if is_emulated else "train_net.py")
+    assert len(found) == 4
+    written = (tmp_path / "ablation.md").read_text()
+    assert ("mixed precision: emulated bfloat16" in written) is not has_bfloat16
 
 
 def test_a_failed_run_is_one_line_that_names_its_log(training, tmp_path, monkeypatch, capsys):

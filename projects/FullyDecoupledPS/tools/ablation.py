@@ -7,12 +7,13 @@
 
 Coupled, joint, hybrid and task-incremental training, and the last without side-fusion and without
 SnA; of the paper's successor one-stage training at either net's rate, the lite and minor f_d, and
-online representation distillation (ORD); and side-fusion from other starts than random weights: f_r
-as a copy of f_d, and the one, the other or both from a network that was trained on other persons,
-as a stand-in for ImageNet. Every network gets the same number of iterations: a detector that is
-trained first and a re-id net that is trained then take as many each as two nets that are trained at
-once. Runs that are done are not repeated, so an interrupted command goes on where it was. Into the
-output folder it writes results.json, ablation.md and ablation.png.
+online representation distillation (ORD); mixed precision, emulated where a CPU has no bfloat16; and
+side-fusion from other starts than random weights: f_r as a copy of f_d, and the one, the other or
+both from a network that was trained on other persons, as a stand-in for ImageNet. Every network
+gets the same number of iterations: a detector that is trained first and a re-id net that is trained
+then take as many each as two nets that are trained at once. Runs that are done are not repeated, so
+an interrupted command goes on where it was. Into the output folder it writes results.json,
+ablation.md and ablation.png.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ablation_study.runs import Runs
+from ablation_study.runs import Runs, emulates_bfloat16
 from ablation_study.summary import write_summary
 from ablation_study.variants import DETECTORS, PRETRAINING, TITLED, VARIANTS, needs, with_needs
 from fully_decoupled_ps.dataset_tools.synthetic import SyntheticSpec, make_synthetic_dataset
@@ -85,6 +86,8 @@ def run_all(args: argparse.Namespace) -> list[dict]:
 def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     facts = {"iterations of each net": args.iterations, "frames a batch": args.batch}
+    if "mixed_precision" in args.variants and emulates_bfloat16():
+        facts["mixed precision"] = "emulated bfloat16"
     print(write_summary(args.output_dir, run_all(args), facts))
     print(f"\nWritten to {args.output_dir}: ablation.md, ablation.png, results.json")
 

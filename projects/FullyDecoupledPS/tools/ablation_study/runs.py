@@ -13,11 +13,14 @@ import torch
 from tqdm import tqdm
 
 from fully_decoupled_ps.errors import UserError
+from fully_decoupled_ps.modeling.precision import cpu_has_bfloat16
 from fully_decoupled_ps.utils.files import write_json
 
-from .variants import PRETRAINED, PRETRAINING, VARIANTS, write_pretrained
+from .variants import MIXED_PRECISION, PRETRAINED, PRETRAINING, VARIANTS, write_pretrained
 
 PROJECT = Path(__file__).resolve().parents[2]
+TRAIN = PROJECT / "train_net.py"
+EMULATED = Path(__file__).with_name("emulated_bfloat16.py")  # is TRAIN, but for its arithmetic
 CONFIGS = PROJECT / "configs" / "synthetic"
 # Half the demo's pixels: there are many runs.
 SIZE = (
@@ -111,12 +114,18 @@ class Runs:
             stage = VARIANTS[variant.start].stage
             opts += ["MODEL.WEIGHTS", folder / variant.start / stage / "model_final.pth"]
         config = CONFIGS / f"{detector}_R18.yaml"
-        return [str(x) for x in (PROJECT / "train_net.py", "--config-file", config, *opts)]
+        program = EMULATED if variant.opts == MIXED_PRECISION and emulates_bfloat16() else TRAIN
+        return [str(x) for x in (program, "--config-file", config, *opts)]
 
     def _done(self, found: dict, text: str) -> dict:
         self.bar.write(f"{found['detector']}, seed {found['seed']}, {found['variant']}: {text}")
         self.bar.update()
         return found
+
+
+def emulates_bfloat16() -> bool:
+    """Whether mixed precision is emulated: on a CPU without instructions for it."""
+    return not torch.cuda.is_available() and not cpu_has_bfloat16()
 
 
 def facts_of(checkpoint: Path) -> dict:

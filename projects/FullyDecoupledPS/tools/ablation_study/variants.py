@@ -38,6 +38,8 @@ def _blocks(*numbers: int) -> tuple:
 _NO_FUSION = ("MODEL.REID.FUSION.NAME", "NoFusion")
 # The successor's lighter f_d, as far as a ResNet-18 with its (2, 2, 2, 2) blocks has them.
 _LITE, _MINOR = _blocks(2, 1, 1, 1), _blocks(1, 1, 1, 1)
+# With what MODEL.CHANNELS_LAST means in mixed precision, but tested in float32, as the others are.
+MIXED_PRECISION = ("SOLVER.AMP.ENABLED", True)
 # f_d as in the paper: from the pretrained network, whose conv1 and conv2 stay as they are.
 _PRETRAINED_DETECTOR = ("MODEL.WEIGHTS", PRETRAINED, "MODEL.BACKBONE.FREEZE_AT", 2)
 
@@ -73,6 +75,7 @@ VARIANTS = {
     "detector": Variant("", "detection"),
     "lite_detector": Variant("", "detection", _LITE),
     "minor_detector": Variant("", "detection", _MINOR),
+    "mixed_precision_detector": Variant("", "detection", MIXED_PRECISION),
     "pretrained_detector": Variant(
         "", "detection", _PRETRAINED_DETECTOR, detectors=("faster_rcnn",)
     ),
@@ -87,6 +90,9 @@ VARIANTS = {
     "lite": Variant("lite f_d", "reid", _LITE, "lite_detector"),
     "minor": Variant("minor f_d", "reid", _MINOR, "minor_detector"),
     "ord": Variant("ORD", "reid", ("MODEL.REID.ORD.ENABLED", True), "detector"),
+    "mixed_precision": Variant(
+        "mixed precision", "reid", MIXED_PRECISION, "mixed_precision_detector"
+    ),
     **_from_starts(),
 }
 TITLED = [name for name, variant in VARIANTS.items() if variant.title]
