@@ -7,6 +7,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils import comm
 
 from fully_decoupled_ps import UserError, check_config
+from fully_decoupled_ps.config import load_config
+from fully_decoupled_ps.engine.check_config import check_parts
 from fully_decoupled_ps.engine.log_file import log_begun_after
 from tests.testing import make_config
 
@@ -227,6 +229,15 @@ def test_unknown_choices_are_refused_with_the_known_ones(sets, key, value, known
 def test_blocks_that_the_detector_has_not_are_refused_before_the_data_are_read():
     with refused(r"MODEL.DETECTOR.BLOCKS is \(3, 9, 2, 2\); it must be four whole numbers"):
         check("detection", "MODEL.DETECTOR.BLOCKS", (3, 9, 2, 2), "DATASETS.TRAIN", ("none",))
+
+
+def test_proposals_at_a_time_have_no_effect_on_other_heads(caplog):
+    for name in ("prw/faster_rcnn_fpn_R50", "prw/cascade_rcnn_fpn_R50", "prw/coat_R50"):
+        check_parts(load_config(f"{name}.yaml", []))
+    assert "PROPOSALS_AT_A_TIME" not in caplog.text
+    check_parts(load_config("prw/faster_rcnn_R50.yaml", ["MODEL.ROI_HEADS.NAME", "CoatROIHeads"]))
+    assert "PROPOSALS_AT_A_TIME is 50, which has no effect: heads that are no " in caplog.text
+    assert "(MODEL.ROI_HEADS.NAME CoatROIHeads)" in caplog.text
 
 
 def test_a_number_of_proposals_below_zero_is_refused_before_the_data_are_read():

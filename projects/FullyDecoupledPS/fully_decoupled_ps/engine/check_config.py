@@ -40,6 +40,7 @@ from ..modeling import (
     check_light_detector,
 )
 from ..modeling.precision import precision_from_config
+from ..modeling.res5_head import PersonRes5ROIHeads
 from ..modeling.staged.backbone import is_staged
 from ..modeling.staged.checks import check_staged
 from ..modeling.staged.timm_pixels import tell_other_pixels
@@ -171,14 +172,25 @@ def check_parts(cfg: CfgNode) -> None:
                 raise UserError(f"{key}: {name!r} is not registered; registered are {registered}")
     check_staged(cfg)
     check_light_detector(cfg)
-    if cfg.MODEL.DETECTOR.PROPOSALS_AT_A_TIME < 0:
-        raise UserError(
-            f"MODEL.DETECTOR.PROPOSALS_AT_A_TIME is {cfg.MODEL.DETECTOR.PROPOSALS_AT_A_TIME}; it "
-            "must be 1 or more, or 0 for all proposals at once"
-        )
+    _check_proposals(cfg)
     _check_distillation(cfg)
     if is_two_step(cfg):
         _check_crops(cfg)
+
+
+def _check_proposals(cfg: CfgNode) -> None:
+    number, heads = cfg.MODEL.DETECTOR.PROPOSALS_AT_A_TIME, cfg.MODEL.ROI_HEADS.NAME
+    key = f"MODEL.DETECTOR.PROPOSALS_AT_A_TIME is {number}"
+    if number < 0:
+        raise UserError(f"{key}; it must be 1 or more, or 0 for all proposals at once")
+    made = ROI_HEADS_REGISTRY.get(heads)
+    if number and not (isinstance(made, type) and issubclass(made, PersonRes5ROIHeads)):
+        # no error: Base-FasterRCNN.yaml has it for its own heads, and others are a key away
+        logger.warning(
+            "%s, which has no effect: heads that are no PersonRes5ROIHeads (MODEL.ROI_HEADS.NAME "
+            "%s) look at all proposals at once",
+            *(key, heads),
+        )
 
 
 def tell_changes_of_zoo(cfg: CfgNode) -> None:

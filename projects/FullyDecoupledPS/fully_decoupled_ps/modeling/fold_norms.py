@@ -8,6 +8,7 @@ import torch
 from detectron2.layers import Conv2d, FrozenBatchNorm2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import skip_init
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 
@@ -19,7 +20,8 @@ def fold_norms(network: nn.Module) -> int:
     """Fold the batch norms of Detectron2's convolutions into them, frozen or not.
 
     In eval mode a batch norm is one factor and one summand a channel. Norms that depend on the
-    image (group, layer and instance norms) stay.
+    image (group, layer and instance norms) stay, and so do those of a subclass of the convolution,
+    of a norm that computes more than that, and of either with hooks.
 
     Args:
         network: in eval mode; changed in place. It can't be trained any more, and its state has
@@ -28,10 +30,11 @@ def fold_norms(network: nn.Module) -> int:
     Returns:
         int: how many norms were folded.
     """
-    convs = [m for m in network.modules() if isinstance(m, Conv2d) and is_constant(m.norm)]
+    known = (m for m in network.modules() if type(m) is Conv2d and is_constant(m.norm))
+    convs = [conv for conv in known if _is_foldable(conv, conv.norm)]
     for conv in convs:
         _fold(conv, conv.norm)
-        conv.norm = None
+        conv.norm = _what_remains(conv.norm)
     return len(convs)
 
 
@@ -39,25 +42,38 @@ def fold_norms_that_follow(network: nn.Module, run: Callable[[], object]) -> int
     """Fold the batch norms of a network whose structure is not known, such as a library's.
 
     Which norm is applied to what a convolution gives is seen in a run; if anything else takes the
-    convolution's output as well, the norm stays.
+    convolution's output as well, the norm stays. If the network gives something else afterwards,
+    as one does that uses a convolution's weights elsewhere too, all of them stay.
 
     Args:
         network: as of :func:`fold_norms`.
-        run: runs the network once.
+        run: runs the network once, with an input that is the same each time and not all zeros, and
+            returns what it gives: tensors, also in lists, tuples and dicts.
 
     Returns:
         int: how many norms were folded.
     """
     calls = _Calls(network)
     with torch.no_grad(), calls:
-        run()
-    pairs = calls.pairs()
-    for norm_name, conv in pairs.items():
-        norm = network.get_submodule(norm_name)
-        _fold(conv, norm)
-        parent, _, child = norm_name.rpartition(".")
-        setattr(network.get_submodule(parent), child, _what_remains(norm))
-    return len(pairs)
+        before = run()
+    norms = {name: network.get_submodule(name) for name in calls.pairs()}
+    pairs = {n: conv for n, conv in calls.pairs().items() if _is_foldable(conv, norms[n])}
+    were = {conv: (conv.weight, conv.bias) for conv in pairs.values()}
+    for name, conv in pairs.items():
+        _fold(conv, norms[name])
+        _put(network, name, _what_remains(norms[name]) or nn.Identity())
+    with torch.no_grad():
+        if _are_close(run(), before):
+            return len(pairs)
+    for name, conv in pairs.items():
+        conv.weight, conv.bias = were[conv]
+        _put(network, name, norms[name])
+    return 0
+
+
+def _put(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(network.get_submodule(parent), child, module)
 
 
 def is_constant(norm: nn.Module | None) -> bool:
@@ -65,6 +81,31 @@ def is_constant(norm: nn.Module | None) -> bool:
     if isinstance(norm, _BatchNorm):
         return norm.running_mean is not None
     return isinstance(norm, FrozenBatchNorm2d)
+
+
+@torch.no_grad()
+def _is_foldable(conv: nn.Conv2d, norm: nn.Module) -> bool:
+    """Whether nothing else computes or watches, and the norm is one factor and one summand."""
+    if any(m._forward_hooks or m._forward_pre_hooks for m in (conv, norm)):
+        return False  # weight_norm's, and of those who look at maps
+    channels = conv.out_channels
+    # without random weights, whose drawing would change the training that this is a part of
+    same = skip_init(nn.Conv2d, channels, channels, 1, groups=channels, bias=False).to(conv.weight)
+    nn.init.ones_(same.weight)
+    x = torch.linspace(-3, 3, 4 * channels).to(conv.weight).reshape(1, channels, 2, 2)
+    _fold(same, norm)
+    remains = _what_remains(norm) or nn.Identity()
+    return _are_close(remains(same(x)), norm(x))
+
+
+def _are_close(ours, theirs) -> bool:
+    """Up to the rounding of a deep network, by the largest value of a tensor."""
+    if isinstance(theirs, torch.Tensor):
+        difference = (ours - theirs).abs().max()
+        return bool(difference <= 1e-3 * theirs.abs().max())  # False of NaN
+    if isinstance(theirs, dict):
+        return all(_are_close(ours[key], value) for key, value in theirs.items())
+    return all(map(_are_close, ours, theirs))
 
 
 @torch.no_grad()
@@ -79,11 +120,11 @@ def _fold(conv: nn.Conv2d, norm: nn.Module) -> None:
     )
 
 
-def _what_remains(norm: nn.Module) -> nn.Module:
+def _what_remains(norm: nn.Module) -> nn.Module | None:
     """timm's norms have an activation inside."""
     parts = [getattr(norm, name, None) for name in ("drop", "act")]
     parts = [p for p in parts if p is not None and not isinstance(p, nn.Identity)]
-    return nn.Sequential(*parts) if parts else nn.Identity()
+    return nn.Sequential(*parts) if parts else None
 
 
 class _Calls(TorchFunctionMode):

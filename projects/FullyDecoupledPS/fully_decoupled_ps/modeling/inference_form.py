@@ -25,12 +25,17 @@ def prepare_for_inference(model: FullyDecoupledPersonSearch, cfg) -> None:
     fold_norms(model)
     if model.is_two_step and model.reid is not None and not model.reid.network.is_file:
         network, device = model.reid.network, model.device
-        crop = torch.zeros(1, 3, *model.reid.size, device=device)
+        crop = _example(*model.reid.size).to(device)
         fold_norms_that_follow(network, lambda: network(crop))
     _fold_staged(model)
     model.is_trainable = False
     is_last = channels_last_at_inference(cfg, model.inference_dtype)
     model.to(memory_format=torch.channels_last if is_last else torch.contiguous_format)
+
+
+def _example(height: int, width: int) -> torch.Tensor:
+    """The same values each time, as pixels less their mean and by their deviation have them."""
+    return torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
 @torch.no_grad()
@@ -40,7 +45,7 @@ def _fold_staged(model: FullyDecoupledPersonSearch) -> None:
     side_net = getattr(model.reid, "side_net", None)
     if not found and not isinstance(side_net, StagedSideNet):
         return
-    picture = torch.zeros(1, 3, 64, 64, device=model.device)
+    picture = _example(64, 64).to(model.device)
     for bottom_up in found:
         if any(map(is_constant, bottom_up.modules())):
             fold_norms_that_follow(bottom_up, lambda net=bottom_up: net(picture))
