@@ -32,8 +32,27 @@ def test_a_config_of_other_data_is_refused_before_any_work(tmp_path, capsys):
     output = tmp_path / "output"
     assert demo.main(["--output-dir", str(output), "--config-file", str(config)]) == 2
     error = capsys.readouterr().err
-    assert "faster_rcnn_R50.yaml: DATASETS.TEST is ('prw_test',)" in error
+    assert "faster_rcnn_R50.yaml: DATASETS.TRAIN is ('prw_train',)" in error
     assert error.count("\n") == 1 and not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        ("OUTPUT_DIR", "elsewhere", "OUTPUT_DIR is for the demo to set"),
+        ("MODEL.WEIGHTS", "model.pth", "MODEL.WEIGHTS is for the demo to set"),
+        ("SOLVER.STAGE", "detached", "SOLVER.STAGE is for the demo to set"),
+        ("DATASETS.TEST", "('prw_test',)", "DATASETS.TEST is ('prw_test',); the demo draws synth"),
+    ],
+)
+def test_a_key_that_its_steps_contradict_is_refused_before_any_work(
+    key, value, error, tmp_path, capsys
+):
+    output = tmp_path / "output"
+    opts = ["SOLVER.MAX_ITER", "60", key, value]
+    assert demo.main(["--output-dir", str(output), *opts]) == 2
+    told = capsys.readouterr().err
+    assert error in told and told.count("\n") == 1 and not output.exists()
 
 
 def test_a_step_shows_what_its_command_logs(monkeypatch, tmp_path, capsys):

@@ -32,7 +32,9 @@ from make_report import report
 PROJECT = Path(__file__).resolve().parent.parent
 TRAIN = [PROJECT / "train_net.py", "--config-file"]
 CONFIG = PROJECT / "configs" / "synthetic" / "faster_rcnn_R18_lite.yaml"
-DATASET = "synthetic_test"
+TRAINING_DATASET, DATASET = "synthetic_train", "synthetic_test"
+# What each step gets from the demo: one value for all of them would mix them up.
+OWN_KEYS = {"OUTPUT_DIR", "SOLVER.STAGE", "MODEL.WEIGHTS"}
 SECONDS_BETWEEN_LINES, CHARACTERS_OF_A_LINE = 10, 120
 # The training steps' share of the time; the rest is drawing, scoring and starting.
 SHARE_OF_STEPS = 0.9
@@ -122,17 +124,24 @@ def estimate_seconds(config_file: Path, opts: list) -> float:
     return seconds / SHARE_OF_STEPS
 
 
-def check_data(config_file: Path, opts: list) -> None:
+def check(config_file: Path, opts: list) -> None:
     """
     Raises:
-        UserError: if the config is not of the data that the demo draws.
+        UserError: if the config is not of the data that the demo draws, or a key is the demo's own.
     """
-    datasets = benchmark_config(str(config_file), "detection", opts).DATASETS
-    if tuple(datasets.TEST) != (DATASET,):
+    taken = [key for key in opts[::2] if key in OWN_KEYS]
+    if taken:
         raise UserError(
-            f"{config_file}: DATASETS.TEST is {tuple(datasets.TEST)}; the demo draws and scores "
-            f"{DATASET} alone, so name a config of configs/synthetic"
+            f"{taken[0]} is for the demo to set, which trains two stages, one from the other; "
+            "leave it out (--output-dir says where everything goes)"
         )
+    datasets = benchmark_config(str(config_file), "detection", opts).DATASETS
+    for split, drawn in (("TRAIN", TRAINING_DATASET), ("TEST", DATASET)):
+        if tuple(datasets[split]) != (drawn,):
+            raise UserError(
+                f"{config_file}: DATASETS.{split} is {tuple(datasets[split])}; the demo draws "
+                f"{drawn} alone, so name a config of configs/synthetic"
+            )
 
 
 def run_demo(output_dir: Path, config_file: Path, opts: list, command: str) -> None:
@@ -142,7 +151,7 @@ def run_demo(output_dir: Path, config_file: Path, opts: list, command: str) -> N
         UserError: as the config's loading, or if it is of other data; or a step fails.
     """
     start = time.monotonic()
-    check_data(config_file, opts)
+    check(config_file, opts)
     output_dir.mkdir(parents=True, exist_ok=True)
     datasets = output_dir / "datasets"
     minutes = max(round(estimate_seconds(config_file, opts) / 60), 1)
