@@ -63,6 +63,18 @@ def test_a_step_of_each_stage_and_a_search(detector, name):
             assert len(found["instances"].reid_features) == len(found["instances"])
 
 
+@pytest.mark.parametrize("freeze_at", [-1, 0, 1, 2, 5, 9])
+@pytest.mark.parametrize("detector", ["Base-FasterRCNN.yaml", "Base-RetinaNet.yaml"])
+def test_the_stages_that_freeze_at_freezes_are_a_resnet_s(detector, freeze_at):
+    """Detectron2's rule: the stem from 1 on, stage i from i on; never conv5 of a C4 head."""
+    detector = build("detection", detector, "MODEL.BACKBONE.FREEZE_AT", freeze_at).detector
+    parts = {n.rpartition(".")[2]: m for n, m in detector.named_modules()}
+    for least, part in enumerate(("stem", "res2", "res3", "res4", "res5"), start=1):
+        in_head = part == "res5" and hasattr(detector, "roi_heads")
+        is_frozen = freeze_at >= least and not in_head
+        assert {p.requires_grad for p in parts[part].parameters()} == {not is_frozen}, part
+
+
 @pytest.mark.parametrize("detector", BUILDERS)
 def test_boxes_are_those_of_the_detector_alone_to_the_bit(detector):
     model = build("reid", detector).eval()

@@ -29,7 +29,8 @@ class StagedBackbone(Backbone):
         Args:
             network: its stages up to the last output are taken.
             out_features: of "res2", "res3", "res4", "res5".
-            freeze_at: 0: all is trained; 1: the stem is frozen; 2: ``res2`` as well, and so on.
+            freeze_at: 0 or less: all is trained; 1: the stem is frozen; 2: ``res2`` as well, and
+                so on; more than there are: all of them.
 
         Raises:
             UserError: if there is no such output.
@@ -55,7 +56,7 @@ class StagedBackbone(Backbone):
             if has_norms and name in out_features:
                 self.add_module(_norm_of(name), LayerNorm2d(stage.out_channels, eps=1e-6))
         self.has_norms = has_norms
-        for name in ("stem", *self.stage_names)[:freeze_at]:
+        for name in ("stem", *self.stage_names)[: max(freeze_at, 0)]:
             getattr(self, name).freeze()
 
     @classmethod
