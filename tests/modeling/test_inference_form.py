@@ -11,7 +11,7 @@ from torch import nn
 from fully_decoupled_ps.modeling.inference_form import prepare_for_inference
 from tests.modeling.crop_networks import CROPS
 from tests.modeling.staged.networks import BUILDERS, of_timm, staged
-from tests.testing import CONFIGS, NARROW, TINY, image, make_config, make_model, randomize_norms
+from tests.testing import CONFIGS, TINY, image, make_config, make_model, randomize_norms
 
 SMALL = (
     *("MODEL.RETINANET.SCORE_THRESH_TEST", 0.0, "MODEL.FCOS.SCORE_THRESH_TEST", 0.0),

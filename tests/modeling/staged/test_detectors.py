@@ -10,6 +10,7 @@ from torch import nn
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.engine.check_config import check_parts
+from fully_decoupled_ps.modeling import STAGED_NETWORK_REGISTRY, Stage, StagedNetwork
 from fully_decoupled_ps.modeling.activation_checkpointing import CheckpointedSequential
 from tests.modeling.staged.networks import BLOCKS, BUILDERS, CHANNELS, of_timm, staged
 from tests.testing import CONFIGS, FRUGAL, NARROW, image, make_config, training_input
@@ -264,6 +265,42 @@ def test_conv5_of_a_resnet_s_detector_is_a_resnet_s_though_f_r_is_staged():
     model = build_model(cfg)
     assert isinstance(model.detector.roi_heads.res5, nn.Sequential)
     assert model.reid.feature_dim == CHANNELS[3]
+
+
+@STAGED_NETWORK_REGISTRY.register()
+def WidensLate(cfg, variant):
+    """res4's second block has its channels, and its first one has others."""
+
+    def stage(*channels, stride=2):
+        entry = nn.Conv2d(
+            channels[0], channels[1], 2 * stride - 1, stride=stride, padding=stride - 1
+        )
+        blocks = [nn.Conv2d(a, b, 1) for a, b in zip(channels[1:], channels[2:])]
+        return Stage(
+            entry=entry, blocks=nn.Sequential(*blocks), out_channels=channels[-1], stride=stride
+        )
+
+    stages = [
+        stage(4, 4, 4, 4, stride=1),
+        stage(4, 8, 8, 8),
+        stage(8, 8, 8, 16),
+        stage(16, 8, 8, 8),
+    ]
+    return StagedNetwork(stem=Stage(entry=nn.Conv2d(3, 4, 4, stride=4), stride=4), stages=stages)
+
+
+@pytest.mark.parametrize("detector", ["Base-FasterRCNN.yaml", "Base-RetinaNet.yaml"])
+def test_blocks_without_which_a_stage_has_other_channels_are_refused(detector):
+    def build_lite(blocks):
+        build("detection", detector, "MODEL.DETECTOR.BLOCKS", blocks, name="WidensLate")
+
+    build_lite((1, 1, 2, 1))
+    said = (
+        r"BLOCKS is \(1, 1, 1, 1\), .* res4 gives a map of \(1, 8, 4, 6\), where \(1, 16, .* keep"
+    )
+    with pytest.raises(UserError, match=said) as error:
+        build_lite((1, 1, 1, 1))
+    assert "\n" not in str(error.value)
 
 
 def test_blocks_of_a_network_without_a_sequence_of_them_are_refused():
