@@ -226,6 +226,10 @@ def test_other_precision_and_memory_format(name, opts):
         ),
         (("MODEL.STAGED.DROP_PATH", 2.0), r"STAGED.DROP_PATH is 2.0; it must be in \[0, 1\)"),
         (("MODEL.STAGED.DROP_PATH", float("nan")), "STAGED.DROP_PATH is nan"),
+        (
+            ("MODEL.REID.SIDE_NET.DEPTH", 18),
+            "SIDE_NET.DEPTH is 18, which StagedSideNet does not read; .* ResNetSideNet",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(opts, said):
@@ -233,6 +237,43 @@ def test_a_mistake_is_one_line(opts, said):
         cfg = config("reid", "Base-FasterRCNN.yaml", *opts)
         check_parts(cfg)
         build_model(cfg)
+
+
+LEVELS, OUTPUTS = "MODEL.FPN.IN_FEATURES", "MODEL.RESNETS.OUT_FEATURES"
+PYRAMIDS = [name for name in BUILDERS if name != "Base-FasterRCNN.yaml"]
+
+
+@pytest.mark.parametrize("detector", PYRAMIDS)
+def test_levels_of_a_pyramid_that_it_can_t_have_are_one_line(detector):
+    check_parts(config("detection", detector, LEVELS, ["res4", "res5"]))
+    # C4's outputs; none; one that is no output; a gap; and without what P6 is made from
+    wrong = [([], ["res4"]), ([], ["res5"]), (["res3", "res4"], ["res4"])]
+    wrong += [(["res3", "res5"], ["res3", "res5"])]
+    if "fpn" not in detector:
+        wrong += [(["res3", "res4"], ["res3", "res4", "res5"])]
+    for levels, outputs in wrong:
+        cfg = config("detection", detector, LEVELS, levels, OUTPUTS, outputs)
+        with pytest.raises(UserError, match="IN_FEATURES is .*OUT_FEATURES .*; .*set both") as e:
+            check_parts(cfg)
+        assert "\n" not in str(e.value)
+
+
+def test_stochastic_depth_of_no_staged_network_is_refused():
+    drop_path = ("MODEL.STAGED.DROP_PATH", 0.1)
+    check_parts(config("reid", "Base-FasterRCNN.yaml", *drop_path))
+    f_r_alone = ["MODEL.REID.SIDE_NET.NAME", "StagedSideNet"]
+    f_r_alone += ["MODEL.REID.SIDE_NET.STAGED", "NarrowConvNeXt"]
+    check_parts(make_config("reid", [*f_r_alone, *drop_path]))
+    with pytest.raises(UserError, match="DROP_PATH is 0.1, and no network here is a staged one"):
+        check_parts(make_config("reid", drop_path))
+
+
+def test_the_coupled_network_pools_what_the_detector_sees():
+    coupled = ("MODEL.META_ARCHITECTURE", "CoupledPersonSearch")
+    with pytest.raises(UserError, match="FEATURES is backbone.res4, .* set it to backbone.norm4"):
+        build("joint", "Base-FasterRCNN.yaml", *coupled)
+    # a network without a final norm has none here either
+    build("joint", "Base-FasterRCNN.yaml", *coupled, name="WidensLate")
 
 
 RESNETS = {
