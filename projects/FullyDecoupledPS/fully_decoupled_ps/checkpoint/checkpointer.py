@@ -4,7 +4,6 @@ import os
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
-from fvcore.common.checkpoint import _strip_prefix_if_present
 from torch import nn
 
 from ..config import STAGES_FROM_DETECTOR
@@ -144,8 +143,6 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint):
         reid = getattr(self.model, "reid", None)
-        # of a network that was wrapped when it was saved; the base class does it too late for us
-        _strip_prefix_if_present(checkpoint["model"], "module.")
         if reid is not None and checkpoint.pop("matching_heuristics", False):
             checkpoint["model"] = self._align_with_detector(checkpoint)
         state = {current_name(name): value for name, value in checkpoint["model"].items()}
@@ -269,9 +266,11 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         expected = {n for n in trained_names(self.model) if not n.endswith(STATISTICS)}
         if expected and expected <= misfits:
             known = name_of_crop_network(state)
+            begin = {name.removeprefix(DETECTOR).partition(".")[0] for name in state}
             raise UserError(
                 "the checkpoint is of another architecture: none of its weights fit"
                 + (f"; it looks like {known}, which MODEL.CROP_REID takes" if known else "")
+                + (f"; all of its names begin with {min(begin)!r}" if len(begin) == 1 else "")
             )
         if self._is_resumed:
             self._refuse_other_network(misfits, incompatible.unexpected_keys)
