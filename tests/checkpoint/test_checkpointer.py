@@ -379,6 +379,38 @@ def test_a_network_whose_side_net_has_other_parts_is_refused(tmp_path):
         load(model, path)
 
 
+@pytest.mark.parametrize("stage", ["detection", "reid"])
+def test_statistics_of_a_norm_that_the_network_has_not_are_not_left_out(stage, tmp_path):
+    """Weights of batch and group norms have equal names and shapes."""
+    key = "MODEL.DETECTOR.RES5_NORM"
+    path = save(tmp_path / "model.pth", make_model(stage, [key, "BN"]).state_dict())
+    load_trained = PersonSearchCheckpointer(make_model(stage, [key, "GN"])).load_trained
+    with pytest.raises(UserError, match=r"another architecture: 2\d .*res5.*running_mean") as e:
+        load_trained(path)
+    assert one_line(e)
+    if stage == "reid":  # a detector that is used as it is
+        path = save(tmp_path / "model.pth", make_model("detection", [key, "BN"]).state_dict())
+        with pytest.raises(UserError, match="another architecture: .*res5.*running_mean"):
+            load(make_model("reid", [key, "GN"]), path)
+    frozen = PersonSearchCheckpointer(make_model(stage, [key, "FrozenBN"]))
+    frozen.load_trained(path) if stage == "detection" else frozen.load(path)
+
+
+@pytest.mark.parametrize(
+    "key, values, name",
+    [
+        ("MODEL.REID.FUSION.NAME", ("ConvFusion", "NoFusion"), "side_net.fusions.res3.conv.bias"),
+        ("MODEL.REID.POOLING", ("gem", "avg"), "head.pooling.exponent"),
+    ],
+)
+def test_nothing_of_a_trained_f_r_is_left_out(key, values, name, tmp_path):
+    trained, other = (make_model("reid", [key, value]) for value in values)
+    path = save(tmp_path / "model.pth", trained.state_dict())
+    with pytest.raises(UserError, match=f"another architecture: .* reid.{name} among them") as e:
+        PersonSearchCheckpointer(other).load_trained(path)
+    assert one_line(e)
+
+
 # --- the memory ------------------------------------------------------------------------------
 
 
@@ -512,6 +544,20 @@ def test_a_memory_of_crops_is_left_out_where_there_is_none(tmp_path, caplog):
     kept = {n: v for n, v in trained.state_dict().items() if ".crop_stream." not in n}
     assert_same_state(model.state_dict(), kept)
     assert "memory of crops is left out" in caplog.text and "not used" not in caplog.text
+
+
+@pytest.mark.parametrize("opts", [((), ORD), (ORD, ())])
+def test_a_training_goes_on_with_or_without_crops_as_it_was_begun(opts, tmp_path):
+    begun, other = (make_model("reid", x) for x in opts)
+    PersonSearchCheckpointer(begun, str(tmp_path)).save("model_0000001")
+    was, said = opts[0] == ORD, opts[1] == ORD
+    wrong = f"--resume: .* begun with MODEL.REID.ORD.ENABLED {was}, .* says {said}; set it to {was}"
+    with pytest.raises(UserError, match=wrong) as e:
+        PersonSearchCheckpointer(other, str(tmp_path)).resume_or_load("", resume=True)
+    assert one_line(e)
+    again = make_model("reid", opts[0])
+    PersonSearchCheckpointer(again, str(tmp_path)).resume_or_load("", resume=True)
+    assert_same_state(again.state_dict(), begun.state_dict())
 
 
 def test_for_other_persons_the_memory_of_crops_is_not_kept(tmp_path):

@@ -86,9 +86,38 @@ def test_f_d_starts_from_a_published_file(files, detector, publisher, caplog):
     line = told(caplog, "The backbone starts")
     assert f"{number} of its {number} tensors are taken" in line
     assert ("classifier.2" if publisher == "torchvision" else "head") in line
+    assert "blocks" not in line  # which the next line tells of
     line = told(caplog, "The detector has fewer")
     assert "res2 2 of 2, res3 1 of 2, res4 2 of 3, res5 1 of 2" in line
     assert line.endswith("left out are res3.1, res4.2, res5.1")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module.model."])
+def test_a_wrapper_s_prefix_is_taken_off_for_both_nets(files, prefix, tmp_path):
+    body, _ = files
+    path = tmp_path / "wrapped.pth"
+    torch.save({"state_dict": {f"{prefix}{n}": x for n, x in body.state_dict().items()}}, path)
+    model = build("joint")
+    load(model, path)
+    initialize_side_net(model.reid, str(path), model.detector)
+    wanted = body.features[3].state_dict()
+    for net in (model.detector.backbone, model.reid.side_net):
+        state = net.res3.blocks.state_dict()
+        assert all(torch.equal(x, wanted[name]) for name, x in state.items())
+
+
+def test_names_that_all_begin_alike_are_told(files, tmp_path):
+    path = tmp_path / "inside.pth"
+    torch.save({f"backbone.{n}": x for n, x in files[0].state_dict().items()}, path)
+    model = build("joint")
+    for take in (
+        lambda: load(model, path),
+        lambda: initialize_side_net(model.reid, str(path), model.detector),
+    ):
+        with pytest.raises(
+            UserError, match="none of its weights fit.* names begin with 'backbone'"
+        ):
+            take()
 
 
 @pytest.mark.parametrize("publisher", ["torchvision", "authors"])

@@ -168,7 +168,8 @@ def test_both_stages_read_their_sets(sets, register):
 def test_layers_are_not_frozen_at_random_values(sets):
     with refused("MODEL.WEIGHTS is empty while MODEL.BACKBONE.FREEZE_AT is 2"):
         check("detection", "MODEL.WEIGHTS", "")
-    check("detection", "MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", 0)
+    for freeze_at in (0, -1):  # neither freezes anything
+        check("detection", "MODEL.WEIGHTS", "", "MODEL.BACKBONE.FREEZE_AT", freeze_at)
 
 
 @pytest.mark.parametrize("stage", ["reid", "hybrid"])

@@ -133,3 +133,8 @@ def test_a_table_of_no_rows_is_resized():
 def test_momentum_has_a_range(momentum):
     with pytest.raises(UserError, match="OIM.MOMENTUM"):
         make_memory(momentum=momentum)
+
+
+def test_a_queue_has_no_negative_size():
+    with pytest.raises(UserError, match="OIM.QUEUE_SIZE is -1; it must be 0"):
+        make_memory(queue_size=-1)

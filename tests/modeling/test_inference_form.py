@@ -11,7 +11,7 @@ from torch import nn
 from fully_decoupled_ps.modeling.inference_form import prepare_for_inference
 from tests.modeling.crop_networks import CROPS
 from tests.modeling.staged.networks import BUILDERS, of_timm, staged
-from tests.testing import CONFIGS, NARROW, TINY, image, make_config, make_model, randomize_norms
+from tests.testing import CONFIGS, TINY, image, make_config, make_model, randomize_norms
 
 SMALL = (
     *("MODEL.RETINANET.SCORE_THRESH_TEST", 0.0, "MODEL.FCOS.SCORE_THRESH_TEST", 0.0),
@@ -79,12 +79,13 @@ def test_a_detector_alone_is_prepared_as_well():
     assert torch.allclose(found.scores, expected.scores, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [of_timm("resnet18", "timm:")])
-@pytest.mark.parametrize("detector", ["Base-FasterRCNN.yaml", "Base-FCOS.yaml"])
-def test_the_norms_of_a_library_s_network_are_folded_too(detector, name):
+@pytest.mark.parametrize("name", [of_timm("resnet18", "timm:"), "NarrowConvNeXt"])
+@pytest.mark.parametrize("detector", [*BUILDERS, "prw/coat_R50.yaml"])
+def test_a_library_s_network_s_norms_are_folded_too(detector, name):
+    """Whatever the detector, and whether or not the network has norms that can be."""
     torch.manual_seed(0)
-    opts = [*NARROW, *staged(name), "MODEL.REID.NUM_IDS", 4]
-    opts += ["MODEL.BACKBONE.NAME", BUILDERS[detector]]
+    opts = [*TINY, *SMALL, *staged(name)]
+    opts += ["MODEL.BACKBONE.NAME", BUILDERS.get(detector, "build_staged_backbone")]
     cfg = make_config("reid", opts, config_file=CONFIGS / detector)
     model = build_model(cfg)
     randomize_norms(model)
@@ -92,7 +93,7 @@ def test_the_norms_of_a_library_s_network_are_folded_too(detector, name):
     inputs = [{"image": image(1, (65, 99)), "queries": [[4, 6, 30, 60]]}]
     (expected,) = copy.deepcopy(model)(inputs)
     prepare_for_inference(model, cfg)
-    parts = (model.feature_tap.bottom_up, model.reid.side_net, model.reid.head.conv5)
+    parts = (model.feature_tap.bottom_up, model.reid)
     assert not any(isinstance(m, NORMS) for part in parts for m in part.modules())
     (found,) = model(inputs)
     assert torch.allclose(found["query_features"], expected["query_features"], atol=1e-5)

@@ -167,6 +167,25 @@ def test_conv5_has_a_norm_of_its_own_that_is_trained_with_the_detector():
     assert len(res5) == 2 and not any(m.training for m in res5.modules())
 
 
+@pytest.mark.parametrize("norm", ["BN", "GN"])
+def test_a_frozen_conv5_with_a_norm_of_its_own_stays_frozen(norm):
+    opts = [*FEW, RES5_NORM, norm, BLOCKS, LITE]
+    opts += ["MODEL.BACKBONE.FREEZE_AT", 5]
+    model = build_model(config("retinanet", *opts)).train()
+    res5 = stages(model.detector)[3]
+    assert not any(p.requires_grad for p in res5.parameters())
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in res5.modules())  # nor its statistics
+    kinds = {type(m.norm) for m in res5.modules() if hasattr(m, "norm")}
+    assert kinds == {FrozenBatchNorm2d if norm == "BN" else nn.GroupNorm}
+
+
+def test_a_norm_in_the_place_of_none_is_refused():
+    without = ("MODEL.RESNETS.NORM", "")
+    check_light_detector(config("faster_rcnn", *without))
+    with pytest.raises(UserError, match='RES5_NORM is BN, .* MODEL.RESNETS.NORM is "": .* leave'):
+        check_light_detector(config("faster_rcnn", *without, RES5_NORM, "BN"))
+
+
 WRONG = ((3, 4), (3, 0, 1, 1), (3, 2, 2, -1), (3, 2, 2, 2.0), (True, 1, 1, 1), (3, 5, 1, 1))
 
 

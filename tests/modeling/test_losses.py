@@ -7,6 +7,7 @@ import torch
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.modeling import IdentityMemory, OIMLoss, TripletLoss, build_reid_losses
+from fully_decoupled_ps.modeling.crop_stream import CropStream
 from tests.testing import make_config, unit_rows
 
 
@@ -237,9 +238,26 @@ def test_losses_are_built_from_the_config():
     assert (oim.temperature, oim.focal_gamma) == (pytest.approx(1 / 30), 2.0)
 
 
-@pytest.mark.parametrize("temperature, gamma", [(0.0, 0.0), (-1.0, 0.0), (1.0, -2.0)])
-def test_values_out_of_range_are_refused(temperature, gamma):
-    with pytest.raises(
-        UserError, match="OIM.(TEMPERATURE is .* above 0|FOCAL_GAMMA is .* or more)"
-    ):
-        OIMLoss(temperature=temperature, focal_gamma=gamma)
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), 0.0])
+@pytest.mark.parametrize(
+    "key, may_be_zero",
+    [
+        *[("OIM.TEMPERATURE", False), ("OIM.FOCAL_GAMMA", True)],
+        *[("TRIPLET.MARGIN", True), ("TRIPLET.WEIGHT", True), ("ORD.TRIPLET_SHARE", True)],
+        *[("ORD.TEMPERATURE", False), ("ORD.WEIGHT", True)],
+    ],
+)
+def test_values_out_of_range_are_refused(key, may_be_zero, value):
+    """A negative weight would reverse a loss without a word."""
+    cfg = make_config("reid", [f"MODEL.REID.{key}", value, "MODEL.REID.ORD.ENABLED", True])
+
+    def build():
+        build_reid_losses(cfg)
+        CropStream(cfg, 8)
+
+    if value == 0 and may_be_zero:
+        build()
+        return
+    least = "0 or more" if may_be_zero else "above 0"
+    with pytest.raises(UserError, match=f"MODEL.REID.{key} is {value}; it must be {least}"):
+        build()

@@ -10,6 +10,7 @@ from torch import nn
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.engine.check_config import check_parts
+from fully_decoupled_ps.modeling import STAGED_NETWORK_REGISTRY, Stage, StagedNetwork
 from fully_decoupled_ps.modeling.activation_checkpointing import CheckpointedSequential
 from tests.modeling.staged.networks import BLOCKS, BUILDERS, CHANNELS, of_timm, staged
 from tests.testing import CONFIGS, FRUGAL, NARROW, image, make_config, training_input
@@ -61,6 +62,18 @@ def test_a_step_of_each_stage_and_a_search(detector, name):
         if stage != "detection":
             assert found["query_features"].shape == (1, model.reid.feature_dim)
             assert len(found["instances"].reid_features) == len(found["instances"])
+
+
+@pytest.mark.parametrize("freeze_at", [-1, 0, 1, 2, 5, 9])
+@pytest.mark.parametrize("detector", ["Base-FasterRCNN.yaml", "Base-RetinaNet.yaml"])
+def test_the_stages_that_freeze_at_freezes_are_a_resnet_s(detector, freeze_at):
+    """Detectron2's rule: the stem from 1 on, stage i from i on; never conv5 of a C4 head."""
+    detector = build("detection", detector, "MODEL.BACKBONE.FREEZE_AT", freeze_at).detector
+    parts = {n.rpartition(".")[2]: m for n, m in detector.named_modules()}
+    for least, part in enumerate(("stem", "res2", "res3", "res4", "res5"), start=1):
+        in_head = part == "res5" and hasattr(detector, "roi_heads")
+        is_frozen = freeze_at >= least and not in_head
+        assert {p.requires_grad for p in parts[part].parameters()} == {not is_frozen}, part
 
 
 @pytest.mark.parametrize("detector", BUILDERS)
@@ -213,6 +226,10 @@ def test_other_precision_and_memory_format(name, opts):
         ),
         (("MODEL.STAGED.DROP_PATH", 2.0), r"STAGED.DROP_PATH is 2.0; it must be in \[0, 1\)"),
         (("MODEL.STAGED.DROP_PATH", float("nan")), "STAGED.DROP_PATH is nan"),
+        (
+            ("MODEL.REID.SIDE_NET.DEPTH", 18),
+            "SIDE_NET.DEPTH is 18, which StagedSideNet does not read; .* ResNetSideNet",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(opts, said):
@@ -220,6 +237,43 @@ def test_a_mistake_is_one_line(opts, said):
         cfg = config("reid", "Base-FasterRCNN.yaml", *opts)
         check_parts(cfg)
         build_model(cfg)
+
+
+LEVELS, OUTPUTS = "MODEL.FPN.IN_FEATURES", "MODEL.RESNETS.OUT_FEATURES"
+PYRAMIDS = [name for name in BUILDERS if name != "Base-FasterRCNN.yaml"]
+
+
+@pytest.mark.parametrize("detector", PYRAMIDS)
+def test_levels_of_a_pyramid_that_it_can_t_have_are_one_line(detector):
+    check_parts(config("detection", detector, LEVELS, ["res4", "res5"]))
+    # C4's outputs; none; one that is no output; a gap; and without what P6 is made from
+    wrong = [([], ["res4"]), ([], ["res5"]), (["res3", "res4"], ["res4"])]
+    wrong += [(["res3", "res5"], ["res3", "res5"])]
+    if "fpn" not in detector:
+        wrong += [(["res3", "res4"], ["res3", "res4", "res5"])]
+    for levels, outputs in wrong:
+        cfg = config("detection", detector, LEVELS, levels, OUTPUTS, outputs)
+        with pytest.raises(UserError, match="IN_FEATURES is .*OUT_FEATURES .*; .*set both") as e:
+            check_parts(cfg)
+        assert "\n" not in str(e.value)
+
+
+def test_stochastic_depth_of_no_staged_network_is_refused():
+    drop_path = ("MODEL.STAGED.DROP_PATH", 0.1)
+    check_parts(config("reid", "Base-FasterRCNN.yaml", *drop_path))
+    f_r_alone = ["MODEL.REID.SIDE_NET.NAME", "StagedSideNet"]
+    f_r_alone += ["MODEL.REID.SIDE_NET.STAGED", "NarrowConvNeXt"]
+    check_parts(make_config("reid", [*f_r_alone, *drop_path]))
+    with pytest.raises(UserError, match="DROP_PATH is 0.1, and no network here is a staged one"):
+        check_parts(make_config("reid", drop_path))
+
+
+def test_the_coupled_network_pools_what_the_detector_sees():
+    coupled = ("MODEL.META_ARCHITECTURE", "CoupledPersonSearch")
+    with pytest.raises(UserError, match="FEATURES is backbone.res4, .* set it to backbone.norm4"):
+        build("joint", "Base-FasterRCNN.yaml", *coupled)
+    # a network without a final norm has none here either
+    build("joint", "Base-FasterRCNN.yaml", *coupled, name="WidensLate")
 
 
 RESNETS = {
@@ -252,6 +306,42 @@ def test_conv5_of_a_resnet_s_detector_is_a_resnet_s_though_f_r_is_staged():
     model = build_model(cfg)
     assert isinstance(model.detector.roi_heads.res5, nn.Sequential)
     assert model.reid.feature_dim == CHANNELS[3]
+
+
+@STAGED_NETWORK_REGISTRY.register()
+def WidensLate(cfg, variant):
+    """res4's second block has its channels, and its first one has others."""
+
+    def stage(*channels, stride=2):
+        entry = nn.Conv2d(
+            channels[0], channels[1], 2 * stride - 1, stride=stride, padding=stride - 1
+        )
+        blocks = [nn.Conv2d(a, b, 1) for a, b in zip(channels[1:], channels[2:])]
+        return Stage(
+            entry=entry, blocks=nn.Sequential(*blocks), out_channels=channels[-1], stride=stride
+        )
+
+    stages = [
+        stage(4, 4, 4, 4, stride=1),
+        stage(4, 8, 8, 8),
+        stage(8, 8, 8, 16),
+        stage(16, 8, 8, 8),
+    ]
+    return StagedNetwork(stem=Stage(entry=nn.Conv2d(3, 4, 4, stride=4), stride=4), stages=stages)
+
+
+@pytest.mark.parametrize("detector", ["Base-FasterRCNN.yaml", "Base-RetinaNet.yaml"])
+def test_blocks_without_which_a_stage_has_other_channels_are_refused(detector):
+    def build_lite(blocks):
+        build("detection", detector, "MODEL.DETECTOR.BLOCKS", blocks, name="WidensLate")
+
+    build_lite((1, 1, 2, 1))
+    said = (
+        r"BLOCKS is \(1, 1, 1, 1\), .* res4 gives a map of \(1, 8, 4, 6\), where \(1, 16, .* keep"
+    )
+    with pytest.raises(UserError, match=said) as error:
+        build_lite((1, 1, 1, 1))
+    assert "\n" not in str(error.value)
 
 
 def test_blocks_of_a_network_without_a_sequence_of_them_are_refused():

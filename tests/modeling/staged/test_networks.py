@@ -245,6 +245,8 @@ def OfStrideTwo(cfg, variant):
             "'timm:vit_tiny_patch16_224'; .* any size|strides 16, 16, 16",
         ),
         ("timm:hrnet_w18", "no sequence"),
+        ("timm:", "timm has no network of that name, but convnext_tiny, resnet18 and others"),
+        ("timm:resnet18.none", r"'timm:resnet18.none'; timm can't make it: .*tag \(none\)"),
         ("OfStrideTwo", r"map of \(1, 4, 32, 48\), where \(1, 4, 16, 24\) is needed"),
         ("OfStrideTwo:three", "it has 3 stages, and 4 are needed"),
     ],
@@ -253,6 +255,12 @@ def test_what_is_not_fit_is_one_line(name, said):
     with pytest.raises(UserError) as error:
         build(name)
     assert re.search(said, str(error.value)) and "\n" not in str(error.value)
+
+
+def test_stochastic_depth_of_a_network_without_it_is_one_line():
+    cfg = make_config("reid", ["MODEL.DEVICE", "cpu", "MODEL.STAGED.DROP_PATH", 0.1])
+    with pytest.raises(UserError, match="ghostnet_050'; it has no .* MODEL.STAGED.DROP_PATH out"):
+        build_staged_network(cfg, "MODEL.STAGED.NAME", "timm:ghostnet_050")
 
 
 def test_a_last_stage_that_can_t_have_stride_one_is_refused():

@@ -4,7 +4,6 @@ import os
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
-from fvcore.common.checkpoint import _strip_prefix_if_present
 from torch import nn
 
 from ..config import STAGES_FROM_DETECTOR
@@ -144,8 +143,6 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
 
     def _load_model(self, checkpoint):
         reid = getattr(self.model, "reid", None)
-        # of a network that was wrapped when it was saved; the base class does it too late for us
-        _strip_prefix_if_present(checkpoint["model"], "module.")
         if reid is not None and checkpoint.pop("matching_heuristics", False):
             checkpoint["model"] = self._align_with_detector(checkpoint)
         state = {current_name(name): value for name, value in checkpoint["model"].items()}
@@ -227,9 +224,19 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         )
 
     def _fit_crop_stream(self, reid: nn.Module, state: dict) -> None:
-        """The memory of crops (MODEL.REID.ORD) is of training alone: either may be without it."""
+        """The memory of crops (MODEL.REID.ORD) is of training alone: either may be without it.
+
+        Raises:
+            UserError: if a training would go on as another.
+        """
         given = [name for name in state if name.startswith(f"reid.{CROP_STREAM}")]
         stream = getattr(reid, "crop_stream", None)
+        if self._is_resumed and bool(given) != (stream is not None):
+            raise UserError(
+                f"--resume: the training was begun with MODEL.REID.ORD.ENABLED {bool(given)}, and "
+                f"the config says {not given}; set it to {bool(given)}, or train anew in another "
+                "OUTPUT_DIR"
+            )
         if given and stream is None:
             for name in given:
                 del state[name]
@@ -259,20 +266,25 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         expected = {n for n in trained_names(self.model) if not n.endswith(STATISTICS)}
         if expected and expected <= misfits:
             known = name_of_crop_network(state)
+            begin = {name.removeprefix(DETECTOR).partition(".")[0] for name in state}
             raise UserError(
                 "the checkpoint is of another architecture: none of its weights fit"
                 + (f"; it looks like {known}, which MODEL.CROP_REID takes" if known else "")
+                + (f"; all of its names begin with {min(begin)!r}" if len(begin) == 1 else "")
             )
         if self._is_resumed:
             self._refuse_other_network(misfits, incompatible.unexpected_keys)
         if hasattr(self.model, "detector"):
             self._tell_surplus_blocks(state, misfits, incompatible.unexpected_keys)
         parts = self._required_parts(state)
-        wrong = sorted(n for n in misfits if n.startswith(parts) or n in self._published)
+        # a group norm, say, has no place for a batch norm's statistics; a frozen one counts nothing
+        surplus = self._surplus_of_parts(incompatible.unexpected_keys)
+        surplus = {name for name in surplus if not name.endswith("num_batches_tracked")}
+        wrong = {n for n in misfits | surplus if n.startswith(parts)} | misfits & self._published
         if wrong:
             raise UserError(
-                f"the checkpoint is of another architecture: {len(wrong)} of the network's tensors "
-                f"are not in it or have another shape, {wrong[0]} among them; "
+                f"the checkpoint is of another architecture: {len(wrong)} tensors are in one of "
+                f"the two alone or have another shape, {min(wrong)} among them; "
                 "use the config that it was trained with"
             )
         detector = getattr(self.model, "detector", None)
@@ -287,15 +299,18 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
             tell_published(self._published, misfits, incompatible.unexpected_keys)
 
     def _refuse_other_network(self, misfits: set[str], unexpected: list[str]) -> None:
-        """What goes on must be what was begun: no tensor is new, and no layer loses one."""
-        layers = {name.rpartition(".")[0] for name in self.model.state_dict()}
-        wrong = misfits | {name for name in unexpected if name.rpartition(".")[0] in layers}
-        if wrong:
+        """What goes on must be what was begun: nothing of it is new, and nothing is lost."""
+        if wrong := misfits | self._surplus_of_parts(unexpected):
             raise UserError(
                 f"--resume: the checkpoint doesn't fit this config's network: {len(wrong)} tensors "
                 f"are in one of them alone or have another shape, {min(wrong)} among them; go on "
                 "with the config that it was begun with, or train anew in another OUTPUT_DIR"
             )
+
+    def _surplus_of_parts(self, unexpected: list[str]) -> set[str]:
+        """A file's surplus tensors that are of f_r, or of a layer that the network has."""
+        layers = {name.rpartition(".")[0] for name in self.model.state_dict()}
+        return {n for n in unexpected if n.startswith("reid.") or n.rpartition(".")[0] in layers}
 
     def _tell_surplus_blocks(self, state, misfits: set[str], unexpected: list[str]) -> None:
         """A lighter detector takes a file's first blocks, as a start; not those of a trained one.

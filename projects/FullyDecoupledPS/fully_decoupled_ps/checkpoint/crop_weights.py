@@ -9,14 +9,12 @@ from detectron2.utils.file_io import PathManager
 from ..errors import UserError
 from .checkpointer import trained_names
 from .crop_names import name_of_crop_network
-from .reading import check_state_dict, read_content
+from .reading import check_state_dict, read_content, without_prefixes
 
 logger = logging.getLogger(__name__)
 
 # Where the writers of files put the weights, beside an optimizer, an epoch and the like.
 _ENVELOPES = ("state_dict", "model_state_dict", "model")
-# Before all names of a network that was trained inside another module.
-_PREFIXES = ("module.", "model.", "_orig_mod.")
 IMAGENET_CLASSES = 1000
 # Where a person-search network or a detector has the tensors of torchvision's ResNet.
 _BACKBONE = r"backbone\.(?:body\.)?((?:conv1|bn1|layer\d\.\d+)\..*)"
@@ -71,14 +69,7 @@ def _unwrap(path: str, content) -> dict[str, torch.Tensor]:
             break
         content = inner
     check_state_dict(path, content)
-    state = {name: torch.as_tensor(value) for name, value in content.items()}
-    while state and (prefix := _common_prefix(state)):
-        state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
-
-
-def _common_prefix(state: dict) -> str:
-    return next((p for p in _PREFIXES if all(name.startswith(p) for name in state)), "")
+    return without_prefixes({name: torch.as_tensor(value) for name, value in content.items()})
 
 
 def _fill(network, state: dict, weights: str) -> bool:

@@ -79,6 +79,8 @@ _TENSORS = {
 }
 # The first object in a file of torch.save before PyTorch 1.6, as pickle writes it.
 _TORCH_MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")
+# Before all names of a network that was saved inside another module.
+_PREFIXES = ("module.", "model.", "_orig_mod.")
 # What torch.load takes in place of the module pickle.
 _tensor_pickle = types.ModuleType("tensor_pickle")
 _tensor_pickle.Unpickler = TensorUnpickler
@@ -94,18 +96,26 @@ def read_checkpoint(path: str, *, keeps_names: bool = False) -> dict:
 
     Returns:
         dict: "model", a dict of tensors and arrays by name; "matching_heuristics": True if its
-        names fit by their ends only; and whatever else is in the file.
+        names fit by their ends only; and whatever else is in the file. Names are without what a
+        wrapper put before all of them.
 
     Raises:
         UserError: if it can't be read, isn't a checkpoint, or asks to run something.
     """
     checkpoint = _in_detectron2_s_form(path, read_content(path))
-    names = checkpoint["model"]
+    names = checkpoint["model"] = without_prefixes(checkpoint["model"])
     if not keeps_names and any(name.startswith("layer1.0.") for name in names):
         checkpoint["model"] = _from_torchvision_names(names)
         # the names now match by their ends, as those of Detectron2's ImageNet files do
         checkpoint["matching_heuristics"] = True
     return checkpoint
+
+
+def without_prefixes(state: dict) -> dict:
+    """A state dict without "module.", "model." and "_orig_mod." where all names begin so."""
+    while state and (p := next((p for p in _PREFIXES if all(n.startswith(p) for n in state)), "")):
+        state = {name.removeprefix(p): value for name, value in state.items()}
+    return state
 
 
 def read_content(path: str):

@@ -5,6 +5,7 @@ import logging
 from torch import nn
 
 from ..modeling import Stage, StagedBackbone
+from .blocks import blocks_of, surplus_blocks
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +49,16 @@ def place_published(detector: nn.Module, state: dict, prefix: str) -> tuple[dict
 
 
 def tell_published(wanted: set[str], misfits: set[str], unexpected: list[str]) -> None:
-    """Log what a published file has given to a detector.
+    """Log what a published file has given to a detector, but for blocks, which are told of apart.
 
     Args:
         wanted: as :func:`place_published` returns.
         misfits: names that the file did not fill.
         unexpected: names in the file that the network has no place for.
     """
-    left = sorted({".".join(name.split(".")[:-1]) for name in unexpected})
+    surplus = set(surplus_blocks(wanted, unexpected))
+    others = (name for name in unexpected if not blocks_of([name]) & surplus)
+    left = sorted({name.rpartition(".")[0] for name in others})
     logger.info(
         "The backbone starts from a published file: %d of its %d tensors are taken; of the file, "
         "not taken are %s; the rest of the detector is new",

@@ -1,8 +1,9 @@
 """What a checkpoint was trained with, as far as it is known, and a config that contradicts it.
 
-Pixel statistics, the order of channels, the place of a bottleneck's stride and what boxes are
-relative to (anchors, the weights of regressions) are in no checkpoint: with others than it was
-trained with a network runs, and what it finds is wrong.
+Pixel statistics, the order of channels, the place of a bottleneck's stride, what boxes are relative
+to (anchors, the weights of regressions), kinds of norms, and which of two networks of equal shapes
+it was, are in no checkpoint: with others than it was trained with a network runs, and what it finds
+is wrong.
 """
 
 import hashlib
@@ -30,21 +31,45 @@ logger = logging.getLogger(__name__)
 
 STRIDE = "MODEL.RESNETS.STRIDE_IN_1X1"
 KEYS = ("INPUT.FORMAT", "MODEL.PIXEL_MEAN", "MODEL.PIXEL_STD", STRIDE)
+# Networks, of f_d and of f_r: two of them may differ in padding alone.
+STAGED, STAGED_F_R = "MODEL.STAGED.NAME", "MODEL.REID.SIDE_NET.STAGED"
+RES5_NORM = "MODEL.DETECTOR.RES5_NORM"
+# A key that is empty or, in an old config, not there -> the one that counts then.
+ELSE = {STAGED_F_R: STAGED, RES5_NORM: "MODEL.RESNETS.NORM"}
 
 # What else a trained detector's boxes depend on; one that is trained further may be given others.
 ANCHORS = tuple(
     f"MODEL.ANCHOR_GENERATOR.{key}" for key in ("NAME", "SIZES", "ASPECT_RATIOS", "OFFSET")
 )
-OF_A_RESNET = ("MODEL.RESNETS.RES5_DILATION", "MODEL.FPN.FUSE_TYPE")
+OF_A_RESNET = ("MODEL.RESNETS.RES5_DILATION", "MODEL.RESNETS.NORM", RES5_NORM)
+OF_A_PYRAMID = ("MODEL.FPN.FUSE_TYPE", "MODEL.FPN.NORM")
 BOX_KEYS = {
     "GeneralizedRCNN": (
-        *(*ANCHORS, *OF_A_RESNET, "MODEL.RPN.BBOX_REG_WEIGHTS"),
+        *(*ANCHORS, *OF_A_RESNET, *OF_A_PYRAMID, "MODEL.RPN.BBOX_REG_WEIGHTS"),
         *("MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS", "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS"),
         *("MODEL.ROI_BOX_HEAD.POOLER_TYPE", "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION"),
+        *("MODEL.ROI_BOX_HEAD.NORM", "MODEL.DETECTOR.POOLER_RESOLUTION", "MODEL.COAT.NUM_HEADS"),
     ),
-    "RetinaNet": (*ANCHORS, *OF_A_RESNET, "MODEL.RETINANET.BBOX_REG_WEIGHTS"),
+    "RetinaNet": (
+        *(*ANCHORS, *OF_A_RESNET, *OF_A_PYRAMID),
+        *("MODEL.RETINANET.BBOX_REG_WEIGHTS", "MODEL.RETINANET.NORM"),
+    ),
+    "FCOS": (*OF_A_RESNET, *OF_A_PYRAMID, "MODEL.FCOS.NORM"),
 }
 BOX_KEYS["PersonRetinaNet"] = BOX_KEYS["RetinaNet"]
+
+# What a trained f_r's features depend on, by the network. Without a fusion or an exponent of
+# pooling a file's tensors of them would be left out.
+HEAD_KEYS = ("MODEL.REID.POOLING", "MODEL.REID.POOLER_RESOLUTION")
+SIDE_NET_KEYS = (*HEAD_KEYS, "MODEL.REID.FUSION.NAME", "MODEL.REID.SIDE_NET.NORM")
+REID_KEYS = {
+    "FullyDecoupledPersonSearch": SIDE_NET_KEYS,
+    "CoatPersonSearch": SIDE_NET_KEYS,
+    "CoupledPersonSearch": (*HEAD_KEYS, "MODEL.COUPLED.FEATURES", "MODEL.COUPLED.CONV5"),
+    "TwoStepPersonSearch": tuple(
+        f"MODEL.CROP_REID.{key}" for key in ("SIZE", "PIXEL_MEAN", "PIXEL_STD", "FORMAT")
+    ),
+}
 
 # ImageNet weights of whom -> what they were trained with (Detectron2's MODEL_ZOO.md), and a file.
 IMAGENET = {
@@ -68,20 +93,18 @@ def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
     """
     Args:
         cfg: after :func:`apply_stage`, or of a trained network.
-        in_training: whether it is what a training starts from; then a detector that is trained
-            further may be given other anchors, and a new side-net has weights of its own.
+        in_training: whether it is what a training starts from; then what is trained further may be
+            given other anchors, say, and a new side-net has weights of its own. A training that
+            goes on, from a checkpoint in ``OUTPUT_DIR``, may not.
 
     Raises:
         UserError: if the file of ``MODEL.WEIGHTS`` or ``MODEL.REID.SIDE_NET.WEIGHTS`` is known to
-            have been trained with another value of :data:`KEYS` or, of a detector that is used as
-            it is, :data:`BOX_KEYS`; names both.
+            have been trained with another value of :data:`KEYS`, with another staged network or, of
+            a part that is used as it is, :data:`BOX_KEYS` or :data:`REID_KEYS`; names both.
     """
     weights = cfg.MODEL.WEIGHTS
     source, known = known_values(weights, cfg.MODEL.DETECTOR.ZOO)
-    trains_detector = in_training and cfg.SOLVER.STAGE not in STAGES_FROM_DETECTOR
-    box_keys = () if trains_detector else BOX_KEYS.get(cfg.MODEL.DETECTOR.NAME, ())
-    keys = [key for key in KEYS if not (key == STRIDE and is_staged(cfg))]
-    for key, trained, said in _contradictions(cfg, known, (*keys, *box_keys)):
+    for key, trained, said in _contradictions(cfg, known, _keys(cfg, known, in_training)):
         raise UserError(
             f"MODEL.WEIGHTS {weights} was trained with {key} {trained} ({source}), but the "
             f"config says {said}; set {key} to {trained}" + _other_way(cfg, source)
@@ -92,7 +115,7 @@ def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
     side_net = cfg.MODEL.REID.SIDE_NET
     weights, depth = side_net.WEIGHTS, side_net.DEPTH or cfg.MODEL.RESNETS.DEPTH
     source, known = known_values(weights)
-    strides = () if side_net.NAME == "StagedSideNet" else (STRIDE,)
+    strides = [] if _has_staged_f_r(cfg) else [STRIDE]
     for key, trained, said in _contradictions(cfg, known, strides, depth):
         raise UserError(
             f"MODEL.REID.SIDE_NET.WEIGHTS {weights} was trained with {key} {trained} ({source}), "
@@ -102,13 +125,47 @@ def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
         )
 
 
-def _contradictions(cfg: CfgNode, known: dict[str, Any], keys: tuple[str, ...], depth: int = 0):
+def _keys(cfg: CfgNode, known: dict[str, Any], in_training: bool) -> list[str]:
+    """Those whose values must be what the file of ``MODEL.WEIGHTS`` was trained with."""
+    is_begun = in_training and Path(cfg.MODEL.WEIGHTS).parent != Path(cfg.OUTPUT_DIR)
+    keys = list(KEYS)
+    if not is_begun or cfg.SOLVER.STAGE in STAGES_FROM_DETECTOR:
+        keys += BOX_KEYS.get(cfg.MODEL.DETECTOR.NAME, ())
+    if is_staged(cfg):
+        of_resnets = (*OF_A_RESNET, STRIDE)
+        keys = [STAGED, *(key for key in keys if key not in of_resnets)]
+    if "detection" in (cfg.SOLVER.STAGE, known.get("SOLVER.STAGE", "detection")):
+        return keys  # without an f_r, here or in the file
+    if not is_begun:
+        keys += REID_KEYS.get(cfg.MODEL.META_ARCHITECTURE, ())
+    if _has_staged_f_r(cfg):
+        keys = [STAGED_F_R, *(key for key in keys if key != "MODEL.REID.SIDE_NET.NORM")]
+    return keys
+
+
+def _has_staged_f_r(cfg: CfgNode) -> bool:
+    return cfg.MODEL.REID.SIDE_NET.NAME == "StagedSideNet" and not is_two_step(cfg)
+
+
+def _contradictions(cfg: CfgNode, known: dict[str, Any], keys: list[str], depth: int = 0):
     for key in keys:
         if key == STRIDE and (depth or cfg.MODEL.RESNETS.DEPTH) < 50:  # no bottlenecks
             continue
-        trained, said = known.get(key), value_in(cfg, key)
-        if trained is not None and not _equal(trained, said):
+        trained, said = known.get(key), _value(cfg, key)
+        if trained in (None, ""):  # not known; or no such part, of which no tensor would fit
+            continue
+        if not _equal(*(_norm_kind(key, x) for x in (trained, said))):
             yield key, as_lists(trained), as_lists(said)
+
+
+def _value(config: dict, key: str):
+    value = value_in(config, key)
+    return value or _value(config, ELSE[key]) if key in ELSE else value
+
+
+def _norm_kind(key: str, value):
+    """Batch norms of all kinds compute the same at inference, and have the same weights."""
+    return "BN" if key.endswith("NORM") and "BN" in str(value) else value
 
 
 def _other_way(cfg: CfgNode, source: str) -> str:
@@ -151,8 +208,9 @@ def _imagenet_family(weights: str) -> str:
 
 
 def _values(config: dict) -> dict[str, Any]:
-    keys = {*KEYS, *(key for keys in BOX_KEYS.values() for key in keys)}
-    return {key: value_in(config, key) for key in keys}
+    of_parts = (key for part in (BOX_KEYS, REID_KEYS) for keys in part.values() for key in keys)
+    keys = {*KEYS, STAGED, STAGED_F_R, "SOLVER.STAGE", *of_parts}
+    return {key: _value(config, key) for key in keys}
 
 
 def _values_of_zoo(name: str) -> dict[str, Any]:

@@ -339,7 +339,7 @@ def _check_weights(cfg: CfgNode) -> None:
             f"MODEL.WEIGHTS is empty, but stage {stage} starts from a trained detector; "
             "name its checkpoint, or leave MODEL.WEIGHTS out to take that of stage detection"
         )
-    if freeze_at:
+    if freeze_at > 0:
         raise UserError(
             f"MODEL.WEIGHTS is empty while MODEL.BACKBONE.FREEZE_AT is {freeze_at}: layers would "
             "be frozen at random values; name ImageNet weights, or set MODEL.BACKBONE.FREEZE_AT 0"

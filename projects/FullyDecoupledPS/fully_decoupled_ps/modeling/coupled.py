@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import UserError
 from .meta_arch import FullyDecoupledPersonSearch, TrainedHead, build_detector
 from .precision import precision_from_config
+from .staged.backbone import StagedBackbone, norm_of
 from .staged.network import Stage
 
 
@@ -72,6 +73,7 @@ class CoupledPersonSearch(FullyDecoupledPersonSearch):
             )
         detector = build_detector(cfg)
         features = _submodule(detector, "FEATURES", cfg.MODEL.COUPLED.FEATURES)
+        _refuse_map_before_norm(detector, cfg.MODEL.COUPLED.FEATURES)
         name = cfg.MODEL.COUPLED.CONV5
         conv5 = _submodule(detector, "CONV5", name) if name else nn.Identity()
         dim = _out_channels(conv5) or _out_channels(features)
@@ -104,6 +106,17 @@ def _submodule(detector: nn.Module, key: str, name: str) -> nn.Module:
             f"MODEL.COUPLED.{key}: {type(detector).__name__} has no module {name!r}; "
             f"its parts are {children}"
         ) from error
+
+
+def _refuse_map_before_norm(detector: nn.Module, name: str) -> None:
+    """A staged network's stage, whose map the detector's heads see through a norm alone."""
+    parent, dot, stage = name.rpartition(".")
+    backbone, norm = detector.get_submodule(parent), norm_of(stage)
+    if isinstance(backbone, StagedBackbone) and norm != stage and hasattr(backbone, norm):
+        raise UserError(
+            f"MODEL.COUPLED.FEATURES is {name}, but what the detector sees is that map behind its "
+            f"norm; set it to {parent}{dot}{norm}"
+        )
 
 
 def _out_channels(layer: nn.Module) -> int:

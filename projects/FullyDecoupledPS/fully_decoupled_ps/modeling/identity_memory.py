@@ -31,11 +31,13 @@ class IdentityMemory(nn.Module):
             momentum: share of the old row in the new one, in [0, 1).
 
         Raises:
-            UserError: if the momentum is out of its range.
+            UserError: if the momentum or the queue's size is out of its range.
         """
         super().__init__()
         if not 0 <= momentum < 1:
             raise UserError(f"OIM.MOMENTUM is {momentum}; it must be in [0, 1)")
+        if queue_size < 0:
+            raise UserError(f"OIM.QUEUE_SIZE is {queue_size}; it must be 0 (no queue) or more")
         self.momentum = momentum
         self.register_buffer("lookup_table", torch.zeros(num_ids, feature_dim))
         self.register_buffer("queue", torch.zeros(queue_size, feature_dim))

@@ -51,8 +51,9 @@ def _fold_staged(model: FullyDecoupledPersonSearch) -> None:
             fold_norms_that_follow(bottom_up, lambda net=bottom_up: net(picture))
     if not isinstance(side_net, StagedSideNet):
         return
-    # with conv5, which the head has
-    layers = nn.ModuleList([side_net, model.reid.head.conv5])
+    layers = nn.Sequential(side_net)
+    if hasattr(model.reid, "head"):  # which has conv5; COAT's have transformers in its place
+        layers.append(model.reid.head.conv5)
     if any(map(is_constant, layers.modules())):
         maps = model.feature_tap.run(picture)
-        fold_norms_that_follow(layers, lambda: layers[1](layers[0](maps)))
+        fold_norms_that_follow(layers, lambda: layers(maps))

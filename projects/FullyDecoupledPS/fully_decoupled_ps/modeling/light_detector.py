@@ -9,11 +9,11 @@ from torch import nn
 from ..errors import UserError
 from .resnet_stages import BLOCKS_PER_STAGE
 from .staged.backbone import bottom_up_builder
-from .staged.network import STAGES, Stage
+from .staged.network import STAGES, Stage, check_maps
 
 
 def check_light_detector(cfg) -> None:
-    """Refuse numbers of blocks that no ResNet of ``MODEL.RESNETS.DEPTH`` can keep.
+    """Refuse numbers of blocks that no ResNet of ``MODEL.RESNETS.DEPTH`` can keep, and norms.
 
     Raises:
         UserError: names ``MODEL.DETECTOR.BLOCKS`` or ``RES5_NORM``, and what is allowed.
@@ -36,6 +36,11 @@ def check_light_detector(cfg) -> None:
             f"MODEL.DETECTOR.RES5_NORM is {norm!r}, none of Detectron2's norms; say BN, FrozenBN, "
             'GN or SyncBN, or "" for MODEL.RESNETS.NORM'
         ) from error
+    if norm and not cfg.MODEL.RESNETS.NORM:
+        raise UserError(
+            f"MODEL.DETECTOR.RES5_NORM is {norm}, which takes the place of a norm, and "
+            'MODEL.RESNETS.NORM is "": there is none; name one there, or leave RES5_NORM out'
+        )
 
 
 def lighten(detector: nn.Module, blocks: Sequence[int], res5_norm: str = "") -> None:
@@ -43,7 +48,8 @@ def lighten(detector: nn.Module, blocks: Sequence[int], res5_norm: str = "") -> 
 
     Detectron2's builders take the numbers from a table by depth, each for itself, and conv5 of a C4
     detector is built in its RoI head. So whatever has built it, blocks are taken off the whole. No
-    shape changes: the first block of a stage has its stride, and all have its channels.
+    shape changes: the first block of a stage has its stride, and its channels; where it has not,
+    as in some of timm's networks, that is refused. What is frozen stays frozen.
 
     Args:
         detector: of any kind with Detectron2's residual blocks, or stages of blocks
@@ -52,7 +58,8 @@ def lighten(detector: nn.Module, blocks: Sequence[int], res5_norm: str = "") -> 
         res5_norm: Detectron2's name of conv5's norm; "": as built.
 
     Raises:
-        UserError: if the detector has no such stages, or fewer blocks.
+        UserError: if the detector has no such stages, or fewer blocks, or its stages without their
+            last blocks have other channels.
     """
     stages, resnet_stages = _stages(detector), _resnet_stages(detector)
     for key, is_said, found, wanted, of in (
@@ -73,10 +80,31 @@ def lighten(detector: nn.Module, blocks: Sequence[int], res5_norm: str = "") -> 
                 )
             for block in list(stage._modules)[number:]:  # not a slice, which renumbers the others
                 delattr(stage, block)
+    if blocks:
+        _check_lighter(detector, blocks)
     if res5_norm:
-        for layer in (layer for stage in resnet_stages["res5"] for layer in stage.modules()):
-            if getattr(layer, "norm", None) is not None:  # of a convolution
-                layer.norm = get_norm(res5_norm, layer.out_channels)
+        for block in (block for stage in resnet_stages["res5"] for block in stage):
+            is_frozen = not any(p.requires_grad for p in block.parameters())
+            for layer in block.modules():
+                if getattr(layer, "norm", None) is not None:  # of a convolution
+                    layer.norm = get_norm(res5_norm, layer.out_channels)
+            if is_frozen:
+                block.freeze()
+
+
+def _check_lighter(detector: nn.Module, blocks: Sequence[int]) -> None:
+    """That the maps of a staged network are what they were; a ResNet's are."""
+    named = ((name.rpartition(".")[2], module) for name, module in detector.named_modules())
+    found = {name: module for name, module in named if isinstance(module, Stage)}
+    if "stem" not in found:
+        return
+    try:
+        check_maps(found["stem"], [found[name] for name in STAGES if name in found])
+    except UserError as error:
+        raise UserError(
+            f"MODEL.DETECTOR.BLOCKS is {_listed(blocks)}, but without the blocks behind these, "
+            f"{error}; keep more of them, or () for all"
+        ) from error
 
 
 def _needed(detector: nn.Module) -> tuple[str, ...]:

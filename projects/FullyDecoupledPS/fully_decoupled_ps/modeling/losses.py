@@ -1,5 +1,7 @@
 """Losses of the re-id embeddings: OIM (with its focal form), triplet, prototypes."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from detectron2.config import configurable
@@ -52,10 +54,8 @@ class OIMLoss(nn.Module):
             UserError: if a value is out of its range.
         """
         super().__init__()
-        if temperature <= 0:
-            raise UserError(f"OIM.TEMPERATURE is {temperature}; it must be above 0")
-        if focal_gamma < 0:
-            raise UserError(f"OIM.FOCAL_GAMMA is {focal_gamma}; it must be 0 or more")
+        _check("OIM.TEMPERATURE", temperature, may_be_zero=False)
+        _check("OIM.FOCAL_GAMMA", focal_gamma)
         self.temperature = temperature
         self.focal_gamma = focal_gamma
 
@@ -86,7 +86,17 @@ class TripletLoss(nn.Module):
 
     @configurable
     def __init__(self, *, margin: float, weight: float = 1.0):
+        """
+        Args:
+            margin: 0 or more.
+            weight: of the loss, 0 or more.
+
+        Raises:
+            UserError: if a value is out of its range.
+        """
         super().__init__()
+        _check("TRIPLET.MARGIN", margin)
+        _check("TRIPLET.WEIGHT", weight)
         self.margin = margin
         self.weight = weight
 
@@ -94,6 +104,8 @@ class TripletLoss(nn.Module):
     def from_config(cls, cfg):
         triplet, two_streams = cfg.MODEL.REID.TRIPLET, cfg.MODEL.REID.ORD
         share = two_streams.TRIPLET_SHARE if two_streams.ENABLED else 1.0
+        _check("TRIPLET.WEIGHT", triplet.WEIGHT)  # before two negative ones make a positive one
+        _check("ORD.TRIPLET_SHARE", share)
         return {"margin": triplet.MARGIN, "weight": triplet.WEIGHT * share}
 
     def forward(self, embeddings, person_ids, memory: IdentityMemory):
@@ -132,10 +144,8 @@ class PrototypeLoss(nn.Module):
             UserError: if a value is out of its range.
         """
         super().__init__()
-        if temperature <= 0:
-            raise UserError(f"MODEL.REID.ORD.TEMPERATURE is {temperature}; it must be above 0")
-        if weight < 0:
-            raise UserError(f"MODEL.REID.ORD.WEIGHT is {weight}; it must be 0 or more")
+        _check("ORD.TEMPERATURE", temperature, may_be_zero=False)
+        _check("ORD.WEIGHT", weight)
         self.temperature = temperature
         self.weight = weight
 
@@ -148,3 +158,10 @@ class PrototypeLoss(nn.Module):
         prototypes = memory.lookup_table.clone()
         logits = embeddings[labelled].float() @ prototypes.t() / self.temperature
         return self.weight * F.cross_entropy(logits, person_ids[labelled])
+
+
+def _check(key: str, value: float, *, may_be_zero: bool = True) -> None:
+    """Refuse a value of ``MODEL.REID`` that turns a loss round, or makes it infinite or nan."""
+    if not 0 <= value < math.inf or value == 0 and not may_be_zero:
+        least = "0 or more" if may_be_zero else "above 0"
+        raise UserError(f"MODEL.REID.{key} is {value}; it must be {least}, and finite")

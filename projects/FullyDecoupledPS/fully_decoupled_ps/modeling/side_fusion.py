@@ -33,7 +33,8 @@ class AlphaBlendFusion(nn.Module):
             raise UserError(
                 "AlphaBlendFusion needs equal channels in both nets, got "
                 f"{detector_channels} and {reid_channels}; set MODEL.REID.FUSION.NAME ConvFusion, "
-                "or give the side-net the detector's depth"
+                "or give f_r the detector's network: MODEL.REID.SIDE_NET.DEPTH 0 of a ResNet, "
+                'MODEL.REID.SIDE_NET.NAME StagedSideNet and STAGED "" of a staged one'
             )
         self.alpha_logit = nn.Parameter(torch.zeros(()))
 

@@ -29,7 +29,8 @@ class StagedBackbone(Backbone):
         Args:
             network: its stages up to the last output are taken.
             out_features: of "res2", "res3", "res4", "res5".
-            freeze_at: 0: all is trained; 1: the stem is frozen; 2: ``res2`` as well, and so on.
+            freeze_at: 0 or less: all is trained; 1: the stem is frozen; 2: ``res2`` as well, and
+                so on; more than there are: all of them.
 
         Raises:
             UserError: if there is no such output.
@@ -53,9 +54,9 @@ class StagedBackbone(Backbone):
             self._out_feature_channels[name] = stage.out_channels
             self._out_feature_strides[name] = stride
             if has_norms and name in out_features:
-                self.add_module(_norm_of(name), LayerNorm2d(stage.out_channels, eps=1e-6))
+                self.add_module(norm_of(name), LayerNorm2d(stage.out_channels, eps=1e-6))
         self.has_norms = has_norms
-        for name in ("stem", *self.stage_names)[:freeze_at]:
+        for name in ("stem", *self.stage_names)[: max(freeze_at, 0)]:
             getattr(self, name).freeze()
 
     @classmethod
@@ -73,7 +74,7 @@ class StagedBackbone(Backbone):
         for name in self.stage_names:
             x = getattr(self, name)(x)
             if name in self._out_features:
-                outputs[name] = getattr(self, _norm_of(name))(x) if self.has_norms else x
+                outputs[name] = getattr(self, norm_of(name))(x) if self.has_norms else x
         return outputs
 
 
@@ -91,7 +92,8 @@ def is_staged(cfg) -> bool:
     return bool(cfg.MODEL.STAGED.NAME) and "resnet" not in bottom_up_builder(cfg)
 
 
-def _norm_of(name: str) -> str:
+def norm_of(name: str) -> str:
+    """ "norm4" for "res4": what its output goes through, if the network ends in a norm."""
     return name.replace("res", "norm")
 
 

@@ -2,7 +2,7 @@
 
 from ...errors import UserError
 from .backbone import KEY, bottom_up_builder, is_staged
-from .network import check_staged_name
+from .network import STAGES, check_staged_name
 from .side_net import SIDE_NET_KEY
 
 # Of the detector's backbone.
@@ -11,11 +11,17 @@ BUILDERS = (
     "build_staged_fpn_backbone",
     "build_retinanet_staged_fpn_backbone",
 )
+# Those with a pyramid -> whether its last levels are made from conv5.
+_PYRAMIDS = {
+    "build_staged_fpn_backbone": False,
+    "build_retinanet_staged_fpn_backbone": True,
+    "build_fcos_resnet_fpn_backbone": True,
+}
 _UNSTAGED = ("ResNetSideNet", "OSNetSideNet")
 
 
 def check_staged(cfg) -> None:
-    """Refuse names that are not registered, or that no part would read, and impossible rates.
+    """Refuse what is not registered, or no part would read; impossible rates, levels of pyramids.
 
     Raises:
         UserError: names the key, and what is allowed.
@@ -47,4 +53,31 @@ def check_staged(cfg) -> None:
     if rate != -1 and not 0 <= rate < 1:  # nan is not
         raise UserError(
             f"MODEL.STAGED.DROP_PATH is {rate}; it must be in [0, 1), or -1 for the library's own"
+        )
+    if rate != -1 and not is_staged(cfg) and side_net.NAME in _UNSTAGED:
+        raise UserError(
+            f"MODEL.STAGED.DROP_PATH is {rate}, and no network here is a staged one, which could "
+            f"have stochastic depth; leave it out, or name one with {KEY}"
+        )
+    if is_staged_f_r and side_net.DEPTH:
+        raise UserError(
+            f"MODEL.REID.SIDE_NET.DEPTH is {side_net.DEPTH}, which StagedSideNet does not read; "
+            f"leave it out, name the network with {SIDE_NET_KEY}, or set MODEL.REID.SIDE_NET.NAME "
+            "ResNetSideNet"
+        )
+    if is_staged(cfg) and cfg.MODEL.BACKBONE.NAME in _PYRAMIDS:
+        _check_pyramid(cfg)
+
+
+def _check_pyramid(cfg) -> None:
+    builder, inputs = cfg.MODEL.BACKBONE.NAME, list(cfg.MODEL.FPN.IN_FEATURES)
+    outputs = list(cfg.MODEL.RESNETS.OUT_FEATURES)
+    runs = [list(STAGES[i:j]) for j in range(1, 5) for i in range(j)]
+    from_conv5 = _PYRAMIDS[builder]
+    fits = inputs in runs and set(inputs) <= set(outputs)
+    if not fits or from_conv5 and STAGES[-1] not in inputs:
+        raise UserError(
+            f"MODEL.FPN.IN_FEATURES is {inputs}, and MODEL.RESNETS.OUT_FEATURES {outputs}; "
+            f"{builder} needs successive stages{', with res5,' * from_conv5} in the first, and all "
+            "of them in the second: set both to ['res3', 'res4', 'res5'], say"
         )

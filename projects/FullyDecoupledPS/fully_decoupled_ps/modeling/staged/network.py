@@ -163,7 +163,9 @@ def build_staged_network(cfg, key: str, name: str) -> StagedNetwork:
     kind, _, variant = name.partition(":")
     try:
         network = STAGED_NETWORK_REGISTRY.get(kind)(cfg, variant)
-        _check_maps(network)
+        if len(network.stages) != len(STAGES):
+            raise UserError(f"it has {len(network.stages)} stages, and {len(STAGES)} are needed")
+        check_maps(network.stem, network.stages)
     except UserError as error:
         raise UserError(f"{key} is {name!r}; {error}") from error
     return network
@@ -190,7 +192,7 @@ def stride_one_stage(network: StagedNetwork, key: str, name: str) -> Stage:
     network.make_stride_one(stage)
     stage.stride = 1
     try:
-        _check_map(stage, torch.zeros(1, before.out_channels, 8, 4), (8, 4))
+        _check_map(STAGES[-1], stage, torch.zeros(1, before.out_channels, 8, 4), (8, 4))
     except UserError as error:
         raise UserError(
             f"{key} is {name!r}, whose last stage could not be made one of stride 1, which the "
@@ -212,26 +214,33 @@ def check_staged_name(key: str, name: str) -> None:
         )
 
 
-def _check_maps(network: StagedNetwork) -> None:
-    """That a small image goes through, and that its maps have the strides and channels said."""
-    if len(network.stages) != len(STAGES):
-        raise UserError(f"it has {len(network.stages)} stages, and {len(STAGES)} are needed")
-    x = torch.zeros(1, 3, 64, 96)
-    for stage, stride in zip((network.stem, *network.stages), (0, *MAP_STRIDES), strict=True):
-        x = _check_map(stage, x, (64 // stride, 96 // stride) if stride else None)
+def check_maps(stem: Stage, stages: Sequence[Stage]) -> None:
+    """Run a small image, and compare its maps with the strides and channels that stages say.
+
+    Args:
+        stages: ``res2`` and those that follow, up to all four.
+
+    Raises:
+        UserError: names the first stage whose map is another.
+    """
+    x = _check_map("the stem", stem, torch.zeros(1, 3, 64, 96), None)
+    for name, stage, stride in zip(STAGES, stages, MAP_STRIDES):
+        x = _check_map(name, stage, x, (64 // stride, 96 // stride))
 
 
 @torch.no_grad()
-def _check_map(stage: Stage, x: torch.Tensor, size: tuple[int, int] | None) -> torch.Tensor:
+def _check_map(
+    name: str, stage: Stage, x: torch.Tensor, size: tuple[int, int] | None
+) -> torch.Tensor:
     wanted = (1, stage.out_channels, *size) if size else None  # of a stem, any
     stage.eval()
     try:
         y = stage(x)
     except (RuntimeError, AssertionError, ValueError, TypeError) as error:
-        raise UserError(f"it does not run: {' '.join(str(error).split())}") from error
+        raise UserError(f"{name} does not run: {' '.join(str(error).split())}") from error
     if wanted and tuple(y.shape) != wanted:
         raise UserError(
-            f"a stage gives a map of {tuple(y.shape)}, where {wanted} is needed: stages have "
+            f"{name} gives a map of {tuple(y.shape)}, where {wanted} is needed: stages have "
             "strides 4, 8, 16 and 32"
         )
     stage.train()

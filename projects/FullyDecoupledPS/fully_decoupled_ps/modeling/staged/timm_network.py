@@ -36,7 +36,7 @@ def timm_network(cfg, variant: str) -> StagedNetwork:
     except ImportError as error:
         raise UserError(f"it needs the package timm ({error}): pip install timm") from None
     if not timm.is_model(variant):
-        similar = timm.list_models(f"*{variant}*")[:5] or ["convnext_tiny", "resnet18"]
+        similar = variant and timm.list_models(f"*{variant}*")[:5] or ["convnext_tiny", "resnet18"]
         raise UserError(
             f"timm has no network of that name, but {', '.join(similar)} and others, which "
             "timm.list_models() lists"
@@ -45,6 +45,8 @@ def timm_network(cfg, variant: str) -> StagedNetwork:
     options = {} if drop_path < 0 else {"drop_path_rate": drop_path}
     try:
         net, maps = _features(variant, options)
+    except UserError:  # a ValueError, which the next line would take for a fault of the image
+        raise
     except _FAILURES as error:
         try:  # Swin takes pictures of other sizes than its training's if it is told so
             net, maps = _features(variant, {**options, "strict_img_size": False})
@@ -61,10 +63,21 @@ _FAILURES = (RuntimeError, AssertionError, AttributeError, TypeError, ValueError
 
 @torch.no_grad()
 def _features(variant: str, options: dict) -> tuple[nn.Module, list[torch.Tensor]]:
-    """timm's own network of maps, and these of an image."""
+    """timm's own network of maps, and these of an image.
+
+    Raises:
+        UserError: if timm can't make it; what an image raises is any of ``_FAILURES``.
+    """
     import timm  # optional, as setup.py says
 
-    net = timm.create_model(variant, features_only=True, **options).eval()
+    try:
+        net = timm.create_model(variant, features_only=True, **options).eval()
+    except _FAILURES as error:
+        if "drop_path_rate" in str(error):
+            raise UserError(
+                "it has no stochastic depth; leave MODEL.STAGED.DROP_PATH out"
+            ) from error
+        raise UserError(f"timm can't make it: {' '.join(str(error).split())}") from error
     return net, net(_image())
 
 
