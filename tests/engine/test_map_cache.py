@@ -1,6 +1,7 @@
 """Training on maps from the disk: the same network, from fewer passes of the frozen detector."""
 
 import os
+import re
 import time
 
 import pytest
@@ -65,6 +66,16 @@ def test_a_full_cache_gives_the_bits_of_an_empty_one(run, tmp_path, monkeypatch)
     used = sum(path.stat().st_size for path in kept)
     assert f"of which {used / GIB:.2f} are there" in log
     assert files(tmp_path / "maps") == kept
+    monkeypatch.undo()
+    whole = {path: path.read_bytes() for path in kept}
+    for path, content in whole.items():
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes(512) + content[middle + 512 :])
+    third, log = run("third", "SOLVER.MAX_ITER", 8)
+    assert first_difference(first["model"], third["model"]) is None
+    told = re.findall("image '(.*)' has kept maps whose file is damaged", log)
+    assert len(told) == len(set(told)) == len({path.name[:32] for path in kept})
+    assert {path: path.read_bytes() for path in files(tmp_path / "maps")} == whole
 
 
 def test_batches_of_one_image_give_the_bits_of_a_run_without_a_cache(run):

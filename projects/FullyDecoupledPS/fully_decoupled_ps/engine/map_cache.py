@@ -31,8 +31,8 @@ from .precision import precision_of
 BYTES_BESIDE = 8192
 # How often a running training tells others that it uses its folder.
 SECONDS_BETWEEN_MARKS = 300
-# Of the way from an image to its maps, of an image whose file stays the same.
-VERSION = 1
+# Of the way from an image to a file of its maps, of an image whose file stays the same.
+VERSION = 2
 _FIX = "free space or correct the permissions, or choose another MODEL.REID.MAP_CACHE.FOLDER"
 
 
