@@ -55,10 +55,10 @@ def peers(tmp_path):
     return list(map(str, paths))
 
 
-def made_up_times(cases, rounds, device, clock=None):
+def made_up_times(cases, rounds, device, clock=None, fresh=None):
     """Each of the cases is run; the n-th takes n seconds, and twice that in the second round."""
-    for run in cases.values():
-        run()
+    for name, run in cases.items():
+        run(*([fresh[name]()] if name in fresh else []))
     return {name: [n, 2 * n] for n, name in enumerate(cases, start=1)}
 
 
@@ -77,9 +77,9 @@ def cells(line):
 def test_beside_our_inference(peers, tmp_path, monkeypatch, capsys):
     order = []
 
-    def time_in_turns(cases, rounds, device):
+    def time_in_turns(cases, *args, **kwargs):
         order.extend(cases)
-        return made_up_times(cases, rounds, device)
+        return made_up_times(cases, *args, **kwargs)
 
     monkeypatch.setattr(inference, "time_in_turns", time_in_turns)
     (record,) = figures("inference", peers, tmp_path)["records"]
@@ -116,6 +116,51 @@ def test_a_step_of_training(peers, tmp_path, capsys):
     assert [r["step"] for r in last] == ["peer convolution", "peer nothing"]
     assert all(r["ratio"] > 0 and len(r["rounds"]) == 2 for r in last)
     assert "peer convolution" in capsys.readouterr().out
+
+
+# Halves the images, as another project's preprocessing may, the first in place; and takes a person.
+CHANGING = """
+def build(height, width, device):
+    def run(inputs):
+        assert all(x["image"].shape == (3, height, width) for x in inputs)
+        assert inputs[0]["image"].max() > 200
+        inputs[0]["image"].div_(2)
+        for x in inputs:
+            x["image"] = x["image"][:, ::2, ::2]
+            if "instances" in x:
+                x["instances"].gt_boxes.tensor.zero_()
+    return run
+build_training = build
+"""
+
+
+@pytest.mark.parametrize("what", ["inference", "compare", "training"])
+def test_a_peer_that_changes_its_inputs_changes_nobody_elses(what, tmp_path, monkeypatch):
+    seen = []
+
+    def see(function):
+        def seeing(model, inputs, *args):
+            seen.append((inputs[0]["image"].shape[1:], inputs[0]["image"].mean().item()))
+            return function(model, inputs, *args)
+
+        return seeing
+
+    def see_step(cfg, model, batch):
+        def step():
+            boxes = batch[0]["instances"].gt_boxes
+            seen.append((batch[0]["image"].shape[1:], boxes.area().sum().item()))
+
+        return step
+
+    module = comparison if what == "compare" else inference
+    monkeypatch.setattr(module, "run_whole", see(module.run_whole))
+    monkeypatch.setattr(module, "run_detector", see(module.run_detector))
+    monkeypatch.setattr(benchmark, "training_step", see_step)
+    path, other = tmp_path / "changing.py", tmp_path / "other.py"
+    path.write_text(CHANGING)
+    other.write_text(CHANGING)
+    figures(what, [str(path), str(other)], tmp_path)
+    assert len(seen) > 4 and len(set(seen)) == 1 and seen[0][0] == (64, 96)
 
 
 def test_a_network_is_its_own_module(tmp_path):

@@ -15,6 +15,7 @@ in BENCHMARKS.md, "Other projects' networks".
 """
 
 import argparse
+import copy
 import logging
 import platform
 import statistics
@@ -82,9 +83,10 @@ def measure_training(config_file: str, args: argparse.Namespace) -> list[dict[st
     device = torch.device(cfg.MODEL.DEVICE)
     peers = build_peers(args.peer, args.train_size, device, training=True)
     batch = training_batch(args.train_batch, args.train_size, args.persons)
-    cases = {x: partial(x.run, batch) for x in peers}
+    cases = {x: x.run for x in peers}
+    fresh = {x: partial(copy.deepcopy, batch) for x in peers}
     cases.update((name, run()) for name, run in prepare.items())
-    seconds = time_in_turns(cases, args.rounds, device)
+    seconds = time_in_turns(cases, args.rounds, device, fresh=fresh)
     records = []
     for name in (*prepare, *peers):
         records.append(

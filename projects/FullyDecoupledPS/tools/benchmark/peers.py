@@ -12,14 +12,17 @@ The file is no part of this project. BENCHMARKS.md shows one. It defines one fun
 
 Both are called with what our network is called with, Detectron2's list of dicts: ``image`` is a
 (3, height, width) float32 tensor from 0 to 255, in the channel order of the config, and in training
-``instances`` has ``gt_boxes``, ``gt_classes`` and ``gt_person_ids``.
+``instances`` has ``gt_boxes``, ``gt_classes`` and ``gt_person_ids``. Each call gets
+copies, which it may change.
 """
 
+import copy
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,7 @@ class Peer:
 
     Attributes:
         name: the file's, without ``.py``.
-        run: one pass, or one step of training, on a list of dicts.
+        run: one pass, or one step of training, on a list of dicts, which it may change.
         module: whose parameters are counted: what was built, or its attribute ``module``; None if
             neither is a network.
     """
@@ -48,7 +51,7 @@ class Peer:
     def facts(self, inputs: list[dict]) -> dict[str, Any]:
         """``model``, and parameters and multiply-adds on these inputs, None where not counted."""
         parameters = None if self.module is None else count_parameters(self.module)
-        multiply_adds = count_multiply_adds(lambda: self.run(inputs))
+        multiply_adds = count_multiply_adds(partial(self.run, copy.deepcopy(inputs)))
         return {"model": self.name, "parameters": parameters, "multiply-adds": multiply_adds}
 
 
