@@ -45,6 +45,28 @@ PARAMETERS = 8 * 3 * 5 * 5 + 8
 NETWORK = "from torch import nn\ndef build(height, width, device):\n    return {}\n"
 
 
+# What has not been worked out when it is returned.
+LAZY = """
+from concurrent.futures import Future
+async def later(inputs): pass
+async def steps(inputs): yield 1
+def ahead(inputs): return Future()
+def late_failure(inputs): yield 1 / 0
+def build(height, width, device): return {}
+"""
+GENERATOR = """
+import torch
+def work(x):
+    x["image"] += 1
+    x["grad"] = torch.is_grad_enabled()
+def step(inputs):
+    for x in inputs:
+        yield work(x)
+def build(height, width, device):
+    return lambda inputs: {}
+"""
+
+
 @pytest.fixture
 def peers(tmp_path):
     """Two files: one that exposes its network, and one that is a function alone."""
@@ -181,8 +203,33 @@ def test_a_network_is_its_own_module(tmp_path):
         ("def build(size): pass", r"build\(64, 96, cpu\) failed: TypeError: build\(\) takes 1"),
         (NETWORK.format("None"), "build returned NoneType, expected a callable"),
         (NETWORK.format("lambda inputs: 1 / 0"), "running it failed: ZeroDivisionError: division"),
+        (
+            "import argparse\nargparse.ArgumentParser().parse_args()",
+            "reading it failed: SystemExit: 2",
+        ),
+        ("raise SystemExit", "reading it failed: SystemExit: no message"),
+        (NETWORK.format("exit"), "running it failed: SystemExit: "),
+        (
+            NETWORK.format("lambda inputs: len"),
+            "running it failed: TypeError: it returned builtin_f",
+        ),
+        (
+            LAZY.format("later"),
+            "running it failed: TypeError: it returned coroutine, whose work is",
+        ),
+        (
+            LAZY.format("steps"),
+            "running it failed: TypeError: it returned async_generator, whose",
+        ),
+        (LAZY.format("ahead"), "running it failed: TypeError: it returned Future, whose work is"),
+        (
+            LAZY.format("lambda x: [later(x)]"),
+            "running it failed: TypeError: it returned coroutine",
+        ),
+        (LAZY.format("late_failure"), "running it failed: ZeroDivisionError: division"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_what_is_wrong_with_a_file_is_one_line_that_names_it(text, message, tmp_path):
     path = tmp_path / "peer.py"
     if text is not None:
@@ -190,6 +237,19 @@ def test_what_is_wrong_with_a_file_is_one_line_that_names_it(text, message, tmp_
     with pytest.raises(UserError, match=f"^--peer {path}: {message}") as error:
         build_peers([path], (64, 96), CPU)[0].run([])
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "lazy", ["step(inputs)", "map(work, inputs)", "[step(inputs)]", "(step([x]) for x in inputs)"]
+)
+def test_a_generator_is_run_to_its_end(lazy, tmp_path):
+    path = tmp_path / "generator.py"
+    path.write_text(GENERATOR.format(lazy))
+    (peer,) = build_peers([path], (64, 96), CPU)
+    inputs = [{"image": torch.zeros(3, 4, 4)} for _ in range(3)]
+    peer.run(inputs)
+    assert [x["image"].sum() for x in inputs] == [48] * 3
+    assert not inputs[0]["grad"]
 
 
 def test_the_documented_file(tmp_path):
