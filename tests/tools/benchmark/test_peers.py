@@ -15,8 +15,11 @@ from tests.testing import CONFIGS, PROJECT, TINY
 
 CPU = torch.device("cpu")
 CONFIG = str(CONFIGS / "prw" / "faster_rcnn_R50.yaml")
-SIZES = ["--size", "64", "96", "--train-size", "64", "96", "--batch-sizes", "2", "--rounds", "2"]
-FAST = [*SIZES, "--no-memory", "--workers", "0"]
+FAST = {
+    "inference": "--size 64 96 --batch-sizes 2 --no-memory --rounds 2",
+    "compare": "--size 64 96 --rounds 2",
+    "training": "--train-size 64 96 --workers 0 --no-memory --rounds 2 --stages detached",
+}
 # A convolution, which says that the images are those of our network; what it imports is beside it.
 CONVOLUTION = """
 import torch
@@ -87,7 +90,7 @@ def made_up_times(cases, rounds, device, clock=None, fresh=None):
 def figures(what, peers, folder, *arguments):
     path = folder / "figures.json"
     command = [what, "--config-files", CONFIG, "--peer", *peers, "--output", str(path), *arguments]
-    assert benchmark.main([*command, *FAST, "--opts", *map(str, TINY)]) == 0
+    assert benchmark.main([*command, *FAST[what].split(), "--opts", *map(str, TINY)]) == 0
     return json.loads(path.read_text())
 
 

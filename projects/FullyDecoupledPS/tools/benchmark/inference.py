@@ -40,7 +40,7 @@ def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[s
         inputs = inference_inputs(model, batch_size, args.size, args.frame)
         for record in _time_precisions(model, inputs, args, peers):
             records.append({**facts, "batch": batch_size, **record})
-    if args.memory:
+    if not args.no_memory:
         for record in records:
             prepare = partial(_prepare_inference, cfg, args, record["batch"], record["type"])
             record["peak MiB"] = peak_mebibytes(prepare, device)
