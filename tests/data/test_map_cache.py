@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,6 +127,20 @@ def test_a_name_is_of_what_is_in_the_file(frame, cache, tmp_path):
         f.write(bytes(4))
     os.utime(frame["file_name"], ns=(kept.st_atime_ns, kept.st_mtime_ns))
     assert name_of(frame, cache) != name
+
+
+def test_an_image_replaced_while_it_is_read_has_no_name(frame, cache, monkeypatch):
+    load, other = dataset_mapper.load_image, os.path.join(cache.folder, "b.jpg")
+    write_image(Path(other), 200, 100)
+
+    def replace_and_load(path):
+        shutil.copy(other, path)
+        return load(path)
+
+    assert "maps_name" in drawn(CachedMapper(mapper_of(), cache), frame)[0]
+    monkeypatch.setattr(dataset_mapper, "load_image", replace_and_load)
+    item, _ = drawn(CachedMapper(mapper_of(), cache), frame)
+    assert "image" in item and "maps_name" not in item
 
 
 def test_both_kinds_of_mirroring_are_told_apart(frame, cache):

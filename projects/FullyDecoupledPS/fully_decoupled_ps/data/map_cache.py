@@ -134,7 +134,9 @@ class CachedMapper:
         np.random.set_state(state)  # the mapper draws the same
         item = self.mapper(dataset_dict)
         # an image of which something is to be told is decoded, and told of, in every run
-        if name and item is not None and "image_note" not in item:
+        is_plain = name and item is not None and "image_note" not in item
+        # else the file was replaced before it was decoded, maybe
+        if is_plain and _name(dataset_dict, frame) == name:
             item["maps_name"] = name
             if note:
                 item["image_note"] = note
