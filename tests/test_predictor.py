@@ -9,7 +9,7 @@ import torch
 from detectron2.modeling import build_model
 
 from fully_decoupled_ps import UserError, load_config
-from fully_decoupled_ps.predictor import fingerprint, load_network
+from fully_decoupled_ps.predictor import InputMapper, fingerprint, load_network
 from tests.modeling.staged.networks import staged
 from tests.testing import CONFIGS, RESNET18, TINY, make_config, make_model
 from tests.tiny_run import make_run, picture
@@ -45,6 +45,27 @@ def test_resizing_on_the_device_changes_no_bit(network, monkeypatch, size):
     ours = network.detect(image, boxes=[(4, 6, 30, 50)])
     for mine, theirs in zip(ours, expected, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_shorter_side_of_0_leaves_a_picture_as_it_is_on_every_device():
+    image = picture(0, (30, 50))
+    expected = torch.as_tensor(image[:, :, ::-1].copy().transpose(2, 0, 1))
+    assert torch.equal(InputMapper("BGR", 0, 40)(image)["image"], expected)
+    mapper = InputMapper("BGR", 0, 40, resizes=False)
+    inputs = mapper.resized(mapper(image), torch.device("cpu"))
+    assert torch.equal(inputs["image"], expected) and (inputs["height"], inputs["width"]) == (
+        30,
+        50,
+    )
+
+
+def test_the_order_of_maps_is_that_of_inference_whatever_the_training_s_was(run_folder, tmp_path):
+    for said in ("true", "false", "null"):
+        folder = shutil.copytree(run_folder, tmp_path / said)
+        path = folder / "config.yaml"
+        path.write_text(re.sub("CHANNELS_LAST: .*", f"CHANNELS_LAST: {said}", path.read_text()))
+        weight = load_network(str(folder), device="cpu").model.detector.backbone.stem.conv1.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_input_is_that_of_detectron2s_predictor(run_folder, network):

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,6 +129,20 @@ def test_a_name_is_of_what_is_in_the_file(frame, cache, tmp_path):
     assert name_of(frame, cache) != name
 
 
+def test_an_image_replaced_while_it_is_read_has_no_name(frame, cache, monkeypatch):
+    load, other = dataset_mapper.load_image, os.path.join(cache.folder, "b.jpg")
+    write_image(Path(other), 200, 100)
+
+    def replace_and_load(path):
+        shutil.copy(other, path)
+        return load(path)
+
+    assert "maps_name" in drawn(CachedMapper(mapper_of(), cache), frame)[0]
+    monkeypatch.setattr(dataset_mapper, "load_image", replace_and_load)
+    item, _ = drawn(CachedMapper(mapper_of(), cache), frame)
+    assert "image" in item and "maps_name" not in item
+
+
 def test_both_kinds_of_mirroring_are_told_apart(frame, cache):
     def names(flip):
         mapper = CachedMapper(mapper_of("INPUT.RANDOM_FLIP", flip), cache)
@@ -157,17 +172,52 @@ def test_an_unreadable_image_is_told_or_left_out_as_without_a_cache(frame, cache
 # --- files -----------------------------------------------------------------------------------
 
 
-def test_a_torn_file_is_none(cache):
+def damaged(content):
+    """One file after the other: a block of it is lost, a bit is, its end is, or all of it."""
+    size, block = len(content), 64
+    for start in range(0, size, block):
+        end = min(start + block, size)
+        if any(content[start:end]):
+            yield content[:start] + bytes(end - start) + content[end:]
+    for place in range(0, size, 5):
+        yield content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :]
+    yield from (content[:-1], content[:5], content[:4], b"", bytes(size), bytes(4))
+    yield from (content + bytes(1), b"text\n" * 100, b"PK\x03\x04" + bytes(100))
+
+
+def test_no_damaged_file_is_taken_for_maps(cache):
     cache.save("a", MAPS)
     content = open(cache.path("a"), "rb").read()
-    for torn in (content[:-1], content[:5], b"", bytes(len(content))):
+    number = 0
+    for other in damaged(content):
         with open(cache.path("a"), "wb") as f:
-            f.write(torn)
-        assert cache.load("a") is None
+            f.write(other)
+        maps, note = cache.load("a")
+        assert maps is None and "damaged" in note
+        number += 1
+    assert number > 300
+    os.rename(cache.path("a"), cache.path("b"))
+    with open(cache.path("b"), "wb") as f:
+        f.write(content)  # maps of another image, as a repaired file system may hand them out
+    assert cache.load("b")[0] is None
     cache.save("a", MAPS)
-    assert torch.equal(cache.load("a")["res2"], MAPS["res2"])
-    assert os.listdir(cache.folder) == ["a.pth"]
-    assert cache.load("b") is None
+    maps, note = cache.load("a")
+    assert maps.keys() == MAPS.keys() and all(torch.equal(maps[k], MAPS[k]) for k in MAPS)
+    assert note == "" and sorted(os.listdir(cache.folder)) == ["a.pth", "b.pth"]
+    assert cache.load("c") == (None, "")
+    os.mkdir(cache.path("d"))
+    assert cache.load("d")[0] is None and "Is a directory" in cache.load("d")[1]
+
+
+def test_damaged_maps_are_made_anew_and_told(frame, cache):
+    cached = CachedMapper(mapper_of("INPUT.RANDOM_FLIP", "none"), cache)
+    name = drawn(cached, frame)[0]["maps_name"]
+    with open(cache.path(name), "w") as f:
+        f.write("hello\n")
+    item, _ = drawn(cached, frame)
+    assert "image" in item and item["maps_name"] == name and "damaged" in item["image_note"]
+    cache.save(name, MAPS)
+    assert not {"image", "image_note"} & drawn(cached, frame)[0].keys()
 
 
 def test_a_full_disk_is_told_once_and_leaves_nothing(cache, monkeypatch, caplog):

@@ -1,6 +1,8 @@
 """Training on maps from the disk: the same network, from fewer passes of the frozen detector."""
 
+import importlib
 import os
+import re
 import time
 
 import pytest
@@ -10,7 +12,7 @@ from fully_decoupled_ps import UserError
 from fully_decoupled_ps.data import dataset_mapper
 from fully_decoupled_ps.engine import map_cache
 from fully_decoupled_ps.engine.check_config import check_config
-from fully_decoupled_ps.engine.map_cache import GIB, KeepMaps
+from fully_decoupled_ps.engine.map_cache import GIB, KeepMaps, check_map_cache
 from fully_decoupled_ps.modeling.feature_tap import FeatureTap
 from tests.engine.test_resume import first_difference, keep_until, load
 from tests.mixed_run import FCOS, registered, train, write_set
@@ -65,6 +67,16 @@ def test_a_full_cache_gives_the_bits_of_an_empty_one(run, tmp_path, monkeypatch)
     used = sum(path.stat().st_size for path in kept)
     assert f"of which {used / GIB:.2f} are there" in log
     assert files(tmp_path / "maps") == kept
+    monkeypatch.undo()
+    whole = {path: path.read_bytes() for path in kept}
+    for path, content in whole.items():
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes(512) + content[middle + 512 :])
+    third, log = run("third", "SOLVER.MAX_ITER", 8)
+    assert first_difference(first["model"], third["model"]) is None
+    told = re.findall("image '(.*)' has kept maps whose file is damaged", log)
+    assert len(told) == len(set(told)) == len({path.name[:32] for path in kept})
+    assert {path: path.read_bytes() for path in files(tmp_path / "maps")} == whole
 
 
 def test_batches_of_one_image_give_the_bits_of_a_run_without_a_cache(run):
@@ -125,6 +137,27 @@ def test_maps_are_those_of_one_detector_and_precision():
     assert len(others) == 12 and own not in others
 
 
+def test_maps_are_those_of_one_state_of_the_layers_code(tmp_path, monkeypatch):
+    """Also where its weights and its structure are the same."""
+    monkeypatch.syspath_prepend(tmp_path)
+    keys = []
+    for name, forward in (("own_a", "super().forward(x)"), ("own_b", "super().forward(x) + 1")):
+        (tmp_path / f"{name}.py").write_text(
+            "from detectron2.modeling.backbone.resnet import BasicStem\n"
+            f"class Stem(BasicStem):\n    def forward(self, x):\n        return {forward}\n"
+        )
+        model = make_model("reid")
+        model.detector.backbone.stem.__class__ = importlib.import_module(name).Stem
+        keys.append(KeepMaps(make_config("reid", TINY), model, None)._detector_key())
+    assert len(set(keys)) == 2
+
+
+def test_stage_detection_says_that_it_keeps_none(caplog):
+    caplog.set_level("INFO")
+    check_map_cache(make_config("detection", ["MODEL.REID.MAP_CACHE.FOLDER", "maps"]))
+    assert "FOLDER has no effect in stage detection" in caplog.text
+
+
 def test_a_running_training_says_that_it_uses_its_maps(tmp_path):
     hook = KeepMaps(None, None, None)
     hook._folder = tmp_path
@@ -147,6 +180,8 @@ def test_a_running_training_says_that_it_uses_its_maps(tmp_path):
         ("reid", ["MODEL.META_ARCHITECTURE", "TwoStepPersonSearch"], "uses no map of the detector"),
         ("reid", ["MODEL.REID.ORD.ENABLED", True], "crops of MODEL.REID.ORD .* ORD.ENABLED False"),
         ("reid", ["MODEL.REID.MAP_CACHE.DTYPE", "half"], "'half'; allowed are float32, float16"),
+        ("detection", ["MODEL.REID.MAP_CACHE.DTYPE", "half"], "'half'; allowed are float32"),
+        ("reid", ["MODEL.REID.MAP_CACHE.MAX_GIB", -1], "MAX_GIB is -1; it must be 1 or more"),
         ("reid", [], r"INPUT.MIN_SIZE_TRAIN has several sizes \(480, 512"),
         ("reid", [*ONE_SIZE, "INPUT.CROP.ENABLED", True], "augmentation RandomCrop"),
     ],

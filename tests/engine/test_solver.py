@@ -1,9 +1,11 @@
 """Detectron2's scaling of the schedule to the number of processes, in numbers."""
 
 import pytest
+from detectron2.solver import build_lr_scheduler
 from torch import nn
 
-from fully_decoupled_ps.engine.solver import build_optimizer, scale_to_processes
+from fully_decoupled_ps import UserError
+from fully_decoupled_ps.engine.solver import build_optimizer, check_steps, scale_to_processes
 from tests.testing import make_config
 
 SCHEDULE = (
@@ -71,3 +73,33 @@ def test_periods_stay_periods():
 def test_without_need_the_config_is_left_alone(reference):
     cfg = make_config("hybrid", [*SCHEDULE, "SOLVER.REFERENCE_WORLD_SIZE", reference])
     assert scale_to_processes(cfg, 2) is cfg
+
+
+@pytest.mark.parametrize(
+    "steps, end, processes, allowed",
+    [
+        ((), 1, 2, True),
+        ((2,), 3, 2, True),
+        ((3,), 3, 2, False),
+        ((4,), 3, 2, True),  # left out
+        ((0,), 3, 2, False),
+        ((2, 1), 3, 2, False),
+        ((1, 1), 3, 2, False),
+        ((4, 5), 8, 2, True),
+        ((4, 5), 8, 8, False),  # both are 1 of 2
+        ((), 0, 2, False),
+    ],
+)
+def test_steps_that_detectron2_cannot_take_are_refused(steps, end, processes, allowed):
+    cfg = make_config("detection", [*SCHEDULE, "SOLVER.STEPS", steps, "SOLVER.MAX_ITER", end])
+    if allowed:
+        check_steps(cfg, processes)
+        cfg = scale_to_processes(cfg, processes)
+        build_lr_scheduler(cfg, build_optimizer(cfg, TwoNets()))
+        return
+    with pytest.raises(UserError, match="SOLVER.STEPS is|SOLVER.MAX_ITER is 0") as error:
+        check_steps(cfg, processes)
+    assert "\n" not in str(error.value)
+    with pytest.raises((ValueError, ZeroDivisionError)):  # as this says
+        cfg = scale_to_processes(cfg, processes)
+        build_lr_scheduler(cfg, build_optimizer(cfg, TwoNets()))

@@ -65,3 +65,13 @@ def test_a_processor_without_bfloat16_is_spared_it(monkeypatch):
         monkeypatch.setattr(benchmark_training, "is_emulated", lambda *args, e=emulated: e)
         forms = [r["form"] for r in measure(CONFIG, args_of())]
         assert forms == [n for n in FORMS if not (emulated and n in ("mixed", "both"))]
+
+
+@pytest.mark.parametrize(
+    "key", ["MODEL.CHANNELS_LAST", "SOLVER.AMP.ENABLED", "MODEL.REID.BOX_NOISE.NUM_COPIES"]
+)
+def test_keys_that_a_form_sets_are_refused(monkeypatch, capsys, key):
+    monkeypatch.setattr(benchmark_training, "measure", lambda *args: pytest.fail("it was measured"))
+    assert benchmark_training.main(["--opts", "MODEL.DEVICE", "cpu", key, "True"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --opts {key} has no effect")

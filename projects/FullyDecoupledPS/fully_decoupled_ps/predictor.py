@@ -104,7 +104,7 @@ class InputMapper:
         Args:
             image_format: "RGB" or "BGR", what the network was trained on.
             min_size, max_size: the picture's shorter side becomes ``min_size``, but the longer one
-                no more than ``max_size``.
+                no more than ``max_size``. With a ``min_size`` of 0 it stays as it is.
             keep_original: whether the network looks at the picture before it is resized as well.
             resizes: False leaves that to :meth:`resized`, for whoever has the picture on a GPU.
         """
@@ -136,7 +136,9 @@ class InputMapper:
         image = inputs["image"].to(device)
         # the size alone is asked of the picture
         size = self.resize.get_transform(np.broadcast_to(np.uint8(0), (*image.shape[1:], 3)))
-        return {**inputs, "image": resize_bytes(image, (size.new_h, size.new_w))}
+        if not isinstance(size, T.NoOpTransform):  # that of a min_size of 0
+            image = resize_bytes(image, (size.new_h, size.new_w))
+        return {**inputs, "image": image}
 
 
 class Predictor:
@@ -242,6 +244,9 @@ def load_network(
     precision: str = "",
 ) -> Predictor:
     """Load a trained network.
+
+    It is in its form for inference, whatever its training was in: its config's
+    ``MODEL.CHANNELS_LAST`` is not read, and maps are N, H, W, C where None means so.
 
     Args:
         location: the name of a ready network (:mod:`ready`), whose files are downloaded if they are

@@ -33,7 +33,14 @@ from detectron2.modeling import build_model
 from tabulate import tabulate
 
 from benchmark.machine import processor_name
-from benchmark.networks import benchmark_config, training_batch, training_step
+from benchmark.networks import (
+    FIXED_KEYS,
+    NO_RATES,
+    benchmark_config,
+    refuse_fixed,
+    training_batch,
+    training_step,
+)
 from benchmark.timing import add_clock_argument, clock_of, median_ratio, time_in_turns
 from fully_decoupled_ps.modeling.precision import (
     channels_last_in_training,
@@ -74,6 +81,12 @@ FORMS = {
     "both": Form(True, True),
     "cached": CACHED,
 }
+# Keys that forms and --copies set, whatever --opts say.
+FIXED = (
+    *FIXED_KEYS,
+    *("SOLVER.AMP.ENABLED", "MODEL.CHANNELS_LAST", "MODEL.REID.BOX_NOISE.NUM_COPIES"),
+    *NO_RATES[::2],
+)
 # Whose detection step is that of a form which has none of its own.
 SAME_DETECTION = {"folded": "plain", "cached": "auto"}
 
@@ -96,8 +109,7 @@ def prepare_step(config_file: str, args: argparse.Namespace, stage: str, form: F
         *args.opts,
         *("SOLVER.AMP.ENABLED", form.mixed, "MODEL.CHANNELS_LAST", form.channels_last),
         *("MODEL.REID.BOX_NOISE.NUM_COPIES", args.copies),
-        # untrained weights diverge within a few steps
-        *("SOLVER.BASE_LR", 0.0, "SOLVER.HYBRID_DETECTOR_LR", 0.0),
+        *NO_RATES,
     ]
     cfg = benchmark_config(config_file, stage, opts)
     batch = training_batch(args.train_batch, args.train_size, args.persons)
@@ -204,6 +216,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 @in_one_line
 def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
+    refuse_fixed(args.opts, FIXED)
     keep_large_buffers()
     logging.disable(logging.INFO)
     torch.set_num_threads(args.threads)

@@ -3,6 +3,7 @@
 import json
 import statistics
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -86,9 +87,12 @@ def test_peak_memory_is_that_of_the_run():
 def test_the_command(what, tmp_path, capsys):
     path = tmp_path / "figures.json"
     config_file = str(CONFIGS / "prw" / "faster_rcnn_R50.yaml")
-    sizes = ["--size", "64", "96", "--train-size", "64", "96", "--batch-sizes", "1", "2"]
-    fast = ["--rounds", "2", "--no-memory", "--workers", "0", "--stages", "reid", "detached"]
-    arguments = [what, "--config-files", config_file, *sizes, *fast, "--autocast", "bfloat16"]
+    own = {
+        "inference": "--size 64 96 --batch-sizes 1 2 --autocast bfloat16",
+        "training": "--train-size 64 96 --workers 0 --stages reid detached",
+    }
+    fast = ["--rounds", "2", "--no-memory"]
+    arguments = [what, "--config-files", config_file, *own[what].split(), *fast]
     opts = ["--opts", *map(str, TINY)]
     assert benchmark.main([*arguments, "--output", str(path), *opts]) == 0
     records = json.loads(path.read_text())["records"]
@@ -164,10 +168,56 @@ def test_networks_are_compared_in_turns(tmp_path, capsys, monkeypatch):
     assert "whole, to the plain detector" in capsys.readouterr().out
     assert benchmark.main(["compare"]) == 2
     assert "name one network or more" in capsys.readouterr().err
-    assert benchmark.main(["training", "--processor-time"]) == 2
-    assert "--processor-time is of compare alone" in capsys.readouterr().err
-    assert benchmark.main(["inference", "--plain", "MODEL.CHANNELS_LAST", "True"]) == 2
-    assert "--plain is of compare alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (
+            "training --processor-time",
+            "--processor-time is of compare alone; leave it out of train",
+        ),
+        ("inference --plain MODEL.CHANNELS_LAST True", "--plain is of compare alone"),
+        ("compare --no-memory", "--no-memory is of inference and training alone"),
+        ("compare --batch-sizes 8", "--batch-sizes is of inference alone"),
+        ("compare --batch-sizes 1 8", "--batch-sizes is of inference alone"),  # as by default
+        ("compare --autocast float16", "--autocast is of inference alone"),
+        ("compare --stages joint", "--stages is of training alone"),
+        ("inference --train-batch 7", "--train-batch is of training alone"),
+        ("inference --workers 0", "--workers is of training alone"),
+        ("training --proposals 4", "--proposals is of inference and compare alone"),
+        ("compare --plain TEST.AUTOCAST bfloat16", "--plain TEST.AUTOCAST has no effect"),
+        ("compare --opts MODEL.WEIGHTS x.pth", "--opts MODEL.WEIGHTS has no effect"),
+        ("inference --opts TEST.AUTOCAST auto", "--opts TEST.AUTOCAST has no effect"),
+        ("training --opts SOLVER.BASE_LR 0.1", "--opts SOLVER.BASE_LR has no effect"),
+        (
+            "training --opts MODEL.REID.BOX_NOISE.NUM_COPIES 3",
+            "--opts MODEL.REID.BOX_NOISE.NUM_COPIES has no effect",
+        ),
+    ],
+)
+def test_an_option_without_effect_is_refused(arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "run", lambda args: pytest.fail("it was measured"))
+    assert benchmark.main([*arguments.split(), "--config-files", "prw/fcos_R50.yaml"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}")
+
+
+def test_every_option_is_read_somewhere_and_others_stay():
+    args = vars(benchmark.parse_args(["compare"]))
+    shared = {"what", "config_files", "opts", "peer", "rounds", "threads", "output"}
+    assert args.keys() - shared == {name for names in benchmark.OPTIONS.values() for name in names}
+    given = "compare --peer a.py b.py --rounds 3 --proposals 7 --opts MODEL.CHANNELS_LAST True"
+    changed = vars(benchmark.parse_args(given.split()))
+    assert {k: str(v) for k, v in changed.items() if v != args[k]} == {
+        "peer": str([Path("a.py"), Path("b.py")]),
+        "rounds": "3",
+        "proposals": "7",
+        "opts": "['MODEL.CHANNELS_LAST', 'True']",
+    }
+    # in the other stages it has an effect
+    opts = ["--opts", "MODEL.REID.BOX_NOISE.NUM_COPIES", "3"]
+    benchmark._check_opts(benchmark.parse_args(["training", "--stages", "joint", *opts]))
 
 
 def test_a_two_step_network_is_measured_beside_its_parts(tmp_path, capsys):

@@ -15,8 +15,11 @@ from tests.testing import CONFIGS, PROJECT, TINY
 
 CPU = torch.device("cpu")
 CONFIG = str(CONFIGS / "prw" / "faster_rcnn_R50.yaml")
-SIZES = ["--size", "64", "96", "--train-size", "64", "96", "--batch-sizes", "2", "--rounds", "2"]
-FAST = [*SIZES, "--no-memory", "--workers", "0"]
+FAST = {
+    "inference": "--size 64 96 --batch-sizes 2 --no-memory --rounds 2",
+    "compare": "--size 64 96 --rounds 2",
+    "training": "--train-size 64 96 --workers 0 --no-memory --rounds 2 --stages detached",
+}
 # A convolution, which says that the images are those of our network; what it imports is beside it.
 CONVOLUTION = """
 import torch
@@ -45,6 +48,28 @@ PARAMETERS = 8 * 3 * 5 * 5 + 8
 NETWORK = "from torch import nn\ndef build(height, width, device):\n    return {}\n"
 
 
+# What has not been worked out when it is returned.
+LAZY = """
+from concurrent.futures import Future
+async def later(inputs): pass
+async def steps(inputs): yield 1
+def ahead(inputs): return Future()
+def late_failure(inputs): yield 1 / 0
+def build(height, width, device): return {}
+"""
+GENERATOR = """
+import torch
+def work(x):
+    x["image"] += 1
+    x["grad"] = torch.is_grad_enabled()
+def step(inputs):
+    for x in inputs:
+        yield work(x)
+def build(height, width, device):
+    return lambda inputs: {}
+"""
+
+
 @pytest.fixture
 def peers(tmp_path):
     """Two files: one that exposes its network, and one that is a function alone."""
@@ -55,17 +80,17 @@ def peers(tmp_path):
     return list(map(str, paths))
 
 
-def made_up_times(cases, rounds, device, clock=None):
+def made_up_times(cases, rounds, device, clock=None, fresh=None):
     """Each of the cases is run; the n-th takes n seconds, and twice that in the second round."""
-    for run in cases.values():
-        run()
+    for name, run in cases.items():
+        run(*([fresh[name]()] if name in fresh else []))
     return {name: [n, 2 * n] for n, name in enumerate(cases, start=1)}
 
 
 def figures(what, peers, folder, *arguments):
     path = folder / "figures.json"
     command = [what, "--config-files", CONFIG, "--peer", *peers, "--output", str(path), *arguments]
-    assert benchmark.main([*command, *FAST, "--opts", *map(str, TINY)]) == 0
+    assert benchmark.main([*command, *FAST[what].split(), "--opts", *map(str, TINY)]) == 0
     return json.loads(path.read_text())
 
 
@@ -77,9 +102,9 @@ def cells(line):
 def test_beside_our_inference(peers, tmp_path, monkeypatch, capsys):
     order = []
 
-    def time_in_turns(cases, rounds, device):
+    def time_in_turns(cases, *args, **kwargs):
         order.extend(cases)
-        return made_up_times(cases, rounds, device)
+        return made_up_times(cases, *args, **kwargs)
 
     monkeypatch.setattr(inference, "time_in_turns", time_in_turns)
     (record,) = figures("inference", peers, tmp_path)["records"]
@@ -118,6 +143,51 @@ def test_a_step_of_training(peers, tmp_path, capsys):
     assert "peer convolution" in capsys.readouterr().out
 
 
+# Halves the images, as another project's preprocessing may, the first in place; and takes a person.
+CHANGING = """
+def build(height, width, device):
+    def run(inputs):
+        assert all(x["image"].shape == (3, height, width) for x in inputs)
+        assert inputs[0]["image"].max() > 200
+        inputs[0]["image"].div_(2)
+        for x in inputs:
+            x["image"] = x["image"][:, ::2, ::2]
+            if "instances" in x:
+                x["instances"].gt_boxes.tensor.zero_()
+    return run
+build_training = build
+"""
+
+
+@pytest.mark.parametrize("what", ["inference", "compare", "training"])
+def test_a_peer_that_changes_its_inputs_changes_nobody_elses(what, tmp_path, monkeypatch):
+    seen = []
+
+    def see(function):
+        def seeing(model, inputs, *args):
+            seen.append((inputs[0]["image"].shape[1:], inputs[0]["image"].mean().item()))
+            return function(model, inputs, *args)
+
+        return seeing
+
+    def see_step(cfg, model, batch):
+        def step():
+            boxes = batch[0]["instances"].gt_boxes
+            seen.append((batch[0]["image"].shape[1:], boxes.area().sum().item()))
+
+        return step
+
+    module = comparison if what == "compare" else inference
+    monkeypatch.setattr(module, "run_whole", see(module.run_whole))
+    monkeypatch.setattr(module, "run_detector", see(module.run_detector))
+    monkeypatch.setattr(benchmark, "training_step", see_step)
+    path, other = tmp_path / "changing.py", tmp_path / "other.py"
+    path.write_text(CHANGING)
+    other.write_text(CHANGING)
+    figures(what, [str(path), str(other)], tmp_path)
+    assert len(seen) > 4 and len(set(seen)) == 1 and seen[0][0] == (64, 96)
+
+
 def test_a_network_is_its_own_module(tmp_path):
     path = tmp_path / "linear.py"
     forward = "class Mine(nn.Linear):\n    def forward(self, inputs):\n        return inputs\n"
@@ -136,8 +206,33 @@ def test_a_network_is_its_own_module(tmp_path):
         ("def build(size): pass", r"build\(64, 96, cpu\) failed: TypeError: build\(\) takes 1"),
         (NETWORK.format("None"), "build returned NoneType, expected a callable"),
         (NETWORK.format("lambda inputs: 1 / 0"), "running it failed: ZeroDivisionError: division"),
+        (
+            "import argparse\nargparse.ArgumentParser().parse_args()",
+            "reading it failed: SystemExit: 2",
+        ),
+        ("raise SystemExit", "reading it failed: SystemExit: no message"),
+        (NETWORK.format("exit"), "running it failed: SystemExit: "),
+        (
+            NETWORK.format("lambda inputs: len"),
+            "running it failed: TypeError: it returned builtin_f",
+        ),
+        (
+            LAZY.format("later"),
+            "running it failed: TypeError: it returned coroutine, whose work is",
+        ),
+        (
+            LAZY.format("steps"),
+            "running it failed: TypeError: it returned async_generator, whose",
+        ),
+        (LAZY.format("ahead"), "running it failed: TypeError: it returned Future, whose work is"),
+        (
+            LAZY.format("lambda x: [later(x)]"),
+            "running it failed: TypeError: it returned coroutine",
+        ),
+        (LAZY.format("late_failure"), "running it failed: ZeroDivisionError: division"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_what_is_wrong_with_a_file_is_one_line_that_names_it(text, message, tmp_path):
     path = tmp_path / "peer.py"
     if text is not None:
@@ -145,6 +240,19 @@ def test_what_is_wrong_with_a_file_is_one_line_that_names_it(text, message, tmp_
     with pytest.raises(UserError, match=f"^--peer {path}: {message}") as error:
         build_peers([path], (64, 96), CPU)[0].run([])
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "lazy", ["step(inputs)", "map(work, inputs)", "[step(inputs)]", "(step([x]) for x in inputs)"]
+)
+def test_a_generator_is_run_to_its_end(lazy, tmp_path):
+    path = tmp_path / "generator.py"
+    path.write_text(GENERATOR.format(lazy))
+    (peer,) = build_peers([path], (64, 96), CPU)
+    inputs = [{"image": torch.zeros(3, 4, 4)} for _ in range(3)]
+    peer.run(inputs)
+    assert [x["image"].sum() for x in inputs] == [48] * 3
+    assert not inputs[0]["grad"]
 
 
 def test_the_documented_file(tmp_path):

@@ -34,6 +34,23 @@ def test_cases_take_turns_and_the_first_run_of_each_is_not_counted():
     assert seconds == {"a": [1.0, 2.0], "b": [4.0, 5.0]}
 
 
+def test_what_a_case_is_given_is_made_anew_for_each_run_and_not_timed():
+    clock, given = Clock(), []
+
+    def make():
+        clock.now += 50.0
+        return []
+
+    def run(mine):
+        given.append(list(mine))
+        mine.append(1)
+        clock.now += 2.0
+
+    cases = {"a": run, "b": lambda: None}
+    seconds = time_in_turns(cases, 2, CPU, clock, {"a": make})
+    assert seconds == {"a": [2.0, 2.0], "b": [0.0, 0.0]} and given == [[], [], []]
+
+
 def test_the_ratio_is_of_the_same_round():
     # a machine that is ten times slower in one round: the ratio of the medians would be 3 / 2
     assert median_ratio([3.0, 30.0, 3.0], [1.5, 15.0, 2.0]) == 2.0

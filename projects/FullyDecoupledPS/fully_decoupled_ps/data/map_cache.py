@@ -10,8 +10,8 @@ import hashlib
 import io
 import logging
 import os
-import pickle
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 ENDING = ".pth"
+# Of a file's first bytes: a checksum of what follows. PyTorch looks at none that it has written.
+CHECKSUM_BYTES = 4
 # A cache's own files, whole or on their way: :func:`content_key`, sizes, mirroring.
 OWN_FILE = re.compile(
     r"(?P<content>[0-9a-f]{32})_\d+x\d+_\d+x\d+(_[a-z-]+)*\.pth(?P<torn>\.\d+(\.part)?)?"
@@ -52,13 +54,22 @@ class MapCache:
     def path(self, name: str) -> str:
         return os.path.join(self.folder, name + ENDING)
 
-    def load(self, name: str) -> dict[str, torch.Tensor] | None:
-        """The maps by layer, (C, H, W) each; None if they are not there whole."""
+    def load(self, name: str) -> tuple[dict[str, torch.Tensor] | None, str]:
+        """
+        Returns:
+            (maps, note): the maps by layer, (C, H, W) each, None if they are not there whole; and
+            what the log should say of their image if their file is damaged, else "".
+        """
         try:
-            return torch.load(self.path(name), weights_only=True)
-        # a file that a power cut has torn has no directory at its end
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
-            return None
+            with open(self.path(name), "rb") as f:
+                checksum, content = f.read(CHECKSUM_BYTES), f.read()
+        except FileNotFoundError:
+            return None, ""
+        except OSError as error:
+            return None, f"has kept maps that can't be read ({error.strerror}), and are made anew"
+        if checksum != _checksum(name, content):
+            return None, "has kept maps whose file is damaged, and which are made anew"
+        return torch.load(io.BytesIO(content), weights_only=True), ""
 
     def save(self, name: str, maps: Mapping[str, torch.Tensor]) -> None:
         """Keep maps of ``dtype``; several processes may keep the same ones at once.
@@ -75,6 +86,7 @@ class MapCache:
         torch.save({layer: x.cpu().contiguous().clone() for layer, x in maps.items()}, content)
         try:
             with atomic_write(own, "wb", sync=False) as f:
+                f.write(_checksum(name, content.getbuffer()))
                 f.write(content.getbuffer())
             os.replace(own, path)
         except OSError as error:
@@ -85,11 +97,17 @@ class MapCache:
             )
 
 
+def _checksum(name: str, content: bytes | memoryview) -> bytes:
+    # the name is in it, else a file of zeros alone could have the right one
+    return zlib.crc32(content, zlib.crc32(name.encode())).to_bytes(CHECKSUM_BYTES, "big")
+
+
 class CachedMapper:
     """A training mapper whose items have "maps" in the place of "image", once they are in a cache.
 
-    Until then they have "image", and "maps_name", the name for :meth:`MapCache.save`. Boxes and
-    persons, and the random numbers drawn, are the same either way.
+    Until then they have "image", and "maps_name", the name for :meth:`MapCache.save`; and
+    "image_note", if the file of their maps is damaged. Boxes and persons, and the random numbers
+    drawn, are the same either way.
     """
 
     def __init__(self, mapper: PersonSearchMapper, cache: MapCache):
@@ -105,7 +123,7 @@ class CachedMapper:
         frame = _Frame((dataset_dict["height"], dataset_dict["width"]))
         transforms = self.mapper.augmentations(frame)
         name = _name(dataset_dict, frame)
-        maps = self.cache.load(name) if name else None
+        maps, note = self.cache.load(name) if name else (None, "")
         if maps is not None:
             item = copy.deepcopy(dataset_dict)
             item["maps"] = maps
@@ -116,8 +134,12 @@ class CachedMapper:
         np.random.set_state(state)  # the mapper draws the same
         item = self.mapper(dataset_dict)
         # an image of which something is to be told is decoded, and told of, in every run
-        if name and item is not None and "image_note" not in item:
+        is_plain = name and item is not None and "image_note" not in item
+        # else the file was replaced before it was decoded, maybe
+        if is_plain and _name(dataset_dict, frame) == name:
             item["maps_name"] = name
+            if note:
+                item["image_note"] = note
         return item
 
 

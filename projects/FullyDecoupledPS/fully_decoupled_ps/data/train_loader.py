@@ -67,7 +67,7 @@ class TrainLoader:
         has_ignore_regions: whether a frame has regions that a detector is to ignore.
         num_left_out: items replaced so far because their images can't be read, in this process.
         files_left_out: these images.
-        notes: of images that were read, what :func:`.images.load_image` says of them, by file.
+        notes: of images that were read, what the mapper's "image_note" says of them, by file.
     """
 
     @configurable

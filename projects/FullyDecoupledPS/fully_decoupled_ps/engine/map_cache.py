@@ -2,8 +2,10 @@
 
 import hashlib
 import inspect
+import logging
 import re
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,23 +29,39 @@ from ..utils.files import tell_unwritable
 from .map_room import GIB, PREFIX, make_room, mark_used
 from .precision import precision_of
 
+logger = logging.getLogger(__name__)
+
 # What a file takes beside the numbers in it: its header, and the rest of its last block.
 BYTES_BESIDE = 8192
 # How often a running training tells others that it uses its folder.
 SECONDS_BETWEEN_MARKS = 300
-# Of the way from an image to its maps, of an image whose file stays the same.
-VERSION = 1
+# Of the way from an image to a file of its maps, of an image whose file stays the same.
+VERSION = 2
 _FIX = "free space or correct the permissions, or choose another MODEL.REID.MAP_CACHE.FOLDER"
 
 
 def check_map_cache(cfg: CfgNode) -> None:
     """Refuse keeping maps where they change, or are not what f_r learns from.
 
+    Stage ``detection`` keeps none, and the log says so.
+
     Raises:
         UserError: names the key, and what to do.
     """
     cache, stage = cfg.MODEL.REID.MAP_CACHE, cfg.SOLVER.STAGE
-    if not cache.FOLDER or stage == "detection":  # where there is no f_r yet
+    if cache.DTYPE not in DTYPES:
+        raise UserError(
+            f"MODEL.REID.MAP_CACHE.DTYPE is {cache.DTYPE!r}; allowed are {', '.join(DTYPES)}"
+        )
+    if cache.MAX_GIB < 1:
+        raise UserError(f"MODEL.REID.MAP_CACHE.MAX_GIB is {cache.MAX_GIB}; it must be 1 or more")
+    if not cache.FOLDER:
+        return
+    if stage == "detection":  # a config of both stages is trained in this one first
+        logger.info(
+            "MODEL.REID.MAP_CACHE.FOLDER has no effect in stage detection, where maps change with "
+            "each step; stage reid will use it"
+        )
         return
     leave_out = "leave out MODEL.REID.MAP_CACHE.FOLDER"
     if stage != "reid":
@@ -60,10 +78,6 @@ def check_map_cache(cfg: CfgNode) -> None:
         raise UserError(
             "MODEL.REID.MAP_CACHE: the crops of MODEL.REID.ORD are cut out of each image, which "
             f"is not decoded where its maps are kept; {leave_out}, or set ORD.ENABLED False"
-        )
-    if cache.DTYPE not in DTYPES:
-        raise UserError(
-            f"MODEL.REID.MAP_CACHE.DTYPE is {cache.DTYPE!r}; allowed are {', '.join(DTYPES)}"
         )
     check_augmentations(PersonSearchMapper(cfg, is_train=True))
 
@@ -118,6 +132,7 @@ class KeepMaps(HookBase):
         layers = re.sub(r" at 0x[0-9a-f]+", "", repr(bottom_up))
         cfg, device = self._cfg, torch.device(self._cfg.MODEL.DEVICE).type
         said = (VERSION, layers, cfg.INPUT.FORMAT, *_preprocessing(detector))
+        said += tuple(_sources(map(type, (detector, *bottom_up.modules()))))
         said += (cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.RANDOM_FLIP)
         said += (cfg.MODEL.REID.MAP_CACHE.DTYPE, precision_of(cfg), device)
         digest = hashlib.sha256(repr(said).encode())
@@ -131,10 +146,15 @@ class KeepMaps(HookBase):
 def _preprocessing(detector: nn.Module) -> tuple:
     """What tells one way from an image to a network's input from another."""
     kind, backbone = type(detector), detector.backbone
-    try:
-        source = inspect.getsource(kind.preprocess_image)
-    except (OSError, TypeError):  # of code that has no file
-        source = ""
     name = f"{kind.__module__}.{kind.__qualname__}"
     constraints = sorted(dict(getattr(backbone, "padding_constraints", None) or {}).items())
-    return name, source, backbone.size_divisibility, constraints
+    return name, backbone.size_divisibility, constraints
+
+
+def _sources(kinds: Iterable[type]) -> list[str]:
+    """Of the files in which classes and their bases are written: 64 hexadecimal digits each."""
+    files = set()
+    for base in {base for kind in kinds for base in kind.__mro__}:
+        with suppress(OSError, TypeError):  # of code that has no file
+            files.add(inspect.getsourcefile(base))
+    return sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file)

@@ -92,6 +92,24 @@ def scale_to_processes(cfg: CfgNode, num_processes: int) -> CfgNode:
     return scaled
 
 
+def check_steps(cfg: CfgNode, num_processes: int) -> None:
+    """Refuse a schedule that Detectron2 can't build, for a run of so many processes.
+
+    Raises:
+        UserError: names the key, and what is allowed.
+    """
+    solver = scale_to_processes(cfg, num_processes).SOLVER
+    steps, end = list(solver.STEPS), solver.MAX_ITER
+    if end < 1:
+        raise UserError(f"SOLVER.MAX_ITER is {end}; it must be 1 or more")
+    read = [step for step in steps if step <= end]  # Detectron2 leaves out later ones, and says so
+    if read != sorted(set(read)) or not all(1 <= step < end for step in read):
+        raise UserError(
+            f"SOLVER.STEPS is {steps} for {num_processes} process(es), with SOLVER.MAX_ITER {end}; "
+            f'steps must rise, each from 1 to {end - 1}; correct them, or say "()" for one rate'
+        )
+
+
 def build_adamw(cfg: CfgNode, model: nn.Module) -> Optimizer:
     """AdamW with the parameter groups and the gradient clipping of Detectron2's SGD."""
     params = get_default_optimizer_params(

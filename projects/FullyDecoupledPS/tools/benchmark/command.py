@@ -15,6 +15,7 @@ in BENCHMARKS.md, "Other projects' networks".
 """
 
 import argparse
+import copy
 import logging
 import platform
 import statistics
@@ -32,7 +33,15 @@ from benchmark.comparison import compare_networks
 from benchmark.inference import measure_inference
 from benchmark.loader import loader_images_per_second
 from benchmark.machine import peak_mebibytes, processor_name
-from benchmark.networks import PROPOSALS, benchmark_config, training_batch, training_step
+from benchmark.networks import (
+    FIXED_KEYS,
+    NO_RATES,
+    PROPOSALS,
+    benchmark_config,
+    refuse_fixed,
+    training_batch,
+    training_step,
+)
 from benchmark.peers import build_peers
 from benchmark.tables import (
     comparison_table,
@@ -69,6 +78,27 @@ STEPS = {
     "hybrid": ("hybrid", ()),
 }
 
+# What each measurement reads, beside what all do.
+OPTIONS = {
+    "inference": (
+        "no_memory",
+        "size",
+        "frame",
+        "batch_sizes",
+        "detections",
+        "proposals",
+        "autocast",
+    ),
+    "compare": ("size", "frame", "detections", "proposals", "processor_time", "plain"),
+    "training": ("no_memory", "train_size", "train_batch", "persons", "stages", "workers"),
+}
+# Keys that each sets itself, whatever --opts say.
+FIXED = {
+    "inference": (*FIXED_KEYS, "TEST.AUTOCAST"),
+    "compare": FIXED_KEYS,
+    "training": (*FIXED_KEYS, *NO_RATES[::2]),
+}
+
 
 def measure_training(config_file: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     """A record for each kind of step of one network."""
@@ -82,9 +112,10 @@ def measure_training(config_file: str, args: argparse.Namespace) -> list[dict[st
     device = torch.device(cfg.MODEL.DEVICE)
     peers = build_peers(args.peer, args.train_size, device, training=True)
     batch = training_batch(args.train_batch, args.train_size, args.persons)
-    cases = {x: partial(x.run, batch) for x in peers}
+    cases = {x: x.run for x in peers}
+    fresh = {x: partial(copy.deepcopy, batch) for x in peers}
     cases.update((name, run()) for name, run in prepare.items())
-    seconds = time_in_turns(cases, args.rounds, device)
+    seconds = time_in_turns(cases, args.rounds, device, fresh=fresh)
     records = []
     for name in (*prepare, *peers):
         records.append(
@@ -97,15 +128,14 @@ def measure_training(config_file: str, args: argparse.Namespace) -> list[dict[st
                 "rounds": seconds[name],
             }
         )
-        if args.memory and name in prepare:
+        if not args.no_memory and name in prepare:
             records[-1]["peak MiB"] = peak_mebibytes(prepare[name], device)
             records[-1]["memory ratio"] = records[-1]["peak MiB"] / records[0]["peak MiB"]
     return records
 
 
 def _prepare_step(config_file: str, args: argparse.Namespace, stage: str, opts: tuple):
-    # at a rate of 0, since untrained weights diverge within a few steps
-    opts = [*args.opts, *opts, "SOLVER.BASE_LR", 0.0, "SOLVER.HYBRID_DETECTOR_LR", 0.0]
+    opts = [*args.opts, *opts, *NO_RATES]
     cfg = benchmark_config(config_file, stage, opts)
     batch = training_batch(args.train_batch, args.train_size, args.persons)
     torch.manual_seed(0)
@@ -129,6 +159,10 @@ def environment(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """
+    Raises:
+        UserError: an option is given that has no effect on what is measured.
+    """
     parser = command_parser(__doc__)
     positive, side = whole_number(1), whole_number(32)
     parser.add_argument("what", choices=("inference", "compare", "training"))
@@ -138,7 +172,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="FILE.py", help="build networks of other projects; see BENCHMARKS.md")  # fmt: skip
     parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--threads", type=positive, default=torch.get_num_threads())
-    parser.add_argument("--no-memory", dest="memory", action="store_false", help="no peak memory")
+    parser.add_argument("--no-memory", action="store_true", help="no peak memory")
     parser.add_argument("--output", type=Path, help="write the figures there as JSON")
     group = parser.add_argument_group("inference")
     group.add_argument("--size", type=side, nargs=2, default=(900, 1500), metavar=("H", "W"))
@@ -167,7 +201,27 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument(
         "--workers", type=whole_number(0), default=2, help="of the loader; 0: no loader"
     )
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    # what isn't given stays None, since argparse sets no default over what is there
+    given = parser.parse_args(arguments, argparse.Namespace(**dict.fromkeys(vars(args))))
+    for name in (name for name, value in vars(given).items() if value is not None):
+        modes = [mode for mode, read in OPTIONS.items() if name in read]
+        if modes and args.what not in modes:
+            raise UserError(
+                f"--{name.replace('_', '-')} is of {' and '.join(modes)} alone; leave it out of "
+                f"{args.what}"
+            )
+    return args
+
+
+def _check_opts(args: argparse.Namespace) -> None:
+    """Refuse keys that are given in vain."""
+    fixed = FIXED[args.what]
+    if args.what == "training":
+        steps = [set(opts[::2]) for stage, opts in STEPS.values() if stage in args.stages]
+        fixed += tuple(set.intersection(*steps))
+    refuse_fixed(args.opts, fixed)
+    refuse_fixed(args.plain, (*FIXED_KEYS, "TEST.AUTOCAST"), "--plain")  # it is run in float32
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -200,9 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     if args.what == "compare" and not args.config_files:
         raise UserError("compare: name one network or more with --config-files")
-    if args.what != "compare" and (args.processor_time or args.plain):
-        option = "--processor-time" if args.processor_time else "--plain"
-        raise UserError(f"{option} is of compare alone; leave it out of {args.what}")
+    _check_opts(args)
     keep_large_buffers()
     logging.disable(logging.INFO)
     torch.set_num_threads(args.threads)

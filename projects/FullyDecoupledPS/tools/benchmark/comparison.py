@@ -1,6 +1,7 @@
 """Several networks at inference, run in turns, so that a busy machine is fair to all of them."""
 
 import argparse
+import copy
 import statistics
 from functools import partial
 from pathlib import Path
@@ -58,9 +59,10 @@ def compare_networks(config_files: list[str], args: argparse.Namespace) -> list[
         prepare_for_inference(model, cfg)
         cases[file, "detector"] = partial(run_detector, model, inputs, dtype)
         cases[file, "whole"] = partial(run_whole, model, inputs, dtype)
+    cases.update(((peer, "whole"), peer.run) for peer in peers)
     # the same images for all, and to a two-step network its pictures besides
-    cases.update(((peer, "whole"), partial(peer.run, inputs)) for peer in peers)
-    seconds = time_in_turns(cases, args.rounds, device, clock_of(args))
+    fresh = {(peer, "whole"): partial(copy.deepcopy, inputs) for peer in peers}
+    seconds = time_in_turns(cases, args.rounds, device, clock_of(args), fresh)
     facts.update((peer, peer.facts(inputs)) for peer in peers)
     order = [*config_files, "plain", *peers]
     return [{**facts[x], **_times(x, seconds, first)} for x in order]

@@ -1,6 +1,7 @@
 """Detector alone and whole network at inference, in each type and batch size, in turns."""
 
 import argparse
+import copy
 import statistics
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[s
         inputs = inference_inputs(model, batch_size, args.size, args.frame)
         for record in _time_precisions(model, inputs, args, peers):
             records.append({**facts, "batch": batch_size, **record})
-    if args.memory:
+    if not args.no_memory:
         for record in records:
             prepare = partial(_prepare_inference, cfg, args, record["batch"], record["type"])
             record["peak MiB"] = peak_mebibytes(prepare, device)
@@ -48,7 +49,8 @@ def measure_inference(config_file: str, args: argparse.Namespace) -> list[dict[s
 
 def _time_precisions(model, inputs, args, peers: list[Peer]) -> list[dict[str, Any]]:
     """Detector alone and whole network, in each type, all in turns; and one breakdown of each."""
-    types, cases = ["float32"], {("peer", x): partial(x.run, inputs) for x in peers}
+    types, cases = ["float32"], {("peer", x): x.run for x in peers}
+    fresh = {case: partial(copy.deepcopy, inputs) for case in cases}
     types += [name for name in args.autocast if name != "float32"]
     for name in types:
         dtype = choose_autocast(name, model.device)
@@ -57,7 +59,8 @@ def _time_precisions(model, inputs, args, peers: list[Peer]) -> list[dict[str, A
         if model.is_two_step:
             cases[name, "crops"] = partial(_crops, model, inputs, args.detections, dtype)
     # a batch of eight takes as long as eight rounds of one
-    seconds = time_in_turns(cases, max(2, args.rounds // len(inputs)), model.device)
+    rounds = max(2, args.rounds // len(inputs))
+    seconds = time_in_turns(cases, rounds, model.device, fresh=fresh)
     records = []
     for name in types:
         detector, whole = seconds[name, "detector"], seconds[name, "whole"]

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fully_decoupled_ps.config import apply_stage, load_config
 from fully_decoupled_ps.engine.solver import build_optimizer
+from fully_decoupled_ps.errors import UserError
 from fully_decoupled_ps.modeling.precision import autocast, training_type
 
 PARTS = {
@@ -27,6 +28,25 @@ NUM_IDS = 483  # as in PRW, where the config does not say
 # Looked at by heads that take some at a time (MODEL.DETECTOR.PROPOSALS_AT_A_TIME). Those of a
 # trained detector look at 122 of a frame; BENCHMARKS.md has figures of 100 and 150.
 PROPOSALS = 100
+
+# What is said of untrained networks in any measurement.
+FIXED_KEYS = ("MODEL.WEIGHTS", "SOLVER.STAGE")
+# And of their training, since they diverge within a few steps.
+NO_RATES = ("SOLVER.BASE_LR", 0.0, "SOLVER.HYBRID_DETECTOR_LR", 0.0)
+
+
+def refuse_fixed(opts: Sequence, fixed: Sequence[str], option: str = "--opts") -> None:
+    """
+    Args:
+        opts: ``KEY VALUE`` pairs, given with ``option``.
+        fixed: keys whose values a measurement sets itself.
+
+    Raises:
+        UserError: names one of them that was given, in vain.
+    """
+    for key in opts[::2]:
+        if key in fixed:
+            raise UserError(f"{option} {key} has no effect: what is measured sets it; leave it out")
 
 
 def benchmark_config(config_file: str, stage: str, opts: Sequence = ()) -> CfgNode:

@@ -4,7 +4,8 @@ The file is no part of this project. BENCHMARKS.md shows one. It defines one fun
 
     def build(height, width, device):
         ...
-        return run            # run(inputs): detects, or does all of its work, on every image
+        return run            # run(inputs): detects, or does all of its work, on every image;
+                              # a generator is run to its end
 
     def build_training(height, width, device):
         ...
@@ -12,14 +13,19 @@ The file is no part of this project. BENCHMARKS.md shows one. It defines one fun
 
 Both are called with what our network is called with, Detectron2's list of dicts: ``image`` is a
 (3, height, width) float32 tensor from 0 to 255, in the channel order of the config, and in training
-``instances`` has ``gt_boxes``, ``gt_classes`` and ``gt_person_ids``.
+``instances`` has ``gt_boxes``, ``gt_classes`` and ``gt_person_ids``. Each call gets
+copies, which it may change.
 """
 
+import copy
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +42,7 @@ class Peer:
 
     Attributes:
         name: the file's, without ``.py``.
-        run: one pass, or one step of training, on a list of dicts.
+        run: one pass, or one step of training, on a list of dicts, which it may change.
         module: whose parameters are counted: what was built, or its attribute ``module``; None if
             neither is a network.
     """
@@ -48,7 +54,7 @@ class Peer:
     def facts(self, inputs: list[dict]) -> dict[str, Any]:
         """``model``, and parameters and multiply-adds on these inputs, None where not counted."""
         parameters = None if self.module is None else count_parameters(self.module)
-        multiply_adds = count_multiply_adds(lambda: self.run(inputs))
+        multiply_adds = count_multiply_adds(partial(self.run, copy.deepcopy(inputs)))
         return {"model": self.name, "parameters": parameters, "multiply-adds": multiply_adds}
 
 
@@ -100,10 +106,27 @@ def _build(path: Path, builder: Callable, size, device, training: bool) -> Peer:
     def run(inputs: list[dict]):
         # as ours: no gradients at inference
         with _told(path, "running it"), torch.inference_mode(not training):
-            return built(inputs)
+            return _finished(built(inputs))
 
     module = next((x for x in (built, getattr(built, "module", None)) if _is_network(x)), None)
     return Peer(path.stem, run, module)
+
+
+def _finished(result):
+    """What a peer returned once its work is done: of an iterator, a list of all that it gives.
+
+    Raises:
+        TypeError: it is something that would be worked out later, and elsewhere.
+    """
+    if inspect.isroutine(result) or isinstance(result, (Awaitable, AsyncIterator, Future, partial)):
+        if inspect.iscoroutine(result):
+            result.close()  # else Python warns that nobody has awaited it
+        kind = type(result).__name__
+        raise TypeError(f"it returned {kind}, whose work is not done; return its result")
+    # also a list of them, such as one for each image
+    if isinstance(result, Iterator) or type(result) in (list, tuple):
+        return [_finished(x) for x in result]
+    return result
 
 
 def _is_network(value) -> bool:
@@ -115,7 +138,7 @@ def _told(path: Path, what: str):
     """Whatever a file of the user's raises becomes one line that names it."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # that of a file that is a command of its own
         reason = str(error).strip().splitlines() or ["no message"]
         kind = type(error).__name__
         raise UserError(f"--peer {path}: {what} failed: {kind}: {reason[0]}") from error

@@ -34,10 +34,11 @@ def timed(step: Callable, *args) -> tuple[float, Any]:
 
 
 def time_in_turns(
-    cases: Mapping[str, Callable[[], object]],
+    cases: Mapping[str, Callable[..., object]],
     rounds: int,
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
+    fresh: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, list[float]]:
     """Run each of several functions once a round, so that a machine's moods meet all alike.
 
@@ -46,6 +47,8 @@ def time_in_turns(
         rounds: 1 or more.
         device: what the functions compute on; it is waited for before the clock is read.
         clock: in seconds.
+        fresh: by name, what makes the one argument of a case; others have none. It is made anew
+            before each run, which is not timed.
 
     Returns:
         dict: by name, the seconds of each round.
@@ -53,9 +56,10 @@ def time_in_turns(
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for counted in [False] + [True] * rounds:
         for name, run in cases.items():
+            given = [fresh[name]()] if fresh and name in fresh else []
             wait_for(device)
             start = clock()
-            run()
+            run(*given)
             wait_for(device)
             if counted:
                 seconds[name].append(clock() - start)
