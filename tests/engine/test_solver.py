@@ -75,6 +75,11 @@ def test_without_need_the_config_is_left_alone(reference):
     assert scale_to_processes(cfg, 2) is cfg
 
 
+def test_a_cosine_has_no_steps():
+    opts = ["SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR", "SOLVER.STEPS", (3,)]
+    check_steps(make_config("detection", [*SCHEDULE, *opts, "SOLVER.MAX_ITER", 3]), 1)
+
+
 @pytest.mark.parametrize(
     "steps, end, processes, allowed",
     [

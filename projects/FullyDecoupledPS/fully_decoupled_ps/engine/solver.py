@@ -102,6 +102,8 @@ def check_steps(cfg: CfgNode, num_processes: int) -> None:
     steps, end = list(solver.STEPS), solver.MAX_ITER
     if end < 1:
         raise UserError(f"SOLVER.MAX_ITER is {end}; it must be 1 or more")
+    if solver.LR_SCHEDULER_NAME != "WarmupMultiStepLR":
+        return  # no other has steps
     read = [step for step in steps if step <= end]  # Detectron2 leaves out later ones, and says so
     if read != sorted(set(read)) or not all(1 <= step < end for step in read):
         raise UserError(
