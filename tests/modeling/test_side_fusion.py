@@ -62,7 +62,7 @@ def test_gradients_of_alpha_blend():
 
 
 def test_alpha_blend_wants_equal_channels():
-    with pytest.raises(UserError, match="512 and 128.*give the side-net the detector.s depth"):
+    with pytest.raises(UserError, match="512 and 128.*give f_r the detector.s network"):
         AlphaBlendFusion(512, 128)
 
 
