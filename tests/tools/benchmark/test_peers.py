@@ -207,7 +207,7 @@ def test_a_network_is_its_own_module(tmp_path):
         (NETWORK.format("None"), "build returned NoneType, expected a callable"),
         (NETWORK.format("lambda inputs: 1 / 0"), "running it failed: ZeroDivisionError: division"),
         (
-            "import argparse\nargparse.ArgumentParser().parse_args(["compare"])",
+            "import argparse\nargparse.ArgumentParser().parse_args(['compare'])",
             "reading it failed: SystemExit: 2",
         ),
         ("raise SystemExit", "reading it failed: SystemExit: no message"),
