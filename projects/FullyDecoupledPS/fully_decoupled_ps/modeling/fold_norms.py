@@ -56,8 +56,9 @@ def fold_norms_that_follow(network: nn.Module, run: Callable[[], object]) -> int
     calls = _Calls(network)
     with torch.no_grad(), calls:
         before = run()
-    norms = {name: network.get_submodule(name) for name in calls.pairs()}
-    pairs = {n: conv for n, conv in calls.pairs().items() if _is_foldable(conv, norms[n])}
+    found = calls.pairs()
+    norms = {name: network.get_submodule(name) for name in found}
+    pairs = {name: conv for name, conv in found.items() if _is_foldable(conv, norms[name])}
     were = {conv: (conv.weight, conv.bias) for conv in pairs.values()}
     for name, conv in pairs.items():
         _fold(conv, norms[name])
