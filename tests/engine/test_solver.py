@@ -5,7 +5,7 @@ from detectron2.solver import build_lr_scheduler
 from torch import nn
 
 from fully_decoupled_ps import UserError
-from fully_decoupled_ps.engine.solver import build_optimizer, check_steps, scale_to_processes
+from fully_decoupled_ps.engine.solver import build_optimizer, check_schedule, scale_to_processes
 from tests.testing import make_config
 
 SCHEDULE = (
@@ -77,7 +77,7 @@ def test_without_need_the_config_is_left_alone(reference):
 
 def test_a_cosine_has_no_steps():
     opts = ["SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR", "SOLVER.STEPS", (3,)]
-    check_steps(make_config("detection", [*SCHEDULE, *opts, "SOLVER.MAX_ITER", 3]), 1)
+    check_schedule(make_config("detection", [*SCHEDULE, *opts, "SOLVER.MAX_ITER", 3]), 1)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,21 @@ def test_a_cosine_has_no_steps():
 def test_steps_that_detectron2_cannot_take_are_refused(steps, end, processes, allowed):
     cfg = make_config("detection", [*SCHEDULE, "SOLVER.STEPS", steps, "SOLVER.MAX_ITER", end])
     if allowed:
-        check_steps(cfg, processes)
+        check_schedule(cfg, processes)
         cfg = scale_to_processes(cfg, processes)
         build_lr_scheduler(cfg, build_optimizer(cfg, TwoNets()))
         return
     with pytest.raises(UserError, match="SOLVER.STEPS is|SOLVER.MAX_ITER is 0") as error:
-        check_steps(cfg, processes)
+        check_schedule(cfg, processes)
     assert "\n" not in str(error.value)
     with pytest.raises((ValueError, ZeroDivisionError)):  # as this says
         cfg = scale_to_processes(cfg, processes)
         build_lr_scheduler(cfg, build_optimizer(cfg, TwoNets()))
+
+
+@pytest.mark.parametrize("key, value", [("LR_SCHEDULER_NAME", "Cosine"), ("WARMUP_METHOD", "exp")])
+def test_a_schedule_that_detectron2_does_not_know(key, value):
+    cfg = make_config("detection", [*SCHEDULE, f"SOLVER.{key}", value])
+    with pytest.raises(UserError, match=f"can't build the schedule of .*{key} {value!r}") as error:
+        check_schedule(cfg, 2)
+    assert "\n" not in str(error.value)

@@ -179,8 +179,6 @@ def test_boxes_as_they_were_decided(labelling):
     ]
     drawn = first[7].box
     assert (drawn.box_id, drawn.box, drawn.score) == (-4, (2, 2, 30, 40), 1)
-    assert labelling.unit_of_box(drawn) == 5
-    assert [labelling.unit_of_box(first[i].box) for i in (0, 1, 2)] == [None, 2, None]
     uncertain = first[6].box.box_id
     decide(
         labelling,

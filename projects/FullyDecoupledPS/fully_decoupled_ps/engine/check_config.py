@@ -46,7 +46,7 @@ from ..modeling.staged.checks import check_staged
 from ..modeling.staged.timm_pixels import tell_other_pixels
 from ..zoo import DETECTORS, changed_of_zoo
 from .map_cache import check_map_cache
-from .solver import check_steps
+from .solver import check_schedule
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
     _check_choice("INPUT.UNREADABLE_IMAGES", cfg.INPUT.UNREADABLE_IMAGES, UNREADABLE_IMAGES)
     if not eval_only:
         _check_processes(cfg, comm.get_world_size())
-        check_steps(cfg, comm.get_world_size())
+        check_schedule(cfg, comm.get_world_size())
     _check_registered(cfg.DATASETS.TEST, "DATASETS.TEST")
     for name in cfg.DATASETS.TEST:
         get_protocols(name)

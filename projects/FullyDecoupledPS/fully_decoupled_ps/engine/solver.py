@@ -5,6 +5,7 @@ from itertools import takewhile
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
+from detectron2.solver import build_lr_scheduler
 from detectron2.solver import build_optimizer as build_sgd
 from detectron2.solver.build import get_default_optimizer_params, maybe_add_gradient_clipping
 from torch import nn
@@ -92,16 +93,24 @@ def scale_to_processes(cfg: CfgNode, num_processes: int) -> CfgNode:
     return scaled
 
 
-def check_steps(cfg: CfgNode, num_processes: int) -> None:
+def check_schedule(cfg: CfgNode, num_processes: int) -> None:
     """Refuse a schedule that Detectron2 can't build, for a run of so many processes.
 
     Raises:
         UserError: names the key, and what is allowed.
     """
-    solver = scale_to_processes(cfg, num_processes).SOLVER
-    steps, end = list(solver.STEPS), solver.MAX_ITER
+    cfg = scale_to_processes(cfg, num_processes).clone()
+    cfg.defrost()
+    solver, steps, end = cfg.SOLVER, list(cfg.SOLVER.STEPS), cfg.SOLVER.MAX_ITER
     if end < 1:
         raise UserError(f"SOLVER.MAX_ITER is {end}; it must be 1 or more")
+    solver.STEPS = ()  # what is wrong with them is told better below
+    try:
+        build_lr_scheduler(cfg, torch.optim.SGD([torch.zeros(1)], lr=1.0))
+    except (ValueError, AssertionError) as error:
+        keys = ("LR_SCHEDULER_NAME", "WARMUP_METHOD", "WARMUP_FACTOR", "WARMUP_ITERS")
+        said = ", ".join(f"SOLVER.{key} {solver[key]!r}" for key in keys)
+        raise UserError(f"Detectron2 can't build the schedule of {said}: {error}") from error
     if solver.LR_SCHEDULER_NAME != "WarmupMultiStepLR":
         return  # no other has steps
     read = [step for step in steps if step <= end]  # Detectron2 leaves out later ones, and says so

@@ -12,7 +12,7 @@ from .groups import Group, person_of
 from .identities import ABOUT_BOXES, PAIRS, Facts
 from .labelled import BoxEdits, LabelledBox, labelled_boxes
 from .links import Link, usable
-from .records import NOT_PERSON, UNDO, Box, Decision
+from .records import NOT_PERSON, UNDO, Decision
 from .replaying import Replays
 from .store import ProjectFile
 from .units import Unit, is_mentioned, standing, undone
@@ -223,14 +223,6 @@ class Labelling:
             times = {i: times[i] for i in frame_ids if i in times}
             found = self.project.boxes_of_frames(list(times))
             return labelled_boxes(found, times, self._edits, self._identities)
-
-    def unit_of_box(self, box: Box) -> int | None:
-        """The unit of a box; None: of no tracklet, between parts of a split one, or no person."""
-        with self._lock:
-            for labelled in self.boxes([box.frame_id]):
-                if labelled.box.box_id == box.box_id:
-                    return labelled.unit if labelled.person >= 0 else None
-            return None
 
     # what to ask
 
