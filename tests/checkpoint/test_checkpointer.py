@@ -409,6 +409,16 @@ def test_nothing_of_a_trained_f_r_is_left_out(key, values, name, tmp_path):
     with pytest.raises(UserError, match=f"another architecture: .* reid.{name} among them") as e:
         PersonSearchCheckpointer(other).load_trained(path)
     assert one_line(e)
+    load(other, path)  # what is trained further may do without
+
+
+def test_tensors_of_a_loss_are_of_training_alone(tmp_path):
+    trained, bare = make_model("reid"), make_model("reid")
+    trained.reid.losses[0].register_buffer("centre", torch.ones(3))
+    path = save(tmp_path / "model.pth", trained.state_dict())
+    PersonSearchCheckpointer(bare).load_trained(path)
+    given = trained.reid.head.state_dict()
+    assert all(torch.equal(x, given[name]) for name, x in bare.reid.head.state_dict().items())
 
 
 # --- the memory ------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """What of a config a checkpoint's own run contradicts, where no tensor tells the two apart."""
 
+import re
+
 import pytest
 import yaml
+from detectron2.modeling import META_ARCH_REGISTRY
 
 from fully_decoupled_ps import UserError
 from fully_decoupled_ps.checkpoint.trained_with import check_trained_with
+from fully_decoupled_ps.modeling.meta_arch import FullyDecoupledPersonSearch
 from tests.testing import CONFIGS, make_config
 
 STAGED = (
@@ -37,18 +41,18 @@ def test_another_staged_network_of_equal_shapes(tmp_path):
     weights = trained(tmp_path, "detection", *STAGED)
     check(weights, "detection", *STAGED)
     other = (*STAGED, NAME, "timm:b")
-    for in_training in (False, True):
+    for is_start in (False, True):
         for stage in ("detection", "reid"):
             with refused(NAME, "timm:a", "timm:b"):
-                check(weights, stage, *other, in_training=in_training)
+                check(weights, stage, *other, is_start=is_start)
     # f_r is not in the file, and may be another
-    check(weights, "reid", *STAGED, OF_F_R, "timm:b", in_training=True)
+    check(weights, "reid", *STAGED, OF_F_R, "timm:b", is_start=True)
     for own in ((), (OF_F_R, "timm:c")):  # its own network, or the detector's
         weights = trained(tmp_path, "reid", *STAGED, *own)
         check(weights, "reid", *STAGED, *own)
-        for in_training in (False, True):
+        for is_start in (False, True):
             with refused(OF_F_R, own[1] if own else "timm:a", "timm:b"):
-                check(weights, "reid", *STAGED, OF_F_R, "timm:b", in_training=in_training)
+                check(weights, "reid", *STAGED, OF_F_R, "timm:b", is_start=is_start)
     check(weights, "detection", *STAGED)  # of the file's detector
 
 
@@ -60,23 +64,21 @@ def test_another_staged_network_of_equal_shapes(tmp_path):
         ("MODEL.DETECTOR.POOLER_RESOLUTION", r"\[16, 8\]", (8, 4), "FasterRCNN"),
         ("MODEL.FPN.NORM", "GN", "LN", "RetinaNet"),
         ("MODEL.FCOS.NORM", "GN", "LN", "FCOS"),
+        ("MODEL.FCOS.IN_FEATURES", r"\['p3', .*\]", ["p3", "p4"], "FCOS"),
+        ("MODEL.RETINANET.IN_FEATURES", r"\['p3', .*\]", ["p3", "p4"], "RetinaNet"),
+        ("MODEL.ROI_HEADS.NAME", "PersonRes5ROIHeads", "Res5ROIHeads", "FasterRCNN"),
     ],
 )
 def test_a_detector_that_is_used_as_it_is(key, value, other, base, tmp_path):
     base = f"Base-{base}.yaml"
     said = () if value.startswith("\\") else (key, value)
     weights = trained(tmp_path, "detection", *said, detector=base)
-    wrong = r"\[8, 4\]" if other == (8, 4) else other
-    for stage, in_training in (("detection", False), ("reid", False), ("reid", True)):
-        check(weights, stage, *said, detector=base, in_training=in_training)
+    wrong = other if isinstance(other, str) else re.escape(str(list(other)))
+    for stage, is_start in (("detection", False), ("reid", False), ("reid", True)):
+        check(weights, stage, *said, detector=base, is_start=is_start)
         with refused(key, value, wrong):
-            check(weights, stage, key, other, detector=base, in_training=in_training)
-    check(weights, "detection", key, other, detector=base, in_training=True)  # it may learn it
-    (tmp_path / "detection").mkdir()
-    weights = trained(tmp_path / "detection", "detection", *said, detector=base)
-    goes_on = ("OUTPUT_DIR", str(tmp_path))
-    with refused(key, value, wrong):
-        check(weights, "detection", key, other, *goes_on, detector=base, in_training=True)
+            check(weights, stage, key, other, detector=base, is_start=is_start)
+    check(weights, "detection", key, other, detector=base, is_start=True)  # it may learn it
 
 
 def test_norms_that_compute_the_same_are_the_same(tmp_path):
@@ -103,10 +105,10 @@ def test_an_f_r_that_is_used_as_it_is(key, value, other, tmp_path):
     check(weights, "reid", key, value)
     with refused(key, *(r"\[.*\]" if isinstance(x, tuple) else x for x in (value, other))):
         check(weights, "reid", key, other)
-    check(weights, "reid", key, other, in_training=True)  # which may learn others
+    check(weights, "reid", key, other, is_start=True)  # which may learn others
     check(weights, "detection", key, other)
     weights = trained(tmp_path, "detection", key, value)  # a file without an f_r
-    check(weights, "reid", key, other, in_training=True)
+    check(weights, "reid", key, other, is_start=True)
 
 
 def test_an_old_config_without_the_keys_contradicts_nothing(tmp_path):
@@ -116,3 +118,58 @@ def test_an_old_config_without_the_keys_contradicts_nothing(tmp_path):
     (tmp_path / "config.yaml").write_text(yaml.dump(content))
     check(weights, "reid", *STAGED, OF_F_R, "timm:b")
     check(weights, "reid", "MODEL.REID.POOLING", "gem")
+
+
+COUPLED = ("MODEL.META_ARCHITECTURE", "CoupledPersonSearch")
+TWO_STEP = ("MODEL.META_ARCHITECTURE", "TwoStepPersonSearch")
+
+
+@pytest.mark.parametrize(
+    "network, stage, key, value, other",
+    [
+        (COUPLED, "joint", "MODEL.COUPLED.STRIDES", [8], [16]),
+        (COUPLED, "joint", "MODEL.COUPLED.CONV5", "", "roi_heads.res5"),
+        (TWO_STEP, "reid", "MODEL.CROP_REID.NAME", "timm:a", "timm:tf_a"),
+    ],
+)
+def test_other_kinds_of_f_r(network, stage, key, value, other, tmp_path):
+    weights = trained(tmp_path, stage, *network, key, value)
+    check(weights, stage, *network, key, value)
+    said = [re.escape(str(x) if x else '""') for x in (value, other)]
+    with refused(key, *said):
+        check(weights, stage, *network, key, other)
+
+
+@pytest.mark.parametrize("name", [NAME, OF_F_R, "MODEL.CROP_REID.NAME"])
+def test_a_tag_of_timm_names_weights_of_the_same_network(name, tmp_path):
+    network, stage = TWO_STEP if "CROP" in name else STAGED, "detection" if name == NAME else "reid"
+    weights = trained(tmp_path, stage, *network, name, "timm:a.in1k")
+    check(weights, stage, *network, name, "timm:a")
+    with refused(name, "timm:a.in1k", "timm:b.in1k"):
+        check(weights, stage, *network, name, "timm:b.in1k")
+
+
+@pytest.mark.parametrize(
+    "key, other, opts",
+    [
+        ("MODEL.FPN.NORM", "GN", ()),
+        ("MODEL.COAT.NUM_HEADS", 4, ()),
+        ("MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION", 7, ()),
+        ("MODEL.DETECTOR.POOLER_RESOLUTION", (8, 4), ("MODEL.ROI_HEADS.NAME", "Res5ROIHeads")),
+    ],
+)
+def test_what_a_detector_does_not_read_contradicts_nothing(key, other, opts, tmp_path):
+    weights = trained(tmp_path, "detection", *opts)
+    check(weights, "detection", *opts, key, other)
+
+
+@META_ARCH_REGISTRY.register()
+class OwnSearch(FullyDecoupledPersonSearch):
+    pass
+
+
+def test_a_network_of_one_s_own_reads_what_its_base_reads(tmp_path):
+    own = ("MODEL.META_ARCHITECTURE", "OwnSearch")
+    weights = trained(tmp_path, "reid", *own, "MODEL.REID.POOLING", "gem")
+    with refused("MODEL.REID.POOLING", "gem", "avg"):
+        check(weights, "reid", *own, "MODEL.REID.POOLING", "avg")

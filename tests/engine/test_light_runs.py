@@ -39,6 +39,11 @@ def test_two_stages_evaluation_and_going_on(tmp_path, restore_loggers):
         run.train(CONFIG, REID, eval_only=True)
         assert run.results("reid") == trained
 
+        # what MODEL.WEIGHTS says is no matter to a run that goes on
+        for opts in ([], START):
+            with pytest.raises(UserError, match="was trained with MODEL.ANCHOR_GENERATOR.SIZES"):
+                sizes = ("MODEL.ANCHOR_GENERATOR.SIZES", "[[8, 16, 24]]")
+                run.train(CONFIG, [*opts, *sizes], resume=True, iterations=3)
         # a run goes on with as many blocks as it began with, or not at all
         run.train(CONFIG, [], resume=True, iterations=3)
         for other in ("(3, 1, 1, 1)", "()"):

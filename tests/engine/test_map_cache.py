@@ -150,6 +150,8 @@ def test_maps_are_those_of_one_state_of_the_layers_code(tmp_path, monkeypatch):
         model.detector.backbone.stem.__class__ = importlib.import_module(name).Stem
         keys.append(KeepMaps(make_config("reid", TINY), model, None)._detector_key())
     assert len(set(keys)) == 2
+    (tmp_path / "own_b.py").unlink()  # a package may be there compiled alone
+    assert KeepMaps(make_config("reid", TINY), model, None)._detector_key() not in keys
 
 
 def test_stage_detection_says_that_it_keeps_none(caplog):

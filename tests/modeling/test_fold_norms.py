@@ -1,5 +1,7 @@
 """Folded norms compute what the norms computed; what can't be folded stays."""
 
+from functools import partial
+
 import pytest
 import torch
 import torchvision
@@ -52,12 +54,14 @@ def test_a_norm_that_depends_on_the_image_stays(norm):
     assert torch.equal(conv(X), before)
 
 
+@pytest.mark.parametrize("is_mixed", [False, True])
 @pytest.mark.parametrize("name, folded", [("resnet18", 20), ("mobilenet_v3_small", 34)])
-def test_a_library_s_network(name, folded):
+def test_a_library_s_network(name, folded, is_mixed):
     network = randomized(torchvision.models.get_model(name, weights=None))
     x = torch.rand(2, 3, 64, 64)
     before = network(x)
-    assert fold_norms_that_follow(network, lambda: network(x[:1])) == folded
+    with torch.autocast("cpu", enabled=is_mixed):  # as a training in mixed precision folds
+        assert fold_norms_that_follow(network, lambda: network(x[:1])) == folded
     assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
     after = network(x)
     assert torch.allclose(F.normalize(after), F.normalize(before), atol=1e-5)
@@ -127,14 +131,26 @@ class Standardized(Conv2d):
         return self.norm(F.conv2d(x, weight, self.bias))
 
 
+class Bounded(nn.BatchNorm2d):
+    """Shows in large values alone."""
+
+    def forward(self, x):
+        return super().forward(x).clamp(-6, 6)
+
+
+NORMS = {"norm of a subclass": NormAndReLU, "norm with a bound": Bounded}
+
+
 def with_part(kind):
     """A convolution of Detectron2, and an equal one with the norm behind it, that are special."""
     conv = Standardized if kind == "convolution of a subclass" else Conv2d
-    norm = NormAndReLU if kind == "norm of a subclass" else nn.BatchNorm2d
+    norm = NORMS.get(kind, nn.BatchNorm2d)
     within, behind = conv(3, 4, 1, norm=norm(4)), nn.Sequential(nn.Conv2d(3, 4, 1), norm(4))
     for convolution, batch_norm in ((within, within.norm), behind):
         if kind == "weight norm":
             nn.utils.weight_norm(convolution)
+        elif kind == "forward of its own":
+            convolution.forward = partial(_doubled, type(convolution).forward, convolution)
         elif kind == "hook of the convolution":
             convolution.register_forward_hook(lambda module, inputs, output: output + 1)
         elif kind == "hook of the norm":
@@ -142,19 +158,23 @@ def with_part(kind):
     return randomized(within), randomized(behind)
 
 
+def _doubled(forward, conv, x):
+    return 2 * forward(conv, x)
+
+
 @pytest.mark.filterwarnings("ignore:.*weight_norm")
 @pytest.mark.parametrize(
     "kind",
     [
         *("norm of a subclass", "convolution of a subclass", "weight norm"),
-        *("hook of the convolution", "hook of the norm"),
+        *("hook of the convolution", "hook of the norm", "norm with a bound", "forward of its own"),
     ],
 )
 def test_what_computes_something_of_its_own_stays(kind):
     within, behind = with_part(kind)
-    before, before_behind = within(X), behind(X)
+    before, before_behind = within(20 * X), behind(X)
     assert fold_norms(nn.Sequential(within)) == 0
-    assert torch.equal(within(X), before)
+    assert torch.equal(within(20 * X), before)
     followed = fold_norms_that_follow(behind, lambda: behind(X))
     assert followed == (kind == "convolution of a subclass")  # the second one is a plain one
     assert torch.allclose(behind(X), before_behind, atol=1e-5)

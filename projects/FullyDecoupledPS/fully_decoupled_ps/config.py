@@ -465,15 +465,16 @@ def apply_stage(
 
     * ``SOLVER.REID`` replaces the same keys of ``SOLVER`` in every stage that trains f_r.
     * ``OUTPUT_DIR`` becomes ``OUTPUT_DIR/<stage>``.
-    * ``MODEL.WEIGHTS``, unless ``opts`` name it: in stages ``detection``, ``joint`` and
+    * ``MODEL.WEIGHTS`` is the stage's own last checkpoint where ``resume`` goes on from one, as
+      Detectron2 has it. Else, unless ``opts`` name it: in stages ``detection``, ``joint`` and
       ``detached`` it stays; ``reid`` and ``hybrid`` start from the last checkpoint in
-      ``OUTPUT_DIR/detection``; evaluation and resuming read the stage's own last one, but a
-      two-step network that was not trained here is evaluated as the config puts it together; as a
-      whole, if ``opts`` name no stage.
+      ``OUTPUT_DIR/detection``; evaluation reads the stage's own last one, but a two-step network
+      that was not trained here is evaluated as the config puts it together; as a whole, if
+      ``opts`` name no stage.
 
     Args:
         cfg: a config with this project's keys; changed in place.
-        opts: the command line's ``KEY VALUE`` pairs, which win over all of the above.
+        opts: the command line's ``KEY VALUE`` pairs, which win over all else of the above.
         eval_only: whether the weights are to be evaluated rather than trained further.
         resume: whether training goes on from the stage's own last checkpoint, if there is one.
 
@@ -495,8 +496,10 @@ def apply_stage(
     merge_config(cfg, opts=opts)
     base_dir = cfg.OUTPUT_DIR
     cfg.OUTPUT_DIR = os.path.join(base_dir, stage)
-    if "MODEL.WEIGHTS" not in opts[::2]:
-        _choose_weights(cfg, base_dir, eval_only=eval_only, resume=resume)
+    if resume and not eval_only and (own := last_checkpoint(cfg.OUTPUT_DIR)):
+        cfg.MODEL.WEIGHTS = own
+    elif "MODEL.WEIGHTS" not in opts[::2]:
+        _choose_weights(cfg, base_dir, eval_only=eval_only)
     trains_detector = stage != "reid" and not eval_only
     if cfg.MODEL.DETECTOR.PERSON_CLASS >= 0 and (
         trains_detector or _has_one_class(run_config(cfg.MODEL.WEIGHTS))
@@ -521,11 +524,9 @@ def _is_put_together(cfg: CN, opts: Sequence[str]) -> bool:
     )
 
 
-def _choose_weights(cfg: CN, base_dir: str, *, eval_only: bool, resume: bool) -> None:
+def _choose_weights(cfg: CN, base_dir: str, *, eval_only: bool) -> None:
     stage = cfg.SOLVER.STAGE
-    if resume and (own := last_checkpoint(cfg.OUTPUT_DIR)):
-        cfg.MODEL.WEIGHTS = own
-    elif eval_only and is_two_step(cfg) and not last_checkpoint(cfg.OUTPUT_DIR):
+    if eval_only and is_two_step(cfg) and not last_checkpoint(cfg.OUTPUT_DIR):
         pass  # put together from published files
     elif eval_only:
         cfg.MODEL.WEIGHTS = _last_checkpoint(cfg.OUTPUT_DIR, f"--eval-only of stage {stage}")

@@ -34,7 +34,7 @@ def setup(args):
     apply_stage(cfg, args.opts, eval_only=args.eval_only, resume=args.resume)
     # what the loaders count and find odd belongs into the log
     with log_begun_after(cfg.OUTPUT_DIR):
-        cfg.MODEL.REID.NUM_IDS = check_config(cfg, eval_only=args.eval_only)
+        cfg.MODEL.REID.NUM_IDS = check_config(cfg, eval_only=args.eval_only, resume=args.resume)
         settle_precision(cfg, goes_on=args.resume or args.eval_only)
         fetch_into(cfg, args.config_file)
     cfg.freeze()

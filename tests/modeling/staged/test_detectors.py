@@ -9,7 +9,7 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from fully_decoupled_ps import UserError
-from fully_decoupled_ps.engine.check_config import check_parts
+from fully_decoupled_ps.engine.check_config import check_parts, check_unread
 from fully_decoupled_ps.modeling import STAGED_NETWORK_REGISTRY, Stage, StagedNetwork
 from fully_decoupled_ps.modeling.activation_checkpointing import CheckpointedSequential
 from tests.modeling.staged.networks import BLOCKS, BUILDERS, CHANNELS, of_timm, staged
@@ -236,6 +236,7 @@ def test_a_mistake_is_one_line(opts, said):
     with pytest.raises(UserError, match=said):
         cfg = config("reid", "Base-FasterRCNN.yaml", *opts)
         check_parts(cfg)
+        check_unread(cfg)
         build_model(cfg)
 
 
@@ -260,12 +261,13 @@ def test_levels_of_a_pyramid_that_it_can_t_have_are_one_line(detector):
 
 def test_stochastic_depth_of_no_staged_network_is_refused():
     drop_path = ("MODEL.STAGED.DROP_PATH", 0.1)
-    check_parts(config("reid", "Base-FasterRCNN.yaml", *drop_path))
+    check_unread(config("reid", "Base-FasterRCNN.yaml", *drop_path))
     f_r_alone = ["MODEL.REID.SIDE_NET.NAME", "StagedSideNet"]
     f_r_alone += ["MODEL.REID.SIDE_NET.STAGED", "NarrowConvNeXt"]
-    check_parts(make_config("reid", [*f_r_alone, *drop_path]))
+    check_unread(make_config("reid", [*f_r_alone, *drop_path]))
     with pytest.raises(UserError, match="DROP_PATH is 0.1, and no network here is a staged one"):
-        check_parts(make_config("reid", drop_path))
+        check_unread(make_config("reid", drop_path))
+    check_parts(make_config("reid", drop_path))  # a network that was trained so is used
 
 
 def test_the_coupled_network_pools_what_the_detector_sees():

@@ -50,10 +50,17 @@ NETWORK = "from torch import nn\ndef build(height, width, device):\n    return {
 
 # What has not been worked out when it is returned.
 LAZY = """
+from collections import namedtuple
 from concurrent.futures import Future
+from multiprocessing.pool import ThreadPool
+import torch
+Named = namedtuple("Named", ["boxes"])
 async def later(inputs): pass
 async def steps(inputs): yield 1
 def ahead(inputs): return Future()
+def in_a_pool(inputs):
+    with ThreadPool(1) as pool:
+        return pool.apply_async(len, [inputs])
 def late_failure(inputs): yield 1 / 0
 def build(height, width, device): return {}
 """
@@ -225,9 +232,18 @@ def test_a_network_is_its_own_module(tmp_path):
             "running it failed: TypeError: it returned async_generator, whose",
         ),
         (LAZY.format("ahead"), "running it failed: TypeError: it returned Future, whose work is"),
-        (
-            LAZY.format("lambda x: [later(x)]"),
-            "running it failed: TypeError: it returned coroutine",
+        *(
+            (
+                LAZY.format(f"lambda x: {within}"),
+                f"running it failed: TypeError: it returned {kind}",
+            )
+            for within, kind in (
+                ("[later(x)]", "coroutine"),
+                ("{'boxes': later(x)}", "coroutine"),
+                ("Named(later(x))", "coroutine"),
+                ("torch.futures.Future()", "Future"),
+                ("in_a_pool(x)", "ApplyResult"),
+            )
         ),
         (LAZY.format("late_failure"), "running it failed: ZeroDivisionError: division"),
     ],

@@ -280,11 +280,14 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
         # a group norm, say, has no place for a batch norm's statistics; a frozen one counts nothing
         surplus = self._surplus_of_parts(incompatible.unexpected_keys)
         surplus = {name for name in surplus if not name.endswith("num_batches_tracked")}
+        # what is trained further may do without a part of its own, and what is not, without losses
+        unneeded = "reid.losses." if self._must_be_trained else "reid."
+        surplus = {name for name in surplus if not name.startswith(unneeded)}
         wrong = {n for n in misfits | surplus if n.startswith(parts)} | misfits & self._published
         if wrong:
             raise UserError(
-                f"the checkpoint is of another architecture: {len(wrong)} tensors are in one of "
-                f"the two alone or have another shape, {min(wrong)} among them; "
+                f"the checkpoint is of another architecture: {len(wrong)} tensors are in it or in "
+                f"the network alone, or have another shape, {min(wrong)} among them; "
                 "use the config that it was trained with"
             )
         detector = getattr(self.model, "detector", None)

@@ -7,6 +7,7 @@ is wrong.
 """
 
 import hashlib
+import inspect
 import logging
 import re
 from functools import cache
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.modeling import META_ARCH_REGISTRY, ROI_HEADS_REGISTRY
 
 from ..config import (
     KEY_OF_ZOO,
@@ -24,6 +26,8 @@ from ..config import (
     value_in,
 )
 from ..errors import UserError
+from ..modeling.coat_cascade import CoatROIHeads
+from ..modeling.res5_head import PersonRes5ROIHeads
 from ..modeling.staged.backbone import is_staged
 from ..zoo import ZOO, as_lists, import_model_zoo, is_detector, is_in_zoo
 
@@ -43,31 +47,36 @@ ANCHORS = tuple(
 )
 OF_A_RESNET = ("MODEL.RESNETS.RES5_DILATION", "MODEL.RESNETS.NORM", RES5_NORM)
 OF_A_PYRAMID = ("MODEL.FPN.FUSE_TYPE", "MODEL.FPN.NORM")
+BOX_HEADS = "MODEL.ROI_HEADS.NAME"
 BOX_KEYS = {
     "GeneralizedRCNN": (
         *(*ANCHORS, *OF_A_RESNET, *OF_A_PYRAMID, "MODEL.RPN.BBOX_REG_WEIGHTS"),
+        *("MODEL.RPN.IN_FEATURES", "MODEL.ROI_HEADS.IN_FEATURES", BOX_HEADS),
         *("MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS", "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS"),
         *("MODEL.ROI_BOX_HEAD.POOLER_TYPE", "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION"),
         *("MODEL.ROI_BOX_HEAD.NORM", "MODEL.DETECTOR.POOLER_RESOLUTION", "MODEL.COAT.NUM_HEADS"),
     ),
     "RetinaNet": (
-        *(*ANCHORS, *OF_A_RESNET, *OF_A_PYRAMID),
+        *(*ANCHORS, *OF_A_RESNET, *OF_A_PYRAMID, "MODEL.RETINANET.IN_FEATURES"),
         *("MODEL.RETINANET.BBOX_REG_WEIGHTS", "MODEL.RETINANET.NORM"),
     ),
-    "FCOS": (*OF_A_RESNET, *OF_A_PYRAMID, "MODEL.FCOS.NORM"),
+    "FCOS": (*OF_A_RESNET, *OF_A_PYRAMID, "MODEL.FCOS.IN_FEATURES", "MODEL.FCOS.NORM"),
 }
-BOX_KEYS["PersonRetinaNet"] = BOX_KEYS["RetinaNet"]
 
 # What a trained f_r's features depend on, by the network. Without a fusion or an exponent of
 # pooling a file's tensors of them would be left out.
+CROP_NETWORK, CONV5 = "MODEL.CROP_REID.NAME", "MODEL.COUPLED.CONV5"
 HEAD_KEYS = ("MODEL.REID.POOLING", "MODEL.REID.POOLER_RESOLUTION")
 SIDE_NET_KEYS = (*HEAD_KEYS, "MODEL.REID.FUSION.NAME", "MODEL.REID.SIDE_NET.NORM")
 REID_KEYS = {
     "FullyDecoupledPersonSearch": SIDE_NET_KEYS,
     "CoatPersonSearch": SIDE_NET_KEYS,
-    "CoupledPersonSearch": (*HEAD_KEYS, "MODEL.COUPLED.FEATURES", "MODEL.COUPLED.CONV5"),
-    "TwoStepPersonSearch": tuple(
-        f"MODEL.CROP_REID.{key}" for key in ("SIZE", "PIXEL_MEAN", "PIXEL_STD", "FORMAT")
+    "CoupledPersonSearch": (
+        *(*HEAD_KEYS, "MODEL.COUPLED.FEATURES", "MODEL.COUPLED.STRIDES", CONV5),
+    ),
+    "TwoStepPersonSearch": (
+        CROP_NETWORK,
+        *(f"MODEL.CROP_REID.{key}" for key in ("SIZE", "PIXEL_MEAN", "PIXEL_STD", "FORMAT")),
     ),
 }
 
@@ -89,13 +98,13 @@ _MD5 = re.compile(r"_([0-9a-f]{6})\.pkl$")
 TOLERANCE = 0.05
 
 
-def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
+def check_trained_with(cfg: CfgNode, *, is_start: bool = False) -> None:
     """
     Args:
         cfg: after :func:`apply_stage`, or of a trained network.
-        in_training: whether it is what a training starts from; then what is trained further may be
-            given other anchors, say, and a new side-net has weights of its own. A training that
-            goes on, from a checkpoint in ``OUTPUT_DIR``, may not.
+        is_start: whether a training starts from the file; then what is trained further may be given
+            other anchors, say, and a new side-net has weights of its own. A training that goes on,
+            after ``--resume``, may not.
 
     Raises:
         UserError: if the file of ``MODEL.WEIGHTS`` or ``MODEL.REID.SIDE_NET.WEIGHTS`` is known to
@@ -104,12 +113,12 @@ def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
     """
     weights = cfg.MODEL.WEIGHTS
     source, known = known_values(weights, cfg.MODEL.DETECTOR.ZOO)
-    for key, trained, said in _contradictions(cfg, known, _keys(cfg, known, in_training)):
+    for key, trained, said in _contradictions(cfg, known, _keys(cfg, known, is_start)):
         raise UserError(
             f"MODEL.WEIGHTS {weights} was trained with {key} {trained} ({source}), but the "
             f"config says {said}; set {key} to {trained}" + _other_way(cfg, source)
         )
-    if not in_training or cfg.SOLVER.STAGE == "detection" or is_two_step(cfg):
+    if not is_start or cfg.SOLVER.STAGE == "detection" or is_two_step(cfg):
         return
     # what the side-net is given comes from the detector's first layers
     side_net = cfg.MODEL.REID.SIDE_NET
@@ -125,22 +134,47 @@ def check_trained_with(cfg: CfgNode, *, in_training: bool = False) -> None:
         )
 
 
-def _keys(cfg: CfgNode, known: dict[str, Any], in_training: bool) -> list[str]:
+def _keys(cfg: CfgNode, known: dict[str, Any], is_start: bool) -> list[str]:
     """Those whose values must be what the file of ``MODEL.WEIGHTS`` was trained with."""
-    is_begun = in_training and Path(cfg.MODEL.WEIGHTS).parent != Path(cfg.OUTPUT_DIR)
     keys = list(KEYS)
-    if not is_begun or cfg.SOLVER.STAGE in STAGES_FROM_DETECTOR:
-        keys += BOX_KEYS.get(cfg.MODEL.DETECTOR.NAME, ())
+    if not is_start or cfg.SOLVER.STAGE in STAGES_FROM_DETECTOR:
+        keys += _of_network(cfg.MODEL.DETECTOR.NAME, BOX_KEYS)
     if is_staged(cfg):
         of_resnets = (*OF_A_RESNET, STRIDE)
         keys = [STAGED, *(key for key in keys if key not in of_resnets)]
-    if "detection" in (cfg.SOLVER.STAGE, known.get("SOLVER.STAGE", "detection")):
+    keys = [key for key in keys if _is_read(cfg, key)]
+    if "detection" in (cfg.SOLVER.STAGE, known.get("SOLVER.STAGE") or "detection"):
         return keys  # without an f_r, here or in the file
-    if not is_begun:
-        keys += REID_KEYS.get(cfg.MODEL.META_ARCHITECTURE, ())
+    if not is_start:
+        keys += _of_network(cfg.MODEL.META_ARCHITECTURE, REID_KEYS)
     if _has_staged_f_r(cfg):
         keys = [STAGED_F_R, *(key for key in keys if key != "MODEL.REID.SIDE_NET.NORM")]
     return keys
+
+
+def _of_network(name: str, keys: dict[str, tuple]) -> tuple[str, ...]:
+    """The keys of a registered network, or of the first of its bases that has any."""
+    if name not in META_ARCH_REGISTRY:
+        return keys.get(name, ())
+    bases = (base.__name__ for base in inspect.getmro(META_ARCH_REGISTRY.get(name)))
+    return next((keys[base] for base in bases if base in keys), ())
+
+
+def _is_read(cfg: CfgNode, key: str) -> bool:
+    """Whether a detector of these parts takes the value of one of its keys."""
+    if key.startswith("MODEL.FPN."):
+        return "fpn" in cfg.MODEL.BACKBONE.NAME
+    if key.startswith("MODEL.COAT."):
+        return _are_heads(cfg.MODEL.ROI_HEADS.NAME, CoatROIHeads)
+    if key.endswith(".POOLER_RESOLUTION"):
+        return key.startswith("MODEL.DETECTOR.") == _are_heads(cfg.MODEL.ROI_HEADS.NAME)
+    return True
+
+
+def _are_heads(name: str, kinds=(PersonRes5ROIHeads, CoatROIHeads)) -> bool:
+    """Whether box heads are those; by default, such as pool boxes higher than wide."""
+    made = ROI_HEADS_REGISTRY.get(name) if name in ROI_HEADS_REGISTRY else None
+    return inspect.isclass(made) and issubclass(made, kinds)
 
 
 def _has_staged_f_r(cfg: CfgNode) -> bool:
@@ -152,10 +186,11 @@ def _contradictions(cfg: CfgNode, known: dict[str, Any], keys: list[str], depth:
         if key == STRIDE and (depth or cfg.MODEL.RESNETS.DEPTH) < 50:  # no bottlenecks
             continue
         trained, said = known.get(key), _value(cfg, key)
-        if trained in (None, ""):  # not known; or no such part, of which no tensor would fit
+        # not known; or no such part, of which no tensor would fit (CONV5 has none of its own)
+        if trained is None or (trained == "" and key != CONV5):
             continue
-        if not _equal(*(_norm_kind(key, x) for x in (trained, said))):
-            yield key, as_lists(trained), as_lists(said)
+        if not _equal(*(_as_compared(key, x) for x in (trained, said))):
+            yield key, *(as_lists(x) if x != "" else '""' for x in (trained, said))
 
 
 def _value(config: dict, key: str):
@@ -163,9 +198,15 @@ def _value(config: dict, key: str):
     return value or _value(config, ELSE[key]) if key in ELSE else value
 
 
-def _norm_kind(key: str, value):
-    """Batch norms of all kinds compute the same at inference, and have the same weights."""
-    return "BN" if key.endswith("NORM") and "BN" in str(value) else value
+def _as_compared(key: str, value):
+    """What of a value tells two networks apart."""
+    if key.endswith("NORM"):  # batch norms of all kinds compute the same at inference
+        return "BN" if "BN" in str(value) else value
+    if key == BOX_HEADS:  # others pool what their own keys say
+        return _are_heads(value)
+    if key in (STAGED, STAGED_F_R, CROP_NETWORK) and str(value).startswith("timm:"):
+        return value.partition(".")[0]  # what follows names weights
+    return value
 
 
 def _other_way(cfg: CfgNode, source: str) -> str:

@@ -20,6 +20,7 @@ from ..config import (
     STAGES_FROM_DETECTOR,
     add_fully_decoupled_ps_config,
     is_two_step,
+    last_checkpoint,
     load_config,
     value_in,
 )
@@ -42,7 +43,7 @@ from ..modeling import (
 from ..modeling.precision import precision_from_config
 from ..modeling.res5_head import PersonRes5ROIHeads
 from ..modeling.staged.backbone import is_staged
-from ..modeling.staged.checks import check_staged
+from ..modeling.staged.checks import check_staged, check_unread
 from ..modeling.staged.timm_pixels import tell_other_pixels
 from ..zoo import DETECTORS, changed_of_zoo
 from .map_cache import check_map_cache
@@ -57,12 +58,13 @@ NOT_OF_CROPS += tuple(
 )
 
 
-def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
+def check_config(cfg: CfgNode, *, eval_only: bool = False, resume: bool = False) -> int:
     """Read the datasets that a run needs, and refuse a config that can't end well.
 
     Args:
         cfg: after :func:`apply_stage`.
         eval_only: whether the training data is not needed.
+        resume: whether the run in ``OUTPUT_DIR`` is gone on with, if there is one.
 
     Returns:
         what ``MODEL.REID.NUM_IDS`` should be: the number of identities in the training data if
@@ -74,7 +76,8 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
     _check_device(cfg)
     check_parts(cfg)
     check_test_numbers(cfg)
-    check_trained_with(cfg, in_training=not eval_only)
+    goes_on = resume and bool(last_checkpoint(cfg.OUTPUT_DIR))
+    check_trained_with(cfg, is_start=not eval_only and not goes_on)
     tell_changes_of_zoo(cfg)
     if is_two_step(cfg):
         _tell_unused(cfg)
@@ -83,6 +86,8 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False) -> int:
         raise UserError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; it must be 1 or more")
     _check_choice("INPUT.UNREADABLE_IMAGES", cfg.INPUT.UNREADABLE_IMAGES, UNREADABLE_IMAGES)
     if not eval_only:
+        if not goes_on:
+            check_unread(cfg)
         _check_processes(cfg, comm.get_world_size())
         check_schedule(cfg, comm.get_world_size())
     _check_registered(cfg.DATASETS.TEST, "DATASETS.TEST")

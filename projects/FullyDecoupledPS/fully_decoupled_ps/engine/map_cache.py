@@ -153,8 +153,9 @@ def _preprocessing(detector: nn.Module) -> tuple:
 
 def _sources(kinds: Iterable[type]) -> list[str]:
     """Of the files in which classes and their bases are written: 64 hexadecimal digits each."""
-    files = set()
+    hashes = {}
     for base in {base for kind in kinds for base in kind.__mro__}:
         with suppress(OSError, TypeError):  # of code that has no file
-            files.add(inspect.getsourcefile(base))
-    return sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file)
+            file = inspect.getsourcefile(base)
+            hashes[file] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return sorted(hashes.values())

@@ -26,6 +26,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.pool import ApplyResult
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ from torch import nn
 
 from benchmark.networks import count_multiply_adds, count_parameters
 from fully_decoupled_ps.errors import UserError
+
+# What stands for a result that is worked out later, and elsewhere.
+PROMISES = (Awaitable, AsyncIterator, Future, torch.futures.Future, ApplyResult, partial)
 
 
 @dataclass(frozen=True)
@@ -118,14 +122,16 @@ def _finished(result):
     Raises:
         TypeError: it is something that would be worked out later, and elsewhere.
     """
-    if inspect.isroutine(result) or isinstance(result, (Awaitable, AsyncIterator, Future, partial)):
+    if inspect.isroutine(result) or isinstance(result, PROMISES):
         if inspect.iscoroutine(result):
             result.close()  # else Python warns that nobody has awaited it
         kind = type(result).__name__
         raise TypeError(f"it returned {kind}, whose work is not done; return its result")
     # also a list of them, such as one for each image
-    if isinstance(result, Iterator) or type(result) in (list, tuple):
+    if isinstance(result, (Iterator, list, tuple)):
         return [_finished(x) for x in result]
+    if isinstance(result, dict):
+        return {key: _finished(x) for key, x in result.items()}
     return result
 
 

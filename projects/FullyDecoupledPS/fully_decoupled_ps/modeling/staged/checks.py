@@ -1,5 +1,6 @@
 """Keys of staged networks that contradict the rest of a config, before anything is built."""
 
+from ...config import is_two_step
 from ...errors import UserError
 from .backbone import KEY, bottom_up_builder, is_staged
 from .network import STAGES, check_staged_name
@@ -54,19 +55,28 @@ def check_staged(cfg) -> None:
         raise UserError(
             f"MODEL.STAGED.DROP_PATH is {rate}; it must be in [0, 1), or -1 for the library's own"
         )
+    if is_staged(cfg) and cfg.MODEL.BACKBONE.NAME in _PYRAMIDS:
+        _check_pyramid(cfg)
+
+
+def check_unread(cfg) -> None:
+    """Refuse what a training would not heed; of a trained network it changes nothing.
+
+    Raises:
+        UserError: names the key, and what is allowed.
+    """
+    side_net, rate = cfg.MODEL.REID.SIDE_NET, cfg.MODEL.STAGED.DROP_PATH
     if rate != -1 and not is_staged(cfg) and side_net.NAME in _UNSTAGED:
         raise UserError(
             f"MODEL.STAGED.DROP_PATH is {rate}, and no network here is a staged one, which could "
             f"have stochastic depth; leave it out, or name one with {KEY}"
         )
-    if is_staged_f_r and side_net.DEPTH:
+    if side_net.NAME == "StagedSideNet" and side_net.DEPTH and not is_two_step(cfg):
         raise UserError(
             f"MODEL.REID.SIDE_NET.DEPTH is {side_net.DEPTH}, which StagedSideNet does not read; "
             f"leave it out, name the network with {SIDE_NET_KEY}, or set MODEL.REID.SIDE_NET.NAME "
             "ResNetSideNet"
         )
-    if is_staged(cfg) and cfg.MODEL.BACKBONE.NAME in _PYRAMIDS:
-        _check_pyramid(cfg)
 
 
 def _check_pyramid(cfg) -> None:
