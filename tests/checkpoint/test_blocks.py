@@ -81,6 +81,10 @@ def test_a_trained_detector_is_not_used_without_some_of_its_blocks(tmp_path, cap
         checkpointer.load_trained(str(tmp_path / "full.pth"))
     with pytest.raises(UserError, match="another architecture: .* detector.backbone.res3.2"):
         load(make_model("reid"), tmp_path / "lite.pth")
+    # blocks that would be random between trained ones are no start
+    for stage in ("detection", "detached"):
+        with pytest.raises(UserError, match="whole blocks of them random, .*res3.2.*BLOCKS"):
+            load(make_model(stage), tmp_path / "lite.pth")
     # it is a start of one that is trained further
     caplog.set_level(logging.INFO)
     load(make_model("detection", LITE), tmp_path / "full.pth")

@@ -65,6 +65,12 @@ def test_identities_are_counted(sets):
         assert check(stage, "MODEL.REID.NUM_IDS", 7, eval_only=eval_only) == 7
 
 
+def test_no_losses_are_refused(sets):
+    with refused("MODEL.REID.LOSSES is empty, .*; registered are .*OIMLoss"):
+        check("reid", "MODEL.REID.LOSSES", ())
+    check("detection", "MODEL.REID.LOSSES", ())
+
+
 def test_identities_that_the_data_contradict_are_refused(sets):
     with refused("MODEL.REID.NUM_IDS is 483, but made_up_train has 2 identities; set it to 0 .* 2"):
         check("reid", "MODEL.REID.NUM_IDS", 483)

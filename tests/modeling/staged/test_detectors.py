@@ -210,8 +210,12 @@ def test_other_precision_and_memory_format(name, opts):
     "opts, said",
     [
         (("MODEL.DETECTOR.BLOCKS", (2, 2, 4, 2)), "res4 of the detector has 3 blocks"),
+        (("MODEL.DETECTOR.BLOCKS", None), r"BLOCKS is None; say \(\) for all blocks"),
         (("MODEL.DETECTOR.RES5_NORM", "BN"), "RES5_NORM is of Detectron2's ResNets"),
-        (("MODEL.RESNETS.OUT_FEATURES", ["res6"]), "OUT_FEATURES is .*'res6'.* outputs are res2"),
+        (
+            ("MODEL.RESNETS.OUT_FEATURES", ["res5", "res6"]),
+            "OUT_FEATURES is .*'res6'.* outputs are res2",
+        ),
         (SWIN[2:], "AlphaBlendFusion needs equal channels .* MODEL.REID.FUSION.NAME ConvFusion"),
         (("MODEL.REID.SIDE_NET.STAGED", "Unknown"), "SIDE_NET.STAGED: 'Unknown' is not registered"),
         (("MODEL.STAGED.NAME", ""), "MODEL.STAGED.NAME: '' is not registered"),
@@ -238,6 +242,41 @@ def test_a_mistake_is_one_line(opts, said):
         check_parts(cfg)
         check_unread(cfg)
         build_model(cfg)
+
+
+C4 = ("MODEL.BACKBONE.NAME", "build_staged_backbone")
+
+
+@pytest.mark.parametrize(
+    "detector, opts, said",
+    [
+        ("RetinaNet", C4, "levels p3 to p7 of .*; set it to build_retinanet_staged_fpn"),
+        ("FCOS", C4, "levels p3 to p7 of FCOS; set it to build_fcos_resnet_fpn_backbone"),
+        (
+            "RetinaNet",
+            ("MODEL.BACKBONE.NAME", "build_staged_fpn_backbone"),
+            "set it to build_retinanet_staged_fpn_backbone",
+        ),
+        (
+            "FCOS",
+            ("MODEL.FCOS.BOTTOM_UP", "build_staged_fpn_backbone"),
+            "BOTTOM_UP is build_staged_fpn_backbone, a pyramid, .* it to build_staged_backbone",
+        ),
+        ("FasterRCNN", ("MODEL.RESNETS.OUT_FEATURES", ["res3"]), r"OUT_FEATURES is \['res3'\]; "),
+        (
+            "FasterRCNN",
+            ("MODEL.ROI_HEADS.NAME", "Res5ROIHeads"),
+            "Res5ROIHeads, whose conv5 is a ResNet's; PersonRes5ROIHeads has that of ",
+        ),
+    ],
+)
+def test_a_backbone_that_does_not_fit_its_detector_is_one_line(detector, opts, said):
+    cfg = config("reid", f"Base-{detector}.yaml")
+    check_parts(cfg)
+    cfg.merge_from_list(opts)
+    with pytest.raises(UserError, match=said) as error:
+        check_parts(cfg)
+    assert "\n" not in str(error.value)
 
 
 LEVELS, OUTPUTS = "MODEL.FPN.IN_FEATURES", "MODEL.RESNETS.OUT_FEATURES"

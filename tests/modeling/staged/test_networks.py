@@ -17,6 +17,7 @@ from fully_decoupled_ps.modeling import (
     build_staged_network,
 )
 from fully_decoupled_ps.modeling.staged.network import STAGES, stride_one_stage
+from fully_decoupled_ps.modeling.staged.stride_one import make_stride_one
 from fully_decoupled_ps.modeling.staged.timm_pixels import tell_other_pixels
 from fully_decoupled_ps.modeling.staged.torchvision_networks import (
     take_convnext_apart,
@@ -263,8 +264,17 @@ def test_stochastic_depth_of_a_network_without_it_is_one_line():
         build_staged_network(cfg, "MODEL.STAGED.NAME", "timm:ghostnet_050")
 
 
+@pytest.mark.parametrize("ceil", [False, True])
+@pytest.mark.parametrize("size", [2, 3, (2, 2)])
+def test_max_pooling_of_stride_one_sees_both_sides(size, ceil):
+    stage = nn.Sequential(nn.MaxPool2d(size, stride=2, ceil_mode=ceil))
+    make_stride_one(stage)
+    x = torch.tensor([1.0, 2.0, 0.0, 9.0]).expand(1, 1, 4, 4)
+    assert stage(x)[0, 0, 0].tolist() == [2, 2, 9, 9]
+
+
 def test_a_last_stage_that_can_t_have_stride_one_is_refused():
-    pool = Stage(entry=nn.MaxPool2d(2), out_channels=4, stride=2)
+    pool = Stage(entry=nn.LPPool2d(2, 2), out_channels=4, stride=2)
     network = StagedNetwork(stem=None, stages=[Stage(out_channels=4), pool])
     with pytest.raises(UserError, match=r"K is 'mine', whose last stage .* \(make_stride_one\)"):
         stride_one_stage(network, "K", "mine")

@@ -295,8 +295,9 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
             raise UserError(
                 f"the checkpoint is of another architecture: {len(wrong)} tensors of the "
                 "detector's backbone are not in it or have another shape, and would be frozen at "
-                f"random values or whole stages of them random, {wrong[0]} among them; name "
-                "weights of this backbone, or change it (MODEL.BACKBONE, RESNETS, STAGED)"
+                f"random values, or whole blocks of them random, {wrong[0]} among them; name "
+                "weights of this backbone, or change it (MODEL.BACKBONE, RESNETS, STAGED, "
+                "DETECTOR.BLOCKS)"
             )
         if self._published:
             tell_published(self._published, misfits, incompatible.unexpected_keys)

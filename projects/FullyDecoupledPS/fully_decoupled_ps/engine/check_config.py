@@ -109,6 +109,11 @@ def check_config(cfg: CfgNode, *, eval_only: bool = False, resume: bool = False)
     if cfg.SOLVER.STAGE == "detection":
         _check_boxes(cfg)
         return cfg.MODEL.REID.NUM_IDS
+    if not cfg.MODEL.REID.LOSSES:
+        known = ", ".join(name for name, _ in REID_LOSS_REGISTRY)
+        raise UserError(
+            f"MODEL.REID.LOSSES is empty, so that f_r would learn nothing; registered are {known}"
+        )
     return _count_identities(cfg)
 
 

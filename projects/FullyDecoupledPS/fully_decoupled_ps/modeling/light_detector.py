@@ -22,6 +22,8 @@ def check_light_detector(cfg) -> None:
     is_resnet = "resnet" in bottom_up_builder(cfg)
     depth = cfg.MODEL.RESNETS.DEPTH
     full = BLOCKS_PER_STAGE.get(depth) if is_resnet else None
+    if blocks is None:  # a yaml's null, which yacs lets pass for anything
+        raise UserError("MODEL.DETECTOR.BLOCKS is None; say () for all blocks of the network")
     are_numbers = len(blocks) == len(STAGES) and all(type(n) is int and n > 0 for n in blocks)
     if blocks and not (are_numbers and all(n <= m for n, m in zip(blocks, full or blocks))):
         most = f", at most {_listed(full)} (all of a ResNet-{depth}'s)" if full else ""

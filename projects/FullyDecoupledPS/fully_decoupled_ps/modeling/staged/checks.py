@@ -18,6 +18,12 @@ _PYRAMIDS = {
     "build_retinanet_staged_fpn_backbone": True,
     "build_fcos_resnet_fpn_backbone": True,
 }
+# Detectors of levels p3 to p7 -> the builder of ours that makes them.
+_DENSE = {
+    "RetinaNet": "build_retinanet_staged_fpn_backbone",
+    "PersonRetinaNet": "build_retinanet_staged_fpn_backbone",
+    "FCOS": "build_fcos_resnet_fpn_backbone",
+}
 _UNSTAGED = ("ResNetSideNet", "OSNetSideNet")
 
 
@@ -55,8 +61,10 @@ def check_staged(cfg) -> None:
         raise UserError(
             f"MODEL.STAGED.DROP_PATH is {rate}; it must be in [0, 1), or -1 for the library's own"
         )
-    if is_staged(cfg) and cfg.MODEL.BACKBONE.NAME in _PYRAMIDS:
-        _check_pyramid(cfg)
+    if is_staged(cfg):
+        _check_fits_detector(cfg)
+        if cfg.MODEL.BACKBONE.NAME in _PYRAMIDS:
+            _check_pyramid(cfg)
 
 
 def check_unread(cfg) -> None:
@@ -76,6 +84,32 @@ def check_unread(cfg) -> None:
             f"MODEL.REID.SIDE_NET.DEPTH is {side_net.DEPTH}, which StagedSideNet does not read; "
             f"leave it out, name the network with {SIDE_NET_KEY}, or set MODEL.REID.SIDE_NET.NAME "
             "ResNetSideNet"
+        )
+
+
+def _check_fits_detector(cfg) -> None:
+    detector, builder = cfg.MODEL.DETECTOR.NAME, cfg.MODEL.BACKBONE.NAME
+    if detector in _DENSE and builder in BUILDERS[:2]:
+        raise UserError(
+            f"MODEL.BACKBONE.NAME is {builder}, which has not the levels p3 to p7 of {detector}; "
+            f"set it to {_DENSE[detector]}"
+        )
+    bottom_up = cfg.MODEL.FCOS.BOTTOM_UP
+    if builder == _DENSE["FCOS"] and bottom_up in BUILDERS[1:]:
+        raise UserError(
+            f"MODEL.FCOS.BOTTOM_UP is {bottom_up}, a pyramid, and {builder} makes one of what it "
+            f"gives; set it to {BUILDERS[0]}"
+        )
+    outputs = list(cfg.MODEL.RESNETS.OUT_FEATURES)
+    if not {"res4", "res5"} & {*outputs}:
+        raise UserError(
+            f"MODEL.RESNETS.OUT_FEATURES is {outputs}; f_r takes maps up to res4, so name it, or "
+            "res5"
+        )
+    if cfg.MODEL.ROI_HEADS.NAME == "Res5ROIHeads" and detector not in _DENSE:
+        raise UserError(
+            "MODEL.ROI_HEADS.NAME is Res5ROIHeads, whose conv5 is a ResNet's; PersonRes5ROIHeads "
+            f"has that of {cfg.MODEL.STAGED.NAME}"
         )
 
 

@@ -3,14 +3,16 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.modules.utils import _pair
 
 
 def make_stride_one(stage: nn.Module) -> None:
     """Give a stage's strided layers stride 1; in place, their weights stay.
 
     A convolution of even size, as a patch of 2 x 2, is dilated by 2 and padded, so that it sees
-    both sides of a place and keeps the map's size; Swin's patch merging likewise. Average pooling
-    before a shortcut's convolution is left out, as it is where a network has no stride.
+    both sides of a place and keeps the map's size; Swin's patch merging likewise. Max pooling of
+    even size gets the next odd one. Average pooling before a shortcut's convolution is left out, as
+    it is where a network has no stride.
     """
     for parent in list(stage.modules()):
         for name, layer in list(parent.named_children()):
@@ -18,6 +20,9 @@ def make_stride_one(stage: nn.Module) -> None:
                 setattr(parent, name, StrideOneMerging(layer))
             elif isinstance(layer, nn.AvgPool2d) and layer.stride in (2, (2, 2)):
                 setattr(parent, name, nn.Identity())
+            elif isinstance(layer, nn.MaxPool2d) and layer.stride in (2, (2, 2)):
+                size, _ = _pair(layer.kernel_size)
+                setattr(parent, name, nn.MaxPool2d(size | 1, 1, size // 2))
             elif isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
                 layer.stride = (1, 1)
                 if layer.kernel_size[0] % 2 == 0:
