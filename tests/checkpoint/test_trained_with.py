@@ -173,3 +173,13 @@ def test_a_network_of_one_s_own_reads_what_its_base_reads(tmp_path):
     weights = trained(tmp_path, "reid", *own, "MODEL.REID.POOLING", "gem")
     with refused("MODEL.REID.POOLING", "gem", "avg"):
         check(weights, "reid", *own, "MODEL.REID.POOLING", "avg")
+
+
+@META_ARCH_REGISTRY.register()
+def make_own_search(cfg):
+    return OwnSearch(cfg)
+
+
+def test_a_function_that_makes_a_network_has_no_bases(tmp_path):
+    own = ("MODEL.META_ARCHITECTURE", "make_own_search")
+    check(trained(tmp_path, "reid", *own), "reid", *own, "MODEL.REID.POOLING", "gem")

@@ -156,7 +156,8 @@ def _of_network(name: str, keys: dict[str, tuple]) -> tuple[str, ...]:
     """The keys of a registered network, or of the first of its bases that has any."""
     if name not in META_ARCH_REGISTRY:
         return keys.get(name, ())
-    bases = (base.__name__ for base in inspect.getmro(META_ARCH_REGISTRY.get(name)))
+    made = META_ARCH_REGISTRY.get(name)  # of others' it may be a function
+    bases = (base.__name__ for base in getattr(made, "__mro__", ()))
     return next((keys[base] for base in bases if base in keys), ())
 
 
