@@ -202,7 +202,7 @@ def test_boxes_of_a_trained_detector_keep_their_anchors_and_weights(zoo, key, va
     with pytest.raises(UserError, match=key) as error:
         check_trained_with(cfg)
     assert all(text in str(error.value) for text in both)
-    check_trained_with(cfg, in_training=True)  # which may learn others
+    check_trained_with(cfg, is_start=True)  # which may learn others
     lazy = zoo_config(key, value, zoo="COCO-Detection/retinanet_R_50_FPN_1x.py")
     check_trained_with(lazy)  # has its own
 
@@ -245,11 +245,11 @@ def test_a_zoo_file_of_another_kind_contradicts_by_its_values(name, ends):
 def test_a_side_net_of_another_stride_is_told_which_weights_to_take(weights):
     opts = ("SOLVER.STAGE", "reid", "MODEL.REID.SIDE_NET.WEIGHTS", weights)
     with pytest.raises(UserError, match="MSRA/R-50.pkl.*detector") as error:
-        check_trained_with(zoo_config(*opts), in_training=True)
+        check_trained_with(zoo_config(*opts), is_start=True)
     assert "set MODEL.RESNETS" not in str(error.value)  # which would spoil the detector
     check_trained_with(zoo_config(*opts))  # a trained network has them no more
     shallow = zoo_config(*opts, "MODEL.REID.SIDE_NET.DEPTH", 34)  # without bottlenecks
-    check_trained_with(shallow, in_training=True)
+    check_trained_with(shallow, is_start=True)
 
 
 def test_stage_reid_needs_more_than_imagenet_weights(tmp_path):
