@@ -308,8 +308,7 @@ def _add_solver_config(cfg: CN) -> None:
     # Mixed precision in training (not in the paper; the key is Detectron2's): float16 on a GPU,
     # bfloat16 on a CPU; memory and re-id losses stay in float32. True, False, or None: where the
     # device has instructions for it, and a run that is resumed goes on with what it began with.
-    # Not the default until it is measured on devices that have them; emulated: BENCHMARKS.md.
-    cfg.SOLVER.AMP.ENABLED = False
+    cfg.SOLVER.AMP.ENABLED = None
     # SGD (the paper) or AdamW (not in the paper; trains from scratch in fewer steps).
     cfg.SOLVER.OPTIMIZER = "SGD"
     # Base learning rate of f_d in stage hybrid; f_r has SOLVER.BASE_LR.
