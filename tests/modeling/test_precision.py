@@ -90,10 +90,21 @@ def test_mixed_precision_of_training_on_a_cpu_is_the_networks_own():
 def test_training_takes_what_the_processor_has(monkeypatch, has, dtype):
     monkeypatch.setattr("fully_decoupled_ps.modeling.precision.cpu_has_bfloat16", lambda: has)
     cfg = make_config("reid", ("MODEL.DEVICE", "cpu"))
-    assert training_type(cfg) is None  # unless it is asked for
-    cfg.SOLVER.AMP.ENABLED = None
     found = precision_from_config(cfg)
     assert found["training_dtype"] == dtype and found["channels_last"] is has
+    cfg.SOLVER.AMP.ENABLED = False
+    found = precision_from_config(cfg)
+    assert found["training_dtype"] is None and found["channels_last"] is False
+
+
+@pytest.mark.parametrize("key", ["MODEL.RESNETS.NORM", "MODEL.REID.SIDE_NET.NORM"])
+def test_group_norm_keeps_the_order_of_maps_in_training_on_a_cpu(key):
+    cfg = make_config("reid", ("MODEL.DEVICE", "cpu", "SOLVER.AMP.ENABLED", True, key, "GN"))
+    assert precision_from_config(cfg)["channels_last"] is False
+    cfg.MODEL.CHANNELS_LAST = True
+    assert precision_from_config(cfg)["channels_last"] is True
+    cfg.MODEL.CHANNELS_LAST, cfg.MODEL.DEVICE = None, "cuda"
+    assert precision_from_config(cfg)["channels_last"] is True
 
 
 @pytest.mark.parametrize("capability, dtype", [((8, 0), torch.float16), ((6, 1), None)])

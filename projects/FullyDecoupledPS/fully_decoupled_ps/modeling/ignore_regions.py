@@ -133,7 +133,38 @@ class DenseDetectorWithRegions(KnowsIgnoreRegions):
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
 class PersonRPN(RPNWithRegions, RPN):
-    """Detectron2's RPN, which knows of regions to ignore."""
+    """Detectron2's RPN, which knows of regions to ignore.
+
+    At inference on a single map, NMS looks at no more boxes than it needs. The proposals are
+    Detectron2's, to the bit; which of several equal scores comes first is open in both.
+    """
+
+    def predict_proposals(self, anchors, pred_objectness_logits, pred_anchor_deltas, image_sizes):
+        """See :meth:`RPN.predict_proposals`."""
+        outputs = (anchors, pred_objectness_logits, pred_anchor_deltas)
+        if self.training or len(anchors) > 1 or torch.jit.is_tracing():
+            return super().predict_proposals(*outputs, image_sizes)
+        (anchors,), (logits,), (deltas,) = outputs
+        return [
+            self._best_proposals(anchors, *image, size)
+            for *image, size in zip(logits, deltas, image_sizes, strict=True)
+        ]
+
+    def _best_proposals(self, anchors: Boxes, logits, deltas, image_size) -> Instances:
+        """Of one image's R anchors; ``logits`` is (R,) and ``deltas`` (R, 4)."""
+        # NMS drops a box for a better one only: what it keeps of the best boxes are the first that
+        # it keeps of all, and with POST_NMS_TOPK_TEST of them there is no place for another
+        most, wanted = self.pre_nms_topk[False], self.post_nms_topk[False]
+        order = logits.sort(descending=True).indices[:most]
+        number = 2 * wanted
+        while True:
+            best = order[:number]
+            (found,) = super().predict_proposals(
+                [anchors[best]], [logits[None, best]], [deltas[None, best]], [image_size]
+            )
+            if len(found) == wanted or number >= len(order):
+                return found
+            number *= 2
 
 
 @ROI_HEADS_REGISTRY.register()

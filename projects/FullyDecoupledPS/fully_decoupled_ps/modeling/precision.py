@@ -169,8 +169,13 @@ def keep_boxes_in_float32(network: nn.Module) -> None:
 
 def _cast_maps(module: nn.Module, inputs: tuple) -> tuple:
     maps, *boxes = inputs
-    cast = [x.float() for x in maps] if isinstance(maps, list) else maps.float()
+    cast = list(map(for_pooling, maps)) if isinstance(maps, list) else for_pooling(maps)
     return (cast, *boxes)
+
+
+def for_pooling(maps: torch.Tensor) -> torch.Tensor:
+    """As torchvision's RoIAlign reads maps: float32, and in memory N, C, H, W; in one copy."""
+    return maps.to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def _cast_predictions(module: nn.Module, inputs: tuple, output):

@@ -8,6 +8,7 @@ from detectron2.modeling.roi_heads import Res5ROIHeads
 from detectron2.structures import Instances
 
 from .ignore_regions import ROIHeadsWithRegions
+from .precision import for_pooling
 from .resnet_stages import build_stage, stage_channels
 from .staged.backbone import KEY, is_staged
 from .staged.network import build_conv5
@@ -63,7 +64,7 @@ class PersonRes5ROIHeads(ROIHeadsWithRegions, Res5ROIHeads):
         """See :meth:`ROIHeads.forward`."""
         if self.training or not self.proposals_at_a_time:
             return super().forward(images, features, proposals, targets)
-        maps = [features[name] for name in self.in_features]
+        maps = [for_pooling(features[name]) for name in self.in_features]  # once for all turns
         found = [self._find([x[i : i + 1] for x in maps], p) for i, p in enumerate(proposals)]
         return self.forward_with_given_boxes(features, found), {}
 
