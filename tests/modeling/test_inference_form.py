@@ -4,11 +4,12 @@ import copy
 
 import pytest
 import torch
-from detectron2.layers import FrozenBatchNorm2d
+from detectron2.layers import FrozenBatchNorm2d, ROIAlign
 from detectron2.modeling import build_model
 from torch import nn
 
 from fully_decoupled_ps.modeling.inference_form import prepare_for_inference
+from fully_decoupled_ps.modeling.threaded_roi_align import ThreadedROIAlign
 from tests.modeling.crop_networks import CROPS
 from tests.modeling.staged.networks import BUILDERS, of_timm, staged
 from tests.testing import CONFIGS, TINY, image, make_config, make_model, randomize_norms
@@ -51,6 +52,14 @@ def test_the_outputs_are_those_of_the_network_as_it_was(name):
             assert torch.allclose(before, after, atol=1e-2 if key == "pred_boxes" else 1e-5), key
         assert torch.allclose(x["query_features"], y["query_features"], atol=1e-5)
         assert len(x["instances"]) > 0
+
+
+@pytest.mark.parametrize("name, poolers", [("faster_rcnn_R50", 2), ("faster_rcnn_fpn_R50", 5)])
+def test_all_threads_pool(name, poolers):
+    cfg, model = build(name)
+    prepare_for_inference(model, cfg)
+    kinds = [type(m) for m in model.modules() if isinstance(m, ROIAlign)]
+    assert kinds == [ThreadedROIAlign] * poolers
 
 
 @pytest.mark.parametrize("said, is_last", [(None, True), (True, True), (False, False)])

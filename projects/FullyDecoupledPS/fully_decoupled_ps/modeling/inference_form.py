@@ -8,10 +8,11 @@ from .meta_arch import FullyDecoupledPersonSearch
 from .precision import channels_last_at_inference
 from .staged.backbone import StagedBackbone
 from .staged.side_net import StagedSideNet
+from .threaded_roi_align import pool_on_all_threads
 
 
 def prepare_for_inference(model: FullyDecoupledPersonSearch, cfg) -> None:
-    """Fold batch norms into convolutions, and choose the weights' memory format.
+    """Fold batch norms into convolutions, choose the weights' memory format, pool on all threads.
 
     What the network computes stays what it was, up to rounding in the sixth digit. But its state
     has other names, and it can't be trained any more: weights are loaded, and a fingerprint is
@@ -28,6 +29,7 @@ def prepare_for_inference(model: FullyDecoupledPersonSearch, cfg) -> None:
         crop = _example(*model.reid.size).to(device)
         fold_norms_that_follow(network, lambda: network(crop))
     _fold_staged(model)
+    pool_on_all_threads(model)
     model.is_trainable = False
     is_last = channels_last_at_inference(cfg, model.inference_dtype)
     model.to(memory_format=torch.channels_last if is_last else torch.contiguous_format)

@@ -1,0 +1,68 @@
+"""RoIAlign that is shared out to threads gives what Detectron2's gives, to the bit."""
+
+import threading
+
+import pytest
+import torch
+from detectron2.layers import ROIAlign, roi_align
+
+from fully_decoupled_ps.modeling.threaded_roi_align import ThreadedROIAlign
+
+MAPS = torch.randn(2, 8, 30, 40, generator=torch.Generator().manual_seed(0))
+
+
+def some_rois(number):
+    start = torch.rand(number, 2, generator=torch.Generator().manual_seed(1)) * 300
+    image = torch.arange(number)[:, None] % 2
+    return torch.cat([image, start, start * 1.4 + 30], dim=1)
+
+
+@pytest.fixture
+def threads_used(monkeypatch):
+    """The threads in which torchvision's kernel ran, of the three that PyTorch has."""
+    used, kernel = [], roi_align.roi_align
+
+    def note(*args):
+        used.append(threading.get_ident())
+        return kernel(*args)
+
+    monkeypatch.setattr(roi_align, "roi_align", note)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    return used
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("number, calls", [(0, 1), (1, 1), (2, 2), (3, 3), (10, 3)])
+def test_rois_come_back_in_their_order(number, calls, context, threads_used):
+    options = ((16, 8), 1 / 16, 0)
+    with context():
+        maps, rois = MAPS + 0, some_rois(number)
+        expected = ROIAlign(*options)(maps, rois)
+        threads_used.clear()
+        assert torch.equal(ThreadedROIAlign(*options)(maps, rois), expected)
+        assert expected.shape == (number, 8, 16, 8)
+    assert len(threads_used) == calls
+    assert (threading.get_ident() in threads_used) is (calls == 1)
+
+
+def test_gradients_are_detectron2_s(threads_used):
+    gradients = []
+    for kind in (ROIAlign, ThreadedROIAlign):
+        maps = MAPS.clone().requires_grad_()
+        kind((4, 2), 1 / 16, 2)(maps, some_rois(7)).square().sum().backward()
+        gradients.append(maps.grad)
+    assert torch.equal(*gradients) and gradients[0].any()
+    assert set(threads_used) == {threading.get_ident()}
+
+
+def test_under_autocast_it_is_the_same():
+    pool, rois = ThreadedROIAlign((4, 2), 1 / 16, 0), some_rois(9)
+    with torch.no_grad():
+        expected = pool(MAPS, rois)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(pool(MAPS, rois), expected)
+
+
+def test_an_error_in_a_thread_is_raised():
+    with torch.no_grad(), pytest.raises(RuntimeError):
+        ThreadedROIAlign((4, 2), 1 / 16, 0)(MAPS[0], some_rois(9))
