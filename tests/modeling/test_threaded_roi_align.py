@@ -1,10 +1,11 @@
 """RoIAlign that is shared out to threads gives what Detectron2's gives, to the bit."""
 
+import importlib
 import threading
 
 import pytest
 import torch
-from detectron2.layers import ROIAlign, roi_align
+from detectron2.layers import ROIAlign
 
 from fully_decoupled_ps.modeling.threaded_roi_align import ThreadedROIAlign
 
@@ -20,13 +21,14 @@ def some_rois(number):
 @pytest.fixture
 def threads_used(monkeypatch):
     """The threads in which torchvision's kernel ran, of the three that PyTorch has."""
-    used, kernel = [], roi_align.roi_align
+    layer = importlib.import_module("detectron2.layers.roi_align")  # also a function's name
+    used, kernel = [], layer.roi_align
 
     def note(*args):
         used.append(threading.get_ident())
         return kernel(*args)
 
-    monkeypatch.setattr(roi_align, "roi_align", note)
+    monkeypatch.setattr(layer, "roi_align", note)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     return used
 
