@@ -100,7 +100,7 @@ def test_pictures_and_videos(media, index_folder, run_folder, network, caplog):
             keep = found.scores >= 0.01
             assert keep.any()
             persons = index.persons(frame.frame_id)
-            assert Close([p.box for p in persons], 0.01) == found.boxes[keep]
+            np.testing.assert_allclose([p.box for p in persons], found.boxes[keep], atol=0.01)
             features = index.features([p.person_id for p in persons])
             np.testing.assert_allclose(features, found.features[keep], atol=1e-3)
         assert (index.info.fingerprint, index.info.dim) == (network.fingerprint, 256)
