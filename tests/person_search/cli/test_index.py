@@ -87,7 +87,9 @@ def snapshot(folder):
 
 def test_pictures_and_videos(media, index_folder, run_folder, network, caplog):
     caplog.set_level("INFO")
-    assert run(*index_args(run_folder, index_folder, media)) == 0
+    # batches of other sizes round otherwise, and bfloat16 does so in the third digit
+    args = index_args(run_folder, index_folder, media, "--precision", "float32")
+    assert run(*args) == 0
     assert "5 files read (6 frames, " in caplog.text
     with open_index(str(index_folder)) as index:
         frames = index.frames()
@@ -100,7 +102,7 @@ def test_pictures_and_videos(media, index_folder, run_folder, network, caplog):
             keep = found.scores >= 0.01
             assert keep.any()
             persons = index.persons(frame.frame_id)
-            np.testing.assert_allclose([p.box for p in persons], found.boxes[keep], atol=0.01)
+            np.testing.assert_allclose([p.box for p in persons], found.boxes[keep], atol=1e-3)
             features = index.features([p.person_id for p in persons])
             np.testing.assert_allclose(features, found.features[keep], atol=1e-3)
         assert (index.info.fingerprint, index.info.dim) == (network.fingerprint, 256)
