@@ -71,6 +71,7 @@ def stable_sort(monkeypatch):
         (6000, 2000, 0.1),  # nor are all
         (100, 300, 0.7),  # fewer are asked for than may be kept
         (ANCHORS + 5, 50, 0.5),
+        (500, -1, 0.7),  # all but one
         (6000, ANCHORS, 0.7),
     ],
 )

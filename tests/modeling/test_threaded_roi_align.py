@@ -65,6 +65,28 @@ def test_under_autocast_it_is_the_same():
             assert torch.equal(pool(MAPS, rois), expected)
 
 
+def test_maps_of_reduced_precision_take_detectron2_s_way(threads_used):
+    options, maps, rois = ((4, 2), 1 / 16, 0), MAPS.bfloat16(), some_rois(9)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected = ROIAlign(*options)(maps, rois)
+        threads_used.clear()
+        found = ThreadedROIAlign(*options)(maps, rois)
+    assert found.dtype == expected.dtype and torch.equal(found, expected)
+    assert len(threads_used) == 1
+
+
+def test_at_the_end_of_the_interpreter_one_thread_does_it(monkeypatch):
+    def submit(*args):
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    pool, rois = ThreadedROIAlign((4, 2), 1 / 16, 0), some_rois(9)
+    with torch.no_grad():
+        expected = pool(MAPS, rois)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+        monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor.submit", submit)
+        assert torch.equal(pool(MAPS, rois), expected)
+
+
 def test_an_error_in_a_thread_is_raised():
     with torch.no_grad(), pytest.raises(RuntimeError):
         ThreadedROIAlign((4, 2), 1 / 16, 0)(MAPS[0], some_rois(9))

@@ -43,8 +43,8 @@ def add_fully_decoupled_ps_config(cfg: CN) -> None:
     cfg.MODEL.DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
     # Keep the weights, and so the maps, in memory as N, H, W, C (not in the paper): True or False,
     # in training and evaluation. None: in evaluation on a CPU, and wherever precision is reduced,
-    # but not in training with group norm on a CPU. load_network does so whatever is said here,
-    # since a training had another form or device.
+    # but not in training on a CPU with group norm in the ResNet or f_r. load_network does so
+    # whatever is said here, since a training had another form or device.
     cfg.MODEL.CHANNELS_LAST = None
     # An image that is missing, damaged or cut short: "stop", or "skip" and count it. A set of which
     # all images are missing is refused, and so is one image whose size no annotation states.

@@ -84,7 +84,7 @@ def fold_norms_that_follow(network: nn.Module, run: Callable[[], object]) -> int
 @contextmanager
 def _exact(network: nn.Module):
     """Runs are compared in the type of the weights, also within a training in mixed precision."""
-    device = next(network.parameters()).device.type
+    device = next(network.parameters(), torch.zeros(())).device.type  # it may have none
     with torch.no_grad(), torch.autocast(device, enabled=False):
         yield
 

@@ -144,6 +144,8 @@ class PersonRPN(RPNWithRegions, RPN):
         outputs = (anchors, pred_objectness_logits, pred_anchor_deltas)
         if self.training or len(anchors) > 1 or torch.jit.is_tracing():
             return super().predict_proposals(*outputs, image_sizes)
+        if self.post_nms_topk[False] < 1:  # a negative one counts from the end
+            return super().predict_proposals(*outputs, image_sizes)
         (anchors,), (logits,), (deltas,) = outputs
         return [
             self._best_proposals(anchors, *image, size)

@@ -16,11 +16,17 @@ class ThreadedROIAlign(ROIAlign):
         """See :meth:`ROIAlign.forward`."""
         threads = min(torch.get_num_threads(), len(rois))
         is_traced = torch.jit.is_tracing() or torch.compiler.is_compiling()
-        if input.device.type != "cpu" or threads < 2 or torch.is_grad_enabled() or is_traced:
+        # poolers cast maps to float32; what autocast would cast does not reach the threads
+        is_shared_out = input.device.type == "cpu" and input.dtype == torch.float32
+        if threads < 2 or not is_shared_out or torch.is_grad_enabled() or is_traced:
             return super().forward(input, rois)
         # threads of its own: what outlives a call would not outlive a fork
         with ThreadPoolExecutor(threads) as pool:
-            return torch.cat(list(pool.map(self._pool, repeat(input), rois.chunk(threads))))
+            try:
+                parts = pool.map(self._pool, repeat(input), rois.chunk(threads))
+            except RuntimeError:  # the interpreter shuts down, and starts no threads any more
+                return super().forward(input, rois)
+            return torch.cat(list(parts))
 
     @torch.no_grad()  # which, like autocast, is said for each thread
     def _pool(self, input, rois):
