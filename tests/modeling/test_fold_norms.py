@@ -178,3 +178,9 @@ def test_what_computes_something_of_its_own_stays(kind):
     followed = fold_norms_that_follow(behind, lambda: behind(X))
     assert followed == (kind == "convolution of a subclass")  # the second one is a plain one
     assert torch.allclose(behind(X), before_behind, atol=1e-5)
+
+
+def test_a_network_without_parameters_is_left_as_it_is():
+    network = nn.AdaptiveAvgPool2d(1).eval()
+    picture = torch.rand(1, 3, 8, 8)
+    assert fold_norms_that_follow(network, lambda: network(picture)) == 0
