@@ -13,11 +13,11 @@ MAPS = {"res4": torch.randn(2, 16, 20, 30, generator=torch.Generator().manual_se
 ANCHORS = 20 * 30 * 15
 
 
-def make_rpn(name, pre, post, overlap=0.7, opts=()):
+def make_rpn(name, pre, post, overlap=0.7):
     opts = [
         *FRUGAL,
         *("MODEL.PROPOSAL_GENERATOR.NAME", name, "MODEL.RPN.NMS_THRESH", overlap),
-        *("MODEL.RPN.PRE_NMS_TOPK_TEST", pre, "MODEL.RPN.POST_NMS_TOPK_TEST", post, *opts),
+        *("MODEL.RPN.PRE_NMS_TOPK_TEST", pre, "MODEL.RPN.POST_NMS_TOPK_TEST", post),
     ]
     torch.manual_seed(1)
     shape = {"res4": ShapeSpec(channels=16, stride=16)}

@@ -57,12 +57,14 @@ def test_gradients_are_detectron2_s(threads_used):
     assert set(threads_used) == {threading.get_ident()}
 
 
-def test_under_autocast_it_is_the_same():
-    pool, rois = ThreadedROIAlign((4, 2), 1 / 16, 0), some_rois(9)
+def test_under_autocast_it_is_the_same(threads_used):
+    options, rois = ((4, 2), 1 / 16, 0), some_rois(9)
     with torch.no_grad():
-        expected = pool(MAPS, rois)
+        expected = ROIAlign(*options)(MAPS, rois)
+        threads_used.clear()
         with torch.autocast("cpu", torch.bfloat16):
-            assert torch.equal(pool(MAPS, rois), expected)
+            assert torch.equal(ThreadedROIAlign(*options)(MAPS, rois), expected)
+    assert len(threads_used) == 3
 
 
 def test_maps_of_reduced_precision_take_detectron2_s_way(threads_used):
@@ -87,6 +89,7 @@ def test_at_the_end_of_the_interpreter_one_thread_does_it(monkeypatch):
         assert torch.equal(pool(MAPS, rois), expected)
 
 
-def test_an_error_in_a_thread_is_raised():
+def test_an_error_in_a_thread_is_raised(threads_used):
     with torch.no_grad(), pytest.raises(RuntimeError):
         ThreadedROIAlign((4, 2), 1 / 16, 0)(MAPS[0], some_rois(9))
+    assert threading.get_ident() not in threads_used

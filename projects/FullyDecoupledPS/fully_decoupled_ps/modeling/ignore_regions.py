@@ -142,9 +142,8 @@ class PersonRPN(RPNWithRegions, RPN):
     def predict_proposals(self, anchors, pred_objectness_logits, pred_anchor_deltas, image_sizes):
         """See :meth:`RPN.predict_proposals`."""
         outputs = (anchors, pred_objectness_logits, pred_anchor_deltas)
-        if self.training or len(anchors) > 1 or torch.jit.is_tracing():
-            return super().predict_proposals(*outputs, image_sizes)
-        if self.post_nms_topk[False] < 1:  # a negative one counts from the end
+        takes_all = self.training or len(anchors) > 1 or torch.jit.is_tracing()
+        if takes_all or self.post_nms_topk[False] < 1:  # a negative one counts from the end
             return super().predict_proposals(*outputs, image_sizes)
         (anchors,), (logits,), (deltas,) = outputs
         return [
