@@ -67,18 +67,30 @@ def test_another_staged_network_of_equal_shapes(tmp_path):
         ("MODEL.FCOS.IN_FEATURES", r"\['p3', .*\]", ["p3", "p4"], "FCOS"),
         ("MODEL.RETINANET.IN_FEATURES", r"\['p3', .*\]", ["p3", "p4"], "RetinaNet"),
         ("MODEL.ROI_HEADS.NAME", "PersonRes5ROIHeads", "Res5ROIHeads", "FasterRCNN"),
+        ("MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO", 0, 2, "FasterRCNN"),
+        ("MODEL.ANCHOR_GENERATOR.OFFSET", 0.0, 0.04, "RetinaNet"),
     ],
 )
 def test_a_detector_that_is_used_as_it_is(key, value, other, base, tmp_path):
     base = f"Base-{base}.yaml"
-    said = () if value.startswith("\\") else (key, value)
+    said = () if str(value).startswith("\\") else (key, value)
     weights = trained(tmp_path, "detection", *said, detector=base)
-    wrong = other if isinstance(other, str) else re.escape(str(list(other)))
+    wrong = re.escape(str(list(other) if isinstance(other, tuple) else other))
     for stage, is_start in (("detection", False), ("reid", False), ("reid", True)):
         check(weights, stage, *said, detector=base, is_start=is_start)
         with refused(key, value, wrong):
             check(weights, stage, key, other, detector=base, is_start=is_start)
     check(weights, "detection", key, other, detector=base, is_start=True)  # it may learn it
+
+
+def test_numbers_are_others_from_a_thousandth_of_them_on(tmp_path):
+    mean, ratios = "MODEL.PIXEL_MEAN", "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS"
+    said = (mean, [103.53, 116.28, 123.675], ratios, [[0.5, 1.0, 2.0]])
+    weights = trained(tmp_path, "detection", *said)
+    check(weights, "reid", *said, mean, [103.5, 116.3, 123.7])  # rounded in print
+    for key, other in ((mean, [104.0, 116.28, 123.675]), (ratios, [[0.46, 1.0, 2.0]])):
+        with refused(key, r"\[.*\]", re.escape(str(other))):
+            check(weights, "reid", *said, key, other)
 
 
 def test_norms_that_compute_the_same_are_the_same(tmp_path):
@@ -109,6 +121,14 @@ def test_an_f_r_that_is_used_as_it_is(key, value, other, tmp_path):
     check(weights, "detection", key, other)
     weights = trained(tmp_path, "detection", key, value)  # a file without an f_r
     check(weights, "reid", key, other, is_start=True)
+
+
+def test_an_f_r_pools_as_the_detector_s_key_says(tmp_path):
+    key, fcos = "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO", "Base-FCOS.yaml"
+    weights = trained(tmp_path, "reid", key, 2, detector=fcos)
+    with refused(key, 2, 0):
+        check(weights, "reid", detector=fcos)
+    check(weights, "detection", detector=fcos)  # which pools nothing
 
 
 def test_an_old_config_without_the_keys_contradicts_nothing(tmp_path):

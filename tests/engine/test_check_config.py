@@ -252,6 +252,26 @@ def test_a_number_of_proposals_below_zero_is_refused_before_the_data_are_read():
         check("detection", "MODEL.DETECTOR.PROPOSALS_AT_A_TIME", -5, "DATASETS.TRAIN", ("none",))
 
 
+@pytest.mark.parametrize(
+    "key, value, detector",
+    [
+        ("MODEL.RPN.PRE_NMS_TOPK_TEST", -1, "GeneralizedRCNN"),
+        ("MODEL.RPN.POST_NMS_TOPK_TEST", 0, "GeneralizedRCNN"),
+        ("MODEL.RETINANET.TOPK_CANDIDATES_TEST", 0, "RetinaNet"),
+        ("MODEL.FCOS.TOPK_CANDIDATES_TEST", -1, "FCOS"),
+        ("TEST.DETECTIONS_PER_IMAGE", 0, "GeneralizedRCNN"),
+        ("TEST.DETECTIONS_PER_IMAGE", -1, "FCOS"),
+    ],
+)
+def test_numbers_that_drop_detections_are_refused(key, value, detector):
+    with refused(rf"{key} is {value};.* it must be 1 or more"):
+        check("detection", "MODEL.DETECTOR.NAME", detector, key, value)
+
+
+def test_all_detections_are_kept_by_a_number_below_zero_where_detectron2_says_so(sets):
+    check("detection", "TEST.DETECTIONS_PER_IMAGE", -1)
+
+
 def test_a_detector_may_do_without_a_proposal_generator(sets):
     check("detection", "MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
 

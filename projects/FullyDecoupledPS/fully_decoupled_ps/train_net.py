@@ -35,7 +35,8 @@ def setup(args):
     # what the loaders count and find odd belongs into the log
     with log_begun_after(cfg.OUTPUT_DIR):
         cfg.MODEL.REID.NUM_IDS = check_config(cfg, eval_only=args.eval_only, resume=args.resume)
-        settle_precision(cfg, goes_on=args.resume or args.eval_only)
+        if not args.eval_only:
+            settle_precision(cfg, resume=args.resume)
         fetch_into(cfg, args.config_file)
     cfg.freeze()
     if cfg.MODEL.DEVICE == "cpu":

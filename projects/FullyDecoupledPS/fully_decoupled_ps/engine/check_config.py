@@ -312,6 +312,16 @@ def check_test_numbers(cfg: CfgNode) -> None:
     for key, least in (("MIN_SIZE_TEST", 0), ("MAX_SIZE_TEST", 1)):
         if cfg.INPUT[key] < least:
             raise UserError(f"INPUT.{key} is {cfg.INPUT[key]}; it must be {least} or more")
+    # Detectron2 counts a negative number from the end, and keeps nothing of 0
+    for node, key in (
+        *(("RPN", "PRE_NMS_TOPK_TEST"), ("RPN", "POST_NMS_TOPK_TEST")),
+        *(("RETINANET", "TOPK_CANDIDATES_TEST"), ("FCOS", "TOPK_CANDIDATES_TEST")),
+    ):
+        if cfg.MODEL[node][key] < 1:
+            raise UserError(f"MODEL.{node}.{key} is {cfg.MODEL[node][key]}; it must be 1 or more")
+    kept, detector = cfg.TEST.DETECTIONS_PER_IMAGE, cfg.MODEL.DETECTOR.NAME
+    if kept == 0 or (kept < 0 and detector in ("RetinaNet", "FCOS")):
+        raise UserError(f"TEST.DETECTIONS_PER_IMAGE is {kept}; of {detector} it must be 1 or more")
 
 
 def _check_choice(key: str, value: str, allowed) -> None:

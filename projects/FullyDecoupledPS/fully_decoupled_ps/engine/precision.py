@@ -4,30 +4,38 @@ import logging
 
 from detectron2.config import CfgNode
 
-from ..config import last_checkpoint, run_config, value_in
+from ..checkpoint import read_checkpoint
+from ..config import last_checkpoint
 from ..modeling.precision import channels_last_in_training, name_of, training_type
 
 logger = logging.getLogger(__name__)
 
 
-def settle_precision(cfg: CfgNode, *, goes_on: bool) -> None:
+def settle_precision(cfg: CfgNode, *, resume: bool) -> None:
     """Turn a ``SOLVER.AMP.ENABLED`` of None into True or False, which the run's config then says.
 
     Args:
         cfg: of one stage; changed in place.
-        goes_on: whether the run in ``OUTPUT_DIR`` is gone on with, or evaluated. Then it is what
-            that run began with, on whatever device that was.
+        resume: whether the run in ``OUTPUT_DIR``, if there is one, is gone on with. Then it is what
+            its checkpoint was trained in, on whatever device that was.
 
     Raises:
-        UserError: as :func:`training_type`.
+        UserError: as :func:`training_type`; or if the checkpoint can't be read.
     """
-    began = None
-    if goes_on and cfg.SOLVER.AMP.ENABLED is None:
-        run = run_config(last_checkpoint(cfg.OUTPUT_DIR))
-        began = value_in(run, "SOLVER.AMP.ENABLED")
-    if began is None:
-        began = training_type(cfg) is not None
-    cfg.SOLVER.AMP.ENABLED = began
+    if cfg.SOLVER.AMP.ENABLED is not None:
+        return
+    if resume and (checkpoint := last_checkpoint(cfg.OUTPUT_DIR)):
+        # not config.yaml, which any start in the folder writes again
+        cfg.SOLVER.AMP.ENABLED = _was_mixed(read_checkpoint(checkpoint).get("trainer", {}))
+    else:
+        cfg.SOLVER.AMP.ENABLED = training_type(cfg) is not None
+
+
+def _was_mixed(state: dict) -> bool:
+    """Of a checkpoint's "trainer"; one without "precision" has a scaler if it was."""
+    if "precision" in state:
+        return state["precision"] != "float32"
+    return "grad_scaler" in state.get("_trainer", {})
 
 
 def with_precision(cfg: CfgNode) -> CfgNode:
@@ -36,7 +44,7 @@ def with_precision(cfg: CfgNode) -> CfgNode:
     if said is None:
         cfg = cfg.clone()
         cfg.defrost()
-        settle_precision(cfg, goes_on=False)
+        settle_precision(cfg, resume=False)
         cfg.freeze()
     order = "N, H, W, C" if channels_last_in_training(cfg, training_type(cfg)) else "N, C, H, W"
     logger.info(

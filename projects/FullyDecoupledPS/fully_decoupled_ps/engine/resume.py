@@ -12,7 +12,7 @@
 
 import logging
 
-from detectron2.engine import SimpleTrainer
+from detectron2.engine import AMPTrainer, SimpleTrainer
 
 from ..data import TrainLoader, differences
 from ..errors import UserError
@@ -54,12 +54,16 @@ def restore_optimizer(trainer: SimpleTrainer, state: dict) -> None:
             "its momentum starts from zero"
         )
         return
+    saved = state["_trainer"]
+    if isinstance(trainer, AMPTrainer) and not saved.get("grad_scaler"):
+        # trained in float32, or on a CPU: the losses' scale begins as in a new run
+        saved = {**saved, "grad_scaler": trainer.grad_scaler.state_dict()}
     try:
-        trainer.load_state_dict(state["_trainer"])
+        trainer.load_state_dict(saved)
     except (KeyError, ValueError) as error:
         raise UserError(
             f"--resume: the checkpoint's optimiser doesn't fit this run ({error}); use the config "
-            "that it was written with (SOLVER.OPTIMIZER, SOLVER.AMP and the network)"
+            "that it was written with (SOLVER.OPTIMIZER and the network)"
         ) from error
 
 

@@ -1,8 +1,8 @@
 """The trainer: Detectron2's, with this project's data, evaluator, checkpoints and hooks."""
 
 import os
+import warnings
 import weakref
-from types import MethodType
 
 import torch
 from detectron2.data import DatasetCatalog
@@ -37,12 +37,15 @@ class Trainer(DefaultTrainer):
 
     def __init__(self, cfg):
         cfg = with_precision(cfg)
-        with ddp_on(cfg.MODEL.DEVICE):
+        with ddp_on(cfg.MODEL.DEVICE), warnings.catch_warnings():
+            # of the AMPTrainer that is replaced below, and of what Detectron2 calls to make one
+            warnings.filterwarnings("ignore", ".*GradScaler")
             super().__init__(scale_to_processes(cfg, comm.get_world_size()))
         if cfg.SOLVER.AMP.ENABLED and torch.device(cfg.MODEL.DEVICE).type == "cpu":
-            # DefaultTrainer has made an AMPTrainer, whose step insists on CUDA, and asks no factory
-            # for it; on a CPU the network casts by itself (see precision.py)
-            self._trainer.run_step = MethodType(SimpleTrainer.run_step, self._trainer)
+            # DefaultTrainer asks no factory for its AMPTrainer, whose step insists on CUDA; on a
+            # CPU the network casts by itself (see precision.py)
+            made = self._trainer
+            self._trainer = SimpleTrainer(made.model, made.data_loader, made.optimizer)
         if cfg.SOLVER.STAGE == "detection":
             check_reid_beside(self.checkpointer.model, cfg)
         self.latest_batch = LatestBatch(self._trainer.model)
