@@ -48,7 +48,9 @@ from person_search.search.plan import IndexingOptions
 
 # Of a new process: the moments at which its parts are done, as time.time() has them.
 START = """
-import sys, time
+import gc, sys, time
+from person_search.cli.main import COLLECTED_AFTER
+gc.set_threshold(COLLECTED_AFTER)
 from person_search.search.indexing import index_files
 from person_search.network import load_network
 from fully_decoupled_ps.predictor import load_image
