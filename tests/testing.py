@@ -29,7 +29,7 @@ NARROW = (
 
 # Few proposals and tiny images, whatever the network.
 FRUGAL = (
-    *("MODEL.DEVICE", "cpu"),
+    *("MODEL.DEVICE", "cpu", "SOLVER.AMP.ENABLED", False),
     *("MODEL.RPN.PRE_NMS_TOPK_TRAIN", 50, "MODEL.RPN.POST_NMS_TOPK_TRAIN", 20),
     *("MODEL.RPN.PRE_NMS_TOPK_TEST", 50, "MODEL.RPN.POST_NMS_TOPK_TEST", 10),
     *("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 8, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0),

@@ -90,11 +90,11 @@ def test_mixed_precision_of_training_on_a_cpu_is_the_networks_own():
 def test_training_takes_what_the_processor_has(monkeypatch, has, dtype):
     monkeypatch.setattr("fully_decoupled_ps.modeling.precision.cpu_has_bfloat16", lambda: has)
     cfg = make_config("reid", ("MODEL.DEVICE", "cpu"))
-    found = precision_from_config(cfg)  # unless it is asked for
-    assert found["training_dtype"] is None and found["channels_last"] is False
-    cfg.SOLVER.AMP.ENABLED = None
     found = precision_from_config(cfg)
     assert found["training_dtype"] == dtype and found["channels_last"] is has
+    cfg.SOLVER.AMP.ENABLED = False
+    found = precision_from_config(cfg)
+    assert found["training_dtype"] is None and found["channels_last"] is False
 
 
 @pytest.mark.parametrize("key", ["MODEL.RESNETS.NORM", "MODEL.REID.SIDE_NET.NORM"])
@@ -107,12 +107,13 @@ def test_group_norm_keeps_the_order_of_maps_in_training_on_a_cpu(key):
     assert precision_from_config(cfg)["channels_last"] is True
 
 
-@pytest.mark.parametrize("capability, dtype", [((8, 0), torch.float16), ((6, 1), None)])
-def test_training_takes_what_the_gpu_has(monkeypatch, capability, dtype):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+def test_training_on_a_gpu_is_mixed_only_if_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr("fully_decoupled_ps.modeling.precision.cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     cfg = make_config("reid", ("MODEL.DEVICE", "cuda:0", "SOLVER.AMP.ENABLED", None))
-    assert training_type(cfg) == dtype
+    assert training_type(cfg) is None
+    cfg.SOLVER.AMP.ENABLED = True
+    assert training_type(cfg) == torch.float16
     assert precision_from_config(cfg)["training_dtype"] is None
 
 

@@ -77,7 +77,7 @@ def test_boxes_and_scores_are_those_of_detectron2_to_the_bit(name, monkeypatch):
     with_fewer_boxes(reference.model)
     random_weights(reference.model, lambda: reference(picture(SIZES[0])))
     monkeypatch.undo()
-    opts = ("MODEL.DETECTOR.ZOO", name, "SOLVER.STAGE", "reid", *SMALL)
+    opts = ("MODEL.DETECTOR.ZOO", name, "SOLVER.STAGE", "reid", *SMALL, "SOLVER.AMP.ENABLED", False)
     cfg = load_config(opts=opts)
     assert cfg.MODEL.DETECTOR.PERSON_CLASS == 0
     network = build_model(cfg).eval()

@@ -307,10 +307,9 @@ def _add_solver_config(cfg: CN) -> None:
     # Any key of SOLVER whose value differs in the stages that train f_r, e.g. MAX_ITER.
     cfg.SOLVER.REID = CN(new_allowed=True)
     # Mixed precision in training (not in the paper; the key is Detectron2's): float16 on a GPU,
-    # bfloat16 on a CPU; memory and re-id losses stay in float32. True, False, or None: where the
-    # device has instructions for it, and a run that is resumed goes on with what it began with.
-    # Not the default, since it is not shown that networks are as good: BENCHMARKS.md.
-    cfg.SOLVER.AMP.ENABLED = False
+    # bfloat16 on a CPU; memory and re-id losses stay in float32. True, False, or None: on a CPU
+    # that has instructions for it, and a run that is resumed goes on with what it began with.
+    cfg.SOLVER.AMP.ENABLED = None
     # SGD (the paper) or AdamW (not in the paper; trains from scratch in fewer steps).
     cfg.SOLVER.OPTIMIZER = "SGD"
     # Base learning rate of f_d in stage hybrid; f_r has SOLVER.BASE_LR.

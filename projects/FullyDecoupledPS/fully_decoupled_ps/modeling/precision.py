@@ -48,7 +48,8 @@ def training_type(cfg) -> torch.dtype | None:
     """What convolutions and matrix products of a training are cast to; None: float32.
 
     ``SOLVER.AMP.ENABLED`` True is float16 with scaled losses on CUDA, and bfloat16, whose range
-    needs no scaling, on a CPU. None is True where the device computes faster so.
+    needs no scaling, on a CPU. None is True on a CPU with instructions for bfloat16; a GPU has to
+    be told, until trainings on one have been compared.
 
     Raises:
         UserError: if it is neither True, False nor None.
@@ -57,14 +58,10 @@ def training_type(cfg) -> torch.dtype | None:
     if is_enabled not in (True, False, None):
         raise UserError(f"SOLVER.AMP.ENABLED is {is_enabled!r}; allowed are True, False, None")
     if is_enabled is None:
-        is_enabled = _has_tensor_cores(device) if device.type == "cuda" else cpu_has_bfloat16()
+        is_enabled = device.type == "cpu" and cpu_has_bfloat16()
     if not is_enabled:
         return None
     return torch.float16 if device.type == "cuda" else torch.bfloat16
-
-
-def _has_tensor_cores(device: torch.device) -> bool:
-    return torch.cuda.is_available() and torch.cuda.get_device_capability(device)[0] >= 7
 
 
 def channels_last_in_training(cfg, dtype: torch.dtype | None) -> bool:

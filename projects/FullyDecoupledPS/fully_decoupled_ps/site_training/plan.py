@@ -94,7 +94,7 @@ class Planner:
         # what a run's config says of its own training and evaluation
         self.cfg.SOLVER.REID = CfgNode(new_allowed=True)
         self.cfg.SOLVER.REFERENCE_WORLD_SIZE = 0
-        self.cfg.SOLVER.AMP.ENABLED = False
+        self.cfg.SOLVER.AMP.ENABLED = None
         self.cfg.TEST.EVAL_PERIOD, self.cfg.TEST.EXPECTED_RESULTS = 0, []
 
     def plan(self, detector: str, try_batch: TryBatch) -> Plan:

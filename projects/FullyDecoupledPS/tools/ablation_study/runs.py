@@ -107,6 +107,7 @@ class Runs:
             *("SEED", seed, "SOLVER.STAGE", variant.stage, "OUTPUT_DIR", folder / name),
             *("SOLVER.MAX_ITER", self.iterations, "SOLVER.IMS_PER_BATCH", self.batch),
             *("SOLVER.CHECKPOINT_PERIOD", self.iterations, "DATALOADER.NUM_WORKERS", 0),
+            *("SOLVER.AMP.ENABLED", False),  # the same everywhere, unless the variant says another
             *SIZE,
             *own,
         ]
