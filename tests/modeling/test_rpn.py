@@ -1,5 +1,7 @@
 """PersonRPN proposes what Detectron2's RPN does, and has NMS look at fewer boxes for that."""
 
+from functools import partial
+
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
@@ -56,10 +58,13 @@ def looked_at(monkeypatch):
 @pytest.fixture
 def stable_sort(monkeypatch):
     """Of equal scores the one of the earlier anchor is first, everywhere."""
-    sort = torch.Tensor.sort
-    monkeypatch.setattr(
-        torch.Tensor, "sort", lambda *args, **kwargs: sort(*args, stable=True, **kwargs)
-    )
+    stable = partial(torch.Tensor.sort, stable=True)
+
+    def topk(values, number, dim):  # of Detectron2's main branch
+        return tuple(x.narrow(dim, 0, number) for x in stable(values, dim=dim, descending=True))
+
+    monkeypatch.setattr(torch.Tensor, "sort", lambda *args, **kwargs: stable(*args, **kwargs))
+    monkeypatch.setattr(torch.Tensor, "topk", topk)
 
 
 @pytest.mark.parametrize("change", [lambda rpn: None, round_scores])
