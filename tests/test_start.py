@@ -8,7 +8,11 @@ APPLICATION = """
 import sys
 from person_search.network import load_network
 from person_search.search.indexing import index_files
-print(sorted({"torch._dynamo", "torch._inductor", "scipy.io", "sympy"} & set(sys.modules)))
+import torch
+unneeded = {"torch._dynamo", "scipy.io"}
+if not torch.__version__.startswith("2.4."):  # which imports these with its own checkpointing
+    unneeded |= {"torch._inductor", "sympy"}
+print(sorted(unneeded & set(sys.modules)))
 """
 COMPILER = """
 import fully_decoupled_ps, sys, torch, torchvision

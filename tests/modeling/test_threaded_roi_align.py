@@ -90,6 +90,6 @@ def test_at_the_end_of_the_interpreter_one_thread_does_it(monkeypatch):
 
 
 def test_an_error_in_a_thread_is_raised(threads_used):
-    with torch.no_grad(), pytest.raises(RuntimeError):
+    with torch.no_grad(), pytest.raises((RuntimeError, IndexError)):  # by PyTorch's release
         ThreadedROIAlign((4, 2), 1 / 16, 0)(MAPS[0], some_rois(9))
     assert threading.get_ident() not in threads_used
