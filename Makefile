@@ -62,7 +62,7 @@ ablation: setup  ## Compare the training modes on the synthetic benchmark: many 
 
 bench: setup  ## Time inference, training, evaluation and start: about an hour on a CPU
 	@$(RUN) $(PROJECT)/tools/benchmark.py inference --autocast auto --output output/benchmark_inference.json
-	@$(RUN) $(PROJECT)/tools/benchmark.py training --output output/benchmark_training.json
+	@$(RUN) $(PROJECT)/tools/benchmark.py training --output output/benchmark_training.json --opts SOLVER.AMP.ENABLED False
 	@$(RUN) $(PROJECT)/tools/benchmark_evaluation.py --output output/benchmark_evaluation.json
 	@$(RUN) $(PROJECT)/tools/benchmark_dataset.py --output output/benchmark_dataset.json
 

@@ -49,7 +49,7 @@ TEST = [
     "pytest-xdist>=3.6.1",  # the tests in two processes, which takes a bit more than half the time
     "hypothesis>=6.100",
     "ruff>=0.9",
-    "playwright>=1.48",  # drives the browser in which the page is tested and pictured
+    "playwright>=1.65",  # drives the browser in which the page is tested and pictured
 ]
 
 setup(

@@ -4,6 +4,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from fully_decoupled_ps.engine.check_config import check_parts, check_test_numbers
 from fully_decoupled_ps.engine.solver import build_optimizer
 from tests.modeling.crop_networks import CROPS
 from tests.modeling.staged import networks  # noqa: F401, registers NarrowConvNeXt
@@ -40,6 +41,8 @@ def test_a_leaf_is_short_and_loads(name):
     assert len(lines) <= 15 or name.startswith("synthetic/")
     for stage in stages_of(name):
         cfg = load(name, stage)
+        check_parts(cfg)
+        check_test_numbers(cfg)
         assert cfg.MODEL.META_ARCHITECTURE.endswith("PersonSearch")
         assert len(cfg.DATASETS.TRAIN) == len(cfg.DATASETS.TEST) == 1
         assert 0 < cfg.SOLVER.WARMUP_ITERS < cfg.SOLVER.MAX_ITER

@@ -129,6 +129,7 @@ def test_an_f_r_pools_as_the_detector_s_key_says(tmp_path):
     with refused(key, 2, 0):
         check(weights, "reid", detector=fcos)
     check(weights, "detection", detector=fcos)  # which pools nothing
+    check(trained(tmp_path, "reid", key, -1, detector=fcos), "reid", detector=fcos)  # as 0 is
 
 
 def test_an_old_config_without_the_keys_contradicts_nothing(tmp_path):

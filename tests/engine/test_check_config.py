@@ -8,7 +8,7 @@ from detectron2.utils import comm
 
 from fully_decoupled_ps import UserError, check_config
 from fully_decoupled_ps.config import load_config
-from fully_decoupled_ps.engine.check_config import check_parts
+from fully_decoupled_ps.engine.check_config import check_parts, check_test_numbers
 from fully_decoupled_ps.engine.log_file import log_begun_after
 from tests.testing import make_config
 
@@ -257,10 +257,11 @@ def test_a_number_of_proposals_below_zero_is_refused_before_the_data_are_read():
     [
         ("MODEL.RPN.PRE_NMS_TOPK_TEST", -1, "GeneralizedRCNN"),
         ("MODEL.RPN.POST_NMS_TOPK_TEST", 0, "GeneralizedRCNN"),
-        ("MODEL.RETINANET.TOPK_CANDIDATES_TEST", 0, "RetinaNet"),
+        ("MODEL.RETINANET.TOPK_CANDIDATES_TEST", 0, "PersonRetinaNet"),
         ("MODEL.FCOS.TOPK_CANDIDATES_TEST", -1, "FCOS"),
         ("TEST.DETECTIONS_PER_IMAGE", 0, "GeneralizedRCNN"),
-        ("TEST.DETECTIONS_PER_IMAGE", -1, "FCOS"),
+        ("TEST.DETECTIONS_PER_IMAGE", 0, "FCOS"),
+        ("TEST.DETECTIONS_PER_IMAGE", -1, "RetinaNet"),
     ],
 )
 def test_numbers_that_drop_detections_are_refused(key, value, detector):
@@ -268,8 +269,13 @@ def test_numbers_that_drop_detections_are_refused(key, value, detector):
         check("detection", "MODEL.DETECTOR.NAME", detector, key, value)
 
 
-def test_all_detections_are_kept_by_a_number_below_zero_where_detectron2_says_so(sets):
-    check("detection", "TEST.DETECTIONS_PER_IMAGE", -1)
+@pytest.mark.parametrize("detector", ["GeneralizedRCNN", "PersonRetinaNet", "FCOS"])
+def test_all_detections_may_be_kept_and_other_detectors_numbers_do_not_matter(detector):
+    cfg = config("detection", "MODEL.DETECTOR.NAME", detector, "TEST.DETECTIONS_PER_IMAGE", -1)
+    for node, key in ("RPN", "POST_NMS_TOPK_TEST"), ("FCOS", "TOPK_CANDIDATES_TEST"):
+        if (node == "FCOS") == (detector != "FCOS"):
+            cfg.MODEL[node][key] = 0
+    check_test_numbers(cfg)
 
 
 def test_a_detector_may_do_without_a_proposal_generator(sets):

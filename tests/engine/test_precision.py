@@ -78,8 +78,27 @@ def test_a_run_goes_on_with_what_it_began_with(tmp_path, processor, has, state, 
     new = cfg.clone()
     settle_precision(cfg, resume=True)
     assert cfg.SOLVER.AMP.ENABLED is began
-    settle_precision(new, resume=False)
+    settle_precision(new)
     assert new.SOLVER.AMP.ENABLED is has
+
+
+@pytest.mark.parametrize("has", [[True, False], [True, True], [False, False]])
+def test_processes_of_unlike_processors_train_alike(tmp_path, monkeypatch, processor, has):
+    processor(has[0])
+    monkeypatch.setattr("detectron2.utils.comm.all_gather", lambda own: has)
+    cfg = config(tmp_path)
+    settle_precision(cfg)
+    assert cfg.SOLVER.AMP.ENABLED is all(has)
+
+
+@pytest.mark.parametrize("began", [True, False, None])
+def test_an_evaluation_leaves_what_the_run_says(tmp_path, began):
+    cfg = config(tmp_path)
+    leave_run(cfg, {})
+    text = f"SOLVER: {{AMP: {{ENABLED: {'null' if began is None else began}}}}}"
+    (tmp_path / "detection" / "config.yaml").write_text(text)
+    settle_precision(cfg, eval_only=True)
+    assert cfg.SOLVER.AMP.ENABLED is began
 
 
 @pytest.mark.parametrize("before", [{}, {"grad_scaler": {}}, {"grad_scaler": {"scale": 2.0}}])
@@ -118,9 +137,14 @@ def test_what_is_said_is_what_is_done_and_told(tmp_path, processor, caplog, said
     )
     tell_other_precision({}, name)
     tell_other_precision({"precision": name}, name)
+    unlike = {"grad_scaler": {}} if said else {}
+    tell_other_precision({"_trainer": unlike}, name)  # before there was "precision"
     assert "goes on in" not in caplog.text
     tell_other_precision({"precision": "float16"}, name)
     assert f"The run began in float16, and goes on in {name}" in caplog.text
+    tell_other_precision({"_trainer": {} if said else {"grad_scaler": {}}}, name)
+    other = "float32" if said else "reduced precision"
+    assert f"The run began in {other}, and goes on in {name}" in caplog.text
 
 
 def test_a_run_by_the_command(tmp_path, processor, restore_loggers, recwarn):

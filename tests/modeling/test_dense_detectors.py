@@ -4,7 +4,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from tests.testing import CONFIGS, FRUGAL, RESNET18, make_config, training_input
+from tests.testing import CONFIGS, FRUGAL, RESNET18, image, make_config, training_input
 
 
 def build(stage, name, opts=()):
@@ -35,6 +35,20 @@ def test_extra_levels_come_from_conv5_in_retinanet_and_from_p5_in_fcos():
     for name, level, channels in (("retinanet_R50", "res5", 2048), ("fcos_R50", "p5", 256)):
         top_block = build("detection", name).detector.backbone.top_block
         assert (top_block.in_feature, top_block.p6.in_channels) == (level, channels)
+
+
+@pytest.mark.parametrize("name", ["retinanet_R50", "fcos_R50"])
+def test_a_number_of_detections_below_zero_keeps_all(name):
+    node = f"MODEL.{name.partition('_')[0].upper()}"
+    opts = [*RESNET18, f"{node}.SCORE_THRESH_TEST", 0.0, f"{node}.TOPK_CANDIDATES_TEST", 40]
+    found = []
+    for number in (-1, 1000, 3):
+        torch.manual_seed(0)
+        detector = build("detection", name, [*opts, "TEST.DETECTIONS_PER_IMAGE", number]).detector
+        torch.nn.init.ones_(detector.head.bbox_pred.bias)  # no box is empty
+        (output,) = detector.eval()([{"image": image(1, (64, 96))}])
+        found.append(len(output["instances"]))
+    assert found[0] == found[1] > found[2] == 3
 
 
 def test_fcos_takes_its_settings_from_the_config():

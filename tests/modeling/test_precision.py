@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from detectron2.layers import ROIAlign
+from detectron2.layers import NaiveSyncBatchNorm, ROIAlign
 from detectron2.modeling import build_model
+from detectron2.utils import comm
 from detectron2.utils.events import EventStorage
 from torch import nn
 
@@ -16,15 +17,18 @@ from fully_decoupled_ps.modeling.precision import (
     cpu_has_bfloat16,
     is_emulated,
     keep_boxes_in_float32,
+    keep_statistics_in_float32,
     name_of,
     precision_from_config,
     training_type,
 )
+from tests.processes import run_processes
 from tests.testing import (
     CONFIGS,
     TINY,
     image,
     make_config,
+    make_model,
     randomize_norms,
     training_input,
     unit_rows,
@@ -119,9 +123,40 @@ def test_training_on_a_gpu_is_mixed_only_if_it_is_asked_for(monkeypatch):
 
 def test_a_precision_of_training_that_is_none():
     cfg = make_config("reid", ())
-    cfg.SOLVER.AMP.ENABLED = "bfloat16"  # which a command line's opts refuse by its type
-    with pytest.raises(UserError, match="ENABLED is 'bfloat16'; allowed are True, False, None"):
-        training_type(cfg)
+    for wrong in ("bfloat16", 1):
+        cfg.SOLVER.AMP.ENABLED = wrong
+        with pytest.raises(UserError, match=f"ENABLED is {wrong!r}; allowed are True, False, None"):
+            training_type(cfg)
+
+
+# --- norms of several processes --------------------------------------------------------------
+
+FAR_FROM_ZERO = 4 + 0.2 * torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+
+
+def normalize():
+    """In each of two processes one of two pictures."""
+    norm = nn.Sequential(NaiveSyncBatchNorm(3, stats_mode="N")).train()
+    keep_statistics_in_float32(norm)
+    rank = comm.get_rank()
+    out = norm(FAR_FROM_ZERO[rank : rank + 1].to(torch.bfloat16))
+    return out.detach(), norm[0].running_var
+
+
+def test_bfloat16_has_the_variance_that_both_processes_pictures_have(tmp_path):
+    found = run_processes(normalize, 2, tmp_path)
+    given = FAR_FROM_ZERO.to(torch.bfloat16).double()
+    mean, var = given.mean((0, 2, 3)), given.var((0, 2, 3), unbiased=False)
+    expected = (given - mean[:, None, None]) / (var[:, None, None] + 1e-5).sqrt()
+    for rank, (out, running) in enumerate(found):
+        torch.testing.assert_close(out[0].double(), expected[rank], atol=0.01, rtol=0.01)
+        torch.testing.assert_close(running.double(), 0.9 + 0.1 * var, atol=1e-4, rtol=0)
+
+
+def test_a_network_knows_of_it():
+    opts = ("MODEL.REID.SIDE_NET.NORM", "naiveSyncBN_N")
+    norms = [m for m in make_model("reid", opts).modules() if isinstance(m, NaiveSyncBatchNorm)]
+    assert norms and all(len(norm._forward_pre_hooks) == 1 for norm in norms)
 
 
 # --- boxes -----------------------------------------------------------------------------------

@@ -35,8 +35,7 @@ def setup(args):
     # what the loaders count and find odd belongs into the log
     with log_begun_after(cfg.OUTPUT_DIR):
         cfg.MODEL.REID.NUM_IDS = check_config(cfg, eval_only=args.eval_only, resume=args.resume)
-        if not args.eval_only:
-            settle_precision(cfg, resume=args.resume)
+        settle_precision(cfg, resume=args.resume, eval_only=args.eval_only)
         fetch_into(cfg, args.config_file)
     cfg.freeze()
     if cfg.MODEL.DEVICE == "cpu":

@@ -208,6 +208,8 @@ def _as_compared(key: str, value):
         return "BN" if "BN" in str(value) else value
     if key == BOX_HEADS:  # others pool what their own keys say
         return _are_heads(value)
+    if key == SAMPLING_RATIO:  # each number below 1 is as many as fit
+        return max(value, 0)
     if key in (STAGED, STAGED_F_R, CROP_NETWORK) and str(value).startswith("timm:"):
         return value.partition(".")[0]  # what follows names weights
     return value
@@ -301,5 +303,5 @@ def _equal(a, b) -> bool:
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(_equal(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return math.isclose(a, b, rel_tol=TOLERANCE)
+        return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-6)
     return a == b

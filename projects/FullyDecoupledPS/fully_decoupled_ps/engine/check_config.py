@@ -51,6 +51,13 @@ from .solver import check_schedule
 
 logger = logging.getLogger(__name__)
 
+# Of a detector: how many boxes it looks at in testing.
+NUMBERS_AT_TEST = {
+    "GeneralizedRCNN": ("MODEL.RPN.PRE_NMS_TOPK_TEST", "MODEL.RPN.POST_NMS_TOPK_TEST"),
+    "RetinaNet": ("MODEL.RETINANET.TOPK_CANDIDATES_TEST",),
+    "PersonRetinaNet": ("MODEL.RETINANET.TOPK_CANDIDATES_TEST",),
+    "FCOS": ("MODEL.FCOS.TOPK_CANDIDATES_TEST",),
+}
 # Keys of MODEL.REID that have no effect on a network for crops.
 NOT_OF_CROPS = ("POOLER_RESOLUTION", "POOLING", "FUSION.NAME")
 NOT_OF_CROPS += tuple(
@@ -312,16 +319,22 @@ def check_test_numbers(cfg: CfgNode) -> None:
     for key, least in (("MIN_SIZE_TEST", 0), ("MAX_SIZE_TEST", 1)):
         if cfg.INPUT[key] < least:
             raise UserError(f"INPUT.{key} is {cfg.INPUT[key]}; it must be {least} or more")
-    # Detectron2 counts a negative number from the end, and keeps nothing of 0
-    for node, key in (
-        *(("RPN", "PRE_NMS_TOPK_TEST"), ("RPN", "POST_NMS_TOPK_TEST")),
-        *(("RETINANET", "TOPK_CANDIDATES_TEST"), ("FCOS", "TOPK_CANDIDATES_TEST")),
-    ):
-        if cfg.MODEL[node][key] < 1:
-            raise UserError(f"MODEL.{node}.{key} is {cfg.MODEL[node][key]}; it must be 1 or more")
-    kept, detector = cfg.TEST.DETECTIONS_PER_IMAGE, cfg.MODEL.DETECTOR.NAME
-    if kept == 0 or (kept < 0 and detector in ("RetinaNet", "FCOS")):
-        raise UserError(f"TEST.DETECTIONS_PER_IMAGE is {kept}; of {detector} it must be 1 or more")
+    _check_detections(cfg)
+
+
+def _check_detections(cfg: CfgNode) -> None:
+    """Refuse what Detectron2 keeps nothing of (0), and a negative number that counts from the end.
+
+    Where it is not: Detectron2's heads of proposals, and this project's dense detectors, keep all.
+    """
+    detector, kept = cfg.MODEL.DETECTOR.NAME, cfg.TEST.DETECTIONS_PER_IMAGE
+    for key in NUMBERS_AT_TEST.get(detector, ()):
+        if (number := value_in(cfg, key)) < 1:
+            raise UserError(f"{key} is {number}; it must be 1 or more")
+    if detector == "RetinaNet" and kept < 1:
+        raise UserError(f"TEST.DETECTIONS_PER_IMAGE is {kept}; of RetinaNet it must be 1 or more")
+    if kept == 0 and detector in NUMBERS_AT_TEST:
+        raise UserError("TEST.DETECTIONS_PER_IMAGE is 0; it must be 1 or more, or -1 for all")
 
 
 def _check_choice(key: str, value: str, allowed) -> None:

@@ -3,39 +3,55 @@
 import logging
 
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 
 from ..checkpoint import read_checkpoint
-from ..config import last_checkpoint
+from ..config import last_checkpoint, run_config, value_in
 from ..modeling.precision import channels_last_in_training, name_of, training_type
 
 logger = logging.getLogger(__name__)
 
+# Of a checkpoint that does not tell which type.
+REDUCED = "reduced precision"
 
-def settle_precision(cfg: CfgNode, *, resume: bool) -> None:
+
+def settle_precision(cfg: CfgNode, *, resume: bool = False, eval_only: bool = False) -> None:
     """Turn a ``SOLVER.AMP.ENABLED`` of None into True or False, which the run's config then says.
+
+    All processes of a training call it together; it is mixed if all of their devices are for it.
 
     Args:
         cfg: of one stage; changed in place.
         resume: whether the run in ``OUTPUT_DIR``, if there is one, is gone on with. Then it is what
             its checkpoint was trained in, on whatever device that was.
+        eval_only: whether nothing is trained. Then it stays what the run's ``config.yaml`` says,
+            which is about to be written again.
 
     Raises:
         UserError: as :func:`training_type`; or if the checkpoint can't be read.
     """
     if cfg.SOLVER.AMP.ENABLED is not None:
         return
-    if resume and (checkpoint := last_checkpoint(cfg.OUTPUT_DIR)):
+    checkpoint = last_checkpoint(cfg.OUTPUT_DIR)
+    if eval_only:
+        cfg.SOLVER.AMP.ENABLED = value_in(run_config(checkpoint), "SOLVER.AMP.ENABLED")
+    elif resume and checkpoint:
         # not config.yaml, which any start in the folder writes again
-        cfg.SOLVER.AMP.ENABLED = _was_mixed(read_checkpoint(checkpoint).get("trainer", {}))
+        began = _precision_in(read_checkpoint(checkpoint).get("trainer", {}))
+        cfg.SOLVER.AMP.ENABLED = began not in ("", "float32")
     else:
-        cfg.SOLVER.AMP.ENABLED = training_type(cfg) is not None
+        # processors may be unlike
+        cfg.SOLVER.AMP.ENABLED = all(comm.all_gather(training_type(cfg) is not None))
 
 
-def _was_mixed(state: dict) -> bool:
-    """Of a checkpoint's "trainer"; one without "precision" has a scaler if it was."""
-    if "precision" in state:
-        return state["precision"] != "float32"
-    return "grad_scaler" in state.get("_trainer", {})
+def _precision_in(state: dict) -> str:
+    """What a checkpoint with this "trainer" was trained in; "": not known.
+
+    One without "precision" has a scaler if it was trained in reduced precision.
+    """
+    if "precision" in state or "_trainer" not in state:
+        return state.get("precision", "")
+    return REDUCED if "grad_scaler" in state["_trainer"] else "float32"
 
 
 def with_precision(cfg: CfgNode) -> CfgNode:
@@ -44,7 +60,7 @@ def with_precision(cfg: CfgNode) -> CfgNode:
     if said is None:
         cfg = cfg.clone()
         cfg.defrost()
-        settle_precision(cfg, resume=False)
+        settle_precision(cfg)
         cfg.freeze()
     order = "N, H, W, C" if channels_last_in_training(cfg, training_type(cfg)) else "N, C, H, W"
     logger.info(
@@ -67,8 +83,9 @@ def tell_other_precision(state: dict, precision: str) -> None:
         state: a checkpoint's "trainer".
         precision: as of :func:`precision_of`.
     """
-    began = state.get("precision", precision)
-    if began != precision:
+    began = _precision_in(state)
+    same = ("", precision) if precision == "float32" else ("", precision, REDUCED)
+    if began not in same:
         logger.warning(
             "The run began in %s, and goes on in %s: another device, or another "
             "SOLVER.AMP.ENABLED than before",

@@ -9,7 +9,7 @@ from detectron2.modeling.backbone.fpn import LastLevelP6P7
 from detectron2.modeling.meta_arch import fcos
 from detectron2.structures import Boxes, Instances
 
-from .ignore_regions import KnowsIgnoreRegions, ignore_negatives
+from .ignore_regions import KnowsIgnoreRegions, detections_kept, ignore_negatives
 
 # A logit whose probability is 0 in float32.
 CERTAIN_BACKGROUND = -200.0
@@ -49,7 +49,7 @@ class FCOS(KnowsIgnoreRegions, fcos.FCOS):
             "test_score_thresh": settings.SCORE_THRESH_TEST,
             "test_topk_candidates": settings.TOPK_CANDIDATES_TEST,
             "test_nms_thresh": settings.NMS_THRESH_TEST,
-            "max_detections_per_image": cfg.TEST.DETECTIONS_PER_IMAGE,
+            "max_detections_per_image": detections_kept(cfg),
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
         }

@@ -10,6 +10,8 @@ has a subclass here that knows of them, and nothing else is changed: without reg
 Detectron2's own, to the bit. A detector of another kind becomes such a part with the fitting mixin.
 """
 
+import sys
+
 import torch
 from detectron2.modeling import META_ARCH_REGISTRY, PROPOSAL_GENERATOR_REGISTRY, ROI_HEADS_REGISTRY
 from detectron2.modeling.meta_arch import RetinaNet
@@ -131,6 +133,16 @@ class DenseDetectorWithRegions(KnowsIgnoreRegions):
         return ignore_negatives(labels, anchors, gt_instances, self.num_classes), boxes
 
 
+def detections_kept(cfg) -> int:
+    """How many detections of an image a dense detector keeps at most; all, if the config's is -1.
+
+    Detectron2's heads of proposals have such an answer, and its dense detectors would drop as many
+    as a negative number says.
+    """
+    number = cfg.TEST.DETECTIONS_PER_IMAGE
+    return sys.maxsize if number < 0 else number
+
+
 @PROPOSAL_GENERATOR_REGISTRY.register()
 class PersonRPN(RPNWithRegions, RPN):
     """Detectron2's RPN, which knows of regions to ignore.
@@ -176,6 +188,10 @@ class PersonStandardROIHeads(ROIHeadsWithRegions, StandardROIHeads):
 @META_ARCH_REGISTRY.register()
 class PersonRetinaNet(DenseDetectorWithRegions, RetinaNet):
     """Detectron2's RetinaNet, which knows of regions to ignore."""
+
+    @classmethod
+    def from_config(cls, cfg):
+        return {**super().from_config(cfg), "max_detections_per_image": detections_kept(cfg)}
 
 
 def check_regions_are_known(detector: nn.Module) -> None:

@@ -22,7 +22,12 @@ from .identity_memory import IdentityMemory
 from .ignore_regions import attach_regions
 from .light_detector import lighten
 from .losses import build_reid_losses
-from .precision import autocast, keep_boxes_in_float32, precision_from_config
+from .precision import (
+    autocast,
+    keep_boxes_in_float32,
+    keep_statistics_in_float32,
+    precision_from_config,
+)
 from .reid_head import REID_MAP_STRIDE, ReIDHead
 from .reid_side_net import SideNet, build_reid_side_net
 from .side_net_run import SideNetRun
@@ -288,6 +293,7 @@ class FullyDecoupledPersonSearch(nn.Module):
         self.feature_tap = self.tap(detector)
         self.frozen_maps = FrozenMaps(detector, self.feature_tap)
         keep_boxes_in_float32(self)
+        keep_statistics_in_float32(self)
         if channels_last:
             self.to(memory_format=torch.channels_last)
         if self.detector_is_frozen:

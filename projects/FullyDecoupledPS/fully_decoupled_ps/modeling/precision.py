@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from detectron2.layers import ROIAlign
+from detectron2.layers import NaiveSyncBatchNorm, ROIAlign
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.proposal_generator.rpn import StandardRPNHead
@@ -31,7 +31,7 @@ def precision_from_config(cfg) -> dict:
         UserError: as :func:`choose_autocast` and :func:`training_type`; if ``MODEL.CHANNELS_LAST``
             is no answer.
     """
-    if cfg.MODEL.CHANNELS_LAST not in (True, False, None):
+    if not _is_answer(cfg.MODEL.CHANNELS_LAST):
         raise UserError(
             f"MODEL.CHANNELS_LAST is {cfg.MODEL.CHANNELS_LAST!r}; allowed are True, False, None"
         )
@@ -55,13 +55,18 @@ def training_type(cfg) -> torch.dtype | None:
         UserError: if it is neither True, False nor None.
     """
     is_enabled, device = cfg.SOLVER.AMP.ENABLED, torch.device(cfg.MODEL.DEVICE)
-    if is_enabled not in (True, False, None):
+    if not _is_answer(is_enabled):
         raise UserError(f"SOLVER.AMP.ENABLED is {is_enabled!r}; allowed are True, False, None")
     if is_enabled is None:
         is_enabled = device.type == "cpu" and cpu_has_bfloat16()
     if not is_enabled:
         return None
     return torch.float16 if device.type == "cuda" else torch.bfloat16
+
+
+def _is_answer(value) -> bool:
+    """Not 1, which is equal to True."""
+    return value is None or isinstance(value, bool)
 
 
 def channels_last_in_training(cfg, dtype: torch.dtype | None) -> bool:
@@ -162,6 +167,21 @@ def keep_boxes_in_float32(network: nn.Module) -> None:
             module.register_forward_pre_hook(_cast_maps)
         elif isinstance(module, PREDICTORS):
             module.register_forward_hook(_cast_predictions)
+
+
+def keep_statistics_in_float32(network: nn.Module) -> None:
+    """Let Detectron2's naive synchronised batch norms, which are for CPUs too, sum up in float32.
+
+    Their variance is the mean square less the squared mean. Detectron2 casts float16 for that;
+    bfloat16, which has 8 bits, would leave nothing of it where a channel is far from zero.
+    """
+    for module in network.modules():
+        if isinstance(module, NaiveSyncBatchNorm):
+            module.register_forward_pre_hook(_cast_bfloat16)
+
+
+def _cast_bfloat16(module: nn.Module, inputs: tuple) -> tuple:
+    return tuple(x.float() if x.dtype == torch.bfloat16 else x for x in inputs)
 
 
 def _cast_maps(module: nn.Module, inputs: tuple) -> tuple:
