@@ -2,7 +2,6 @@
 
 import argparse
 import collections
-import functools
 import io
 import os
 import pickle
@@ -85,19 +84,14 @@ def test_a_file_of_detectron_that_python_2_wrote(tmp_path):
     assert_weight(checkpoint, "conv_w")
 
 
-@pytest.fixture(params=[False, True], ids=["kept", "copied"])
-def read(request):
-    return functools.partial(read_checkpoint, is_copied=request.param)
-
-
 @pytest.mark.parametrize("wrapped", [True, False])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_state_dicts_of_torch(read, tmp_path, wrapped, zipped):
+def test_state_dicts_of_torch(tmp_path, wrapped, zipped):
     state = collections.OrderedDict({"conv.weight": torch.from_numpy(WEIGHT)})
     content = {"model": state, "iteration": 3} if wrapped else state
     path = str(tmp_path / "a.pth")
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    checkpoint = read(path)
+    checkpoint = read_checkpoint(path)
     assert_weight(checkpoint)
     assert checkpoint.get("iteration") == (3 if wrapped else None)
 
@@ -110,7 +104,7 @@ def test_a_file_of_pycls(tmp_path):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_training_file_with_more_than_tensors_and_containers(read, tmp_path, zipped):
+def test_a_training_file_with_more_than_tensors_and_containers(tmp_path, zipped):
     content = {
         "model": {"conv.weight": torch.from_numpy(WEIGHT), "half": torch.ones(2).half()},
         "rank1": np.float32(0.5),
@@ -119,7 +113,7 @@ def test_a_training_file_with_more_than_tensors_and_containers(read, tmp_path, z
     }
     path = str(tmp_path / "a.pth")
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    checkpoint = read(path)
+    checkpoint = read_checkpoint(path)
     assert_weight(checkpoint)
     assert checkpoint["model"]["half"].dtype == torch.float16
     assert (checkpoint["rank1"], checkpoint["schedule"]) == (0.5, {3: 2})
@@ -168,7 +162,7 @@ PAYLOADS = list(payloads(""))
 
 @pytest.mark.parametrize("name", PAYLOADS)
 @pytest.mark.parametrize("end", [".pkl", ".pth", ".pyth", ""])
-def test_a_file_that_runs_something_is_refused(read, tmp_path, name, end):
+def test_a_file_that_runs_something_is_refused(tmp_path, name, end):
     proof, path = tmp_path / "proof", tmp_path / f"model{end}"
     content = {**ZOO, "model": {}, "extra": payloads(proof)[name]}
     if end == ".pkl":
@@ -178,7 +172,7 @@ def test_a_file_that_runs_something_is_refused(read, tmp_path, name, end):
     with pytest.raises(
         UserError, match=r"\A[^\n]*model\S* is refused: it asks for [\w.]+ [^\n]*\Z"
     ):
-        read(str(path))
+        read_checkpoint(str(path))
     assert not proof.exists()
 
 
@@ -230,9 +224,9 @@ def test_what_is_no_state_dict_gets_one_line(tmp_path, content, told):
 
 @pytest.mark.parametrize("end", [".pkl", ".pth"])
 @pytest.mark.parametrize("kept", [0, 20, 200])
-def test_a_file_cut_short_gets_one_line(read, tmp_path, end, kept):
+def test_a_file_cut_short_gets_one_line(tmp_path, end, kept):
     path = tmp_path / f"a{end}"
     dump(path, ZOO) if end == ".pkl" else torch.save({"model": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(UserError, match=r"\A[^\n]*can't be read: [^\n]+\Z"):
-        read(str(path))
+        read_checkpoint(str(path))

@@ -139,9 +139,7 @@ class PersonSearchCheckpointer(DetectionCheckpointer):
     def _load_file(self, filename):
         # where its base would unpickle anything
         is_staged = staged_backbone(getattr(self.model, "detector", None)) is not None
-        # used as it is, the file gives its weights and nothing else
-        is_copied = self._must_be_trained
-        return read_checkpoint(filename, keeps_names=is_staged, is_copied=is_copied)
+        return read_checkpoint(filename, keeps_names=is_staged)
 
     def _load_model(self, checkpoint):
         reid = getattr(self.model, "reid", None)

@@ -6,7 +6,6 @@ import re
 import types
 import zipfile
 from collections import Counter, OrderedDict, defaultdict
-from contextlib import suppress
 
 import numpy as np
 import torch
@@ -88,14 +87,12 @@ _tensor_pickle.Unpickler = TensorUnpickler
 _tensor_pickle.load = lambda file, **kwargs: TensorUnpickler(file, **kwargs).load()
 
 
-def read_checkpoint(path: str, *, keeps_names: bool = False, is_copied: bool = False) -> dict:
+def read_checkpoint(path: str, *, keeps_names: bool = False) -> dict:
     """
     Args:
         path: a local file: ``.pkl`` of Detectron2's or Detectron's model zoo, ``.pyth`` of pycls,
             or anything that ``torch.save`` wrote. torchvision's ResNets get Detectron2's names.
         keeps_names: leave torchvision's names, for a network that knows them.
-        is_copied: whether the tensors are copied at once, and not kept. Then those that are not
-            asked for, such as an optimizer's, need not be read: all are mapped from the file.
 
     Returns:
         dict: "model", a dict of tensors and arrays by name; "matching_heuristics": True if its
@@ -105,7 +102,7 @@ def read_checkpoint(path: str, *, keeps_names: bool = False, is_copied: bool = F
     Raises:
         UserError: if it can't be read, isn't a checkpoint, or asks to run something.
     """
-    checkpoint = _in_detectron2_s_form(path, read_content(path, is_copied=is_copied))
+    checkpoint = _in_detectron2_s_form(path, read_content(path))
     names = checkpoint["model"] = without_prefixes(checkpoint["model"])
     if not keeps_names and any(name.startswith("layer1.0.") for name in names):
         checkpoint["model"] = _from_torchvision_names(names)
@@ -121,24 +118,18 @@ def without_prefixes(state: dict) -> dict:
     return state
 
 
-def read_content(path: str, *, is_copied: bool = False):
+def read_content(path: str):
     """What is in a file, as its writer put it there.
 
     Args:
         path: a local file of any name: a pickle, tensors as safetensors writes them, or anything
             that ``torch.save`` wrote.
-        is_copied: as of :func:`read_checkpoint`.
 
     Raises:
         UserError: if it can't be read, or asks to run something.
     """
     try:
-        read = _reader(path)
-        if is_copied and read is _read_torch:
-            # not of PyTorch before 1.6, nor on every file system
-            with suppress(RuntimeError, OSError, pickle.UnpicklingError):
-                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return read(path)
+        return _reader(path)(path)
     except UserError:
         raise
     except RefusedGlobal as error:

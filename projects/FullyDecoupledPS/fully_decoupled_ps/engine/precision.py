@@ -37,7 +37,7 @@ def settle_precision(cfg: CfgNode, *, resume: bool = False, eval_only: bool = Fa
         cfg.SOLVER.AMP.ENABLED = value_in(run_config(checkpoint), "SOLVER.AMP.ENABLED")
     elif resume and checkpoint:
         # not config.yaml, which any start in the folder writes again
-        began = _precision_in(read_checkpoint(checkpoint, is_copied=True).get("trainer", {}))
+        began = _precision_in(read_checkpoint(checkpoint).get("trainer", {}))
         cfg.SOLVER.AMP.ENABLED = began not in ("", "float32")
     else:
         # processors may be unlike
