@@ -35,13 +35,14 @@ def settle_precision(cfg: CfgNode, *, resume: bool = False, eval_only: bool = Fa
     checkpoint = last_checkpoint(cfg.OUTPUT_DIR)
     if eval_only:
         cfg.SOLVER.AMP.ENABLED = value_in(run_config(checkpoint), "SOLVER.AMP.ENABLED")
-    elif resume and checkpoint:
+        return
+    if resume and checkpoint:
         # not config.yaml, which any start in the folder writes again
         began = _precision_in(read_checkpoint(checkpoint).get("trainer", {}))
-        cfg.SOLVER.AMP.ENABLED = began not in ("", "float32")
+        is_mixed = began not in ("", "float32")
     else:
-        # processors may be unlike
-        cfg.SOLVER.AMP.ENABLED = all(comm.all_gather(training_type(cfg) is not None))
+        is_mixed = training_type(cfg) is not None
+    cfg.SOLVER.AMP.ENABLED = all(comm.all_gather(is_mixed))  # processors may be unlike
 
 
 def _precision_in(state: dict) -> str:
