@@ -308,7 +308,7 @@ def _add_solver_config(cfg: CN) -> None:
     cfg.SOLVER.REID = CN(new_allowed=True)
     # Mixed precision in training (not in the paper; the key is Detectron2's): float16 on a GPU,
     # bfloat16 on a CPU; memory and re-id losses stay in float32. True, False, or None: on a CPU
-    # that has instructions for it, and a run that is resumed goes on with what it began with.
+    # that has instructions for it; a resumed run goes on in what its checkpoint was trained in.
     cfg.SOLVER.AMP.ENABLED = None
     # SGD (the paper) or AdamW (not in the paper; trains from scratch in fewer steps).
     cfg.SOLVER.OPTIMIZER = "SGD"
