@@ -93,8 +93,9 @@ def test_what_is_logged(trained):
     assert reid["memory/lookup_seen"][-1] > 0
 
     log = (trained.reid / "log.txt").read_text()
-    for text in ("eta: ", "alpha/res3: ", "memory/lookup_seen: ", "loss_oim: "):
+    for text in ("eta: ", "memory/lookup_seen: ", "loss_oim: "):
         assert text in log, text
+    assert re.search(r"alpha/res3: 0\.(50|49)", log)  # it starts at 0.5
     # what the loaders counted; the second stage has the data from the first, in one process
     log = (trained.detection / "log.txt").read_text()
     assert "12 frames, " in log and "8 frames, " in log and " unlabelled)" in log
@@ -124,7 +125,7 @@ def test_the_side_net_started_from_the_detector(trained):
     state = load(trained.reid / "model_final.pth")["model"]
     own = state["reid.side_net.res3.0.conv1.weight"]
     given = state["detector.backbone.res3.0.conv1.weight"]
-    assert 0 < (own - given).abs().mean() < 0.1 * given.abs().mean()
+    assert 0 < (own - given).abs().mean() < 0.05 * given.abs().mean()
 
 
 def test_the_same_seed_gives_the_same_network(run, trained, tmp_path):

@@ -134,10 +134,10 @@ class DenseDetectorWithRegions(KnowsIgnoreRegions):
 
 
 def detections_kept(cfg) -> int:
-    """How many detections of an image a dense detector keeps at most; all, if the config's is -1.
+    """How many detections of an image a dense detector keeps at most, as its argument.
 
-    Detectron2's heads of proposals have such an answer, and its dense detectors would drop as many
-    as a negative number says.
+    A negative ``TEST.DETECTIONS_PER_IMAGE`` is all of them, as with Detectron2's ROI heads.
+    Detectron2's dense detectors would take it for an index, and drop the last ones.
     """
     number = cfg.TEST.DETECTIONS_PER_IMAGE
     return sys.maxsize if number < 0 else number
